@@ -1,0 +1,5937 @@
+/* mmalloc.c - a heap in anonymous memory or in a file, for threads and
+   processes, whole after a kill at any instruction.
+
+   1. ESSAY
+
+   What this is.  A heap is a region of address space.  Its pages of small
+   blocks, its large blocks and everything the allocator knows about them lie
+   in the region; file offset equals region offset, so the region of a file
+   heap is the file, mapped shared, and mapped again at the same address by
+   every process that opens it.  Nothing is written back at exit and nothing
+   is read at start: the memory is the data structure.
+
+   The one idea: bits are the truth.  A page is a run of slices cut into
+   blocks of one size class.  Each page has two arrays of bits, own and rem,
+   away from the blocks.
+
+       Block i is live if and only if own[i] != rem[i].
+
+   own is stored only by the owner of the page (a stream, which is one thread,
+   or the holder of a shared stream's lock); rem is changed only by atomic
+   read-modify-write, by everybody else.  So each change of state is one
+   store or one atomic instruction.  Between two instructions every block is
+   free or live; there is no moment at which a kill could lose one, and after
+   a kill there is nothing to mend.  All other knowledge (which page to look
+   at next, which slices are free) is a hint, or is derived from the heads of
+   the slices, and may be thrown away.
+
+   Map of a region (offsets from the grid, which is the base rounded up to a
+   slice; c is the number of the chunk):
+
+       chunk 0                          chunk c > 0, PAGED
+       0      superblock A, B           0      nothing: a gap behind the last
+       8 K    locks                            block of the chunk before
+       12 K   process entries
+       24 K   root page: length, keys
+       28 K   buckets of named roots
+       32 K   chunk index               32 K   chunk index
+       36 K   slice records, 256 bytes  36 K   slice records
+              for each slice
+       ...    directory, streams        ...    data slices
+       ...    data slices               32 M   end
+
+   A chunk is 32 MiB, a slice 16 KiB.  A HUGE block takes whole chunks
+   without index and records.  Only the parts in use have disk blocks.
+
+   Glossary
+     slice      16 KiB, aligned in absolute addresses, the unit of runs
+     run        consecutive slices of one chunk with one use
+     head       one word in the record of a run's first slice: its use, class,
+                owner and length.  The truth about runs
+     page       a run cut into blocks of one class
+     chunk      32 MiB; one word in the directory is the truth about it
+     stream     a set of pages with one owner; 16-bit number, from 1
+     bin        the part of a cache that hands out blocks of one class
+     cache      what one thread keeps about one heap, in private memory
+     entry      one process that has the file open for writing
+     epoch      the time between the first open and the last close
+
+   Life of a small block.  A bin holds a word `avail' with a copy of the free
+   bits of 64 blocks of one page.  mmalloc takes the lowest bit out of avail
+   and flips the block's bit in own: that store allocates.  mfree by the owner
+   flips own again; by anybody else it flips rem.  Neither touches avail, so
+   a block comes back when the bin next looks at its word.  When a page has no
+   free block it is dropped: HELD, with the flag FULL.  The first free into a
+   FULL page puts it on its stream's list of partial pages (owner) or on the
+   stream's queue (others); both are lists of hints, checked when read.
+
+   States of a page's head
+     ACTIVE(s)   a bin of stream s hands out its blocks
+     HELD(s)     owned by s, in no bin
+     CLAIMED(s)  somebody under the heap lock looks whether it is empty
+     FREE        not a page any more
+   New: under the heap lock the records of the run are prepared, then ACTIVE
+   is stored.  Drop: the owner forgets avail, then stores HELD.  Take back:
+   compare-and-swap HELD to ACTIVE.  Retire, by any thread of any process
+   under the heap lock: record the claim, compare-and-swap HELD to CLAIMED,
+   look at all words; all equal: FREE, else HELD; clear the claim.  That is
+   safe, because in CLAIMED nobody allocates, frees only empty the page
+   further, and a legal free needs a live block.  So an idle thread keeps no
+   empty page from others, but for the one page a class in its bins.
+
+   Paths to follow on a first visit
+     small allocation       mmalloc -> bin_take; heap_small -> page_refill
+     free from elsewhere    mfree -> heap_free -> page_free_remote
+     growing                heap_run -> run_grow -> os_back
+     back after a crash     attach_file -> attach_register -> volatile_reset
+
+   Promises
+     P1  come back: contents and addresses survive the process; O(1)
+     P2  killed anywhere: whole, and at most the block under way leaks
+     P4  no surprise signal: disk blocks are there before memory is given out
+     P5  no metadata in or between blocks; misuse is detected
+     P6  speed: no lock and no atomic read-modify-write on the common paths
+   (P3, checkpoints, needs a later version.)
+
+   Lock order: open, registry, stream, grow, heap, error.  No system call
+   under the heap lock.  Holding the grow lock keeps unbacked free slices and
+   EMPTY chunks from changing.
+
+   Invariants, checked by mmalloc_check and named in comments as I1..I9
+     I1  the runs of a PAGED chunk do not overlap and end inside it; the head
+         of a page says a class of the table and its number of slices
+     I2  own == rem in every bit that stands for no block
+     I3  every slice of a used run has memory or disk blocks behind it
+     I4  in the chunk index a slice is free if no used run covers it
+     I5  a chunk is EMPTY, PAGED, or covered by exactly one HUGE head
+     I6  length covers every backed slice; the file is at least so long
+     I7  a head is CLAIMED only while the lock area says so
+     I8  chains of named roots stay in slices set aside for roots and end
+     I9  both superblocks are valid or the older one is torn
+     I10 guards around blocks are intact (mmcheck only)
+
+   Sources.  Bit-per-block pages with out-of-band metadata: phkmalloc and
+   hardened_malloc.  Private ownership with separate words for foreign frees:
+   mimalloc.  Division by a reciprocal with the remainder test in the same
+   product: Lemire, Kaser and Kurz, "Faster remainder by direct computation".
+   The parity of two words with one writer each is this library's own.
+
+   Sections: 2 includes, 3 numbers, 4 what is in the file, 5 what is in the
+   process, 6 failing, 7 bits and offsets, 8 the system, 9 locks and
+   liveness, 10 classes, 11 runs, 12 pages, 13 large blocks, 14 streams,
+   15 allocate and free, 16 keys and roots, 17 looking inside, 18 attach and
+   detach, 19 public calls.  */
+
+
+/* ---- 2. Includes and platform ----------------------------------------- */
+
+#ifdef HAVE_CONFIG_H
+# include <config.h>
+#endif
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE 1
+#endif
+
+#include "mmalloc.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef HAVE_VALGRIND_VALGRIND_H
+# include <valgrind/memcheck.h>
+# include <valgrind/valgrind.h>
+#endif
+
+#ifndef MAP_FIXED_NOREPLACE
+# define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_WIPEONFORK
+# define MADV_WIPEONFORK 18
+#endif
+#ifndef F_OFD_GETLK
+# define F_OFD_GETLK 36
+# define F_OFD_SETLK 37
+# define F_OFD_SETLKW 38
+#endif
+#ifndef FALLOC_FL_KEEP_SIZE
+# define FALLOC_FL_KEEP_SIZE 1
+# define FALLOC_FL_PUNCH_HOLE 2
+#endif
+
+#define MM_PUBLIC __attribute__ ((visibility ("default")))
+#define MM_NOINLINE __attribute__ ((noinline))
+#define MM_LIKELY(x) __builtin_expect (!!(x), 1)
+#define MM_UNLIKELY(x) __builtin_expect (!!(x), 0)
+
+_Static_assert (sizeof (void *) == 8, "libmmalloc needs 64-bit addresses");
+_Static_assert (ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics are lock-free");
+
+/* Run-time tools that want to know which memory is a block.  Weak: there only
+   if the program was linked with the tool.  */
+extern void __asan_poison_memory_region (void const volatile *, size_t)
+  __attribute__ ((weak));
+extern void __asan_unpoison_memory_region (void const volatile *, size_t)
+  __attribute__ ((weak));
+extern void __tsan_init (void) __attribute__ ((weak));
+extern void __msan_init (void) __attribute__ ((weak));
+extern void __msan_allocated_memory (const volatile void *, size_t)
+  __attribute__ ((weak));
+
+
+/* ---- 3. Numbers -------------------------------------------------------- */
+
+/* The superblock's first word; its bytes read "mmalloc" and a 1 in the file
+   of a little-endian machine.  While a heap is being made the word is
+   MM_CREATING: such a file is as good as empty.  */
+#define MM_MAGIC    UINT64_C (0x01636f6c6c616d6d)
+#define MM_CREATING UINT64_C (0x00636f6c6c616d6d)
+
+enum
+{
+  MM_FORMAT = 1,               /* version of the file format */
+  MM_ORDER = 0x01020304,       /* shows the byte order */
+
+  MM_SLICE_SHIFT = 14,         /* 16 KiB: one page table entry of the largest
+                                  page size supported; 1 MiB heaps have 58 */
+  MM_CHUNK_SHIFT = 25,         /* 32 MiB: 2048 slices, whose bit map is four
+                                  cache lines */
+  MM_SLICE = 1 << MM_SLICE_SHIFT,
+  MM_CHUNK = 1 << MM_CHUNK_SHIFT,
+  MM_CHUNK_SLICES = MM_CHUNK / MM_SLICE,
+
+  MM_PAGE = 4096,              /* unit of the header's layout */
+  MM_OFF_LOCKS = 2 * MM_PAGE,
+  MM_OFF_PROCS = 3 * MM_PAGE,
+  MM_OFF_ROOT = 6 * MM_PAGE,
+  MM_OFF_BUCKETS = 7 * MM_PAGE,
+  MM_OFF_INDEX = 8 * MM_PAGE,  /* these two in each PAGED chunk */
+  MM_OFF_RECORDS = 9 * MM_PAGE,
+  MM_RECORD_SHIFT = 8,
+  MM_RECORD = 1 << MM_RECORD_SHIFT,
+  MM_RECORDS_PAGE = MM_PAGE / MM_RECORD, /* records become usable together */
+
+  MM_PROCS = 192,              /* fill the space between locks and root */
+  MM_KEYS = 16,                /* historical number */
+  MM_BUCKETS = MM_PAGE / 8,
+  MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
+
+  MM_WORDS = 15,               /* words of bits in a record: with the head
+                                  they fill two cache lines */
+  MM_CLASSES = 40,
+  MM_FAST_MAX = 1024,          /* sizes of the table look-up */
+  MM_SMALL_MAX = 32768,        /* sizes of the classes; larger: whole slices */
+  MM_STREAM_SHARED = 1,        /* the stream under a lock */
+  MM_STREAMS_MAX = 1023,       /* exclusive ones of a large heap; any value
+                                  below 65535 works, 1 KiB each */
+  MM_SYSTEM_STREAM_SPACE = 4 << 20, /* one exclusive stream for so many bytes:
+                                  more would starve each other in small heaps */
+  MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: keeps a new file small */
+  MM_GROW_MIN_ANON = 1 << 20,  /* memory costs nothing before it is touched */
+  MM_GROW_MAX = 8 << 20,       /* tmpfs starts a step over after a signal */
+  MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
+  MM_TOLD = 256                /* bytes of a reason */
+};
+#define MM_RESERVE (UINT64_C (64) << 30)        /* a new heap's address space */
+#define MM_RESERVE_DEFAULT (UINT64_C (1) << 40) /* the default heap's */
+#define MM_RESERVE_TOOLS (UINT64_C (1) << 30)   /* under sanitizers, valgrind */
+#define MM_RESERVE_MIN (UINT64_C (256) << 10)
+#define MM_ALIGN_MAX (UINT64_C (1) << 30)
+
+/* Where new file heaps go: an area that kernels leave alone when they choose
+   addresses, wide enough for some 700 default heaps.  The other area is the
+   one that every sanitizer and valgrind leave to programs; PIE images begin
+   right behind it.  */
+#define MM_AREA UINT64_C (0x200000000000)
+#define MM_AREA_END UINT64_C (0x500000000000)
+#define MM_AREA_TOOLS UINT64_C (0x550000000000)
+#define MM_AREA_TOOLS_END UINT64_C (0x555000000000)
+#define MM_BASE_ALIGN (UINT64_C (1) << 30)
+
+/* Bytes for file locks, far beyond any data.  */
+#define MM_LOCK_BYTES (INT64_C (1) << 62)
+enum
+{
+  MM_BYTE_DOOR,     /* exclusive while opening and closing */
+  MM_BYTE_WRITERS,  /* shared by all that write; exclusive: alone */
+  MM_BYTE_READERS,  /* shared by all that only read */
+  MM_BYTE_PRIVATE,  /* shared by all copy-on-write users */
+  MM_BYTE_ALIVE = 16 /* and on: one for each entry, held while it lives */
+};
+
+
+/* ---- 4. What is in the file -------------------------------------------- */
+
+/* One store changes one of these; all are little structs of words, so that a
+   mapping can be read as it is.  "zero" members are zero.  Numbers of slices
+   count from the grid: chunk * MM_CHUNK_SLICES + slice; 0 means none.  */
+
+typedef _Atomic uint64_t disk_u64;
+typedef _Atomic uint32_t disk_u32;
+
+/* Pages 0 and 1.  What stays as it was made, and where the file was last
+   seen.  The copy with the higher generation and a right sum is valid.  */
+struct disk_super
+{
+  uint64_t magic;
+  uint32_t version;
+  uint32_t order;
+  uint64_t sum;         /* of all other bytes of the struct */
+  uint64_t generation;
+  uint8_t uuid[16];
+  uint64_t base;
+  uint64_t capacity;    /* the region can grow to this many bytes */
+  uint32_t slice;
+  uint32_t chunk;
+  uint32_t n_classes;
+  uint32_t class_sum;   /* of the class table */
+  uint32_t n_streams;   /* numbers 1 to n_streams */
+  uint32_t n_procs;
+  uint64_t app_version;
+  uint64_t features;    /* none known */
+  uint64_t dev;         /* the file when last opened or closed: a copy has */
+  uint64_t ino;         /* another number and may have lost its blocks */
+  uint64_t blocks;
+  uint8_t boot_id[16];
+};
+
+/* Volatile: means nothing once the last process has gone.  The mutexes are
+   made anew by the first process of each epoch.  */
+struct disk_locks
+{
+  uint64_t tag;         /* which libc's mutexes these are */
+  disk_u32 state;       /* MM_RECOVERING, MM_IN_USE, MM_CLEAN */
+  disk_u32 epoch;
+  disk_u64 claim;       /* the slice being retired */
+  disk_u32 index_epoch; /* chunk indexes of another epoch are stale */
+  disk_u32 reach_epoch; /* so are the directory's run lengths */
+  disk_u32 streams_ready;  /* stream records with memory behind them */
+  disk_u32 n_orphans;   /* a hint: streams given up with their pages */
+  disk_u64 sweep_at;    /* backed slices at which the next sweep is due */
+  disk_u64 n_backed;    /* a hint: backed slices */
+  disk_u64 n_entered;   /* processes so far in this epoch */
+  uint64_t zero[8];
+  union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
+  union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
+};
+enum { MM_RECOVERING = 1, MM_IN_USE = 2, MM_CLEAN = 3 };
+
+/* One process.  Published by storing id.  */
+struct disk_proc
+{
+  disk_u64 id;          /* epoch << 32 | its number in the epoch; 0: nobody */
+  disk_u64 mapped;      /* bytes of the region it could map */
+  disk_u64 pid;         /* for people */
+  uint64_t zero[5];
+};
+
+/* The durable words.  */
+struct disk_root
+{
+  disk_u64 length;      /* the file's length as far as anybody uses it */
+  disk_u64 used;        /* not 0: a block was allocated once */
+  disk_u64 guards;      /* not 0: mmcheck */
+  disk_u64 slab;        /* slice << 32 | bytes used: where root records go */
+  uint64_t zero[4];
+  disk_u64 key[MM_KEYS];
+  uint64_t more[488];
+};
+
+/* The record of a slice.  own is written by the owner of the page, the line
+   of rem by everybody else.  */
+struct disk_slice
+{
+  disk_u64 head;
+  disk_u64 own[MM_WORDS];
+  disk_u32 link;        /* next in a list of pages; 0: in none */
+  uint32_t zero;
+  disk_u64 rem[MM_WORDS];
+};
+
+/* A chunk's index, under the heap lock.  free follows from the heads and is
+   rebuilt when its epoch is old; backed is the truth.  */
+struct disk_index
+{
+  uint64_t free[MM_CHUNK_SLICES / 64];
+  disk_u64 backed[MM_CHUNK_SLICES / 64];
+  uint32_t epoch;
+  uint32_t zero[895];
+};
+
+/* A stream.  The lists are hints.  */
+struct disk_stream
+{
+  disk_u64 owner;       /* the id of the process; 0: nobody */
+  uint64_t zero[7];
+  union { pthread_mutex_t mutex; uint8_t room[64]; } lock; /* if shared */
+  uint64_t op[8];       /* operation record, for calls that change two truths */
+  disk_u64 queue;       /* pages that others freed into */
+  uint64_t zero2[7];
+  disk_u32 first[MM_CLASSES]; /* partial pages, oldest first */
+  disk_u32 last[MM_CLASSES];
+  disk_u32 active[MM_CLASSES]; /* the page in the bin */
+  uint64_t zero3[36];
+};
+
+/* A named root, in a slice of kind ROOTS.  */
+struct disk_name
+{
+  disk_u64 next;        /* region offset; 0: last */
+  disk_u64 value;       /* 0: no root, the record may be used again */
+  uint32_t hash;
+  uint16_t room;        /* bytes for the name */
+  uint16_t len;
+  char name[];
+};
+
+/* The head of a run.
+
+       63      48 47      32 31  24 23 22 21  20 19  16 15            0
+      +----------+----------+------+--+--+------+------+---------------+
+      | back     | slices   | class| 0|FU| state| kind | owner stream  |
+      +----------+----------+------+--+--+------+------+---------------+
+
+   back: in a continuation, how many slices before lies the head.  The kind of
+   all slices without a head of their own but the continuations of pages is
+   FREE, also inside a large block.  */
+enum
+{
+  HEAD_FREE = 0, HEAD_PAGE = 1, HEAD_LARGE = 2, HEAD_CONT = 3,
+  HEAD_SYSTEM = 4, HEAD_ROOTS = 5,
+  HEAD_ACTIVE = 0, HEAD_HELD = 1, HEAD_CLAIMED = 2
+};
+#define HEAD_FULL (UINT64_C (1) << 22)
+#define HEAD_STATE (UINT64_C (3) << 20)
+/* Owner, kind, FULL, and that the class is below 64: the bits that must match
+   for an owner's plain free.  */
+#define HEAD_MINE UINT32_C (0xc04fffff)
+
+/* A chunk's word in the directory.
+
+       63      48 47             32 31     20 19  16 15            0
+      +----------+-----------------+---------+------+---------------+
+      | reach    | 0               | 0       | PAGED| ready         |
+      | slices of the block        | start   | HUGE | 0             |
+      | chunks back to the head    | 0       | CONT | 0             |
+      +----------------------------+---------+------+---------------+
+
+   ready: so many slice records may be read.  reach: no free run is longer (a
+   hint).  start: first slice of the block in its first chunk.  */
+enum { DIR_EMPTY = 0, DIR_PAGED = 1, DIR_HUGE = 2, DIR_CONT = 3 };
+
+#define DISK_SIZE(type, n) \
+  _Static_assert (sizeof (type) == (n), "size of " #type)
+#define DISK_AT(type, member, n) \
+  _Static_assert (offsetof (type, member) == (n), #member " of " #type)
+DISK_SIZE (struct disk_super, 144);
+DISK_AT (struct disk_super, sum, 16);
+DISK_AT (struct disk_super, base, 48);
+DISK_AT (struct disk_super, slice, 64);
+DISK_AT (struct disk_super, app_version, 88);
+DISK_AT (struct disk_super, boot_id, 128);
+DISK_SIZE (struct disk_locks, 256);
+DISK_AT (struct disk_locks, claim, 16);
+DISK_AT (struct disk_locks, heap, 128);
+DISK_SIZE (struct disk_proc, 64);
+DISK_SIZE (struct disk_root, MM_PAGE);
+DISK_AT (struct disk_root, key, 64);
+DISK_SIZE (struct disk_slice, MM_RECORD);
+DISK_AT (struct disk_slice, own, 8);
+DISK_AT (struct disk_slice, link, 128);
+DISK_AT (struct disk_slice, rem, 136);
+DISK_SIZE (struct disk_index, MM_PAGE);
+DISK_SIZE (struct disk_stream, 1024);
+DISK_AT (struct disk_stream, queue, 192);
+DISK_AT (struct disk_stream, first, 256);
+DISK_AT (struct disk_name, name, 24);
+_Static_assert (sizeof (pthread_mutex_t) <= 64, "a mutex fits its room");
+_Static_assert (MM_OFF_PROCS + MM_PROCS * 64 <= MM_OFF_ROOT, "entries fit");
+
+
+/* ---- 5. What is in the process ----------------------------------------- */
+
+/* Hands out blocks of one class from one word of one page.  Private to the
+   process; a kill loses only the hint.  No two bins hold one word.  */
+struct bin
+{
+  uint64_t avail;       /* bits of blocks that may be handed out */
+  disk_u64 *own;        /* the word in the page's record */
+  char *base;           /* block of bit 0 */
+  uint32_t size;
+  uint32_t word;        /* which word of the page */
+};
+
+/* What one thread keeps about one heap.  It stays with its thread until the
+   thread ends.  Lies in memory that a fork child finds zeroed, so that a
+   child never allocates from its parent's bins: key 0 matches no heap.  The
+   atomic members are also stored by others, to take the fast path away.  */
+struct cache
+{
+  _Atomic uintptr_t key;       /* heap as the program names it, + 1 */
+  _Atomic size_t fast_max;     /* largest size of the fast path; 0: none */
+  _Atomic size_t fast_chunks;  /* chunks the fast mfree looks at; 0: none */
+  uintptr_t grid;
+  disk_u64 *dir;
+  char *records;               /* of chunk 0 */
+  uint32_t mine;               /* head bits of the thread's pages */
+  uint32_t stream;
+  struct heap *heap;
+  struct cache *next;          /* of the thread; or of the free list */
+  struct cache *heap_next;     /* of the heap */
+  uint32_t page[MM_CLASSES];   /* the page in the bin; 0: none */
+  struct bin bin[MM_CLASSES];
+};
+
+struct error
+{
+  int code;
+  char told[MM_TOLD];
+};
+
+/* One attached heap.  */
+struct heap
+{
+  struct heap *next;           /* registry */
+  uintptr_t base;              /* where it is mapped */
+  uintptr_t grid;              /* base rounded up to a slice */
+  size_t mapped;               /* bytes from base */
+  size_t capacity;             /* bytes from base, as recorded */
+  size_t n_chunks;             /* of the mapped part */
+  struct disk_locks *locks;
+  struct disk_proc *procs;
+  struct disk_root *root;
+  disk_u64 *bucket;
+  disk_u64 *dir;
+  struct disk_stream *stream;  /* [0] is number 1 */
+  struct disk_super super;     /* the valid copy as last read or written */
+  enum { HEAP_ANON, HEAP_FILE, HEAP_PRIVATE, HEAP_READ } kind;
+  bool elsewhere;
+  _Atomic bool forked;         /* inherited through fork, not yet joined */
+  int fd;                      /* for file calls; -1: anonymous */
+  int lock_fd;                 /* an open file of its own: carries the locks */
+  int access;                  /* O_RDWR or O_RDONLY */
+  uint32_t entry;
+  uint32_t epoch;
+  uint64_t id;                 /* in the entry and in our streams */
+  uint64_t dev, ino;
+  unsigned n_attached;
+  struct cache *caches;        /* under the registry lock */
+  void (*on_damage) (void);    /* of mmcheck */
+  pthread_rwlock_t walkers;    /* shared while somebody walks without locks;
+                                  exclusive while the file is truncated */
+  pthread_mutex_t error_lock;
+  struct error error;
+};
+
+/* The thread's state.  last is never NULL.  */
+struct thread
+{
+  struct cache *last;          /* the one used last */
+  struct cache *all;
+  bool leaving;                /* its exit hook has run */
+  bool hooked;
+};
+
+static struct cache no_cache;
+static _Thread_local struct thread thread
+  __attribute__ ((tls_model ("initial-exec"))) = { .last = &no_cache };
+static _Thread_local struct error thread_error;
+static _Thread_local char thread_told[MM_TOLD + 64];
+
+static struct
+{
+  pthread_once_t once;
+  pthread_mutex_t open_lock;   /* opening, closing */
+  pthread_mutex_t lock;        /* the registry: heaps, caches */
+  struct heap *heaps;
+  _Atomic (struct heap *) default_heap;
+  struct cache *free_caches;
+  pthread_key_t exit_key;
+  bool have_key;
+  size_t page;                 /* the system's page size */
+  bool tools_area;             /* a sanitizer wants low addresses */
+  bool valgrind;               /* tell valgrind about blocks */
+  bool asan;                   /* tell AddressSanitizer about blocks */
+  _Atomic bool slow;           /* no fast paths: tracing, tools */
+  _Atomic int trace_fd;        /* of mmtrace; -1: off */
+  uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
+  mmalloc_misuse_fn on_misuse;
+  void *on_misuse_arg;
+} process = {
+  .once = PTHREAD_ONCE_INIT,
+  .open_lock = PTHREAD_MUTEX_INITIALIZER,
+  .lock = PTHREAD_MUTEX_INITIALIZER,
+  .trace_fd = -1,
+};
+
+
+/* ---- 6. Failing --------------------------------------------------------- */
+
+/* Owns: the saved errors, the misuse handler.  Needs: nothing.  Inner
+   functions return 0 or an errno value; this section turns it into errno and
+   the saved error.  Two kinds of failure: environment (returned) and misuse
+   (fail_misuse).  Damage in a file is an error of the environment.  */
+
+/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
+   NULL: as strerror would.  Sets errno.  */
+static void
+fail_told (struct heap *h, int code, const char *told)
+{
+  struct error *e = &thread_error;
+  bool shared = h != NULL && h != process.default_heap;
+  if (shared)
+    {
+      pthread_mutex_lock (&h->error_lock);
+      e = &h->error;
+    }
+  e->code = code;
+  e->told[0] = '\0';
+  if (told != NULL)
+    {
+      strncpy (e->told, told, sizeof e->told - 1);
+      e->told[sizeof e->told - 1] = '\0';
+    }
+  if (shared)
+    pthread_mutex_unlock (&h->error_lock);
+  errno = code;
+}
+
+/* The usual words for a failed allocation.  */
+static void
+fail_room (struct heap *h, int code)
+{
+  const char *told = NULL;
+  if (code == ENOSPC)
+    told = "no room: the heap's maximum or the file system is full";
+  else if (code == ENOMEM)
+    told = "no room: the block is too large, or memory is short";
+  else if (code == EFBIG)
+    told = "no room: the process's file size limit (RLIMIT_FSIZE) is reached";
+  else if (code == EROFS)
+    told = "the heap is attached read-only";
+  fail_told (h, code, told);
+}
+
+/* Append S to BUF of SIZE bytes; returns where the text ends.  */
+static char *
+fail_append (char *buf, size_t size, char *at, const char *s)
+{
+  while (*s != '\0' && at < buf + size - 1)
+    *at++ = *s++;
+  *at = '\0';
+  return at;
+}
+
+/* TO, in hexadecimal; at least 17 bytes.  For places where stdio must not be
+   used: it may allocate.  */
+static const char *
+fail_hex (uint64_t value, char to[17])
+{
+  char *at = to + 16;
+  *at = '\0';
+  do
+    {
+      *--at = "0123456789abcdef"[value & 15];
+      value >>= 4;
+    }
+  while (value != 0);
+  return at;
+}
+
+/* The program misused public call CALL with PTR.  Needs: no lock held.  The
+   default handler says so and aborts; if a handler returns, so does this.  */
+static void
+fail_misuse (const char *call, void *md, const void *ptr, const char *what)
+{
+  if (process.on_misuse != NULL)
+    {
+      process.on_misuse (call, md, ptr, what, process.on_misuse_arg);
+      return;
+    }
+  char line[200], hex[17];
+  char *at = line;
+  at = fail_append (line, sizeof line, at, "libmmalloc: ");
+  at = fail_append (line, sizeof line, at, call);
+  at = fail_append (line, sizeof line, at, " (0x");
+  at = fail_append (line, sizeof line, at, fail_hex ((uintptr_t) ptr, hex));
+  at = fail_append (line, sizeof line, at, "): ");
+  at = fail_append (line, sizeof line, at, what);
+  at = fail_append (line, sizeof line, at, "\n");
+  ssize_t ignored = write (STDERR_FILENO, line, (size_t) (at - line));
+  (void) ignored;
+  abort ();
+}
+
+
+/* ---- 7. Bits and offsets ------------------------------------------------ */
+
+/* The only casts between addresses and numbers, and the only shifts and masks
+   of heads and directory words.  */
+
+static inline unsigned
+bit_lowest (uint64_t x)
+{
+  return (unsigned) __builtin_ctzll (x);
+}
+
+static inline size_t
+round_up (size_t n, size_t unit)
+{
+  return (n + unit - 1) & ~(unit - 1);
+}
+
+static inline uint64_t
+head_make (unsigned kind, unsigned state, uint32_t stream, unsigned class,
+           size_t slices)
+{
+  return (uint64_t) stream | (uint64_t) kind << 16 | (uint64_t) state << 20
+         | (uint64_t) class << 24 | (uint64_t) slices << 32;
+}
+
+static inline uint64_t
+head_cont (size_t back)
+{
+  return (uint64_t) HEAD_CONT << 16 | (uint64_t) back << 48;
+}
+
+static inline uint32_t head_owner (uint64_t h) { return h & 0xffff; }
+static inline unsigned head_kind (uint64_t h) { return h >> 16 & 15; }
+static inline unsigned head_state (uint64_t h) { return h >> 20 & 3; }
+static inline unsigned head_class (uint64_t h) { return h >> 24 & 255; }
+static inline size_t head_slices (uint64_t h) { return h >> 32 & 0xffff; }
+static inline size_t head_back (uint64_t h) { return h >> 48; }
+
+/* H in another state, not FULL.  */
+static inline uint64_t
+head_in_state (uint64_t h, unsigned state)
+{
+  return (h & ~(HEAD_STATE | HEAD_FULL)) | (uint64_t) state << 20;
+}
+
+static inline uint64_t
+dir_paged (size_t ready, size_t reach)
+{
+  return (uint64_t) ready | (uint64_t) DIR_PAGED << 16
+         | (uint64_t) reach << 48;
+}
+
+static inline uint64_t
+dir_huge (size_t start, size_t slices)
+{
+  return (uint64_t) DIR_HUGE << 16 | (uint64_t) start << 20
+         | (uint64_t) slices << 32;
+}
+
+static inline uint64_t
+dir_cont (size_t back)
+{
+  return (uint64_t) DIR_CONT << 16 | (uint64_t) back << 32;
+}
+
+static inline unsigned dir_kind (uint64_t d) { return d >> 16 & 15; }
+static inline size_t dir_ready (uint64_t d) { return d & 0xffff; }
+static inline size_t dir_reach (uint64_t d) { return d >> 48; }
+static inline size_t dir_start (uint64_t d) { return d >> 20 & 0xfff; }
+static inline size_t dir_slices (uint64_t d) { return d >> 32; }
+static inline size_t dir_back (uint64_t d) { return d >> 32; }
+
+/* The chunk's directory word; its record count is that of a PAGED chunk and
+   never more than a chunk has.  */
+static inline uint64_t
+dir_get (struct heap *h, size_t c)
+{
+  /* Acquire: pairs with the release that publishes the chunk.  */
+  return atomic_load_explicit (&h->dir[c], memory_order_acquire);
+}
+
+static inline void
+dir_set (struct heap *h, size_t c, uint64_t d)
+{
+  atomic_store_explicit (&h->dir[c], d, memory_order_release);
+}
+
+static inline char *
+off_chunk (struct heap *h, size_t c)
+{
+  return (char *) h->grid + (c << MM_CHUNK_SHIFT);
+}
+
+static inline char *
+off_slice (struct heap *h, size_t c, size_t s)
+{
+  return off_chunk (h, c) + (s << MM_SLICE_SHIFT);
+}
+
+static inline struct disk_slice *
+off_record (struct heap *h, size_t c, size_t s)
+{
+  return (struct disk_slice *) (void *)
+    (off_chunk (h, c) + MM_OFF_RECORDS + (s << MM_RECORD_SHIFT));
+}
+
+static inline struct disk_index *
+off_index (struct heap *h, size_t c)
+{
+  return (struct disk_index *) (void *) (off_chunk (h, c) + MM_OFF_INDEX);
+}
+
+/* Offset of an address from the base: what file calls take.  */
+static inline size_t
+off_file (struct heap *h, const void *p)
+{
+  return (uintptr_t) p - h->base;
+}
+
+static inline uint32_t
+off_number (size_t c, size_t s)
+{
+  return (uint32_t) (c * MM_CHUNK_SLICES + s);
+}
+
+static inline struct disk_stream *
+off_stream (struct heap *h, uint32_t number)
+{
+  return &h->stream[number - 1];
+}
+
+/* How many slices of chunk C lie inside LIMIT bytes from the base.  */
+static size_t
+off_slices_within (struct heap *h, size_t c, size_t limit)
+{
+  size_t start = (size_t) (h->grid - h->base) + (c << MM_CHUNK_SHIFT);
+  if (limit <= start)
+    return 0;
+  size_t n = (limit - start) >> MM_SLICE_SHIFT;
+  return n < MM_CHUNK_SLICES ? n : MM_CHUNK_SLICES;
+}
+
+/* As the capacity says: fixes the layout of the chunk's first slices.  */
+static size_t
+off_slices (struct heap *h, size_t c)
+{
+  return off_slices_within (h, c, h->capacity);
+}
+
+/* Where chunk C's directory and streams would lie, behind its records.  */
+static size_t
+off_records_end (struct heap *h, size_t c)
+{
+  return round_up (MM_OFF_RECORDS + off_slices (h, c) * MM_RECORD, MM_PAGE);
+}
+
+static size_t
+off_dir_bytes (struct heap *h)
+{
+  size_t from_grid = h->capacity - (size_t) (h->grid - h->base);
+  return round_up ((from_grid + MM_CHUNK - 1) / MM_CHUNK * 8, MM_PAGE);
+}
+
+/* The first slice of chunk C that can hold blocks.  */
+static size_t
+off_first_data (struct heap *h, size_t c)
+{
+  size_t end = off_records_end (h, c);
+  if (c == 0)
+    end += off_dir_bytes (h)
+           + round_up (h->super.n_streams * sizeof (struct disk_stream),
+                       MM_PAGE);
+  return round_up (end, MM_SLICE) >> MM_SLICE_SHIFT;
+}
+
+/* FNV-1a of N bytes, for superblocks and names: it only has to notice
+   accidents.  */
+static uint64_t
+sum_bytes (const void *p, size_t n)
+{
+  const uint8_t *at = p;
+  uint64_t sum = UINT64_C (0xcbf29ce484222325);
+  for (size_t i = 0; i < n; i++)
+    sum = (sum ^ at[i]) * UINT64_C (0x100000001b3);
+  return sum;
+}
+
+/* A bit map's bit.  */
+static inline bool
+map_get (const uint64_t *map, size_t i)
+{
+  return map[i / 64] >> (i % 64) & 1;
+}
+
+
+/* ---- 8. The system ------------------------------------------------------ */
+
+/* Owns: every call that concerns files and address space.  All give 0 or an
+   errno value.  Calls on files go through one table, so that a test can fail,
+   shorten or record each of them.  */
+
+static struct
+{
+  int (*fallocate) (int, int, off_t, off_t);
+  int (*ftruncate) (int, off_t);
+  ssize_t (*pread) (int, void *, size_t, off_t);
+  ssize_t (*pwrite) (int, const void *, size_t, off_t);
+  int (*fdatasync) (int);
+  int (*msync) (void *, size_t, int);
+  int (*fstat) (int, struct stat *);
+  int (*open) (const char *, int, ...);
+  int (*close) (int);
+  int (*fcntl) (int, int, ...);
+  void *(*mmap) (void *, size_t, int, int, int, off_t);
+  int (*munmap) (void *, size_t);
+  int (*mprotect) (void *, size_t, int);
+} os = {
+  fallocate, ftruncate, pread, pwrite, fdatasync, msync, fstat, open, close,
+  fcntl, mmap, munmap, mprotect
+};
+
+/* Random bits; good enough to spread addresses and to name heaps.  */
+static uint64_t
+os_random (void)
+{
+  uint64_t r = 0;
+  if (syscall (SYS_getrandom, &r, sizeof r, 1 /* nonblocking */) == sizeof r)
+    return r;
+  struct timespec t;
+  clock_gettime (CLOCK_REALTIME, &t);
+  uint64_t seed[4] = { (uint64_t) t.tv_nsec, (uint64_t) t.tv_sec,
+                       (uint64_t) getpid (), (uintptr_t) &r };
+  return sum_bytes (seed, sizeof seed);
+}
+
+/* Private zero memory for the process's own structs, or NULL.  WIPE: a fork
+   child finds it zeroed, where the kernel can do that.  */
+static void *
+os_private (size_t bytes, bool wipe)
+{
+  void *p = os.mmap (NULL, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED)
+    return NULL;
+  if (wipe)
+    madvise (p, bytes, MADV_WIPEONFORK);
+  return p;
+}
+
+static int
+os_pread_all (int fd, void *to, size_t n, off_t at)
+{
+  char *p = to;
+  while (n > 0)
+    {
+      ssize_t r = os.pread (fd, p, n, at);
+      if (r < 0 && errno == EINTR)
+        continue;
+      if (r < 0)
+        return errno;
+      if (r == 0)
+        return EBADMSG;
+      p += r;
+      at += r;
+      n -= (size_t) r;
+    }
+  return 0;
+}
+
+static int
+os_pwrite_all (int fd, const void *from, size_t n, off_t at)
+{
+  const char *p = from;
+  while (n > 0)
+    {
+      ssize_t r = os.pwrite (fd, p, n, at);
+      if (r < 0 && errno == EINTR)
+        continue;
+      if (r < 0)
+        return errno;
+      if (r == 0)
+        return ENOSPC;
+      p += r;
+      at += r;
+      n -= (size_t) r;
+    }
+  return 0;
+}
+
+/* The file may be END bytes long as far as this process's limit goes.  Asked
+   first, because the kernel's answer is a deadly signal.  */
+static int
+os_may_reach (uint64_t end)
+{
+  struct rlimit limit;
+  if (getrlimit (RLIMIT_FSIZE, &limit) == 0
+      && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur)
+    return EFBIG;
+  return 0;
+}
+
+/* Set disk blocks aside for [OFF, OFF + LEN) of a file that nobody else
+   writes there.  Zeros are written where the file system cannot do better,
+   but only into FRESH space, which was never published.  */
+static int
+os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
+{
+  int err = os_may_reach (off + len);
+  while (err == 0 && len > 0)
+    {
+      size_t step = len < MM_GROW_MAX ? len : MM_GROW_MAX;
+      if (os.fallocate (fd, 0, (off_t) off, (off_t) step) == 0)
+        {
+          off += step;
+          len -= step;
+          continue;
+        }
+      err = errno;
+      if (err == EINTR)
+        err = 0;
+      else if (err == EOPNOTSUPP || err == ENOSYS)
+        {
+          static const char zeros[16 * MM_PAGE];
+          err = 0;
+          for (; fresh && err == 0 && len > 0; )
+            {
+              size_t n = len < sizeof zeros ? len : sizeof zeros;
+              err = os_pwrite_all (fd, zeros, n, (off_t) off);
+              off += n;
+              len -= n;
+            }
+          return err;
+        }
+    }
+  return err;
+}
+
+/* Make [P, P + LEN) of the heap usable: memory or disk blocks behind it.  */
+static int
+os_back (struct heap *h, char *p, size_t len)
+{
+  if (h->kind == HEAP_PRIVATE)
+    return 0;
+  if (h->kind == HEAP_FILE)
+    return os_reserve_blocks (h->fd, off_file (h, p), len, true);
+  uintptr_t from = (uintptr_t) p & ~(process.page - 1);
+  size_t to = round_up ((uintptr_t) p + len, process.page);
+  if (os.mprotect ((void *) from, to - from, PROT_READ | PROT_WRITE) != 0)
+    return ENOMEM;
+  return 0;
+}
+
+/* Give the memory or disk blocks of [P, P + LEN) back; it reads as zero
+   then.  An error only means that they stay.  */
+static int
+os_punch (struct heap *h, char *p, size_t len)
+{
+  if (h->kind == HEAP_PRIVATE)
+    return EOPNOTSUPP;
+  if (h->kind == HEAP_ANON)
+    return madvise (p, len, MADV_DONTNEED) != 0 ? errno : 0;
+  int r;
+  do
+    r = os.fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      (off_t) off_file (h, p), (off_t) len);
+  while (r != 0 && errno == EINTR);
+  return r != 0 ? errno : 0;
+}
+
+/* Set or query a lock on one of the bytes MM_BYTE_...  */
+static int
+os_lock (int fd, int byte, short type, bool wait)
+{
+  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
+  int r;
+  do
+    r = os.fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
+  while (r != 0 && errno == EINTR);
+  return r != 0 ? errno : 0;
+}
+
+/* Whether somebody else holds a lock on the byte that is in the way of TYPE.
+   Errors count as yes: nobody is declared dead by mistake.  */
+static bool
+os_is_locked (int fd, int byte, short type)
+{
+  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
+  return os.fcntl (fd, F_OFD_GETLK, &l) != 0 || l.l_type != F_UNLCK;
+}
+
+/* A new open file for the file of FD, so that locks on it are this process's
+   alone.  PATH, if known, where /proc is missing.  -1 and errno.  */
+static int
+os_reopen (int fd, int access, const char *path)
+{
+  char name[40];
+  snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
+  int own = os.open (name, access | O_CLOEXEC);
+  if (own < 0 && errno == ENOENT && path != NULL)
+    {
+      struct stat a, b;
+      own = os.open (path, access | O_CLOEXEC);
+      if (own >= 0
+          && (os.fstat (own, &a) != 0 || os.fstat (fd, &b) != 0
+              || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
+        {
+          os.close (own);
+          errno = ENOENT;
+          own = -1;
+        }
+    }
+  return own;
+}
+
+/* Whether mapped files and locks of the file system are not coherent between
+   machines.  */
+static bool
+os_is_network (int fd)
+{
+  struct statfs fs;
+  if (fstatfs (fd, &fs) != 0)
+    return false;
+  switch ((unsigned long) fs.f_type)
+    {
+    case 0x6969:      /* NFS */
+    case 0x517b:      /* SMB */
+    case 0xff534d42:  /* CIFS */
+    case 0xfe534d42:  /* SMB2 */
+    case 0x5346414f:  /* AFS */
+    case 0x00c36400:  /* Ceph */
+    case 0x01021997:  /* 9P */
+      return true;
+    default:
+      return false;
+    }
+}
+
+static void
+os_boot_id (uint8_t id[16])
+{
+  memset (id, 0, 16);
+  int fd = os.open ("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  char text[36];
+  if (os.pread (fd, text, sizeof text, 0) == (ssize_t) sizeof text)
+    for (int i = 0, n = 0; i < 36; i++)
+      if (text[i] != '-')
+        {
+          int c = text[i];
+          int digit = c >= 'a' ? c - 'a' + 10 : c - '0';
+          id[n / 2] = (uint8_t) (id[n / 2] << 4 | (digit & 15));
+          n++;
+        }
+  os.close (fd);
+}
+
+/* Reserve address space at exactly BASE.  EADDRINUSE if something is there,
+   also on kernels that take the address for a hint.  */
+static int
+os_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
+{
+  void *p = os.mmap ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
+                     fd, 0);
+  if (p == MAP_FAILED)
+    return errno == EEXIST ? EADDRINUSE : errno;
+  if (p != (void *) base)
+    {
+      os.munmap (p, len);
+      return EADDRINUSE;
+    }
+  return 0;
+}
+
+/* Put into TOLD which mapping sits in [BASE, BASE + LEN).  */
+static void
+os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
+{
+  snprintf (told, MM_TOLD, "the address range 0x%lx-0x%lx is taken",
+            (unsigned long) base, (unsigned long) (base + len));
+  int fd = os.open ("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  char buf[4096];
+  size_t have = 0;
+  for (;;)
+    {
+      ssize_t r = read (fd, buf + have, sizeof buf - 1 - have);
+      if (r <= 0)
+        break;
+      have += (size_t) r;
+      buf[have] = '\0';
+      char *line = buf, *end;
+      while ((end = strchr (line, '\n')) != NULL)
+        {
+          unsigned long from, to;
+          *end = '\0';
+          if (sscanf (line, "%lx-%lx", &from, &to) == 2
+              && from < base + len && to > base)
+            {
+              const char *name = strpbrk (line, "/[");
+              snprintf (told, MM_TOLD,
+                        "the heap's address 0x%lx is taken by %.150s at"
+                        " 0x%lx-0x%lx", (unsigned long) base,
+                        name != NULL ? name : "an anonymous mapping", from,
+                        to);
+              os.close (fd);
+              return;
+            }
+          line = end + 1;
+        }
+      have = (size_t) (buf + have - line);
+      if (have >= sizeof buf - 1)
+        have = 0;
+      memmove (buf, line, have);
+    }
+  os.close (fd);
+}
+
+/* Tell run-time tools what became of memory: a block was handed out, or
+   memory is no block any more.  Only for heaps this process has alone.  */
+static void
+os_mark_block (const void *p, size_t len)
+{
+  if (process.asan)
+    __asan_unpoison_memory_region (p, len);
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (process.valgrind)
+    VALGRIND_MALLOCLIKE_BLOCK (p, len, 0, 0);
+#endif
+  (void) p;
+  (void) len;
+}
+
+static void
+os_mark_free (const void *p, size_t len)
+{
+  if (process.asan)
+    __asan_poison_memory_region (p, len);
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (process.valgrind)
+    VALGRIND_FREELIKE_BLOCK (p, 0);
+#endif
+  (void) p;
+  (void) len;
+}
+
+
+/* ---- 9. Locks and liveness ---------------------------------------------- */
+
+/* Owns: struct disk_locks, struct disk_proc.
+   Crash: a holder's death is noticed by the next one; what it left undone is
+   finished by lock_owner_died.  Nothing else needs mending, because all
+   truths change by one store.  */
+
+static void
+lock_make (struct heap *h, pthread_mutex_t *m)
+{
+  pthread_mutexattr_t attr;
+  pthread_mutexattr_init (&attr);
+  if (h->kind == HEAP_FILE)
+    {
+      pthread_mutexattr_setpshared (&attr, PTHREAD_PROCESS_SHARED);
+      pthread_mutexattr_setrobust (&attr, PTHREAD_MUTEX_ROBUST);
+    }
+  pthread_mutex_init (m, &attr);
+  pthread_mutexattr_destroy (&attr);
+}
+
+/* Which libc's mutexes lie in the lock area.  */
+static uint64_t
+lock_tag (void)
+{
+  uint64_t tag = sizeof (pthread_mutex_t);
+#ifdef __GLIBC__
+  tag |= UINT64_C (1) << 32;
+#endif
+#if defined __x86_64__
+  tag |= UINT64_C (1) << 40;
+#elif defined __aarch64__
+  tag |= UINT64_C (2) << 40;
+#endif
+  return tag | UINT64_C (1) << 63;
+}
+
+static void claim_decide (struct heap *h, uint32_t number);
+
+/* Somebody died holding the heap lock.  Chunk indexes may disagree with the
+   heads: all are made stale.  A page under claim is decided.  */
+static void
+lock_owner_died (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  atomic_fetch_add_explicit (&l->index_epoch, 1, memory_order_relaxed);
+  uint64_t claim = atomic_load_explicit (&l->claim, memory_order_relaxed);
+  if (claim != 0)
+    claim_decide (h, (uint32_t) claim);
+}
+
+static void
+lock_take (struct heap *h, pthread_mutex_t *m)
+{
+  int r = pthread_mutex_lock (m);
+  if (MM_UNLIKELY (r == EOWNERDEAD))
+    {
+      if (m == &h->locks->heap.mutex)
+        lock_owner_died (h);
+      pthread_mutex_consistent (m);
+    }
+}
+
+static inline void
+lock_heap (struct heap *h)
+{
+  lock_take (h, &h->locks->heap.mutex);
+}
+
+static inline void
+unlock_heap (struct heap *h)
+{
+  pthread_mutex_unlock (&h->locks->heap.mutex);
+}
+
+static inline void
+lock_grow (struct heap *h)
+{
+  lock_take (h, &h->locks->grow.mutex);
+}
+
+static inline void
+unlock_grow (struct heap *h)
+{
+  pthread_mutex_unlock (&h->locks->grow.mutex);
+}
+
+/* A shared stream's lock, waiting or not.  */
+static bool
+lock_stream (struct heap *h, struct disk_stream *st, bool wait)
+{
+  pthread_mutex_t *m = &st->lock.mutex;
+  if (wait)
+    lock_take (h, m);
+  else
+    {
+      int r = pthread_mutex_trylock (m);
+      if (r == EOWNERDEAD)
+        pthread_mutex_consistent (m);
+      else if (r != 0)
+        return false;
+    }
+  return true;
+}
+
+static inline void
+unlock_stream (struct disk_stream *st)
+{
+  pthread_mutex_unlock (&st->lock.mutex);
+}
+
+/* Whether the process of entry I is gone.  The lock on its byte is the
+   witness: the kernel drops it with the process.  */
+static bool
+proc_is_dead (struct heap *h, uint32_t i)
+{
+  return i != h->entry
+         && !os_is_locked (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK);
+}
+
+/* A process id's streams have lost their owner.  Needs: the heap lock.  */
+static void
+proc_orphan_locked (struct heap *h, uint64_t id)
+{
+  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
+                                         memory_order_relaxed);
+  for (uint32_t n = 1; n <= ready && n <= h->super.n_streams; n++)
+    {
+      struct disk_stream *st = off_stream (h, n);
+      if (atomic_load_explicit (&st->owner, memory_order_relaxed) == id)
+        {
+          atomic_store_explicit (&st->owner, 0, memory_order_relaxed);
+          atomic_fetch_add_explicit (&h->locks->n_orphans, 1,
+                                     memory_order_relaxed);
+        }
+    }
+}
+
+/* Take the streams of entry I's process from it if it is dead.  Ids are never
+   used twice in an epoch, so a newcomer in the entry loses nothing.  Needs: no
+   lock.  */
+static void
+proc_bury (struct heap *h, uint32_t i)
+{
+  struct disk_proc *e = &h->procs[i];
+  uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
+  if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
+    return;
+  lock_heap (h);
+  proc_orphan_locked (h, id);
+  unlock_heap (h);
+  atomic_compare_exchange_strong_explicit (&e->id, &id, 0,
+                                           memory_order_relaxed,
+                                           memory_order_relaxed);
+}
+
+static void
+proc_bury_all (struct heap *h)
+{
+  if (h->kind == HEAP_FILE)
+    for (uint32_t i = 0; i < MM_PROCS; i++)
+      proc_bury (h, i);
+}
+
+/* Find this process an entry and publish it: first the lock that shows it to
+   be alive, then the id.  Needs: the door, no other lock.  */
+static int
+proc_enter (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed);
+  for (uint32_t i = 0; i < MM_PROCS; i++)
+    {
+      struct disk_proc *e = &h->procs[i];
+      if (os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false) != 0)
+        continue;
+      uint64_t old = atomic_load_explicit (&e->id, memory_order_relaxed);
+      if (old != 0)
+        {
+          lock_heap (h);
+          proc_orphan_locked (h, old);
+          unlock_heap (h);
+        }
+      uint64_t n = atomic_fetch_add_explicit (&l->n_entered, 1,
+                                              memory_order_relaxed) + 1;
+      h->entry = i;
+      h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
+      atomic_store_explicit (&e->mapped, h->mapped, memory_order_relaxed);
+      atomic_store_explicit (&e->pid, (uint64_t) getpid (),
+                             memory_order_relaxed);
+      /* Release: pairs with the acquire of those who read the entry.  */
+      atomic_store_explicit (&e->id, h->id, memory_order_release);
+      return 0;
+    }
+  return ENOLCK;
+}
+
+/* Up to where growth may go: the least of what live processes have mapped.
+   Stale entries are of another epoch, or their byte is free.  */
+static size_t
+proc_limit (struct heap *h)
+{
+  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
+  if (h->kind != HEAP_FILE)
+    return limit;
+  for (uint32_t i = 0; i < MM_PROCS; i++)
+    {
+      struct disk_proc *e = &h->procs[i];
+      uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
+      size_t mapped = atomic_load_explicit (&e->mapped, memory_order_relaxed);
+      if (id >> 32 == h->epoch && mapped < limit && !proc_is_dead (h, i))
+        limit = mapped;
+    }
+  return limit;
+}
+
+
+/* ---- 10. Size classes ---------------------------------------------------- */
+
+/* Up to 128 every 16 bytes, then four to each doubling: at most a fifth of a
+   block is lost.  Pages have as many slices as leave little over; inverse is
+   2^32 / size rounded up.  The file holds class numbers only; all that
+   follows from them comes from this table, whose unused rows fit nothing.  */
+struct class
+{
+  uint32_t inverse;
+  uint32_t size;
+  uint32_t slices;
+  uint32_t count;
+};
+
+#define CLASS(size, slices) \
+  { (uint32_t) (((UINT64_C (1) << 32) + (size) - 1) / (size)), (size), \
+    (slices), \
+    (slices) * MM_SLICE / (size) < MM_WORDS * 64 \
+    ? (slices) * MM_SLICE / (size) : MM_WORDS * 64 }
+
+static const struct class class_table[64] = {
+  CLASS (16, 1), CLASS (32, 1), CLASS (48, 1), CLASS (64, 1),
+  CLASS (80, 1), CLASS (96, 1), CLASS (112, 1), CLASS (128, 1),
+  CLASS (160, 1), CLASS (192, 1), CLASS (224, 1), CLASS (256, 1),
+  CLASS (320, 1), CLASS (384, 1), CLASS (448, 1), CLASS (512, 1),
+  CLASS (640, 1), CLASS (768, 1), CLASS (896, 1), CLASS (1024, 1),
+  CLASS (1280, 2), CLASS (1536, 3), CLASS (1792, 2), CLASS (2048, 2),
+  CLASS (2560, 5), CLASS (3072, 3), CLASS (3584, 2), CLASS (4096, 4),
+  CLASS (5120, 5), CLASS (6144, 3), CLASS (7168, 4), CLASS (8192, 4),
+  CLASS (10240, 5), CLASS (12288, 3), CLASS (14336, 7), CLASS (16384, 4),
+  CLASS (20480, 5), CLASS (24576, 6), CLASS (28672, 7), CLASS (32768, 8),
+};
+
+/* Class of (size + 15) / 16, up to MM_FAST_MAX.  */
+static const uint8_t class_of_sixteenths[MM_FAST_MAX / 16 + 1] = {
+  0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 10, 11, 11,
+  12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15,
+  16, 16, 16, 16, 16, 16, 16, 16, 17, 17, 17, 17, 17, 17, 17, 17,
+  18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19
+};
+
+/* The class for SIZE, 1 to MM_SMALL_MAX.  */
+static unsigned
+class_of (size_t size)
+{
+  if (size <= MM_FAST_MAX)
+    return class_of_sixteenths[(size + 15) / 16];
+  unsigned e = 63 - (unsigned) __builtin_clzll (size - 1);
+  return 20 + (e - 10) * 4 + (unsigned) ((size - 1) >> (e - 2) & 3);
+}
+
+/* The same for ALIGN, a power of two from 16 to a slice: the blocks of a class
+   are aligned if its size is a multiple.  MM_CLASSES if there is none.  */
+static unsigned
+class_of_aligned (size_t size, size_t align)
+{
+  size_t rounded = round_up (size, align);
+  if (rounded > MM_SMALL_MAX)
+    return MM_CLASSES;
+  unsigned cl = class_of (rounded);
+  while (cl < MM_CLASSES && class_table[cl].size % align != 0)
+    cl++;
+  return cl;
+}
+
+static inline unsigned
+class_words (unsigned cl)
+{
+  return (class_table[cl].count + 63) / 64;
+}
+
+/* Word W's bits that stand for blocks.  */
+static inline uint64_t
+class_valid (unsigned cl, unsigned w)
+{
+  unsigned left = class_table[cl].count - w * 64;
+  return left >= 64 ? ~UINT64_C (0) : (UINT64_C (1) << left) - 1;
+}
+
+/* A file made with another table is refused.  */
+static uint32_t
+class_sum (void)
+{
+  return (uint32_t) sum_bytes (class_table, sizeof class_table);
+}
+
+
+/* ---- 11. Runs ------------------------------------------------------------ */
+
+/* Owns: the directory, the chunk indexes, the heads of free and taken runs,
+   length.  Needs: the heap lock, for ..._locked; the grow lock to give unbacked
+   slices a backing or to change EMPTY chunks.  Crash: a run whose head was not
+   stored is free; index bits are rebuilt.  Keeps: I1, I3 to I6.
+   Checked by: check_chunk, check_directory.  */
+
+/* First set (WANT) or clear bit of MAP from I on, at most END.  */
+static size_t
+map_next (const uint64_t *map, size_t i, size_t end, bool want)
+{
+  while (i < end)
+    {
+      uint64_t word = (want ? map[i / 64] : ~map[i / 64]) >> (i % 64);
+      if (word != 0)
+        {
+          i += bit_lowest (word);
+          return i < end ? i : end;
+        }
+      i = (i / 64 + 1) * 64;
+    }
+  return end;
+}
+
+static void
+map_put (uint64_t *map, size_t i, size_t n, bool value)
+{
+  for (; n > 0; i++, n--)
+    if (value)
+      map[i / 64] |= UINT64_C (1) << (i % 64);
+    else
+      map[i / 64] &= ~(UINT64_C (1) << (i % 64));
+}
+
+/* backed is read without the lock by those who only look.  */
+static void
+map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
+{
+  for (; n > 0; i++, n--)
+    {
+      uint64_t bit = UINT64_C (1) << (i % 64);
+      uint64_t old = atomic_load_explicit (&x->backed[i / 64],
+                                           memory_order_relaxed);
+      atomic_store_explicit (&x->backed[i / 64],
+                             value ? old | bit : old & ~bit,
+                             memory_order_release);
+    }
+}
+
+static bool
+map_get_backed (struct disk_index *x, size_t i)
+{
+  return atomic_load_explicit (&x->backed[i / 64], memory_order_acquire)
+         >> (i % 64) & 1;
+}
+
+/* Readable slice records of PAGED chunk C with directory word D.  */
+static size_t
+run_ready (struct heap *h, size_t c, uint64_t d)
+{
+  size_t n = off_slices_within (h, c, h->mapped < h->capacity
+                                      ? h->mapped : h->capacity);
+  return dir_ready (d) < n ? dir_ready (d) : n;
+}
+
+/* Whether slice number N may be looked at; gives its record.  For numbers that
+   come from the file.  */
+static struct disk_slice *
+run_record (struct heap *h, uint32_t number)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  if (number == 0 || c >= h->n_chunks)
+    return NULL;
+  uint64_t d = dir_get (h, c);
+  if (dir_kind (d) != DIR_PAGED || s >= run_ready (h, c, d))
+    return NULL;
+  return off_record (h, c, s);
+}
+
+/* How many slices a used head covers, at least 1 and not past END; 0 if the
+   head is no head.  */
+static size_t
+run_covers (uint64_t head, size_t s, size_t end)
+{
+  size_t n;
+  switch (head_kind (head))
+    {
+    case HEAD_PAGE:
+      n = head_class (head) < MM_CLASSES
+          ? class_table[head_class (head)].slices : 1;
+      break;
+    case HEAD_LARGE:
+      n = head_slices (head);
+      break;
+    case HEAD_SYSTEM:
+    case HEAD_ROOTS:
+      n = 1;
+      break;
+    default:
+      return 0;
+    }
+  if (n == 0)
+    n = 1;
+  return n <= end - s ? n : end - s;
+}
+
+/* How many chunks have ever been used.  */
+static size_t
+run_chunks (struct heap *h)
+{
+  size_t len = atomic_load_explicit (&h->root->length, memory_order_acquire);
+  size_t delta = h->grid - h->base;
+  if (len <= delta)
+    return 0;
+  size_t n = (len - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
+  return n < h->n_chunks ? n : h->n_chunks;
+}
+
+/* Chunk C's index, rebuilt from the heads if it is stale.  */
+static struct disk_index *
+run_index_locked (struct heap *h, size_t c)
+{
+  struct disk_index *x = off_index (h, c);
+  uint32_t epoch = atomic_load_explicit (&h->locks->index_epoch,
+                                         memory_order_relaxed);
+  if (MM_LIKELY (x->epoch == epoch))
+    return x;
+  size_t end = off_slices (h, c);
+  size_t ready = run_ready (h, c, dir_get (h, c));
+  memset (x->free, 0, sizeof x->free);
+  for (size_t s = off_first_data (h, c); s < end; )
+    {
+      size_t n = 0;
+      if (s < ready)
+        n = run_covers (atomic_load_explicit (&off_record (h, c, s)->head,
+                                              memory_order_relaxed), s, end);
+      if (n == 0)
+        map_put (x->free, s++, 1, true);
+      s += n;
+    }
+  x->epoch = epoch;
+  return x;
+}
+
+/* First free run of N slices at absolute alignment ALIGN in chunk C before
+   slice END, if BACKED among the backed ones only; 0: none.  LONGEST gets an
+   upper bound of the lengths there.  */
+static size_t
+run_find_in_locked (struct heap *h, size_t c, size_t n, size_t align,
+                    bool backed, size_t end, size_t *longest)
+{
+  struct disk_index *x = run_index_locked (h, c);
+  uint64_t map[MM_CHUNK_SLICES / 64];
+  for (size_t i = 0; i < MM_CHUNK_SLICES / 64; i++)
+    map[i] = x->free[i] & (backed ? x->backed[i] : ~UINT64_C (0));
+  *longest = 0;
+  size_t s = map_next (map, 0, end, true);
+  while (s < end)
+    {
+      size_t stop = map_next (map, s, end, false);
+      uintptr_t at = (uintptr_t) off_slice (h, c, s);
+      size_t skip = (round_up (at, align) - at) >> MM_SLICE_SHIFT;
+      if (skip + n <= stop - s)
+        return s + skip;
+      if (stop - s > *longest)
+        *longest = stop - s;
+      s = map_next (map, stop, end, true);
+    }
+  return 0;
+}
+
+/* Find a free, backed run; its number or 0.  Chunks that were searched in vain
+   are passed over until something is freed there.  */
+static uint32_t
+run_find_locked (struct heap *h, size_t n, size_t align)
+{
+  size_t chunks = run_chunks (h);
+  struct disk_locks *l = h->locks;
+  uint32_t epoch = atomic_load_explicit (&l->index_epoch,
+                                         memory_order_relaxed);
+  if (atomic_load_explicit (&l->reach_epoch, memory_order_relaxed) != epoch)
+    {
+      for (size_t c = 0; c < chunks; c++)
+        {
+          uint64_t d = dir_get (h, c);
+          if (dir_kind (d) == DIR_PAGED)
+            dir_set (h, c, dir_paged (dir_ready (d), MM_CHUNK_SLICES));
+        }
+      atomic_store_explicit (&l->reach_epoch, epoch, memory_order_relaxed);
+    }
+  for (size_t c = 0; c < chunks; c++)
+    {
+      uint64_t d = dir_get (h, c);
+      size_t longest;
+      if (dir_kind (d) != DIR_PAGED || dir_reach (d) < n)
+        continue;
+      size_t s = run_find_in_locked (h, c, n, align, true,
+                                     run_ready (h, c, d), &longest);
+      if (s != 0)
+        return off_number (c, s);
+      if (align <= MM_SLICE)
+        dir_set (h, c, dir_paged (dir_ready (d), longest));
+    }
+  return 0;
+}
+
+/* Take the free, backed run of N slices at NUMBER.  HEAD publishes it, last;
+   a page's bits and continuations are made before.  */
+static void
+run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  map_put (run_index_locked (h, c)->free, s, n, false);
+  struct disk_slice *r = off_record (h, c, s);
+  if (head_kind (head) == HEAD_PAGE)
+    {
+      for (unsigned w = 0; w < class_words (head_class (head)); w++)
+        {
+          atomic_store_explicit (&r->own[w], 0, memory_order_relaxed);
+          atomic_store_explicit (&r->rem[w], 0, memory_order_relaxed);
+        }
+      for (size_t i = 1; i < n; i++)
+        atomic_store_explicit (&off_record (h, c, s + i)->head, head_cont (i),
+                               memory_order_relaxed);
+    }
+  /* Release: pairs with the acquire of look-ups, and keeps the compiler from
+     publishing early.  */
+  atomic_store_explicit (&r->head, head, memory_order_release);
+}
+
+/* Give the run back.  */
+static void
+run_give_locked (struct heap *h, uint32_t number, size_t n)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  struct disk_slice *r = off_record (h, c, s);
+  bool page = head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
+              == HEAD_PAGE;
+  atomic_store_explicit (&r->head, 0, memory_order_release);
+  for (size_t i = 1; page && i < n; i++)
+    atomic_store_explicit (&off_record (h, c, s + i)->head, 0,
+                           memory_order_release);
+  map_put (run_index_locked (h, c)->free, s, n, true);
+  dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)), MM_CHUNK_SLICES));
+}
+
+/* Take a run out of the memory that is there.  Its number or 0.  */
+static uint32_t
+run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
+{
+  lock_heap (h);
+  uint32_t number = run_find_locked (h, n, align);
+  if (number != 0)
+    run_take_locked (h, number, n, head);
+  unlock_heap (h);
+  return number;
+}
+
+/* The file is in use up to END from now on.  Needs: the grow lock.  */
+static void
+run_reach (struct heap *h, const char *end)
+{
+  size_t len = off_file (h, end);
+  if (len > atomic_load_explicit (&h->root->length, memory_order_relaxed))
+    atomic_store_explicit (&h->root->length, len, memory_order_release);
+}
+
+/* Slice records of chunk C up to READY are about to be read: give the pages
+   behind OLD a backing and zero them, since a HUGE block may have been there.
+   Needs: the grow lock.  */
+static int
+run_back_records (struct heap *h, size_t c, size_t old, size_t ready)
+{
+  char *from = (char *) off_record (h, c, old);
+  size_t len = (ready - old) << MM_RECORD_SHIFT;
+  if (len == 0)
+    return 0;
+  int err = os_back (h, from, len);
+  if (err == 0)
+    memset (from, 0, len);
+  return err;
+}
+
+/* Make EMPTY chunk C a PAGED one without free slices yet.  Needs: the grow
+   lock.  */
+static int
+run_make_chunk (struct heap *h, size_t c)
+{
+  size_t first = off_first_data (h, c);
+  size_t ready = round_up (first, MM_RECORDS_PAGE);
+  if (ready > off_slices (h, c))
+    ready = off_slices (h, c);
+  struct disk_index *x = off_index (h, c);
+  int err = os_back (h, (char *) x, MM_PAGE);
+  if (err == 0)
+    err = run_back_records (h, c, 0, round_up (ready, MM_RECORDS_PAGE));
+  if (err != 0)
+    return err;
+  memset (x, 0, MM_PAGE);
+  x->epoch = atomic_load_explicit (&h->locks->index_epoch,
+                                   memory_order_relaxed) - 1;
+  for (size_t s = 0; s < first; s++)
+    atomic_store_explicit (&off_record (h, c, s)->head,
+                           head_make (HEAD_SYSTEM, 0, 0, 0, 1),
+                           memory_order_relaxed);
+  run_reach (h, (char *) off_record (h, c, round_up (ready, MM_RECORDS_PAGE)));
+  lock_heap (h);
+  dir_set (h, c, dir_paged (ready, 0));
+  unlock_heap (h);
+  return 0;
+}
+
+/* Whether chunk C is free: EMPTY, or the rest of a HUGE block whose head a
+   kill kept from being stored or that was given back.  */
+static bool
+run_chunk_is_empty (struct heap *h, size_t c)
+{
+  uint64_t d = dir_get (h, c);
+  if (dir_kind (d) != DIR_CONT)
+    return dir_kind (d) == DIR_EMPTY;
+  if (dir_back (d) > c)
+    return true;
+  uint64_t first = dir_get (h, c - dir_back (d));
+  return dir_kind (first) != DIR_HUGE
+         || dir_back (d) * MM_CHUNK_SLICES
+            >= dir_start (first) + dir_slices (first);
+}
+
+/* Where N slices could be had from unbacked space, whole chunks included: the
+   number of the run, or 0.  A chunk is made if need be.  Needs: the grow lock,
+   LIMIT from proc_limit.  */
+static int
+run_find_unbacked (struct heap *h, size_t n, size_t align, size_t limit,
+                   uint32_t *number)
+{
+  for (size_t c = 0; c < h->n_chunks; c++)
+    {
+      size_t end = off_slices_within (h, c, limit);
+      size_t longest, s = 0;
+      if (end <= off_first_data (h, c))
+        break;
+      uint64_t d = dir_get (h, c);
+      if (run_chunk_is_empty (h, c))
+        {
+          if (off_first_data (h, c) + n > end)
+            continue;
+          int err = run_make_chunk (h, c);
+          if (err != 0)
+            return err;
+          d = dir_get (h, c);
+        }
+      if (dir_kind (d) != DIR_PAGED)
+        continue;
+      lock_heap (h);
+      s = run_find_in_locked (h, c, n, align, false, end, &longest);
+      unlock_heap (h);
+      if (s != 0)
+        {
+          *number = off_number (c, s);
+          return 0;
+        }
+    }
+  return ENOSPC;
+}
+
+/* Back N slices from NUMBER on and as many unbacked free ones behind them as
+   make a step; then publish.  Needs: the grow lock.  */
+static int
+run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  struct disk_locks *l = h->locks;
+  size_t step = atomic_load_explicit (&l->n_backed, memory_order_relaxed)
+                * MM_SLICE / 8;
+  size_t least = h->kind == HEAP_FILE ? MM_GROW_MIN_FILE : MM_GROW_MIN_ANON;
+  step = step < least ? least : step > MM_GROW_MAX ? MM_GROW_MAX : step;
+  size_t want = step / MM_SLICE > n ? step / MM_SLICE : n;
+  size_t end = off_slices_within (h, c, limit);
+
+  lock_heap (h);
+  struct disk_index *x = run_index_locked (h, c);
+  size_t k = n;
+  while (k < want && s + k < end && map_get (x->free, s + k)
+         && !map_get_backed (x, s + k))
+    k++;
+  uint64_t d = dir_get (h, c);
+  unlock_heap (h);
+
+  int err;
+  size_t ready;
+  for (;;)
+    {
+      ready = round_up (s + k, MM_RECORDS_PAGE);
+      ready = ready > dir_ready (d) ? ready : dir_ready (d);
+      err = run_back_records (h, c, round_up (dir_ready (d), MM_RECORDS_PAGE),
+                              round_up (ready, MM_RECORDS_PAGE));
+      if (err == 0)
+        err = os_back (h, off_slice (h, c, s), k << MM_SLICE_SHIFT);
+      if (err == 0 || k == n)
+        break;
+      k = n;
+    }
+  if (err != 0)
+    return err;
+  if (ready > off_slices (h, c))
+    ready = off_slices (h, c);
+
+  run_reach (h, off_slice (h, c, s + k));
+  lock_heap (h);
+  x = run_index_locked (h, c);
+  size_t fresh = 0;
+  for (size_t i = s; i < s + k; i++)
+    fresh += !map_get_backed (x, i);
+  map_put_backed (x, s, k, true);
+  atomic_fetch_add_explicit (&l->n_backed, fresh, memory_order_relaxed);
+  dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));
+  unlock_heap (h);
+  return 0;
+}
+
+/* Take a run, growing the heap if need be.  */
+static int
+run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
+          uint32_t *number)
+{
+  if (n > MM_CHUNK_SLICES)
+    return ENOMEM;
+  int err = 0;
+  lock_grow (h);
+  size_t limit = proc_limit (h);
+  /* Others may have grown the heap while we waited; and a backed part of the
+     run may be taken while we back the rest: then again.  */
+  while ((*number = run_reuse (h, n, align, head)) == 0)
+    {
+      err = run_find_unbacked (h, n, align, limit, number);
+      if (err == 0)
+        err = run_back (h, *number, n, limit);
+      if (err != 0)
+        break;
+    }
+  unlock_grow (h);
+  return err;
+}
+
+
+/* ---- 12. Pages ----------------------------------------------------------- */
+
+/* Owns: own, rem and link of the records, heads of pages, the streams' lists.
+   Needs: as in the essay's list of states.  Crash: before the store that
+   publishes, nothing happened.  Lists lose hints at most.  Keeps: I1, I2, I7.
+   Checked by: check_page.  */
+
+#define LINK_END UINT32_MAX
+
+/* The page of NUMBER if it is one, with its head; else NULL.  For numbers from
+   lists, which may be old or damaged.  */
+static struct disk_slice *
+page_of (struct heap *h, uint32_t number, uint64_t *head)
+{
+  struct disk_slice *r = run_record (h, number);
+  if (r == NULL)
+    return NULL;
+  *head = atomic_load_explicit (&r->head, memory_order_acquire);
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  if (head_kind (*head) != HEAD_PAGE || head_class (*head) >= MM_CLASSES
+      || s < off_first_data (h, c)
+      || s + class_table[head_class (*head)].slices
+         > run_ready (h, c, dir_get (h, c)))
+    return NULL;
+  return r;
+}
+
+static inline char *
+page_start (struct heap *h, uint32_t number)
+{
+  return off_slice (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
+}
+
+/* Word W's free blocks.  */
+static inline uint64_t
+page_free_bits (struct disk_slice *r, unsigned cl, unsigned w)
+{
+  /* Acquire: pairs with the release of those who freed the blocks, so that
+     what they last did with them is over.  */
+  uint64_t rem = atomic_load_explicit (&r->rem[w], memory_order_acquire);
+  uint64_t own = atomic_load_explicit (&r->own[w], memory_order_acquire);
+  return ~(own ^ rem) & class_valid (cl, w);
+}
+
+static bool
+page_is_empty (struct disk_slice *r, unsigned cl)
+{
+  for (unsigned w = 0; w < class_words (cl); w++)
+    if (page_free_bits (r, cl, w) != class_valid (cl, w))
+      return false;
+  return true;
+}
+
+static bool
+page_has_free (struct disk_slice *r, unsigned cl)
+{
+  for (unsigned w = 0; w < class_words (cl); w++)
+    if (page_free_bits (r, cl, w) != 0)
+      return true;
+  return false;
+}
+
+/* Append the page to the stream's partial pages of its class, unless some list
+   has it.  Needs: ownership of the stream.  */
+static void
+list_push (struct heap *h, struct disk_stream *st, unsigned cl,
+           struct disk_slice *r, uint32_t number)
+{
+  uint32_t none = 0;
+  if (!atomic_compare_exchange_strong_explicit (&r->link, &none, LINK_END,
+                                                memory_order_relaxed,
+                                                memory_order_relaxed))
+    return;
+  uint32_t last = atomic_load_explicit (&st->last[cl], memory_order_relaxed);
+  struct disk_slice *before = last != 0 ? run_record (h, last) : NULL;
+  if (before != NULL
+      && atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
+    atomic_store_explicit (&before->link, number, memory_order_relaxed);
+  else
+    atomic_store_explicit (&st->first[cl], number, memory_order_relaxed);
+  atomic_store_explicit (&st->last[cl], number, memory_order_relaxed);
+}
+
+/* Unlink the first page; its number or 0.  It may be anything by now.  */
+static uint32_t
+list_pop (struct heap *h, struct disk_stream *st, unsigned cl)
+{
+  uint32_t number = atomic_load_explicit (&st->first[cl],
+                                          memory_order_relaxed);
+  struct disk_slice *r = run_record (h, number);
+  uint32_t next = 0;
+  if (r != NULL)
+    next = atomic_exchange_explicit (&r->link, 0, memory_order_relaxed);
+  if (next == LINK_END)
+    next = 0;
+  atomic_store_explicit (&st->first[cl], next, memory_order_relaxed);
+  if (next == 0)
+    atomic_store_explicit (&st->last[cl], 0, memory_order_relaxed);
+  return r != NULL ? number : 0;
+}
+
+/* Note that a foreign free made room in a FULL page of stream STREAM.  Any
+   process may call it, and the page may be something else by now.  */
+static void
+queue_push (struct heap *h, uint32_t stream, struct disk_slice *r,
+            uint32_t number)
+{
+  uint32_t none = 0;
+  if (stream == 0 || stream > h->super.n_streams
+      || stream > atomic_load_explicit (&h->locks->streams_ready,
+                                        memory_order_relaxed)
+      || !atomic_compare_exchange_strong_explicit (&r->link, &none, LINK_END,
+                                                   memory_order_relaxed,
+                                                   memory_order_relaxed))
+    return;
+  struct disk_stream *st = off_stream (h, stream);
+  uint64_t first = atomic_load_explicit (&st->queue, memory_order_relaxed);
+  do
+    atomic_store_explicit (&r->link, first != 0 ? (uint32_t) first : LINK_END,
+                           memory_order_relaxed);
+  while (!atomic_compare_exchange_weak_explicit (&st->queue, &first, number,
+                                                 memory_order_release,
+                                                 memory_order_relaxed));
+}
+
+/* Page R of stream STREAM has free blocks again: not FULL, and on the list if
+   no list has it.  Needs: ownership of the stream.  If a claimer has the page
+   this moment, the hint is lost.  */
+static void
+page_unfull (struct heap *h, struct disk_stream *st, uint32_t stream,
+             struct disk_slice *r, uint32_t number)
+{
+  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+  if (head_kind (head) != HEAD_PAGE || head_owner (head) != stream
+      || head_state (head) != HEAD_HELD || head_class (head) >= MM_CLASSES)
+    return;
+  if ((head & HEAD_FULL) == 0
+      || atomic_compare_exchange_strong_explicit (&r->head, &head,
+                                                  head & ~HEAD_FULL,
+                                                  memory_order_acq_rel,
+                                                  memory_order_relaxed))
+    list_push (h, st, head_class (head), r, number);
+}
+
+/* Move what others freed into from the stream's queue to its lists.  True if
+   there was something.  Needs: ownership of the stream.  */
+static bool
+queue_drain (struct heap *h, uint32_t stream)
+{
+  struct disk_stream *st = off_stream (h, stream);
+  if (atomic_load_explicit (&st->queue, memory_order_relaxed) == 0)
+    return false;
+  /* Acquire: pairs with queue_push.  */
+  uint32_t number = (uint32_t)
+    atomic_exchange_explicit (&st->queue, 0, memory_order_acquire);
+  for (size_t bound = h->n_chunks * MM_CHUNK_SLICES; bound > 0; bound--)
+    {
+      struct disk_slice *r = run_record (h, number);
+      if (r == NULL)
+        break;
+      uint32_t next = atomic_exchange_explicit (&r->link, 0,
+                                                memory_order_relaxed);
+      page_unfull (h, st, stream, r, number);
+      if (next == 0 || next == LINK_END)
+        break;
+      number = next;
+    }
+  return true;
+}
+
+/* Free block I of page R, owned by the calling thread's stream.  False if the
+   block is free.  */
+static inline bool
+page_free_own (struct disk_slice *r, unsigned i)
+{
+  uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
+  uint64_t rem = atomic_load_explicit (&r->rem[i / 64], memory_order_relaxed);
+  uint64_t bit = UINT64_C (1) << (i % 64);
+  if (MM_UNLIKELY (((own ^ rem) & bit) == 0))
+    return false;
+  /* Release: pairs with page_free_bits of whoever retires the page.  */
+  atomic_store_explicit (&r->own[i / 64], own ^ bit, memory_order_release);
+  return true;
+}
+
+/* Free block I of page R, owned by somebody else.  False if it is free.  The
+   change of rem is the last access to the page.  */
+static bool
+page_free_remote (struct disk_slice *r, unsigned i)
+{
+  /* Relaxed: the pointer came here in an ordered way, and own with it.  */
+  uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
+  uint64_t bit = UINT64_C (1) << (i % 64);
+  uint64_t old;
+  if (((own ^ atomic_load_explicit (&r->rem[i / 64], memory_order_relaxed))
+       & bit) == 0)
+    return false;
+  /* Release: pairs with page_free_bits.  */
+  if (own & bit)
+    old = atomic_fetch_or_explicit (&r->rem[i / 64], bit,
+                                    memory_order_release);
+  else
+    old = atomic_fetch_and_explicit (&r->rem[i / 64], ~bit,
+                                     memory_order_release);
+  return ((old ^ own) & bit) != 0;
+}
+
+/* A page was CLAIMED by somebody who died under the heap lock: it is HELD as
+   before, or retired already.  */
+static void
+claim_decide (struct heap *h, uint32_t number)
+{
+  struct disk_slice *r = run_record (h, number);
+  if (r != NULL)
+    {
+      uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+      if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
+        atomic_store_explicit (&r->head,
+                               (head & ~HEAD_STATE)
+                               | (uint64_t) HEAD_HELD << 20,
+                               memory_order_release);
+    }
+  atomic_store_explicit (&h->locks->claim, 0, memory_order_relaxed);
+}
+
+/* Retire the HELD page with head HEAD if it is empty.  True if it was.  */
+static bool
+page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
+                    uint64_t head)
+{
+  unsigned cl = head_class (head);
+  if (!page_is_empty (r, cl))
+    return false;
+  atomic_store_explicit (&h->locks->claim, number, memory_order_relaxed);
+  uint64_t claimed = (head & ~HEAD_STATE) | (uint64_t) HEAD_CLAIMED << 20;
+  bool empty = false;
+  if (atomic_compare_exchange_strong_explicit (&r->head, &head, claimed,
+                                               memory_order_acq_rel,
+                                               memory_order_relaxed))
+    {
+      empty = page_is_empty (r, cl);
+      if (empty)
+        run_give_locked (h, number, class_table[cl].slices);
+      else
+        atomic_store_explicit (&r->head, head, memory_order_release);
+    }
+  atomic_store_explicit (&h->locks->claim, 0, memory_order_release);
+  return empty;
+}
+
+
+/* ---- 13. Large blocks ---------------------------------------------------- */
+
+/* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.  Needs: no
+   lock.  Crash: one store of the head or of the first directory word gives and
+   takes a block.  A HUGE block that was freed by somebody who died before the
+   memory went back leaves disk blocks in EMPTY chunks, which trim returns.
+   Keeps: I3, I5.  Checked by: check_chunk, check_directory.  */
+
+/* Chunks a HUGE block of N slices from slice START takes.  */
+static size_t
+huge_chunks (size_t start, size_t n)
+{
+  return (start + n + MM_CHUNK_SLICES - 1) / MM_CHUNK_SLICES;
+}
+
+/* Make PAGED chunk C EMPTY if all of it is free.  Needs: the grow lock.  */
+static bool
+huge_empty_chunk (struct heap *h, size_t c)
+{
+  uint64_t d = dir_get (h, c);
+  if (run_chunk_is_empty (h, c))
+    return true;
+  if (dir_kind (d) != DIR_PAGED || c == 0)
+    return false;
+  lock_heap (h);
+  struct disk_index *x = run_index_locked (h, c);
+  size_t first = off_first_data (h, c), end = off_slices (h, c);
+  bool all = map_next (x->free, first, end, false) == end;
+  if (all)
+    {
+      uint64_t n = 0;
+      for (size_t s = first; s < end; s++)
+        n += map_get_backed (x, s);
+      dir_set (h, c, 0);
+      atomic_fetch_sub_explicit (&h->locks->n_backed, n,
+                                 memory_order_relaxed);
+    }
+  unlock_heap (h);
+  return all;
+}
+
+/* First of the chunks for N slices at ALIGN, with the slice to begin at; 0 if
+   there is no place.  Needs: the grow lock.  */
+static size_t
+huge_find (struct heap *h, size_t n, size_t align, size_t limit,
+           size_t *start)
+{
+  for (size_t c = 1; c < h->n_chunks; c++)
+    {
+      uintptr_t at = (uintptr_t) off_chunk (h, c);
+      size_t s = (round_up (at, align) - at) >> MM_SLICE_SHIFT;
+      if (s >= MM_CHUNK_SLICES)
+        continue;
+      size_t chunks = huge_chunks (s, n);
+      size_t end = (c << MM_CHUNK_SHIFT) + ((s + n) << MM_SLICE_SHIFT)
+                   + (h->grid - h->base);
+      if (c + chunks > h->n_chunks || end > limit)
+        break;
+      size_t i = 0;
+      while (i < chunks && huge_empty_chunk (h, c + i))
+        i++;
+      if (i == chunks)
+        {
+          *start = s;
+          return c;
+        }
+      c += i;
+    }
+  return 0;
+}
+
+/* A block of N slices in chunks of its own.  ZERO: its contents are zero.  */
+static int
+huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
+{
+  size_t start = 0;
+  lock_grow (h);
+  size_t limit = proc_limit (h);
+  size_t c = huge_find (h, n, align, limit, &start);
+  int err = c == 0 ? ENOSPC : 0;
+  if (c != 0)
+    {
+      char *block = off_slice (h, c, start);
+      size_t len = n << MM_SLICE_SHIFT;
+      bool is_zero = !zero || os_punch (h, block, len) == 0;
+      err = os_back (h, block, len);
+      if (err == 0)
+        {
+          if (!is_zero)
+            memset (block, 0, len);
+          run_reach (h, block + len);
+          lock_heap (h);
+          for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
+            dir_set (h, c + i, dir_cont (i));
+          dir_set (h, c, dir_huge (start, n));
+          unlock_heap (h);
+          *p = block;
+        }
+      else
+        os_punch (h, block, len);
+    }
+  unlock_grow (h);
+  return err;
+}
+
+/* Free the block that begins in chunk C.  False if there is none.  */
+static bool
+huge_give (struct heap *h, size_t c, size_t start)
+{
+  lock_grow (h);
+  lock_heap (h);
+  uint64_t d = dir_get (h, c);
+  bool found = dir_kind (d) == DIR_HUGE && dir_start (d) == start;
+  size_t n = dir_slices (d);
+  if (found)
+    {
+      dir_set (h, c, 0);
+      for (size_t i = 1; i < huge_chunks (start, n); i++)
+        dir_set (h, c + i, 0);
+    }
+  unlock_heap (h);
+  if (found)
+    os_punch (h, off_slice (h, c, start), n << MM_SLICE_SHIFT);
+  unlock_grow (h);
+  return found;
+}
+
+/* Resize in place the block of N slices that begins at START of chunk C.  */
+static bool
+huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
+{
+  size_t has = huge_chunks (start, n), needs = huge_chunks (start, want);
+  size_t end = (c << MM_CHUNK_SHIFT) + ((start + want) << MM_SLICE_SHIFT)
+               + (h->grid - h->base);
+  char *block = off_slice (h, c, start);
+  bool done = false;
+  lock_grow (h);
+  size_t limit = proc_limit (h);
+  if (want <= n)
+    {
+      lock_heap (h);
+      dir_set (h, c, dir_huge (start, want));
+      for (size_t i = needs; i < has; i++)
+        dir_set (h, c + i, 0);
+      unlock_heap (h);
+      os_punch (h, block + (want << MM_SLICE_SHIFT),
+                (n - want) << MM_SLICE_SHIFT);
+      done = true;
+    }
+  else if (c + needs <= h->n_chunks && end <= limit)
+    {
+      size_t i = has;
+      while (i < needs && huge_empty_chunk (h, c + i))
+        i++;
+      if (i == needs
+          && os_back (h, block + (n << MM_SLICE_SHIFT),
+                      (want - n) << MM_SLICE_SHIFT) == 0)
+        {
+          run_reach (h, block + (want << MM_SLICE_SHIFT));
+          lock_heap (h);
+          for (i = needs - 1; i >= has; i--)
+            dir_set (h, c + i, dir_cont (i));
+          dir_set (h, c, dir_huge (start, want));
+          unlock_heap (h);
+          done = true;
+        }
+    }
+  unlock_grow (h);
+  return done;
+}
+
+/* Free the LARGE block at NUMBER.  False if there is none.  */
+static bool
+large_give (struct heap *h, struct disk_slice *r, uint32_t number)
+{
+  lock_heap (h);
+  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+  bool found = head_kind (head) == HEAD_LARGE;
+  if (found)
+    {
+      size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+      run_give_locked (h, number,
+                       run_covers (head, s,
+                                   run_ready (h, c, dir_get (h, c))));
+    }
+  unlock_heap (h);
+  return found;
+}
+
+/* Make the LARGE block at NUMBER WANT slices long in place.  */
+static bool
+large_resize (struct heap *h, uint32_t number, size_t want)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  struct disk_slice *r = off_record (h, c, s);
+  bool done = false;
+  lock_heap (h);
+  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+  size_t end = run_ready (h, c, dir_get (h, c));
+  size_t n = run_covers (head, s, end);
+  uint64_t longer = head_make (HEAD_LARGE, 0, 0, 0, want);
+  if (head_kind (head) == HEAD_LARGE && want <= n)
+    {
+      atomic_store_explicit (&r->head, longer, memory_order_release);
+      map_put (run_index_locked (h, c)->free, s + want, n - want, true);
+      dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)), MM_CHUNK_SLICES));
+      done = true;
+    }
+  else if (head_kind (head) == HEAD_LARGE && want <= MM_RUN_MAX
+           && s + want <= end)
+    {
+      struct disk_index *x = run_index_locked (h, c);
+      size_t i = s + n;
+      while (i < s + want && map_get (x->free, i) && map_get_backed (x, i))
+        i++;
+      if (i == s + want)
+        {
+          map_put (x->free, s + n, want - n, false);
+          atomic_store_explicit (&r->head, longer, memory_order_release);
+          done = true;
+        }
+    }
+  unlock_heap (h);
+  return done;
+}
+
+
+/* ---- 14. Streams --------------------------------------------------------- */
+
+/* Owns: struct disk_stream, the caches.  Needs: the heap lock to change a
+   stream's owner.  Crash: a stream whose process died is an orphan; its pages
+   wait for the next owner.  Checked by: check_page (an ACTIVE page belongs to
+   a stream that exists).  */
+
+static bool
+stream_is_orphan (struct heap *h, uint32_t n)
+{
+  if (n <= MM_STREAM_SHARED || n > h->super.n_streams
+      || n > atomic_load_explicit (&h->locks->streams_ready,
+                                   memory_order_relaxed))
+    return false;
+  uint64_t owner = atomic_load_explicit (&off_stream (h, n)->owner,
+                                         memory_order_relaxed);
+  return owner == 0 || owner >> 32 != h->epoch;
+}
+
+/* Page NUMBER was in a bin that is no more: HELD, and on the list.  Needs:
+   ownership of the stream.  */
+static void
+stream_hold (struct heap *h, uint32_t stream, uint32_t number)
+{
+  uint64_t head;
+  struct disk_slice *r = page_of (h, number, &head);
+  if (r == NULL || head_owner (head) != stream
+      || head_state (head) != HEAD_ACTIVE)
+    return;
+  /* Release: whoever claims the page sees its bits.  */
+  atomic_store_explicit (&r->head, head_in_state (head, HEAD_HELD),
+                         memory_order_release);
+  list_push (h, off_stream (h, stream), head_class (head), r, number);
+}
+
+/* The pages that were ACTIVE for an earlier owner.  Needs: ownership.  */
+static void
+stream_hold_all (struct heap *h, uint32_t stream)
+{
+  struct disk_stream *st = off_stream (h, stream);
+  for (unsigned cl = 0; cl < MM_CLASSES; cl++)
+    {
+      uint32_t number = atomic_exchange_explicit (&st->active[cl], 0,
+                                                  memory_order_relaxed);
+      if (number != 0)
+        stream_hold (h, stream, number);
+    }
+}
+
+/* Put memory behind four more stream records.  */
+static int
+stream_grow (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  lock_grow (h);
+  uint32_t ready = atomic_load_explicit (&l->streams_ready,
+                                         memory_order_relaxed);
+  int err = 0;
+  if (ready < h->super.n_streams)
+    {
+      uint32_t more = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+      char *at = (char *) &h->stream[ready];
+      err = os_back (h, at, MM_PAGE);
+      if (err == 0)
+        {
+          memset (at, 0, MM_PAGE);
+          ready = ready + more < h->super.n_streams ? ready + more
+                                                    : h->super.n_streams;
+          atomic_store_explicit (&l->streams_ready, ready,
+                                 memory_order_release);
+        }
+    }
+  else
+    err = ENOLCK;
+  unlock_grow (h);
+  return err;
+}
+
+/* A stream for this thread alone, or the shared one if there are more threads
+   than streams.  */
+static uint32_t
+stream_claim (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  for (bool buried = false; ; )
+    {
+      uint32_t found = 0;
+      lock_heap (h);
+      uint32_t ready = atomic_load_explicit (&l->streams_ready,
+                                             memory_order_relaxed);
+      for (uint32_t n = MM_STREAM_SHARED + 1; n <= ready && found == 0; n++)
+        if (stream_is_orphan (h, n))
+          found = n;
+      if (found != 0)
+        {
+          atomic_store_explicit (&off_stream (h, found)->owner, h->id,
+                                 memory_order_relaxed);
+          if (atomic_load_explicit (&l->n_orphans, memory_order_relaxed) > 0)
+            atomic_fetch_sub_explicit (&l->n_orphans, 1,
+                                       memory_order_relaxed);
+        }
+      unlock_heap (h);
+      if (found != 0)
+        {
+          stream_hold_all (h, found);
+          return found;
+        }
+      if (stream_grow (h) == 0)
+        continue;
+      if (buried)
+        return MM_STREAM_SHARED;
+      proc_bury_all (h);
+      buried = true;
+    }
+}
+
+/* Let the fast paths of cache K work for heap MD, or take them away.  */
+static void
+cache_arm (struct cache *k, void *md)
+{
+  struct heap *h = k->heap;
+  bool slow = k->stream <= MM_STREAM_SHARED
+              || atomic_load_explicit (&process.slow, memory_order_relaxed)
+              || atomic_load_explicit (&h->root->guards,
+                                       memory_order_relaxed) != 0;
+  atomic_store_explicit (&k->fast_max, slow ? 0 : MM_FAST_MAX,
+                         memory_order_relaxed);
+  atomic_store_explicit (&k->fast_chunks, slow ? 0 : h->n_chunks,
+                         memory_order_relaxed);
+  atomic_store_explicit (&k->key, (uintptr_t) md + 1, memory_order_relaxed);
+}
+
+/* No cache of the process takes a fast path any more, until it is armed
+   again.  H NULL: of any heap.  Needs: the registry lock.  */
+static void
+cache_disarm_all (struct heap *h)
+{
+  for (struct heap *i = process.heaps; i != NULL; i = i->next)
+    for (struct cache *k = i->caches; k != NULL && (h == NULL || h == i);
+         k = k->heap_next)
+      {
+        atomic_store_explicit (&k->fast_max, 0, memory_order_relaxed);
+        atomic_store_explicit (&k->fast_chunks, 0, memory_order_relaxed);
+      }
+}
+
+/* Empty the bins: their pages are HELD.  The calling thread must be the
+   cache's, or the cache's thread must not be using the heap.  */
+static void
+cache_empty (struct cache *k)
+{
+  struct heap *h = k->heap;
+  for (unsigned cl = 0; cl < MM_CLASSES; cl++)
+    {
+      uint32_t number = k->page[cl];
+      k->bin[cl].avail = 0;
+      k->page[cl] = 0;
+      if (number != 0)
+        {
+          atomic_store_explicit (&off_stream (h, k->stream)->active[cl], 0,
+                                 memory_order_relaxed);
+          stream_hold (h, k->stream, number);
+        }
+    }
+}
+
+/* Give the cache's stream back.  Needs: the registry lock.  */
+static void
+cache_release (struct cache *k)
+{
+  struct heap *h = k->heap;
+  atomic_store_explicit (&k->key, 0, memory_order_relaxed);
+  if (h == NULL)
+    return;
+  if (k->stream > MM_STREAM_SHARED
+      && !atomic_load_explicit (&h->forked, memory_order_relaxed))
+    {
+      cache_empty (k);
+      lock_heap (h);
+      atomic_store_explicit (&off_stream (h, k->stream)->owner, 0,
+                             memory_order_relaxed);
+      atomic_fetch_add_explicit (&h->locks->n_orphans, 1,
+                                 memory_order_relaxed);
+      unlock_heap (h);
+    }
+  for (struct cache **at = &h->caches; *at != NULL; at = &(*at)->heap_next)
+    if (*at == k)
+      {
+        *at = k->heap_next;
+        break;
+      }
+  k->heap = NULL;
+}
+
+/* The thread ends: its streams go back, its caches wait for other threads.
+   Destructors that run later use the shared stream.  */
+static void
+cache_thread_exit (void *arg)
+{
+  (void) arg;
+  thread.leaving = true;
+  thread.last = &no_cache;
+  pthread_mutex_lock (&process.lock);
+  while (thread.all != NULL)
+    {
+      struct cache *k = thread.all;
+      thread.all = k->next;
+      cache_release (k);
+      k->next = process.free_caches;
+      process.free_caches = k;
+    }
+  pthread_mutex_unlock (&process.lock);
+}
+
+/* An unused cache of this thread, or NULL.  Needs: the registry lock.  */
+static struct cache *
+cache_new (void)
+{
+  for (struct cache *k = thread.all; k != NULL; k = k->next)
+    if (k->heap == NULL)
+      return k;
+  if (process.free_caches == NULL)
+    {
+      enum { SLAB = 64 << 10 };
+      char *slab = os_private (SLAB, true);
+      if (slab == NULL)
+        return NULL;
+      for (size_t at = 0; at + sizeof (struct cache) <= SLAB;
+           at += round_up (sizeof (struct cache), 64))
+        {
+          struct cache *k = (struct cache *) (void *) (slab + at);
+          k->next = process.free_caches;
+          process.free_caches = k;
+        }
+    }
+  struct cache *k = process.free_caches;
+  process.free_caches = k->next;
+  k->next = thread.all;
+  thread.all = k;
+  return k;
+}
+
+/* This thread's cache of heap H, which the program calls MD; NULL if there can
+   be none: then the shared stream serves.  */
+static struct cache *
+cache_of (struct heap *h, void *md)
+{
+  if (thread.leaving)
+    return NULL;
+  struct cache *k = thread.all;
+  while (k != NULL && k->heap != h)
+    k = k->next;
+  if (k == NULL)
+    {
+      if (!thread.hooked && process.have_key
+          && pthread_setspecific (process.exit_key, &process) == 0)
+        thread.hooked = true;
+      if (!thread.hooked)
+        return NULL;
+      pthread_mutex_lock (&process.lock);
+      k = cache_new ();
+      pthread_mutex_unlock (&process.lock);
+      if (k == NULL)
+        return NULL;
+      uint32_t stream = stream_claim (h);
+      memset (k->page, 0, sizeof k->page);
+      memset (k->bin, 0, sizeof k->bin);
+      k->grid = h->grid;
+      k->dir = h->dir;
+      k->records = (char *) h->grid + MM_OFF_RECORDS;
+      k->stream = stream;
+      k->mine = stream | (uint32_t) HEAD_PAGE << 16;
+      pthread_mutex_lock (&process.lock);
+      k->heap = h;
+      k->heap_next = h->caches;
+      h->caches = k;
+      pthread_mutex_unlock (&process.lock);
+    }
+  cache_arm (k, md);
+  thread.last = k;
+  return k;
+}
+
+/* Hand out the lowest free block of the bin's word.  */
+static inline void *
+bin_take (struct bin *b)
+{
+  uint64_t avail = b->avail;
+  uint64_t bit = avail & -avail;
+  b->avail = avail ^ bit;
+  uint64_t own = atomic_load_explicit (b->own, memory_order_relaxed);
+  /* This store allocates.  Release: a kill must not find it before what came
+     before it in the program.  */
+  atomic_store_explicit (b->own, own ^ bit, memory_order_release);
+  return b->base + (size_t) bit_lowest (avail) * b->size;
+}
+
+/* Find a word with free blocks in the bin's page, beginning behind the current
+   one; false if the page is full.  */
+static bool
+bin_fill (struct heap *h, struct cache *k, unsigned cl)
+{
+  struct bin *b = &k->bin[cl];
+  uint32_t number = k->page[cl];
+  struct disk_slice *r = off_record (h, number / MM_CHUNK_SLICES,
+                                     number % MM_CHUNK_SLICES);
+  unsigned words = class_words (cl), w = b->word;
+  for (unsigned i = 0; i < words; i++)
+    {
+      w = w + 1 < words ? w + 1 : 0;
+      uint64_t avail = page_free_bits (r, cl, w);
+      if (avail != 0)
+        {
+          b->word = w;
+          b->own = &r->own[w];
+          b->size = class_table[cl].size;
+          b->base = page_start (h, number) + (size_t) w * 64 * b->size;
+          b->avail = avail;
+          return true;
+        }
+    }
+  return false;
+}
+
+/* Put page R, ACTIVE for the cache's stream, into the bin.  */
+static void
+bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
+{
+  k->page[cl] = number;
+  k->bin[cl].word = class_words (cl) - 1;
+  atomic_store_explicit (&off_stream (h, k->stream)->active[cl], number,
+                         memory_order_relaxed);
+}
+
+/* Take HELD page NUMBER back from the list it was in; false if it is no page
+   of the stream's and class any more.  */
+static bool
+page_take_back (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
+{
+  uint64_t head;
+  struct disk_slice *r = page_of (h, number, &head);
+  return r != NULL && head_owner (head) == stream && head_class (head) == cl
+         && head_state (head) == HEAD_HELD
+         /* Acquire: pairs with whoever held it.  */
+         && atomic_compare_exchange_strong_explicit
+              (&r->head, &head, head_in_state (head, HEAD_ACTIVE),
+               memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Drop an ACTIVE page without free blocks.  A foreign free between the last
+   look and the store would leave no hint: look again behind it.  */
+static void
+page_drop_full (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
+{
+  struct disk_slice *r = off_record (h, number / MM_CHUNK_SLICES,
+                                     number % MM_CHUNK_SLICES);
+  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+  struct disk_stream *st = off_stream (h, stream);
+  atomic_store_explicit (&st->active[cl], 0, memory_order_relaxed);
+  /* Sequentially consistent: the second look comes after the store.  */
+  atomic_store (&r->head, head_in_state (head, HEAD_HELD) | HEAD_FULL);
+  atomic_thread_fence (memory_order_seq_cst);
+  if (page_has_free (r, cl))
+    page_unfull (h, st, stream, r, number);
+}
+
+/* Make the bin hand out blocks, from pages the stream has.  */
+static bool
+page_refill (struct heap *h, struct cache *k, unsigned cl)
+{
+  struct disk_stream *st = off_stream (h, k->stream);
+  for (;;)
+    {
+      if (k->page[cl] != 0)
+        {
+          if (bin_fill (h, k, cl))
+            return true;
+          uint32_t full = k->page[cl];
+          k->page[cl] = 0;
+          page_drop_full (h, k->stream, cl, full);
+        }
+      uint32_t number = 0;
+      while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0
+             && number == 0)
+        {
+          number = list_pop (h, st, cl);
+          if (number != 0 && !page_take_back (h, k->stream, cl, number))
+            number = 0;
+        }
+      if (number != 0)
+        bin_use (h, k, cl, number);
+      else if (!queue_drain (h, k->stream))
+        return false;
+    }
+}
+
+/* Take over a page of the class from a stream that nobody owns.  The search
+   goes through LIMIT streams from where it ended last.  */
+static bool
+page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
+{
+  static _Atomic uint32_t cursor;
+  if (atomic_load_explicit (&h->locks->n_orphans, memory_order_relaxed) == 0)
+    return false;
+  uint32_t got = 0;
+  lock_heap (h);
+  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
+                                         memory_order_relaxed);
+  if (limit > ready)
+    limit = ready;
+  for (uint32_t i = 0; i < limit && got == 0; i++)
+    {
+      uint32_t n = atomic_fetch_add_explicit (&cursor, 1,
+                                              memory_order_relaxed)
+                   % ready + 1;
+      if (!stream_is_orphan (h, n))
+        continue;
+      struct disk_stream *st = off_stream (h, n);
+      stream_hold_all (h, n);
+      queue_drain (h, n);
+      while (got == 0
+             && atomic_load_explicit (&st->first[cl], memory_order_relaxed))
+        {
+          uint64_t head;
+          uint32_t number = list_pop (h, st, cl);
+          struct disk_slice *r = page_of (h, number, &head);
+          if (r == NULL || head_owner (head) != n || head_class (head) != cl
+              || head_state (head) != HEAD_HELD)
+            continue;
+          /* Nobody else changes the head: no owner, and we have the lock.  */
+          atomic_store_explicit (&r->head,
+                                 head_make (HEAD_PAGE, HEAD_ACTIVE, k->stream,
+                                            cl, class_table[cl].slices),
+                                 memory_order_release);
+          got = number;
+        }
+    }
+  unlock_heap (h);
+  if (got != 0)
+    bin_use (h, k, cl, got);
+  return got != 0;
+}
+
+static uint64_t
+page_new_head (uint32_t stream, unsigned cl)
+{
+  return head_make (HEAD_PAGE, HEAD_ACTIVE, stream, cl,
+                    class_table[cl].slices);
+}
+
+/* Look at every page: retire the empty ones, of whatever stream; find pages
+   with room whose hint was lost and put them on their lists, if the stream is
+   the caller's, nobody's, or the shared one.  K may be NULL.  */
+static void
+page_sweep (struct heap *h, struct cache *k)
+{
+  struct disk_locks *l = h->locks;
+  uint64_t ours[(MM_STREAMS_MAX + 64) / 64] = { 0 };
+  uint32_t mine = k != NULL && k->stream > MM_STREAM_SHARED ? k->stream : 0;
+  proc_bury_all (h);
+  if (mine != 0)
+    {
+      cache_empty (k);
+      map_put (ours, mine, 1, true);
+    }
+  struct disk_stream *shared = off_stream (h, MM_STREAM_SHARED);
+  if (lock_stream (h, shared, false))
+    {
+      stream_hold_all (h, MM_STREAM_SHARED);
+      map_put (ours, MM_STREAM_SHARED, 1, true);
+    }
+  lock_heap (h);
+  for (uint32_t n = 1;
+       n <= atomic_load_explicit (&l->streams_ready, memory_order_relaxed)
+       && n <= h->super.n_streams; n++)
+    {
+      struct disk_stream *st = off_stream (h, n);
+      if (stream_is_orphan (h, n))
+        map_put (ours, n, 1, true);
+      if (!map_get (ours, n))
+        continue;
+      atomic_store_explicit (&st->queue, 0, memory_order_relaxed);
+      for (unsigned cl = 0; cl < MM_CLASSES; cl++)
+        {
+          atomic_store_explicit (&st->first[cl], 0, memory_order_relaxed);
+          atomic_store_explicit (&st->last[cl], 0, memory_order_relaxed);
+        }
+    }
+  unlock_heap (h);
+  for (size_t c = 0; c < run_chunks (h); c++)
+    {
+      lock_heap (h);
+      uint64_t d = dir_get (h, c);
+      size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
+      size_t n;
+      for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
+        {
+          struct disk_slice *r = off_record (h, c, s);
+          uint64_t head = atomic_load_explicit (&r->head,
+                                                memory_order_acquire);
+          n = run_covers (head, s, end);
+          if (head_kind (head) != HEAD_PAGE
+              || head_class (head) >= MM_CLASSES
+              || head_owner (head) > h->super.n_streams)
+            continue;
+          uint32_t stream = head_owner (head);
+          bool ownerless = stream != mine && stream_is_orphan (h, stream);
+          bool our = stream != 0 && map_get (ours, stream)
+                     && (stream == mine || stream == MM_STREAM_SHARED
+                         || ownerless);
+          if (head_state (head) == HEAD_ACTIVE && our)
+            {
+              head = head_in_state (head, HEAD_HELD);
+              atomic_store_explicit (&r->head, head, memory_order_release);
+            }
+          if (head_state (head) != HEAD_HELD
+              || page_retire_locked (h, r, off_number (c, s), head) || !our)
+            continue;
+          atomic_store_explicit (&r->link, 0, memory_order_relaxed);
+          if (!page_has_free (r, head_class (head)))
+            continue;
+          if (head & HEAD_FULL)
+            page_unfull (h, off_stream (h, stream), stream, r,
+                         off_number (c, s));
+          else
+            list_push (h, off_stream (h, stream), head_class (head), r,
+                       off_number (c, s));
+        }
+      unlock_heap (h);
+    }
+  if (map_get (ours, MM_STREAM_SHARED))
+    unlock_stream (shared);
+  uint64_t n = atomic_load_explicit (&l->n_backed, memory_order_relaxed);
+  atomic_store_explicit (&l->sweep_at, n + (n / 8 > 64 ? n / 8 : 64),
+                         memory_order_relaxed);
+}
+
+/* Whether the heap has grown enough since the last sweep for another one.  */
+static bool
+page_sweep_is_due (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  return atomic_load_explicit (&l->n_backed, memory_order_relaxed)
+         >= atomic_load_explicit (&l->sweep_at, memory_order_relaxed);
+}
+
+
+/* ---- 15. Allocate, free, resize ------------------------------------------ */
+
+/* Owns: nothing; routes.  Needs: no lock.  */
+
+/* A block of class CL from the shared stream; GROW: with a new page if need be,
+   else from what it has.  */
+static int
+heap_shared (struct heap *h, unsigned cl, bool grow, void **p)
+{
+  enum { STREAM = MM_STREAM_SHARED };
+  struct disk_stream *st = off_stream (h, STREAM);
+  int err = 0;
+  lock_stream (h, st, true);
+  for (*p = NULL; *p == NULL && err == 0; )
+    {
+      uint64_t head;
+      uint32_t number = atomic_load_explicit (&st->active[cl],
+                                              memory_order_relaxed);
+      struct disk_slice *r = page_of (h, number, &head);
+      if (r != NULL && head_owner (head) == STREAM && head_class (head) == cl
+          && head_state (head) == HEAD_ACTIVE)
+        {
+          for (unsigned w = 0; w < class_words (cl) && *p == NULL; w++)
+            {
+              struct bin b = { page_free_bits (r, cl, w), &r->own[w],
+                               page_start (h, number)
+                               + (size_t) w * 64 * class_table[cl].size,
+                               class_table[cl].size, w };
+              if (b.avail != 0)
+                *p = bin_take (&b);
+            }
+          if (*p == NULL)
+            page_drop_full (h, STREAM, cl, number);
+          continue;
+        }
+      atomic_store_explicit (&st->active[cl], 0, memory_order_relaxed);
+      if (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
+        {
+          number = list_pop (h, st, cl);
+          if (number != 0 && page_take_back (h, STREAM, cl, number))
+            atomic_store_explicit (&st->active[cl], number,
+                                   memory_order_relaxed);
+          continue;
+        }
+      if (queue_drain (h, STREAM))
+        continue;
+      if (!grow)
+        break;
+      size_t n = class_table[cl].slices;
+      number = run_reuse (h, n, MM_SLICE, page_new_head (STREAM, cl));
+      if (number == 0)
+        err = run_grow (h, n, MM_SLICE, page_new_head (STREAM, cl), &number);
+      if (err == 0)
+        atomic_store_explicit (&st->active[cl], number, memory_order_relaxed);
+    }
+  unlock_stream (st);
+  return *p != NULL ? 0 : err != 0 ? err : ENOSPC;
+}
+
+/* N slices with head HEAD in any way: what is free, what a sweep finds, what
+   the file can still grow by, and once more after a sweep.  */
+static int
+heap_run (struct heap *h, struct cache *k, size_t n, size_t align,
+          uint64_t head, uint32_t *number)
+{
+  bool swept = page_sweep_is_due (h);
+  if ((*number = run_reuse (h, n, align, head)) != 0)
+    return 0;
+  if (swept)
+    {
+      page_sweep (h, k);
+      if ((*number = run_reuse (h, n, align, head)) != 0)
+        return 0;
+    }
+  int err = run_grow (h, n, align, head, number);
+  if (err != 0 && !swept)
+    {
+      page_sweep (h, k);
+      err = run_grow (h, n, align, head, number);
+    }
+  return err;
+}
+
+/* N slices as a LARGE block.  */
+static int
+heap_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
+{
+  uint32_t number;
+  int err = heap_run (h, k, n, align, head_make (HEAD_LARGE, 0, 0, 0, n),
+                      &number);
+  if (err == 0)
+    *p = page_start (h, number);
+  return err;
+}
+
+/* There is no room for a page of class CL: any free block of a larger class
+   that is aligned will do, then slices of its own.  */
+static int
+heap_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
+                      size_t align, void **p)
+{
+  size_t size = class_table[cl].size;
+  for (; cl < MM_CLASSES; cl++)
+    {
+      if (class_table[cl].size % align != 0)
+        continue;
+      if (k != NULL && k->stream > MM_STREAM_SHARED
+          && (page_refill (h, k, cl) || (page_adopt (h, k, cl, UINT32_MAX)
+                                         && page_refill (h, k, cl))))
+        {
+          *p = bin_take (&k->bin[cl]);
+          return 0;
+        }
+      if (heap_shared (h, cl, false, p) == 0)
+        return 0;
+    }
+  return heap_large (h, k, (size + MM_SLICE - 1) >> MM_SLICE_SHIFT, MM_SLICE,
+                     p);
+}
+
+/* A block of class CL, whose blocks are aligned to ALIGN.  */
+static int
+heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
+            void **p)
+{
+  int err;
+  if (k == NULL || k->stream <= MM_STREAM_SHARED)
+    {
+      err = heap_shared (h, cl, true, p);
+      if (err != 0)
+        {
+          page_sweep (h, k);
+          err = heap_shared (h, cl, true, p);
+        }
+    }
+  else
+    {
+      struct bin *b = &k->bin[cl];
+      err = 0;
+      while (err == 0 && b->avail == 0 && !page_refill (h, k, cl))
+        if (!page_adopt (h, k, cl, 16))
+          {
+            uint32_t number;
+            err = heap_run (h, k, class_table[cl].slices, MM_SLICE,
+                            page_new_head (k->stream, cl), &number);
+            if (err == 0)
+              bin_use (h, k, cl, number);
+          }
+      if (err == 0)
+        *p = bin_take (b);
+    }
+  if (err != 0)
+    err = heap_small_elsewhere (h, k, cl, align, p);
+  return err;
+}
+
+/* A block of SIZE bytes at ALIGN, zeroed if asked.  */
+static int
+heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
+           bool zero, void **p)
+{
+  if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
+    return ENOMEM;
+  if (atomic_load_explicit (&h->root->used, memory_order_relaxed) == 0)
+    atomic_store_explicit (&h->root->used, 1, memory_order_relaxed);
+  unsigned cl = MM_CLASSES;
+  if (align <= MM_SLICE && size <= MM_SMALL_MAX)
+    cl = align <= 16 ? class_of (size) : class_of_aligned (size, align);
+  int err;
+  bool is_zero = false;
+  if (cl < MM_CLASSES)
+    err = heap_small (h, k, cl, align, p);
+  else
+    {
+      size_t n = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
+      bool fits = n < MM_CHUNK_SLICES && align <= MM_CHUNK / 2;
+      bool large = n <= MM_RUN_MAX && fits;
+      err = ENOSPC;
+      if (large)
+        err = heap_large (h, k, n, align, p);
+      if (err != 0)
+        {
+          int huge = huge_take (h, n, align, zero, p);
+          is_zero = huge == 0;
+          if (huge == ENOSPC && !large)
+            {
+              page_sweep (h, k);
+              huge = huge_take (h, n, align, zero, p);
+              is_zero = huge == 0;
+            }
+          if (huge != 0 && fits && !large)
+            huge = heap_large (h, k, n, align, p);
+          err = huge == 0 || !large ? huge : err;
+        }
+    }
+  if (err == 0 && zero && !is_zero)
+    {
+      os_mark_block (*p, size);
+      memset (*p, 0, size);
+    }
+  return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
+}
+
+/* Where a pointer leads.  */
+struct place
+{
+  enum { PLACE_SMALL, PLACE_LARGE, PLACE_HUGE } kind;
+  struct disk_slice *r;
+  uint64_t head;
+  uint32_t number;
+  unsigned i;           /* the block in its page */
+  char *start;
+  size_t usable;
+};
+
+/* Find the block that covers P; NULL if there is one, live and P its start or,
+   with INTERIOR, inside it; else what is wrong.  */
+static const char *
+heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
+{
+  static const char foreign[] = "not a block of this heap";
+  static const char inside[] = "points into a block, not at its start";
+  static const char freed[] = "the block is already free";
+  uintptr_t off = (uintptr_t) p - h->grid;
+  size_t c = off >> MM_CHUNK_SHIFT;
+  if ((uintptr_t) p < h->grid || c >= h->n_chunks)
+    return foreign;
+  size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
+  uint64_t d = dir_get (h, c);
+  size_t first = c;
+  if (dir_kind (d) == DIR_CONT)
+    {
+      if (dir_back (d) > c)
+        return foreign;
+      first = c - dir_back (d);
+      d = dir_get (h, first);
+      if (dir_kind (d) != DIR_HUGE)
+        return foreign;
+    }
+  if (dir_kind (d) == DIR_HUGE)
+    {
+      at->kind = PLACE_HUGE;
+      at->number = off_number (first, dir_start (d));
+      at->start = off_slice (h, first, dir_start (d));
+      at->usable = dir_slices (d) << MM_SLICE_SHIFT;
+      if ((const char *) p < at->start
+          || (const char *) p >= at->start + at->usable)
+        return foreign;
+      return p == at->start || interior ? NULL : inside;
+    }
+  if (dir_kind (d) != DIR_PAGED || s >= run_ready (h, c, d)
+      || s < off_first_data (h, c))
+    return foreign;
+  struct disk_slice *r = off_record (h, c, s);
+  uint64_t head = atomic_load_explicit (&r->head, memory_order_acquire);
+  if (head_kind (head) == HEAD_CONT && head_back (head) <= s)
+    {
+      size_t back = head_back (head);
+      s -= back;
+      r = off_record (h, c, s);
+      head = atomic_load_explicit (&r->head, memory_order_acquire);
+      if (head_kind (head) != HEAD_PAGE
+          || back >= run_covers (head, s, MM_CHUNK_SLICES))
+        return freed;
+    }
+  else if (head_kind (head) == HEAD_FREE)
+    {
+      /* Free, or inside a large block.  */
+      size_t to = s, n = 0;
+      while (n == 0 && s > off_first_data (h, c))
+        {
+          r = off_record (h, c, --s);
+          head = atomic_load_explicit (&r->head, memory_order_acquire);
+          n = run_covers (head, s, MM_CHUNK_SLICES);
+        }
+      if (head_kind (head) != HEAD_LARGE || n <= to - s)
+        return freed;
+    }
+  at->r = r;
+  at->head = head;
+  at->number = off_number (c, s);
+  at->start = off_slice (h, c, s);
+  if (head_kind (head) == HEAD_LARGE)
+    {
+      at->kind = PLACE_LARGE;
+      at->usable = run_covers (head, s, run_ready (h, c, d))
+                   << MM_SLICE_SHIFT;
+      return p == at->start || interior ? NULL : inside;
+    }
+  if (head_kind (head) != HEAD_PAGE || head_class (head) >= MM_CLASSES)
+    return head_kind (head) == HEAD_FREE ? freed : foreign;
+  unsigned cl = head_class (head);
+  size_t in_page = (size_t) ((const char *) p - at->start);
+  uint64_t product = in_page * class_table[cl].inverse;
+  at->kind = PLACE_SMALL;
+  at->i = (unsigned) (product >> 32);
+  at->usable = class_table[cl].size;
+  at->start += (size_t) at->i * at->usable;
+  if (at->i >= class_table[cl].count)
+    return foreign;
+  if (p != at->start && !interior)
+    return inside;
+  uint64_t own = atomic_load_explicit (&r->own[at->i / 64],
+                                       memory_order_relaxed);
+  uint64_t rem = atomic_load_explicit (&r->rem[at->i / 64],
+                                       memory_order_relaxed);
+  return (own ^ rem) >> (at->i % 64) & 1 ? NULL : freed;
+}
+
+/* Free the block at AT; what is wrong, or NULL.  */
+static const char *
+heap_give (struct heap *h, struct cache *k, struct place *at)
+{
+  static const char freed[] = "the block is already free";
+  /* Before the block can be somebody else's.  */
+  os_mark_free (at->start, at->usable);
+  if (at->kind == PLACE_HUGE)
+    return huge_give (h, at->number / MM_CHUNK_SLICES,
+                      at->number % MM_CHUNK_SLICES) ? NULL : freed;
+  if (at->kind == PLACE_LARGE)
+    return large_give (h, at->r, at->number) ? NULL : freed;
+  uint32_t owner = head_owner (at->head);
+  if (k != NULL && k->stream > MM_STREAM_SHARED && owner == k->stream)
+    {
+      if (!page_free_own (at->r, at->i))
+        return freed;
+      if (at->head & HEAD_FULL)
+        page_unfull (h, off_stream (h, owner), owner, at->r, at->number);
+      return NULL;
+    }
+  if (!page_free_remote (at->r, at->i))
+    return freed;
+  if (at->head & HEAD_FULL)
+    queue_push (h, owner, at->r, at->number);
+  return NULL;
+}
+
+/* Make the block at AT SIZE bytes long without moving it.  */
+static bool
+heap_resize (struct heap *h, struct place *at, size_t size)
+{
+  if (at->kind == PLACE_SMALL)
+    return size <= at->usable && (size > at->usable / 2 || at->usable <= 64);
+  if (size > PTRDIFF_MAX - MM_ALIGN_MAX || size <= MM_SMALL_MAX / 2)
+    return false;
+  size_t n = at->usable >> MM_SLICE_SHIFT;
+  size_t want = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
+  if (want == n)
+    return true;
+  if (at->kind == PLACE_LARGE)
+    return large_resize (h, at->number, want);
+  return huge_resize (h, at->number / MM_CHUNK_SLICES,
+                      at->number % MM_CHUNK_SLICES, n, want);
+}
+
+/* Guards of mmcheck: a block of SIZE bytes is made 16 + SIZE + 1 bytes long
+   at least; the program's part begins behind a struct that says its size, and
+   what remains behind it, up to 16 bytes, is filled.  */
+struct guard
+{
+  uint64_t size;
+  uint64_t magic;       /* depends on the place and the size */
+};
+enum { GUARD_FILL = 0xd7, GUARD_MAX = 16 };
+
+static uint64_t
+guard_magic (const void *user, uint64_t size)
+{
+  return ((uintptr_t) user ^ UINT64_C (0x6d6d616c6c6f6364))
+         + size * UINT64_C (0x9e3779b97f4a7c15);
+}
+
+static size_t
+guard_tail (const struct place *at, const char *user, size_t size)
+{
+  size_t room = (size_t) (at->start + at->usable - user);
+  if (size >= room)
+    return 0;
+  return room - size < GUARD_MAX ? room - size : GUARD_MAX;
+}
+
+/* Put the guards of a block of SIZE bytes, the program's part being USER.  */
+static void
+guard_set (const struct place *at, char *user, size_t size)
+{
+  struct guard *g = (struct guard *) (void *) (user - sizeof *g);
+  g->size = size;
+  g->magic = guard_magic (user, size);
+  memset (user + size, GUARD_FILL, guard_tail (at, user, size));
+}
+
+/* Whether they are intact; the size in *SIZE.  */
+static bool
+guard_is_intact (const struct place *at, const char *user, size_t *size)
+{
+  const struct guard *g = (const struct guard *) (const void *)
+                          (user - sizeof *g);
+  *size = (size_t) (at->start + at->usable - user);
+  if (user < at->start + sizeof *g || g->magic != guard_magic (user, g->size)
+      || g->size > *size)
+    return false;
+  *size = g->size;
+  size_t n = guard_tail (at, user, *size);
+  for (size_t i = 0; i < n; i++)
+    if ((uint8_t) user[*size + i] != GUARD_FILL)
+      return false;
+  return true;
+}
+
+/* The program's part of the guarded block at AT, or NULL if it has no guards:
+   it begins behind the first intact guard struct.  */
+static char *
+guard_find (const struct place *at)
+{
+  for (size_t off = 16; off < at->usable && off <= MM_ALIGN_MAX; off *= 2)
+    {
+      char *user = at->start + off;
+      struct guard *g = (struct guard *) (void *) (user - sizeof *g);
+      if (g->magic == guard_magic (user, g->size)
+          && g->size <= at->usable - off)
+        return user;
+    }
+  return NULL;
+}
+
+static void
+guard_damaged (struct heap *h, const char *call, void *md, const void *p)
+{
+  if (h->on_damage != NULL)
+    h->on_damage ();
+  else
+    fail_misuse (call, md, p, "memory before or behind the block was"
+                              " overwritten");
+}
+
+/* Find live block P as the program knows it; with guards on, AT->start becomes
+   the program's part and AT->usable what it asked for.  BLOCK gets the whole
+   block.  NULL or what is wrong.  */
+static const char *
+heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
+                  struct place *block, struct place *user)
+{
+  bool guarded = atomic_load_explicit (&h->root->guards,
+                                       memory_order_relaxed) != 0;
+  const char *wrong = heap_locate (h, p, guarded, block);
+  *user = *block;
+  if (wrong != NULL || p == block->start)
+    return wrong;
+  size_t size;
+  if (!guard_is_intact (block, p, &size))
+    guard_damaged (h, call, md, p);
+  user->start += (const char *) p - block->start;
+  user->usable = size;
+  return NULL;
+}
+
+
+/* ---- 16. Keys and roots -------------------------------------------------- */
+
+/* Owns: keys, buckets, slices of kind ROOTS.  Needs: no lock; takes the heap
+   lock.  Crash: a root changes by the store of its value; a new record is
+   linked by one store when it is complete.  Keeps: I8.  Checked by:
+   check_roots.  */
+
+/* The record at region offset OFF, or NULL if there cannot be one.  */
+static struct disk_name *
+root_at (struct heap *h, uint64_t off)
+{
+  uint64_t delta = h->grid - h->base;
+  if (off < delta || off % 16 != delta % 16)
+    return NULL;
+  uint64_t from_grid = off - delta;
+  uint64_t number = from_grid >> MM_SLICE_SHIFT;
+  size_t in_slice = from_grid & (MM_SLICE - 1);
+  if (number > UINT32_MAX)
+    return NULL;
+  struct disk_slice *r = run_record (h, (uint32_t) number);
+  if (r == NULL
+      || head_kind (atomic_load_explicit (&r->head, memory_order_acquire))
+         != HEAD_ROOTS
+      || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE)
+    return NULL;
+  struct disk_name *name = (struct disk_name *) (void *)
+                           ((char *) h->base + off);
+  return name->len <= MM_NAME_MAX && name->len <= name->room ? name : NULL;
+}
+
+/* Visit the records of bucket B until FN is not 0.  The number of steps is
+   bounded, whatever the file says.  */
+static struct disk_name *
+root_next (struct heap *h, disk_u64 *link, size_t *steps)
+{
+  uint64_t off = atomic_load_explicit (link, memory_order_acquire);
+  if (off == 0 || ++*steps > (run_chunks (h) << 20))
+    return NULL;
+  return root_at (h, off);
+}
+
+static bool
+root_is (struct disk_name *r, const char *name, size_t len, uint32_t hash)
+{
+  return r->hash == hash && r->len == len && memcmp (r->name, name, len) == 0;
+}
+
+/* The live record of NAME, or NULL.  */
+static struct disk_name *
+root_find (struct heap *h, const char *name, size_t len, uint32_t hash)
+{
+  size_t steps = 0;
+  struct disk_name *r;
+  for (disk_u64 *link = &h->bucket[hash % MM_BUCKETS];
+       (r = root_next (h, link, &steps)) != NULL; link = &r->next)
+    if (atomic_load_explicit (&r->value, memory_order_acquire) != 0
+        && root_is (r, name, len, hash))
+      return r;
+  return NULL;
+}
+
+/* Make a record with ROOM bytes for the name; its place, or NULL and a new
+   slice is needed.  Advances the mark first: a kill wastes the room.  */
+static struct disk_name *
+root_room_locked (struct heap *h, size_t room)
+{
+  uint64_t slab = atomic_load_explicit (&h->root->slab, memory_order_relaxed);
+  uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
+  struct disk_slice *r = run_record (h, number);
+  size_t need = sizeof (struct disk_name) + room;
+  if (r == NULL
+      || head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
+         != HEAD_ROOTS
+      || used % 16 != 0
+      || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
+      || used + need > MM_SLICE)
+    return NULL;
+  atomic_store_explicit (&h->root->slab, slab + round_up (need, 16),
+                         memory_order_release);
+  return (struct disk_name *) (void *) (page_start (h, number) + used);
+}
+
+/* Set aside a slice for records.  The mark is stored before the head: killed
+   between, the slice stays free.  */
+static int
+root_slice (struct heap *h)
+{
+  uint32_t number = 0;
+  int err = 0;
+  lock_grow (h);
+  size_t limit = proc_limit (h);
+  while (number == 0 && err == 0)
+    {
+      lock_heap (h);
+      number = run_find_locked (h, 1, MM_SLICE);
+      if (number != 0)
+        {
+          atomic_store_explicit (&h->root->slab, (uint64_t) number << 32,
+                                 memory_order_release);
+          run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
+        }
+      unlock_heap (h);
+      uint32_t unbacked;
+      if (number == 0)
+        err = run_find_unbacked (h, 1, MM_SLICE, limit, &unbacked);
+      if (number == 0 && err == 0)
+        err = run_back (h, unbacked, 1, limit);
+    }
+  unlock_grow (h);
+  return err;
+}
+
+/* Set root NAME of LEN bytes to VALUE.  */
+static int
+root_set (struct heap *h, const char *name, size_t len, uint64_t value)
+{
+  uint32_t hash = (uint32_t) sum_bytes (name, len);
+  disk_u64 *bucket = &h->bucket[hash % MM_BUCKETS];
+  for (bool swept = false; ; )
+    {
+      lock_heap (h);
+      struct disk_name *r = root_find (h, name, len, hash);
+      struct disk_name *at;
+      bool is_new = false;
+      if (r == NULL && value != 0)
+        {
+          size_t steps = 0;
+          for (disk_u64 *link = bucket;
+               (at = root_next (h, link, &steps)) != NULL; link = &at->next)
+            if (atomic_load_explicit (&at->value, memory_order_relaxed) == 0
+                && at->room >= len)
+              break;
+          if (at == NULL)
+            {
+              size_t room = round_up (len + sizeof *at, 16) - sizeof *at;
+              at = root_room_locked (h, room);
+              is_new = at != NULL;
+              if (is_new)
+                {
+                  at->room = (uint16_t) room;
+                  atomic_store_explicit (&at->value, 0, memory_order_relaxed);
+                  atomic_store_explicit
+                    (&at->next,
+                     atomic_load_explicit (bucket, memory_order_relaxed),
+                     memory_order_relaxed);
+                }
+            }
+          if (at != NULL)
+            {
+              at->hash = hash;
+              at->len = (uint16_t) len;
+              memcpy (at->name, name, len);
+              r = at;
+            }
+        }
+      bool done = r != NULL || value == 0;
+      if (r != NULL)
+        {
+          /* Release: pairs with root_find of readers without the lock.  */
+          atomic_store_explicit (&r->value, value, memory_order_release);
+          if (is_new)
+            atomic_store_explicit (bucket, off_file (h, r),
+                                   memory_order_release);
+        }
+      unlock_heap (h);
+      if (done)
+        return 0;
+      int err = root_slice (h);
+      if (err != 0 && !swept)
+        {
+          page_sweep (h, NULL);
+          swept = true;
+          err = root_slice (h);
+        }
+      if (err != 0)
+        return err;
+    }
+}
+
+
+/* ---- 17. Looking inside -------------------------------------------------- */
+
+/* Owns: nothing, changes nothing.  Needs: no lock; h->walkers is held shared
+   so that the file is not cut meanwhile.  Counts are exact if nobody else
+   works on the heap.  */
+
+/* What walk_heap found: a run, or a HUGE block (r is NULL), or FREE slices.  */
+struct sight
+{
+  struct disk_slice *r;
+  uint64_t head;
+  size_t c, s, n;
+};
+
+/* Show every used run and every HUGE block to SEE, until it returns other than
+   0.  */
+static int
+walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
+                                       void *arg), void *arg)
+{
+  int stop = 0;
+  pthread_rwlock_rdlock (&h->walkers);
+  for (size_t c = 0; c < run_chunks (h) && stop == 0; c++)
+    {
+      uint64_t d = dir_get (h, c);
+      struct sight at = { NULL, 0, c, 0, 0 };
+      if (dir_kind (d) == DIR_HUGE)
+        {
+          at.s = dir_start (d);
+          at.n = dir_slices (d);
+          stop = see (h, &at, arg);
+          continue;
+        }
+      size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
+      for (at.s = off_first_data (h, c); at.s < end && stop == 0; )
+        {
+          at.r = off_record (h, c, at.s);
+          at.head = atomic_load_explicit (&at.r->head, memory_order_acquire);
+          at.n = run_covers (at.head, at.s, end);
+          if (at.n > 0)
+            stop = see (h, &at, arg);
+          at.s += at.n > 0 ? at.n : 1;
+        }
+    }
+  pthread_rwlock_unlock (&h->walkers);
+  return stop;
+}
+
+static bool
+sight_is_page (const struct sight *at)
+{
+  return at->r != NULL && head_kind (at->head) == HEAD_PAGE
+         && head_class (at->head) < MM_CLASSES;
+}
+
+static bool
+sight_is_block (const struct sight *at)
+{
+  return at->r == NULL || head_kind (at->head) == HEAD_LARGE;
+}
+
+/* The live bits of word W.  */
+static uint64_t
+page_live_bits (const struct sight *at, unsigned w)
+{
+  unsigned cl = head_class (at->head);
+  return ~page_free_bits (at->r, cl, w) & class_valid (cl, w);
+}
+
+/* For blocks: FN of mmalloc_walk, with guards taken off.  */
+struct walk
+{
+  int (*fn) (void *block, size_t size, void *arg);
+  void *arg;
+};
+
+static int
+walk_block (struct heap *h, const struct place *block, void *arg)
+{
+  const struct walk *w = arg;
+  size_t size = block->usable;
+  char *user = block->start;
+  if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+    {
+      user = guard_find (block);
+      if (user == NULL)
+        user = block->start;
+      else
+        guard_is_intact (block, user, &size);
+    }
+  return w->fn (user, size, w->arg);
+}
+
+/* Call FN for every live block of a run.  */
+static int
+sight_blocks (struct heap *h, const struct sight *at,
+              int (*fn) (struct heap *h, const struct place *, void *arg),
+              void *arg)
+{
+  struct place block = { .start = off_slice (h, at->c, at->s),
+                         .usable = at->n << MM_SLICE_SHIFT };
+  int stop = 0;
+  if (sight_is_block (at))
+    return fn (h, &block, arg);
+  if (!sight_is_page (at))
+    return 0;
+  unsigned cl = head_class (at->head);
+  char *start = block.start;
+  block.usable = class_table[cl].size;
+  for (unsigned w = 0; w < class_words (cl); w++)
+    for (uint64_t live = page_live_bits (at, w); live != 0 && stop == 0;
+         live &= live - 1)
+      {
+        block.start = start + (w * 64 + bit_lowest (live)) * block.usable;
+        stop = fn (h, &block, arg);
+      }
+  return stop;
+}
+
+static int
+walk_see (struct heap *h, const struct sight *at, void *arg)
+{
+  return sight_blocks (h, at, walk_block, arg);
+}
+
+static int
+stat_see (struct heap *h, const struct sight *at, void *arg)
+{
+  struct mmalloc_stats *st = arg;
+  (void) h;
+  struct mmalloc_class_stats *cl = &st->classes[MM_CLASSES];
+  if (sight_is_block (at))
+    {
+      cl->blocks_live++;
+      st->blocks_live++;
+      st->bytes_live += at->n << MM_SLICE_SHIFT;
+    }
+  else if (sight_is_page (at))
+    {
+      unsigned n = head_class (at->head), live = 0;
+      for (unsigned w = 0; w < class_words (n); w++)
+        live += (unsigned) __builtin_popcountll (page_live_bits (at, w));
+      unsigned free = class_table[n].count - live;
+      cl = &st->classes[n];
+      cl->blocks_live += live;
+      cl->blocks_free += free;
+      st->blocks_live += live;
+      st->blocks_free += free;
+      st->bytes_live += (size_t) live * class_table[n].size;
+      st->bytes_free += (size_t) free * class_table[n].size;
+    }
+  else
+    st->bytes_meta += at->n << MM_SLICE_SHIFT;
+  return 0;
+}
+
+/* Free runs and what the heap needs for itself.  */
+static void
+stat_runs (struct heap *h, struct mmalloc_stats *st)
+{
+  size_t longest = 0;
+  pthread_rwlock_rdlock (&h->walkers);
+  st->bytes_meta += MM_OFF_INDEX
+                    + atomic_load_explicit (&h->locks->streams_ready,
+                                            memory_order_relaxed)
+                      * sizeof (struct disk_stream)
+                    + off_dir_bytes (h);
+  for (size_t c = 0; c < run_chunks (h); c++)
+    {
+      uint64_t d = dir_get (h, c);
+      if (dir_kind (d) == DIR_HUGE)
+        st->bytes_backed += dir_slices (d) << MM_SLICE_SHIFT;
+      if (dir_kind (d) != DIR_PAGED)
+        continue;
+      size_t end = run_ready (h, c, d), run = 0, n;
+      st->bytes_meta += MM_PAGE + end * MM_RECORD;
+      for (size_t s = off_first_data (h, c); s < end; s += n)
+        {
+          struct disk_slice *r = off_record (h, c, s);
+          n = run_covers (atomic_load_explicit (&r->head,
+                                                memory_order_acquire), s, end);
+          bool backed = map_get_backed (off_index (h, c), s);
+          if (n > 0)
+            {
+              st->bytes_backed += n << MM_SLICE_SHIFT;
+              run = 0;
+              continue;
+            }
+          n = 1;
+          run = backed ? run + 1 : 0;
+          st->bytes_free += backed ? MM_SLICE : 0;
+          st->bytes_backed += backed ? MM_SLICE : 0;
+          longest = run > longest ? run : longest;
+        }
+    }
+  pthread_rwlock_unlock (&h->walkers);
+  st->bytes_backed += st->bytes_meta;
+  st->largest_free = longest << MM_SLICE_SHIFT;
+}
+
+/* Findings go here.  */
+struct check
+{
+  void (*report) (const char *finding, const void *where, void *arg);
+  void *arg;
+  int n;
+};
+
+static void
+check_found (struct check *k, const void *where, const char *finding)
+{
+  k->n++;
+  if (k->report != NULL)
+    k->report (finding, where, k->arg);
+}
+
+/* I8.  */
+static void
+check_roots (struct heap *h, struct check *k)
+{
+  size_t bound = run_chunks (h) << 20, steps = 0;
+  for (size_t b = 0; b < MM_BUCKETS; b++)
+    {
+      disk_u64 *link = &h->bucket[b];
+      uint64_t off;
+      while ((off = atomic_load_explicit (link, memory_order_acquire)) != 0)
+        {
+          struct disk_name *r = root_at (h, off);
+          if (r == NULL || r->hash % MM_BUCKETS != b || ++steps > bound)
+            {
+              check_found (k, (char *) h->base + off,
+                           "I8: a chain of roots is broken");
+              break;
+            }
+          link = &r->next;
+        }
+    }
+}
+
+/* I2, I7, I10 of the page at AT.  */
+static void
+check_page (struct heap *h, const struct sight *at, struct check *k)
+{
+  unsigned cl = head_class (at->head);
+  char *start = off_slice (h, at->c, at->s);
+  uint32_t stream = head_owner (at->head);
+  if (stream == 0 || stream > h->super.n_streams)
+    check_found (k, start, "I1: a page belongs to no stream");
+  if (head_slices (at->head) != class_table[cl].slices)
+    check_found (k, start, "I1: a page has another length than its class");
+  if (head_state (at->head) > HEAD_CLAIMED)
+    check_found (k, start, "I1: a page is in no state");
+  if (head_state (at->head) == HEAD_CLAIMED
+      && atomic_load_explicit (&at->r->head, memory_order_acquire)
+         == at->head
+      && atomic_load_explicit (&h->locks->claim, memory_order_relaxed)
+         != off_number (at->c, at->s))
+    check_found (k, start, "I7: a page is claimed by nobody");
+  for (unsigned w = 0; w < class_words (cl); w++)
+    {
+      uint64_t differ = atomic_load_explicit (&at->r->own[w],
+                                              memory_order_relaxed)
+                        ^ atomic_load_explicit (&at->r->rem[w],
+                                                memory_order_relaxed);
+      if (differ & ~class_valid (cl, w))
+        check_found (k, start, "I2: a bit behind the last block is set");
+    }
+  for (size_t i = 1; i < at->n; i++)
+    if (atomic_load_explicit (&off_record (h, at->c, at->s + i)->head,
+                              memory_order_relaxed) != head_cont (i))
+      check_found (k, start, "I1: a page has lost a continuation");
+}
+
+static int
+check_see (struct heap *h, const struct sight *at, void *arg)
+{
+  struct check *k = arg;
+  char *start = off_slice (h, at->c, at->s);
+  if (at->r == NULL)
+    return 0;
+  struct disk_index *x = off_index (h, at->c);
+  for (size_t i = at->s; i < at->s + at->n; i++)
+    if (!map_get_backed (x, i))
+      {
+        check_found (k, start, "I3: a used run has no memory behind it");
+        break;
+      }
+  if (head_kind (at->head) == HEAD_PAGE && head_class (at->head) >= MM_CLASSES)
+    check_found (k, start, "I1: a page is of no class");
+  else if (head_kind (at->head) == HEAD_PAGE)
+    check_page (h, at, k);
+  else if (head_slices (at->head) != at->n || at->n == 0)
+    check_found (k, start, "I1: a run reaches past its chunk's end");
+  return 0;
+}
+
+/* I1, I4: free slices and the index of chunk C.  */
+static void
+check_chunk (struct heap *h, size_t c, struct check *k)
+{
+  bool locked = h->kind == HEAP_FILE || h->kind == HEAP_ANON;
+  if (locked)
+    lock_heap (h);
+  uint64_t d = dir_get (h, c);
+  if (dir_kind (d) == DIR_PAGED)
+    {
+      size_t end = run_ready (h, c, d), n;
+      struct disk_index *x = off_index (h, c);
+      bool fresh = locked
+                   && x->epoch
+                      == atomic_load_explicit (&h->locks->index_epoch,
+                                               memory_order_relaxed);
+      if (dir_ready (d) > off_slices (h, c))
+        check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
+      for (size_t s = off_first_data (h, c); s < end; s += n)
+        {
+          uint64_t head
+            = atomic_load_explicit (&off_record (h, c, s)->head,
+                                    memory_order_relaxed);
+          n = run_covers (head, s, end);
+          bool used = n > 0;
+          n = n > 0 ? n : 1;
+          if (!used && head_kind (head) > HEAD_ROOTS)
+            check_found (k, off_slice (h, c, s), "I1: a head of no kind");
+          for (size_t i = s; fresh && i < s + n; i++)
+            if (map_get (x->free, i) == used)
+              {
+                check_found (k, off_slice (h, c, s),
+                             used ? "I4: the index calls a used slice free"
+                                  : "I4: the index has lost a free slice");
+                break;
+              }
+        }
+    }
+  if (locked)
+    unlock_heap (h);
+}
+
+/* I5, I6.  */
+static void
+check_directory (struct heap *h, struct check *k)
+{
+  bool locked = h->kind == HEAP_FILE || h->kind == HEAP_ANON;
+  uint64_t len = atomic_load_explicit (&h->root->length,
+                                       memory_order_acquire);
+  struct stat st;
+  if (len > h->capacity)
+    check_found (k, h->root, "I6: the length is beyond the capacity");
+  if (h->kind == HEAP_FILE
+      && (os.fstat (h->fd, &st) != 0 || (uint64_t) st.st_size < len))
+    check_found (k, h->root, "I6: the file is too short");
+  if (locked)
+    lock_heap (h);
+  size_t chunks = run_chunks (h);
+  size_t covered = 0;   /* chunks up to here belong to a HUGE block */
+  for (size_t c = 0; c < chunks; c++)
+    {
+      uint64_t d = dir_get (h, c);
+      const char *wrong = NULL;
+      switch (dir_kind (d))
+        {
+        case DIR_EMPTY:
+        case DIR_PAGED:
+          if (c < covered)
+            wrong = "I5: a chunk of a block is something else, too";
+          break;
+        case DIR_HUGE:
+          if (c < covered || c == 0 || dir_slices (d) == 0
+              || dir_start (d) >= MM_CHUNK_SLICES
+              || c + huge_chunks (dir_start (d), dir_slices (d)) > chunks)
+            wrong = "I5: a huge block has no place";
+          else
+            covered = c + huge_chunks (dir_start (d), dir_slices (d));
+          break;
+        case DIR_CONT:
+          /* One behind no block is free: it was left by a kill.  */
+          if (c < covered
+              && (dir_back (d) > c
+                  || dir_kind (dir_get (h, c - dir_back (d))) != DIR_HUGE))
+            wrong = "I5: a chunk of a block points elsewhere";
+          break;
+        default:
+          wrong = "I5: a chunk of no kind";
+        }
+      if (wrong != NULL)
+        check_found (k, off_chunk (h, c), wrong);
+    }
+  if (locked)
+    unlock_heap (h);
+}
+
+/* I10: a block with a guard struct has intact guards.  */
+static int
+check_block (struct heap *h, const struct place *block, void *arg)
+{
+  size_t size;
+  char *user = guard_find (block);
+  (void) h;
+  if (user != NULL && !guard_is_intact (block, user, &size))
+    check_found (arg, user, "I10: a guard was overwritten");
+  return 0;
+}
+
+static int
+check_guards_see (struct heap *h, const struct sight *at, void *arg)
+{
+  return sight_blocks (h, at, check_block, arg);
+}
+
+
+/* ---- 18. Attach and detach ----------------------------------------------- */
+
+/* Owns: struct disk_super, the registry, struct heap.  Needs: the open lock.
+   Crash: a file under construction says so in its first word and is made anew;
+   an opening or closing that was cut short is repeated by the next one at the
+   door.  Keeps: I9.  Checked by: mmalloc_check.  */
+
+/* Where the parts of the region are.  Needs: base, capacity, mapped, super.  */
+static void
+attach_layout (struct heap *h)
+{
+  h->grid = round_up (h->base, MM_SLICE);
+  char *base = (char *) h->base;
+  h->locks = (struct disk_locks *) (void *) (base + MM_OFF_LOCKS);
+  h->procs = (struct disk_proc *) (void *) (base + MM_OFF_PROCS);
+  h->root = (struct disk_root *) (void *) (base + MM_OFF_ROOT);
+  h->bucket = (disk_u64 *) (void *) (base + MM_OFF_BUCKETS);
+  char *dir = off_chunk (h, 0) + off_records_end (h, 0);
+  h->dir = (disk_u64 *) (void *) dir;
+  h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
+  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
+  h->n_chunks = (limit - (h->grid - h->base) + MM_CHUNK - 1)
+                >> MM_CHUNK_SHIFT;
+}
+
+/* A new epoch: all that only lived with its processes is made anew.  Needs: to
+   be alone with the volatile part.  Repeatable at any point.  */
+static void
+volatile_reset (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  atomic_store_explicit (&l->state, MM_RECOVERING, memory_order_relaxed);
+  l->tag = lock_tag ();
+  lock_make (h, &l->heap.mutex);
+  lock_make (h, &l->grow.mutex);
+  uint32_t ready = atomic_load_explicit (&l->streams_ready,
+                                         memory_order_relaxed);
+  if (ready > h->super.n_streams)
+    atomic_store_explicit (&l->streams_ready, ready = h->super.n_streams,
+                           memory_order_relaxed);
+  for (uint32_t n = 1; n <= MM_STREAM_SHARED && n <= ready; n++)
+    lock_make (h, &off_stream (h, n)->lock.mutex);
+  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed) + 1;
+  h->epoch += h->epoch == 0;
+  atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
+  h->id = (uint64_t) h->epoch << 32 | 1;
+  lock_owner_died (h);
+  atomic_store_explicit (&l->n_orphans, ready, memory_order_relaxed);
+  atomic_store_explicit (&l->n_entered, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->sweep_at, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->state, MM_IN_USE, memory_order_release);
+}
+
+static uint64_t
+super_sum (const struct disk_super *s)
+{
+  struct disk_super copy = *s;
+  copy.sum = 0;
+  return sum_bytes (&copy, sizeof copy);
+}
+
+/* Store the superblock's next generation in the copy that is not the valid
+   one.  */
+static void
+super_save (struct heap *h)
+{
+  struct disk_super *s = &h->super;
+  struct stat st;
+  if (h->fd >= 0 && os.fstat (h->fd, &st) == 0)
+    {
+      s->dev = st.st_dev;
+      s->ino = st.st_ino;
+      s->blocks = (uint64_t) st.st_blocks;
+    }
+  os_boot_id (s->boot_id);
+  s->generation++;
+  s->sum = super_sum (s);
+  memcpy ((char *) h->base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
+}
+
+/* Whether S could be used by this build on this machine.  */
+static int
+super_verify (const struct disk_super *s, const char **told)
+{
+  if (s->magic == __builtin_bswap64 (MM_MAGIC))
+    return *told = "made on a machine of another byte order", ENOTSUP;
+  if (s->magic != MM_MAGIC)
+    return *told = "not a heap file", EINVAL;
+  if (s->version > MM_FORMAT)
+    return *told = "made by a newer version of libmmalloc", ENOTSUP;
+  if (s->sum != super_sum (s))
+    return *told = "the superblock is damaged", EBADMSG;
+  if (s->version != MM_FORMAT || s->order != MM_ORDER || s->slice != MM_SLICE
+      || s->chunk != MM_CHUNK || s->n_classes != MM_CLASSES
+      || s->class_sum != class_sum () || s->n_procs != MM_PROCS
+      || s->features != 0)
+    return *told = "made by another build of libmmalloc", ENOTSUP;
+  if (s->base == 0 || s->base % MM_PAGE != 0
+      || s->capacity < MM_RESERVE_MIN || s->capacity % MM_PAGE != 0
+      || s->capacity > UINT64_C (1) << 46
+      || s->base > (UINT64_C (1) << 56) || s->n_streams == 0
+      || s->n_streams > MM_STREAMS_MAX + 1)
+    return *told = "the superblock is damaged", EBADMSG;
+  if (s->base % process.page != 0)
+    return *told = "the system's pages are larger than the maker's", ENOTSUP;
+  return 0;
+}
+
+/* Read the valid superblock and the length.  */
+static int
+super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
+            const char **told)
+{
+  struct disk_super copy[2];
+  const char *why[2];
+  int err[2] = { EINVAL, EINVAL };
+  *told = "not a heap file";
+  if (file_size < sizeof copy[0])
+    return EINVAL;
+  for (int i = 0; i < 2; i++)
+    {
+      err[i] = EINVAL;
+      why[i] = *told;
+      if (file_size >= (uint64_t) i * MM_PAGE + sizeof copy[0]
+          && os_pread_all (fd, &copy[i], sizeof copy[i],
+                           (off_t) i * MM_PAGE) == 0)
+        err[i] = super_verify (&copy[i], &why[i]);
+    }
+  if (err[0] != 0 && err[1] != 0)
+    {
+      int i = err[0] == EINVAL ? 1 : 0;
+      *told = why[i];
+      return err[i];
+    }
+  int i = err[0] != 0
+          || (err[1] == 0 && copy[1].generation > copy[0].generation);
+  *s = copy[i];
+  *told = "the file is truncated";
+  if (file_size < MM_OFF_RECORDS
+      || os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT) != 0
+      || *length > file_size)
+    return EBADMSG;
+  *told = "the length is damaged";
+  if (*length > s->capacity || *length < MM_OFF_RECORDS)
+    return EBADMSG;
+  return 0;
+}
+
+/* Fill the superblock of a new heap at H->base with room for H->capacity.  */
+static void
+create_super (struct heap *h, const struct mmalloc_options *opt)
+{
+  struct disk_super *s = &h->super;
+  uint64_t id[2] = { os_random (), os_random () };
+  s->magic = MM_MAGIC;
+  s->version = MM_FORMAT;
+  s->order = MM_ORDER;
+  memcpy (s->uuid, id, sizeof s->uuid);
+  s->base = h->base;
+  s->capacity = h->capacity;
+  s->slice = MM_SLICE;
+  s->chunk = MM_CHUNK;
+  s->n_classes = MM_CLASSES;
+  s->class_sum = class_sum ();
+  size_t exclusive = h->capacity / MM_SYSTEM_STREAM_SPACE;
+  s->n_streams = MM_STREAM_SHARED
+                 + (uint32_t) (exclusive < MM_STREAMS_MAX ? exclusive
+                                                          : MM_STREAMS_MAX);
+  s->n_procs = MM_PROCS;
+  s->app_version = opt->app_version;
+}
+
+/* Build the empty heap in the mapped region; for a file under its CREATING
+   word, the final magic comes last.  */
+static int
+create_fill (struct heap *h, const struct mmalloc_options *opt)
+{
+  char *base = (char *) h->base;
+  int err = os_back (h, base, MM_OFF_INDEX);
+  if (err == 0)
+    err = os_back (h, (char *) h->dir, off_dir_bytes (h) + MM_PAGE);
+  if (err != 0)
+    return err;
+  uint32_t ready = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+  if (ready > h->super.n_streams)
+    ready = h->super.n_streams;
+  atomic_store_explicit (&h->locks->streams_ready, ready,
+                         memory_order_relaxed);
+  volatile_reset (h);
+  err = run_make_chunk (h, 0);
+  if (err == 0)
+    {
+      run_reach (h, (char *) h->stream + MM_PAGE);
+      size_t n = opt->initial >> MM_SLICE_SHIFT;
+      size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
+      while (n > 0 && err == 0)
+        {
+          uint32_t number;
+          size_t step = n < MM_GROW_MAX / MM_SLICE ? n
+                                                   : MM_GROW_MAX / MM_SLICE;
+          lock_grow (h);
+          err = run_find_unbacked (h, step, MM_SLICE, limit, &number);
+          /* Backed slices are found again: ask for what lies behind.  */
+          if (err == 0)
+            {
+              size_t c = number / MM_CHUNK_SLICES;
+              size_t s = number % MM_CHUNK_SLICES;
+              size_t end = off_slices_within (h, c, limit);
+              while (s < end && map_get_backed (off_index (h, c), s))
+                s++;
+              step = end - s < step ? end - s : step;
+              if (step == 0)
+                step = n;
+              else
+                err = run_back (h, off_number (c, s), step, limit);
+            }
+          unlock_grow (h);
+          n -= step;
+        }
+    }
+  if (err != 0)
+    return err;
+  h->super.generation = 0;
+  super_save (h);
+  super_save (h);
+  return 0;
+}
+
+/* Reserve and map a new region of OPT's kind; a smaller one if the address
+   space is short.  Sets base, capacity, mapped.  */
+static int
+create_map (struct heap *h, const struct mmalloc_options *opt,
+            char told[MM_TOLD])
+{
+  bool tools = process.tools_area;
+  size_t want = opt->reserve != 0 ? opt->reserve
+                : tools ? MM_RESERVE_TOOLS : MM_RESERVE;
+  if (opt->maximum != 0 && (opt->reserve == 0 || opt->maximum < opt->reserve))
+    want = opt->maximum;
+  want &= ~(process.page - 1);
+  if (want < MM_RESERVE_MIN || want > UINT64_C (1) << 46)
+    {
+      snprintf (told, MM_TOLD, "a heap needs %lu bytes at least",
+                (unsigned long) MM_RESERVE_MIN);
+      return EINVAL;
+    }
+  bool anon = h->fd < 0;
+  int prot = anon ? PROT_NONE : PROT_READ | PROT_WRITE;
+  int flags = MAP_NORESERVE | (anon ? MAP_PRIVATE | MAP_ANONYMOUS
+                                    : MAP_SHARED);
+  uintptr_t base = (uintptr_t) opt->base;
+  int err = ENOMEM;
+  for (size_t len = want; err != 0 && len >= MM_RESERVE_MIN;
+       len = (len / 2) & ~(process.page - 1))
+    {
+      if (base != 0)
+        err = os_map_at (base, len, prot, flags, h->fd);
+      else if (anon)
+        {
+          /* Any place, aligned: cut it out of a larger one.  */
+          size_t room = len + MM_CHUNK;
+          char *p = os.mmap (NULL, room, prot, flags, -1, 0);
+          err = p == MAP_FAILED ? errno : 0;
+          if (err == 0)
+            {
+              h->base = round_up ((uintptr_t) p, MM_CHUNK);
+              size_t before = h->base - (uintptr_t) p;
+              if (before > 0)
+                os.munmap (p, before);
+              if (room - before > len)
+                os.munmap ((char *) h->base + len, room - before - len);
+            }
+        }
+      else
+        for (int i = 0; i < 64 && err != 0; i++)
+          {
+            uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
+            uint64_t to = tools ? MM_AREA_TOOLS_END : MM_AREA_END;
+            /* Some machines have fewer address bits.  */
+            if (i >= 32)
+              from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
+            uint64_t unit = round_up (len, MM_BASE_ALIGN);
+            uint64_t places = (to - from) / unit;
+            if (places == 0)
+              places = 1;
+            h->base = from + os_random () % places * unit;
+            err = os_map_at (h->base, len, prot, flags, h->fd);
+            if (err != EADDRINUSE && err != 0 && i < 31)
+              i = 31;
+          }
+      if (err == 0)
+        {
+          h->mapped = len;
+          h->capacity = len;
+        }
+      else if (err != ENOMEM && err != EADDRINUSE)
+        break;
+    }
+  if (base != 0)
+    {
+      h->base = base;
+      if (err == EADDRINUSE)
+        os_name_neighbour (base, process.page, told);
+    }
+  /* The limit of the address space is this process's, not the heap's.  */
+  if (err == 0 && !anon && base == 0)
+    h->capacity = want;
+  return err;
+}
+
+/* Map the existing heap of H->super and LENGTH bytes.  */
+static int
+attach_map (struct heap *h, uint64_t length, uint64_t file_size,
+            char told[MM_TOLD])
+{
+  h->base = h->super.base;
+  h->capacity = h->super.capacity;
+  size_t len = round_up (h->capacity, process.page);
+  size_t least = round_up (length, process.page);
+  int prot = h->kind == HEAP_READ ? PROT_READ : PROT_READ | PROT_WRITE;
+  int err;
+  if (h->elsewhere)
+    {
+      size_t room = len + MM_SLICE;
+      char *p = os.mmap (NULL, room, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (p == MAP_FAILED)
+        return errno;
+      uintptr_t at = round_up ((uintptr_t) p, MM_SLICE)
+                     + h->base % MM_SLICE;
+      if (at + len > (uintptr_t) p + room)
+        at -= MM_SLICE;
+      if (at < (uintptr_t) p)
+        at += MM_SLICE, len -= MM_SLICE;
+      size_t before = at - (uintptr_t) p;
+      if (before > 0)
+        os.munmap (p, before);
+      if (room - before > len)
+        os.munmap ((char *) at + len, room - before - len);
+      h->base = at;
+      h->mapped = len;
+      void *q = os.mmap ((void *) at, len, prot,
+                         MAP_SHARED | MAP_FIXED | MAP_NORESERVE, h->fd, 0);
+      return q == MAP_FAILED ? errno : 0;
+    }
+  do
+    {
+      if (h->kind == HEAP_PRIVATE)
+        err = os_map_at (h->base, len, prot,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+      else
+        err = os_map_at (h->base, len, prot, MAP_SHARED | MAP_NORESERVE,
+                         h->fd);
+      if (err != ENOMEM || h->kind == HEAP_READ || len == least)
+        break;
+      len = round_up (len / 2 > least ? len / 2 : least, process.page);
+    }
+  while (true);
+  if (err == EADDRINUSE)
+    os_name_neighbour (h->base, len, told);
+  else if (err == ENOMEM)
+    snprintf (told, MM_TOLD, "the address space has no room for %lu bytes at"
+              " 0x%lx", (unsigned long) len, (unsigned long) h->base);
+  if (err != 0)
+    return err;
+  h->mapped = len;
+  if (h->kind == HEAP_PRIVATE)
+    {
+      /* The file over the first part; growth goes to the anonymous rest.  */
+      size_t part = round_up (file_size, process.page);
+      part = part < len ? part : len;
+      void *q = os.mmap ((void *) h->base, part, prot,
+                         MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->fd, 0);
+      if (q == MAP_FAILED)
+        {
+          err = errno;
+          os.munmap ((void *) h->base, len);
+        }
+    }
+  return err;
+}
+
+/* The file may be a copy that has lost the blocks behind its holes: back all
+   live parts again, so that no store is the first to learn of a full disk.  */
+static int
+attach_back_again (struct heap *h)
+{
+  char *base = (char *) h->base;
+  int err = os_reserve_blocks (h->fd, 0, MM_OFF_INDEX, false);
+  size_t len = off_dir_bytes (h)
+               + round_up (atomic_load_explicit (&h->locks->streams_ready,
+                                                 memory_order_relaxed)
+                           * sizeof (struct disk_stream), MM_PAGE);
+  if (err == 0)
+    err = os_reserve_blocks (h->fd, off_file (h, h->dir), len, false);
+  for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
+    {
+      uint64_t d = dir_get (h, c);
+      if (dir_kind (d) == DIR_HUGE)
+        {
+          size_t from = off_file (h, off_slice (h, c, dir_start (d)));
+          size_t n = dir_slices (d) << MM_SLICE_SHIFT;
+          if (from + n <= h->capacity)
+            err = os_reserve_blocks (h->fd, from, n, false);
+        }
+      if (dir_kind (d) != DIR_PAGED)
+        continue;
+      size_t end = run_ready (h, c, d), n;
+      char *x = (char *) off_index (h, c);
+      err = os_reserve_blocks (h->fd, off_file (h, x),
+                               round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
+                               false);
+      for (size_t s = off_first_data (h, c); s < end && err == 0; s += n)
+        {
+          for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
+            n++;
+          if (n > 0)
+            err = os_reserve_blocks (h->fd, off_file (h, off_slice (h, c, s)),
+                                     n << MM_SLICE_SHIFT, false);
+          n += n == 0;
+        }
+    }
+  (void) base;
+  return err;
+}
+
+/* Under ASan and valgrind only live blocks may be touched.  */
+static int
+attach_mark_block (struct heap *h, const struct place *block, void *arg)
+{
+  (void) h;
+  (void) arg;
+  os_mark_block (block->start, block->usable);
+  return 0;
+}
+
+static int
+attach_mark_see (struct heap *h, const struct sight *at, void *arg)
+{
+  if (sight_is_page (at) && process.asan)
+    __asan_poison_memory_region (off_slice (h, at->c, at->s),
+                                 at->n << MM_SLICE_SHIFT);
+  return sight_blocks (h, at, attach_mark_block, arg);
+}
+
+/* Become a user of the file with the door closed behind us: the volatile part
+   is new if nobody else is there.  */
+static int
+attach_register (struct heap *h, const char **told)
+{
+  int err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false);
+  if (err == 0)
+    {
+      if (os_is_locked (h->lock_fd, MM_BYTE_PRIVATE, F_WRLCK))
+        return *told = "somebody has the heap attached copy-on-write", EBUSY;
+      struct stat st;
+      if (os.fstat (h->fd, &st) == 0
+          && (h->super.dev != st.st_dev || h->super.ino != st.st_ino
+              || (uint64_t) st.st_blocks < h->super.blocks))
+        {
+          err = attach_back_again (h);
+          if (err != 0 && err != EOPNOTSUPP)
+            return *told = "no disk blocks for this copy of the heap", err;
+        }
+      volatile_reset (h);
+      super_save (h);
+      err = proc_enter (h);
+      if (err == 0)
+        err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
+      return err;
+    }
+  if (err != EAGAIN && err != EACCES)
+    return *told = "the file system has no locks", err;
+  err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK, true);
+  if (err != 0)
+    return err;
+  if (h->locks->tag != lock_tag ())
+    return *told = "in use by a program with another libc", ENOTSUP;
+  err = proc_enter (h);
+  if (err == 0)
+    {
+      /* Those who grow the heap know how much we have mapped from here on.  */
+      lock_grow (h);
+      if (atomic_load_explicit (&h->root->length, memory_order_relaxed)
+          > h->mapped)
+        err = ENOMEM;
+      unlock_grow (h);
+    }
+  else
+    *told = "too many processes use the heap";
+  return err;
+}
+
+static struct heap *
+heap_new (void)
+{
+  struct heap *h = os_private (sizeof *h, false);
+  if (h != NULL)
+    {
+      h->fd = h->lock_fd = -1;
+      pthread_mutex_init (&h->error_lock, NULL);
+      pthread_rwlock_init (&h->walkers, NULL);
+    }
+  return h;
+}
+
+/* Unmap and close; the struct is gone then.  */
+static void
+heap_drop (struct heap *h)
+{
+  if (h->mapped > 0)
+    os.munmap ((void *) h->base, h->mapped);
+  if (h->lock_fd >= 0)
+    os.close (h->lock_fd);
+  if (h->fd >= 0)
+    os.close (h->fd);
+  pthread_mutex_destroy (&h->error_lock);
+  pthread_rwlock_destroy (&h->walkers);
+  os.munmap (h, sizeof *h);
+}
+
+static void
+registry_add (struct heap *h)
+{
+  h->n_attached = 1;
+  pthread_mutex_lock (&process.lock);
+  h->next = process.heaps;
+  process.heaps = h;
+  pthread_mutex_unlock (&process.lock);
+}
+
+/* An anonymous heap, not yet in the registry.  */
+static int
+attach_anonymous (struct heap *h, const struct mmalloc_options *opt,
+                  char told[MM_TOLD])
+{
+  h->kind = HEAP_ANON;
+  int err = create_map (h, opt, told);
+  if (err != 0)
+    return err;
+  create_super (h, opt);
+  attach_layout (h);
+  return create_fill (h, opt);
+}
+
+/* Make a heap in the empty file.  Needs: the door.  */
+static int
+attach_create (struct heap *h, const struct mmalloc_options *opt,
+               char told[MM_TOLD])
+{
+  static const uint64_t creating = MM_CREATING;
+  const char *why = NULL;
+  int err = os_may_reach (MM_PAGE);
+  if (err == 0 && os.ftruncate (h->fd, 0) != 0)
+    err = errno;
+  if (err == 0)
+    err = os_pwrite_all (h->fd, &creating, sizeof creating, 0);
+  if (err == 0)
+    err = create_map (h, opt, told);
+  if (err == 0)
+    {
+      create_super (h, opt);
+      attach_layout (h);
+      /* The limit applies to the directory and streams, too.  */
+      if (off_first_data (h, 0) + 2 > off_slices (h, 0))
+        err = EINVAL;
+    }
+  if (err == 0)
+    err = create_fill (h, opt);
+  if (err == 0)
+    err = attach_register (h, &why);
+  if (err != 0)
+    {
+      if (why != NULL)
+        snprintf (told, MM_TOLD, "%s", why);
+      int ignored = os.ftruncate (h->fd, 0);
+      (void) ignored;
+    }
+  return err;
+}
+
+/* Open the heap that is in the file.  Needs: the door.  */
+static int
+attach_existing (struct heap *h, const struct mmalloc_options *opt,
+                 uint64_t file_size, char told[MM_TOLD])
+{
+  uint64_t length = 0;
+  const char *why = NULL;
+  int err = super_read (h->fd, file_size, &h->super, &length, &why);
+  if (err == 0)
+    {
+      why = NULL;
+      if (opt->app_version != 0 && h->super.app_version != opt->app_version)
+        {
+          why = "the heap has another application version";
+          err = EPROTO;
+        }
+    }
+  if (err == 0)
+    err = attach_map (h, length, file_size, told);
+  if (err == 0)
+    {
+      attach_layout (h);
+      if (off_first_data (h, 0) >= off_slices (h, 0)
+          || off_file (h, off_slice (h, 0, 0)) + off_first_data (h, 0)
+             > h->capacity)
+        {
+          why = "the superblock is damaged";
+          err = EBADMSG;
+        }
+      else if (h->kind == HEAP_FILE)
+        err = attach_register (h, &why);
+      else if (h->kind == HEAP_PRIVATE)
+        {
+          if (os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK))
+            {
+              why = "others have the heap attached for writing";
+              err = EBUSY;
+            }
+          else
+            {
+              err = os_lock (h->lock_fd, MM_BYTE_PRIVATE, F_RDLCK, true);
+              volatile_reset (h);
+            }
+        }
+      else
+        err = os_lock (h->lock_fd, MM_BYTE_READERS, F_RDLCK, true);
+    }
+  if (why != NULL)
+    snprintf (told, MM_TOLD, "%s", why);
+  return err;
+}
+
+/* Attach the file of H->fd, as the essay's path "back after a crash" says.
+   *KNOWN gets the heap if the process has it already.  */
+static int
+attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
+             const char *path, struct heap **known, char told[MM_TOLD])
+{
+  /* 1. What is it?  */
+  struct stat st;
+  if (os.fstat (h->fd, &st) != 0)
+    return errno;
+  if (!S_ISREG (st.st_mode))
+    {
+      snprintf (told, MM_TOLD, "not a regular file");
+      return EINVAL;
+    }
+  h->dev = st.st_dev;
+  h->ino = st.st_ino;
+  h->elsewhere = (flags & MMALLOC_ELSEWHERE) != 0;
+  h->kind = flags & (MMALLOC_RDONLY | MMALLOC_ELSEWHERE) ? HEAP_READ
+            : flags & MMALLOC_PRIVATE ? HEAP_PRIVATE : HEAP_FILE;
+  h->access = h->kind == HEAP_FILE ? O_RDWR : O_RDONLY;
+
+  /* 2. Do we have it?  */
+  pthread_mutex_lock (&process.lock);
+  for (struct heap *i = process.heaps; i != NULL && !h->elsewhere; i = i->next)
+    if (i->kind != HEAP_ANON && !i->elsewhere && i->dev == h->dev
+        && i->ino == h->ino)
+      *known = i;
+  pthread_mutex_unlock (&process.lock);
+  if (*known != NULL)
+    {
+      if (flags & MMALLOC_EXCL)
+        return EEXIST;
+      if ((*known)->kind != h->kind
+          && !((*known)->kind == HEAP_FILE && h->kind == HEAP_READ))
+        {
+          snprintf (told, MM_TOLD, "attached already in another way");
+          return EBUSY;
+        }
+      if (opt->app_version != 0
+          && (*known)->super.app_version != opt->app_version)
+        {
+          snprintf (told, MM_TOLD, "the heap has another application version");
+          return EPROTO;
+        }
+      (*known)->n_attached++;
+      return 0;
+    }
+
+  /* 3. An open file of our own for the locks, and in through the door.  */
+  if (os_is_network (h->fd) && h->kind == HEAP_FILE)
+    {
+      snprintf (told, MM_TOLD, "the file is on a network file system");
+      return ENOTSUP;
+    }
+  h->lock_fd = os_reopen (h->fd, h->access, path);
+  if (h->lock_fd < 0)
+    return errno;
+  int err = os_lock (h->lock_fd, MM_BYTE_DOOR,
+                     h->kind == HEAP_FILE ? F_WRLCK : F_RDLCK, true);
+  if (err != 0)
+    {
+      snprintf (told, MM_TOLD, "the file system has no locks");
+      return err;
+    }
+
+  /* 4. Create or open; the size may have changed while we waited.  */
+  uint64_t magic = MM_CREATING;
+  if (os.fstat (h->fd, &st) != 0)
+    err = errno;
+  else if (st.st_size >= (off_t) sizeof magic)
+    err = os_pread_all (h->fd, &magic, sizeof magic, 0);
+  else if (st.st_size > 0)
+    magic = 0;
+  if (err == 0 && magic == MM_CREATING
+      && (h->kind != HEAP_FILE || !(flags & MMALLOC_CREATE)))
+    {
+      snprintf (told, MM_TOLD, "the file is empty");
+      err = EINVAL;
+    }
+  else if (err == 0 && magic == MM_CREATING)
+    err = attach_create (h, opt, told);
+  else if (err == 0 && (flags & MMALLOC_EXCL))
+    err = EEXIST;
+  else if (err == 0)
+    err = attach_existing (h, opt, (uint64_t) st.st_size, told);
+
+  /* 5. How the kernel should read and write the file: page by page, since one
+     store must not dirty a large folio.  */
+  if (err == 0 && h->kind != HEAP_PRIVATE)
+    {
+      madvise ((void *) h->base, h->mapped, MADV_RANDOM);
+      posix_fadvise (h->fd, 0, 0, POSIX_FADV_RANDOM);
+    }
+  os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+  return err;
+}
+
+/* Leave the file.  */
+static void
+detach_file (struct heap *h)
+{
+  if (atomic_load_explicit (&h->forked, memory_order_relaxed))
+    return;
+  os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
+  atomic_store_explicit (&h->procs[h->entry].id, 0, memory_order_release);
+  os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) h->entry, F_UNLCK, false);
+  if (os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
+    {
+      super_save (h);
+      atomic_store_explicit (&h->locks->state, MM_CLEAN,
+                             memory_order_release);
+    }
+}
+
+/* Put a heap that came through fork to use: this process is a user of its
+   own.  */
+static int
+heap_rejoin (struct heap *h)
+{
+  int err = 0;
+  pthread_mutex_lock (&process.open_lock);
+  if (atomic_load_explicit (&h->forked, memory_order_acquire))
+    {
+      const char *why = NULL;
+      h->lock_fd = os_reopen (h->fd, O_RDWR, NULL);
+      err = h->lock_fd < 0 ? errno : 0;
+      if (err == 0)
+        err = os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
+      if (err == 0)
+        {
+          err = attach_register (h, &why);
+          os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+        }
+      if (err == 0)
+        atomic_store_explicit (&h->forked, false, memory_order_release);
+      else if (h->lock_fd >= 0)
+        {
+          os.close (h->lock_fd);
+          h->lock_fd = -1;
+        }
+    }
+  pthread_mutex_unlock (&process.open_lock);
+  return err;
+}
+
+static void
+fork_prepare (void)
+{
+  pthread_mutex_lock (&process.open_lock);
+  pthread_mutex_lock (&process.lock);
+}
+
+static void
+fork_parent (void)
+{
+  pthread_mutex_unlock (&process.lock);
+  pthread_mutex_unlock (&process.open_lock);
+}
+
+/* The child has one thread.  To an anonymous heap the others look like killed:
+   that is a state it can be in.  */
+static void
+fork_child (void)
+{
+  pthread_mutex_init (&process.lock, NULL);
+  pthread_mutex_init (&process.open_lock, NULL);
+  thread.all = NULL;
+  thread.last = &no_cache;
+  process.free_caches = NULL;
+  if (process.fork_mark != NULL)
+    *process.fork_mark = 1;
+  for (struct heap *h = process.heaps; h != NULL; h = h->next)
+    {
+      h->caches = NULL;
+      pthread_mutex_init (&h->error_lock, NULL);
+      pthread_rwlock_init (&h->walkers, NULL);
+      if (h->lock_fd >= 0)
+        os.close (h->lock_fd);
+      h->lock_fd = -1;
+      if (h->kind == HEAP_FILE)
+        atomic_store_explicit (&h->forked, true, memory_order_release);
+      else if (h->kind != HEAP_READ)
+        volatile_reset (h);
+      if (h->kind == HEAP_READ || h->kind == HEAP_PRIVATE)
+        {
+          h->lock_fd = os_reopen (h->fd, O_RDONLY, NULL);
+          if (h->lock_fd >= 0)
+            os_lock (h->lock_fd, h->kind == HEAP_READ ? MM_BYTE_READERS
+                                                      : MM_BYTE_PRIVATE,
+                     F_RDLCK, false);
+        }
+    }
+}
+
+static void
+process_start (void)
+{
+  long page = sysconf (_SC_PAGESIZE);
+  process.page = page > 0 ? (size_t) page : MM_PAGE;
+  process.have_key = pthread_key_create (&process.exit_key,
+                                         cache_thread_exit) == 0;
+  process.asan = __asan_poison_memory_region != NULL;
+  bool slow = process.asan || __msan_allocated_memory != NULL;
+  process.tools_area = process.asan || __tsan_init != NULL
+                       || __msan_init != NULL;
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (RUNNING_ON_VALGRIND)
+    {
+      const char *want = getenv ("MMALLOC_VALGRIND");
+      process.valgrind = want == NULL || strcmp (want, "0") != 0;
+      process.tools_area = true;
+      slow |= process.valgrind;
+    }
+#endif
+  atomic_store_explicit (&process.slow, slow, memory_order_relaxed);
+  process.fork_mark = os_private (process.page, true);
+  if (process.fork_mark != NULL)
+    *process.fork_mark = 1;
+  pthread_atfork (fork_prepare, fork_parent, fork_child);
+}
+
+/* Before every look at the registry; notices a child that came by a raw clone
+   and ran no fork handlers.  */
+static void
+process_check (void)
+{
+  pthread_once (&process.once, process_start);
+  if (MM_UNLIKELY (process.fork_mark != NULL && *process.fork_mark == 0))
+    fork_child ();
+}
+
+/* The heap behind a NULL descriptor, made on first use; NULL if that fails.  */
+static struct heap *
+heap_default (void)
+{
+  struct heap *h = atomic_load_explicit (&process.default_heap,
+                                         memory_order_acquire);
+  if (h != NULL)
+    return h;
+  pthread_mutex_lock (&process.open_lock);
+  h = atomic_load_explicit (&process.default_heap, memory_order_relaxed);
+  if (h == NULL && (h = heap_new ()) != NULL)
+    {
+      char told[MM_TOLD];
+      struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+      opt.reserve = process.tools_area ? MM_RESERVE_TOOLS
+                                       : MM_RESERVE_DEFAULT;
+      if (attach_anonymous (h, &opt, told) != 0)
+        {
+          heap_drop (h);
+          h = NULL;
+        }
+      else
+        {
+          registry_add (h);
+          atomic_store_explicit (&process.default_heap, h,
+                                 memory_order_release);
+        }
+    }
+  pthread_mutex_unlock (&process.open_lock);
+  return h;
+}
+
+/* The attached heap that the program calls MD; NULL and the error is recorded
+   if there is none.  */
+static struct heap *
+heap_of (void *md)
+{
+  struct cache *k = thread.last;
+  if (atomic_load_explicit (&k->key, memory_order_relaxed)
+      == (uintptr_t) md + 1)
+    return k->heap;
+  process_check ();
+  if (md == NULL)
+    {
+      struct heap *h = heap_default ();
+      if (h == NULL)
+        fail_told (NULL, ENOMEM, "no address space for the default heap");
+      return h;
+    }
+  pthread_mutex_lock (&process.lock);
+  struct heap *h = process.heaps;
+  while (h != NULL && (void *) h->base != md)
+    h = h->next;
+  pthread_mutex_unlock (&process.lock);
+  if (h == NULL)
+    fail_told (NULL, EINVAL, "no heap is attached at this address");
+  return h;
+}
+
+/* Whether H may be changed, and is ready for it: 0 or an errno value.  */
+static int
+heap_may_change (struct heap *h)
+{
+  if (h->kind == HEAP_READ)
+    return EROFS;
+  if (MM_UNLIKELY (atomic_load_explicit (&h->forked, memory_order_acquire)))
+    return heap_rejoin (h);
+  return 0;
+}
+
+/* Cut the file behind what is in use, if this thread is the heap's only user:
+   no other process has it mapped, no other thread may look at records that
+   disappear.  */
+static void
+heap_cut (struct heap *h)
+{
+  if (h->kind != HEAP_FILE)
+    return;
+  pthread_mutex_lock (&process.lock);
+  bool alone = true;
+  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
+    alone = alone && k == thread.last;
+  alone = alone && pthread_rwlock_trywrlock (&h->walkers) == 0;
+  if (alone)
+    {
+      lock_grow (h);
+      if (os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
+        {
+          if (!os_is_locked (h->lock_fd, MM_BYTE_READERS, F_WRLCK)
+              && os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
+            {
+              size_t c = run_chunks (h);
+              while (c > 1 && huge_empty_chunk (h, c - 1))
+                c--;
+              uint64_t d = dir_get (h, --c);
+              char *end = off_slice (h, c, off_first_data (h, c));
+              if (dir_kind (d) == DIR_PAGED)
+                {
+                  size_t s = run_ready (h, c, d);
+                  while (s > 0 && !map_get_backed (off_index (h, c), s - 1))
+                    s--;
+                  if (s > off_first_data (h, c))
+                    end = off_slice (h, c, s);
+                }
+              else
+                {
+                  size_t first = dir_kind (d) == DIR_CONT ? c - dir_back (d)
+                                                          : c;
+                  d = dir_get (h, first);
+                  end = off_slice (h, first, dir_start (d))
+                        + (dir_slices (d) << MM_SLICE_SHIFT);
+                }
+              size_t len = off_file (h, end);
+              if (len < atomic_load_explicit (&h->root->length,
+                                              memory_order_relaxed))
+                {
+                  atomic_store_explicit (&h->root->length, len,
+                                         memory_order_release);
+                  int ignored = os.ftruncate (h->fd, (off_t) len);
+                  (void) ignored;
+                }
+              super_save (h);
+              os_lock (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
+            }
+          os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+        }
+      unlock_grow (h);
+      pthread_rwlock_unlock (&h->walkers);
+    }
+  pthread_mutex_unlock (&process.lock);
+}
+
+/* Give back the free backed slices of chunk C; the number of bytes.  Needs: the
+   grow lock: nobody backs them again meanwhile.  */
+static size_t
+heap_trim_chunk (struct heap *h, size_t c)
+{
+  if (run_chunk_is_empty (h, c))
+    {
+      size_t end = atomic_load_explicit (&h->root->length,
+                                         memory_order_relaxed);
+      size_t from = off_file (h, off_chunk (h, c));
+      if (from < end)
+        os_punch (h, off_chunk (h, c),
+                  end - from < MM_CHUNK ? end - from : MM_CHUNK);
+      return 0;
+    }
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED)
+    return 0;
+  uint64_t map[MM_CHUNK_SLICES / 64];
+  size_t given = 0;
+  lock_heap (h);
+  struct disk_index *x = run_index_locked (h, c);
+  size_t end = run_ready (h, c, dir_get (h, c));
+  for (size_t i = 0; i < MM_CHUNK_SLICES / 64; i++)
+    map[i] = x->free[i] & x->backed[i];
+  /* Unbacked first, then punched: killed between, they only keep blocks.  */
+  for (size_t s = 0; (s = map_next (map, s, end, true)) < end; s++)
+    map_put_backed (x, s, 1, false);
+  unlock_heap (h);
+  for (size_t s = 0; (s = map_next (map, s, end, true)) < end; )
+    {
+      size_t stop = map_next (map, s, end, false);
+      if (os_punch (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT) == 0)
+        given += stop - s;
+      else
+        {
+          lock_heap (h);
+          map_put_backed (run_index_locked (h, c), s, stop - s, true);
+          unlock_heap (h);
+        }
+      s = stop;
+    }
+  atomic_fetch_sub_explicit (&h->locks->n_backed, given,
+                             memory_order_relaxed);
+  return given << MM_SLICE_SHIFT;
+}
+
+
+/* ---- 19. Public calls ----------------------------------------------------- */
+
+/* Append an event to the trace.  One write each, so that lines of threads do
+   not mix.  */
+static void
+trace_event (char what, const void *p, size_t size, bool with_size)
+{
+  int fd = atomic_load_explicit (&process.trace_fd, memory_order_relaxed);
+  if (fd < 0)
+    return;
+  char line[64], hex[17];
+  char *at = line;
+  *at++ = what;
+  at = fail_append (line, sizeof line, at, " 0x");
+  at = fail_append (line, sizeof line, at, fail_hex ((uintptr_t) p, hex));
+  if (with_size)
+    {
+      at = fail_append (line, sizeof line, at, " 0x");
+      at = fail_append (line, sizeof line, at, fail_hex (size, hex));
+    }
+  *at++ = '\n';
+  ssize_t ignored = write (fd, line, (size_t) (at - line));
+  (void) ignored;
+}
+
+/* Allocation, all but the fast path.  */
+static MM_NOINLINE void *
+alloc_any (void *md, size_t size, size_t align, bool zero)
+{
+  if (size == 0)
+    return NULL;
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return NULL;
+  int err = heap_may_change (h);
+  void *p = NULL;
+  size_t before = 0, need = size;
+  if (err == 0)
+    {
+      struct cache *k = cache_of (h, md);
+      if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+        {
+          before = align > sizeof (struct guard) ? align
+                                                 : sizeof (struct guard);
+          if (__builtin_add_overflow (size, before + 1, &need))
+            err = ENOMEM;
+        }
+      if (err == 0)
+        err = heap_take (h, k, need, align, zero, &p);
+    }
+  if (err != 0)
+    {
+      trace_event ('!', NULL, size, true);
+      fail_room (h, err);
+      return NULL;
+    }
+  struct place at;
+  if ((before > 0 || process.asan || process.valgrind)
+      && heap_locate (h, p, false, &at) == NULL)
+    {
+      os_mark_block (p, at.usable);
+      if (before > 0)
+        guard_set (&at, (char *) p + before, size);
+    }
+  trace_event ('+', (char *) p + before, size, true);
+  errno = saved;
+  return (char *) p + before;
+}
+
+/* Free, all but the fast path.  */
+static MM_NOINLINE void
+free_any (const char *call, void *md, void *p)
+{
+  if (p == NULL)
+    return;
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  int err = h != NULL ? heap_may_change (h) : 0;
+  const char *wrong = NULL;
+  struct place block, user;
+  if (h == NULL)
+    wrong = "no heap is attached at the descriptor's address";
+  else if (err != 0)
+    {
+      fail_room (h, err);
+      return;
+    }
+  else
+    {
+      struct cache *k = cache_of (h, md);
+      wrong = heap_locate_user (h, call, md, p, &block, &user);
+      if (wrong == NULL)
+        {
+          trace_event ('-', p, 0, false);
+          wrong = heap_give (h, k, &block);
+        }
+    }
+  if (wrong != NULL)
+    fail_misuse (call, md, p, wrong);
+  errno = saved;
+}
+
+MM_PUBLIC void *
+mmalloc (void *md, size_t size)
+{
+  struct cache *k = thread.last;
+  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
+                 == (uintptr_t) md + 1
+                 && size - 1 < atomic_load_explicit (&k->fast_max,
+                                                     memory_order_relaxed)))
+    {
+      struct bin *b = &k->bin[class_of_sixteenths[(size + 15) / 16]];
+      if (MM_LIKELY (b->avail != 0))
+        return bin_take (b);
+    }
+  return alloc_any (md, size, 16, false);
+}
+
+MM_PUBLIC void
+mfree (void *md, void *ptr)
+{
+  struct cache *k = thread.last;
+  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
+                 == (uintptr_t) md + 1))
+    {
+      uintptr_t off = (uintptr_t) ptr - k->grid;
+      size_t c = off >> MM_CHUNK_SHIFT;
+      size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
+      /* NULL and foreign pointers end here.  Acquire: costs nothing here;
+         pairs with the chunk's publication.  */
+      if (c < atomic_load_explicit (&k->fast_chunks, memory_order_relaxed)
+          && s < dir_ready (atomic_load_explicit (&k->dir[c],
+                                                  memory_order_acquire)))
+        {
+          struct disk_slice *r = (struct disk_slice *) (void *)
+            (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
+          uint32_t head = (uint32_t) atomic_load_explicit
+                                       (&r->head, memory_order_relaxed)
+                          ^ k->mine;
+          uint32_t inverse = class_table[head >> 24 & 63].inverse;
+          uint64_t product = (uint64_t) inverse * (off & (MM_SLICE - 1));
+          if (MM_LIKELY ((head & HEAD_MINE) == 0
+                         && (uint32_t) product < inverse
+                         && product >> 32 < MM_WORDS * 64
+                         && page_free_own (r, (unsigned) (product >> 32))))
+            return;
+        }
+    }
+  free_any ("mfree", md, ptr);
+}
+
+MM_PUBLIC void *
+mcalloc (void *md, size_t nmemb, size_t size)
+{
+  size_t bytes;
+  if (__builtin_mul_overflow (nmemb, size, &bytes))
+    bytes = SIZE_MAX;
+  if (bytes <= MM_FAST_MAX && bytes > 0)
+    {
+      void *p = mmalloc (md, bytes);
+      return p != NULL ? memset (p, 0, bytes) : NULL;
+    }
+  return alloc_any (md, bytes, 16, true);
+}
+
+MM_PUBLIC void *
+mrealloc (void *md, void *ptr, size_t size)
+{
+  static const char call[] = "mrealloc";
+  if (ptr == NULL)
+    return mmalloc (md, size);
+  if (size == 0)
+    {
+      free_any (call, md, ptr);
+      return NULL;
+    }
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  int err = h != NULL ? heap_may_change (h) : 0;
+  struct place block, user;
+  const char *wrong = h == NULL
+                      ? "no heap is attached at the descriptor's address"
+                      : NULL;
+  if (err != 0)
+    {
+      fail_room (h, err);
+      return NULL;
+    }
+  if (wrong == NULL)
+    wrong = heap_locate_user (h, call, md, ptr, &block, &user);
+  if (wrong != NULL)
+    {
+      fail_misuse (call, md, ptr, wrong);
+      fail_told (h, EINVAL, wrong);
+      return NULL;
+    }
+  if (user.start == block.start && !process.valgrind
+      && heap_resize (h, &block, size))
+    {
+      if (process.asan && block.kind != PLACE_SMALL)
+        os_mark_block (ptr, round_up (size, MM_SLICE));
+      trace_event ('<', ptr, 0, false);
+      trace_event ('>', ptr, size, true);
+      errno = saved;
+      return ptr;
+    }
+  char *p = mmalloc (md, size);
+  if (p == NULL)
+    {
+      /* A shrinking cannot fail.  */
+      if (size <= user.usable && user.start == block.start)
+        {
+          errno = saved;
+          return ptr;
+        }
+      return NULL;
+    }
+  memcpy (p, ptr, user.usable < size ? user.usable : size);
+  wrong = heap_give (h, cache_of (h, md), &block);
+  if (wrong != NULL)
+    fail_misuse (call, md, ptr, wrong);
+  trace_event ('<', ptr, 0, false);
+  trace_event ('>', p, size, true);
+  errno = saved;
+  return p;
+}
+
+MM_PUBLIC void *
+mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
+{
+  size_t bytes;
+  if (__builtin_mul_overflow (nmemb, size, &bytes))
+    bytes = SIZE_MAX;
+  return mrealloc (md, ptr, bytes);
+}
+
+MM_PUBLIC void *
+mmemalign (void *md, size_t alignment, size_t size)
+{
+  if (alignment == 0 || (alignment & (alignment - 1)) != 0
+      || alignment > MM_ALIGN_MAX)
+    {
+      struct heap *h = heap_of (md);
+      fail_told (h, EINVAL, "the alignment is no power of two up to 1 GiB");
+      return NULL;
+    }
+  if (alignment <= 16)
+    return mmalloc (md, size);
+  return alloc_any (md, size, alignment, false);
+}
+
+MM_PUBLIC void *
+mvalloc (void *md, size_t size)
+{
+  process_check ();
+  return alloc_any (md, size, process.page, false);
+}
+
+MM_PUBLIC size_t
+mmalloc_usable_size (void *md, const void *ptr)
+{
+  static const char call[] = "mmalloc_usable_size";
+  if (ptr == NULL)
+    return 0;
+  struct heap *h = heap_of (md);
+  struct place block, user;
+  const char *wrong = h == NULL
+                      ? "no heap is attached at the descriptor's address"
+                      : heap_locate_user (h, call, md, ptr, &block, &user);
+  if (wrong == NULL)
+    return user.usable;
+  fail_misuse (call, md, ptr, wrong);
+  return 0;
+}
+
+/* The options as this version knows them.  */
+static int
+open_options (struct mmalloc_options *to, const struct mmalloc_options *from)
+{
+  static const struct mmalloc_options defaults = MMALLOC_OPTIONS_INIT;
+  *to = defaults;
+  if (from == NULL)
+    return 0;
+  if (from->size < offsetof (struct mmalloc_options, mode)
+      || from->size > MM_PAGE)
+    return EINVAL;
+  size_t known = from->size < sizeof *to ? from->size : sizeof *to;
+  /* A larger struct comes from a newer header: what we do not know must be
+     zero.  */
+  for (size_t i = sizeof *to; i < from->size; i++)
+    if (((const char *) from)[i] != 0)
+      return EINVAL;
+  memcpy (to, from, known);
+  return 0;
+}
+
+MM_PUBLIC void *
+mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
+{
+  enum { ALL = MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
+               | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE };
+  int saved = errno;
+  char told[MM_TOLD] = "";
+  struct mmalloc_options o;
+  struct heap *h = NULL, *known = NULL;
+  process_check ();
+  int err = open_options (&o, opt);
+  bool reads = (flags & (MMALLOC_RDONLY | MMALLOC_ELSEWHERE)) != 0;
+  bool creates = (flags & (MMALLOC_CREATE | MMALLOC_EXCL)) != 0;
+  if (err == 0
+      && ((flags & ~ALL) != 0
+          || ((flags & MMALLOC_EXCL) && !(flags & MMALLOC_CREATE))
+          || ((reads || (flags & MMALLOC_PRIVATE)) && creates)
+          || (reads && (flags & MMALLOC_PRIVATE))))
+    {
+      snprintf (told, sizeof told, "these flags do not go together");
+      err = EINVAL;
+    }
+  if (err == 0 && (uintptr_t) o.base % process.page != 0)
+    {
+      snprintf (told, sizeof told, "the base is not page aligned");
+      err = EINVAL;
+    }
+  pthread_mutex_lock (&process.open_lock);
+  if (err == 0 && (h = heap_new ()) == NULL)
+    err = ENOMEM;
+  if (err == 0 && path == NULL && o.fd < 0)
+    {
+      if (reads || (flags & MMALLOC_PRIVATE))
+        err = EINVAL;
+      else
+        err = attach_anonymous (h, &o, told);
+    }
+  else if (err == 0)
+    {
+      int access = reads || (flags & MMALLOC_PRIVATE) ? O_RDONLY : O_RDWR;
+      if (path != NULL)
+        h->fd = os.open (path, access | O_CLOEXEC
+                               | (flags & MMALLOC_CREATE ? O_CREAT : 0),
+                         o.mode != 0 ? o.mode : 0666);
+      else
+        {
+          int mode = os.fcntl (o.fd, F_GETFL);
+          if (mode >= 0 && (mode & O_ACCMODE) != O_RDWR
+              && ((mode & O_ACCMODE) == O_WRONLY || access == O_RDWR))
+            {
+              snprintf (told, sizeof told,
+                        "the file is not open for reading and writing");
+              err = EACCES;
+            }
+          else
+            h->fd = os.fcntl (o.fd, F_DUPFD_CLOEXEC, 3);
+        }
+      if (err == 0 && h->fd < 0)
+        err = errno;
+      if (err == 0)
+        err = attach_file (h, flags, &o, path, &known, told);
+    }
+  if (h != NULL && (err != 0 || known != NULL))
+    {
+      heap_drop (h);
+      h = known;
+    }
+  else if (h != NULL)
+    registry_add (h);
+  if (err == 0 && known == NULL && (process.asan || process.valgrind)
+      && h->kind != HEAP_READ)
+    walk_heap (h, attach_mark_see, NULL);
+  pthread_mutex_unlock (&process.open_lock);
+  if (err != 0)
+    {
+      fail_told (NULL, err, told[0] != '\0' ? told : NULL);
+      return NULL;
+    }
+  errno = saved;
+  return (void *) h->base;
+}
+
+MM_PUBLIC void *
+mmalloc_attach (int fd, void *base)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.fd = fd < 0 ? -1 : fd;
+  opt.base = base;
+  return mmalloc_open (NULL, fd < 0 ? 0 : MMALLOC_CREATE, &opt);
+}
+
+MM_PUBLIC void *
+mmalloc_detach (void *md)
+{
+  if (md == NULL)
+    return NULL;
+  int saved = errno;
+  process_check ();
+  pthread_mutex_lock (&process.open_lock);
+  pthread_mutex_lock (&process.lock);
+  struct heap **at = &process.heaps;
+  while (*at != NULL && (void *) (*at)->base != md)
+    at = &(*at)->next;
+  struct heap *h = *at;
+  bool ours = h != NULL && h != process.default_heap;
+  bool last = ours && --h->n_attached == 0;
+  if (last)
+    {
+      while (h->caches != NULL)
+        cache_release (h->caches);
+      *at = h->next;
+    }
+  pthread_mutex_unlock (&process.lock);
+  if (last)
+    {
+      if (h->kind == HEAP_FILE)
+        detach_file (h);
+      if (process.asan)
+        __asan_unpoison_memory_region ((void *) h->base,
+                                       atomic_load_explicit
+                                         (&h->root->length,
+                                          memory_order_relaxed));
+      heap_drop (h);
+    }
+  pthread_mutex_unlock (&process.open_lock);
+  if (!ours)
+    {
+      fail_told (NULL, EINVAL, "no heap is attached at this address");
+      return md;
+    }
+  errno = saved;
+  return NULL;
+}
+
+MM_PUBLIC void *
+mmalloc_findbase (size_t size)
+{
+  struct heap h = { .fd = -1 };
+  char told[MM_TOLD];
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  int saved = errno;
+  process_check ();
+  size_t least = process.tools_area ? MM_RESERVE_TOOLS : MM_RESERVE;
+  opt.reserve = size > least ? size : least;
+  if (size > UINT64_C (1) << 46)
+    {
+      fail_told (NULL, ENOMEM, "no address space of this size");
+      return NULL;
+    }
+  /* A place for a file: those are spread, so that heaps made apart can be
+     attached together.  */
+  int err = EADDRINUSE;
+  uint64_t from = process.tools_area ? MM_AREA_TOOLS : MM_AREA;
+  uint64_t to = process.tools_area ? MM_AREA_TOOLS_END : MM_AREA_END;
+  uint64_t unit = round_up (opt.reserve, MM_BASE_ALIGN);
+  for (int i = 0; i < 64 && err != 0 && (to - from) / unit > 0; i++)
+    {
+      h.base = from + os_random () % ((to - from) / unit) * unit;
+      err = os_map_at (h.base, opt.reserve, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+      h.mapped = opt.reserve;
+    }
+  if (err != 0)
+    err = create_map (&h, &opt, told);
+  if (err != 0 || h.mapped < size)
+    {
+      if (err == 0)
+        os.munmap ((void *) h.base, h.mapped);
+      fail_told (NULL, ENOMEM, "no address space of this size");
+      return NULL;
+    }
+  os.munmap ((void *) h.base, h.mapped);
+  errno = saved;
+  return (void *) h.base;
+}
+
+MM_PUBLIC void *
+mmalloc_find (const void *ptr)
+{
+  process_check ();
+  pthread_mutex_lock (&process.lock);
+  struct heap *h = process.heaps;
+  while (h != NULL && (uintptr_t) ptr - h->base >= h->mapped)
+    h = h->next;
+  pthread_mutex_unlock (&process.lock);
+  return h != NULL ? (void *) h->base : NULL;
+}
+
+MM_PUBLIC int
+mmalloc_errno (void *md)
+{
+  int saved = errno, code = thread_error.code;
+  struct heap *h = md != NULL ? heap_of (md) : NULL;
+  if (h != NULL && h != process.default_heap)
+    {
+      pthread_mutex_lock (&h->error_lock);
+      code = h->error.code;
+      pthread_mutex_unlock (&h->error_lock);
+    }
+  errno = saved;
+  return code;
+}
+
+MM_PUBLIC const char *
+mmalloc_strerror (void *md)
+{
+  int saved = errno;
+  struct error e = thread_error;
+  struct heap *h = md != NULL ? heap_of (md) : NULL;
+  if (md != NULL && h == NULL)
+    e = thread_error;
+  if (h != NULL && h != process.default_heap)
+    {
+      pthread_mutex_lock (&h->error_lock);
+      e = h->error;
+      pthread_mutex_unlock (&h->error_lock);
+    }
+  char system[64] = "no call has failed";
+  if (e.code != 0)
+    {
+#if defined __GLIBC__
+      strncpy (system, strerror_r (e.code, system, sizeof system),
+               sizeof system - 1);
+      system[sizeof system - 1] = '\0';
+#else
+      strerror_r (e.code, system, sizeof system);
+#endif
+    }
+  snprintf (thread_told, sizeof thread_told, "%s%s%s", e.told,
+            e.told[0] != '\0' ? ": " : "", system);
+  errno = saved;
+  return thread_told;
+}
+
+MM_PUBLIC const char *
+mmalloc_version (void)
+{
+  return MMALLOC_VERSION;
+}
+
+MM_PUBLIC int
+mmalloc_setkey (void *md, int keynum, void *key)
+{
+  struct heap *h = md != NULL ? heap_of (md) : NULL;
+  int err = h == NULL || keynum < 0 || keynum >= MM_KEYS ? EINVAL
+                                                          : heap_may_change (h);
+  if (err != 0)
+    {
+      fail_told (h, err, err == EINVAL ? "no such key" : NULL);
+      return 0;
+    }
+  atomic_store_explicit (&h->root->key[keynum], (uint64_t) (uintptr_t) key,
+                         memory_order_release);
+  return 1;
+}
+
+MM_PUBLIC void *
+mmalloc_getkey (void *md, int keynum)
+{
+  int saved = errno;
+  struct heap *h = md != NULL ? heap_of (md) : NULL;
+  errno = saved;
+  if (h == NULL || keynum < 0 || keynum >= MM_KEYS)
+    return NULL;
+  return (void *) (uintptr_t) atomic_load_explicit (&h->root->key[keynum],
+                                                    memory_order_acquire);
+}
+
+MM_PUBLIC int
+mmalloc_setroot (void *md, const char *name, void *ptr)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  size_t len = name != NULL ? strlen (name) : 0;
+  int err = len == 0 ? EINVAL : len > MM_NAME_MAX ? ENAMETOOLONG
+                                                  : heap_may_change (h);
+  if (err == 0)
+    err = root_set (h, name, len, (uint64_t) (uintptr_t) ptr);
+  if (err != 0)
+    {
+      if (err == EINVAL || err == ENAMETOOLONG)
+        fail_told (h, err, "the name of a root has 1 to 1000 bytes");
+      else
+        fail_room (h, err);
+      return -1;
+    }
+  errno = saved;
+  return 0;
+}
+
+MM_PUBLIC void *
+mmalloc_getroot (void *md, const char *name)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  size_t len = name != NULL ? strlen (name) : 0;
+  if (h == NULL)
+    return NULL;
+  struct disk_name *r = NULL;
+  if (len > 0 && len <= MM_NAME_MAX)
+    r = root_find (h, name, len, (uint32_t) sum_bytes (name, len));
+  errno = saved;
+  return r != NULL ? (void *) (uintptr_t)
+                       atomic_load_explicit (&r->value, memory_order_acquire)
+                   : NULL;
+}
+
+MM_PUBLIC int
+mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
+               void *arg)
+{
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  int stop = 0;
+  for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
+    {
+      size_t steps = 0;
+      struct disk_name *r;
+      for (disk_u64 *link = &h->bucket[b];
+           stop == 0 && (r = root_next (h, link, &steps)) != NULL;
+           link = &r->next)
+        {
+          char name[MM_NAME_MAX + 1];
+          uint64_t value = atomic_load_explicit (&r->value,
+                                                 memory_order_acquire);
+          if (value == 0)
+            continue;
+          size_t len = r->len;
+          memcpy (name, r->name, len);
+          name[len] = '\0';
+          stop = fn (name, (void *) (uintptr_t) value, arg);
+        }
+    }
+  return stop;
+}
+
+MM_PUBLIC int
+mmalloc_sync (void *md)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  if (h->kind == HEAP_FILE)
+    {
+      size_t len = atomic_load_explicit (&h->root->length,
+                                         memory_order_acquire);
+      int r;
+      do
+        r = os.msync ((void *) h->base, round_up (len, process.page), MS_SYNC);
+      while (r != 0 && errno == EINTR);
+      if (r != 0)
+        {
+          fail_told (h, errno, "the heap could not be written to the disk");
+          return -1;
+        }
+    }
+  errno = saved;
+  return 0;
+}
+
+static int
+prefetch_see (struct heap *h, const struct sight *at, void *arg)
+{
+  /* In steps that keep the kernel's folios small.  */
+  enum { STEP = 128 << 10 };
+  (void) arg;
+  size_t from = off_file (h, off_slice (h, at->c, at->s));
+  size_t end = from + (at->n << MM_SLICE_SHIFT);
+  for (; from < end; from += STEP)
+    posix_fadvise (h->fd, (off_t) from,
+                   (off_t) (end - from < STEP ? end - from : STEP),
+                   POSIX_FADV_WILLNEED);
+  return 0;
+}
+
+MM_PUBLIC int
+mmalloc_prefetch (void *md)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  if (h->fd >= 0)
+    walk_heap (h, prefetch_see, NULL);
+  errno = saved;
+  return 0;
+}
+
+MM_PUBLIC ptrdiff_t
+mmalloc_trim (void *md)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  int err = heap_may_change (h);
+  if (err != 0)
+    {
+      fail_room (h, err);
+      return -1;
+    }
+  page_sweep (h, cache_of (h, md));
+  size_t given = 0;
+  lock_grow (h);
+  for (size_t c = 0; c < run_chunks (h); c++)
+    given += heap_trim_chunk (h, c);
+  unlock_grow (h);
+  heap_cut (h);
+  errno = saved;
+  return (ptrdiff_t) given;
+}
+
+MM_PUBLIC int
+mmalloc_stats (void *md, struct mmalloc_stats *stats)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  struct stat st;
+  memset (stats, 0, sizeof *stats);
+  stats->n_classes = MM_CLASSES + 1;
+  for (unsigned cl = 0; cl < MM_CLASSES; cl++)
+    stats->classes[cl].block_size = class_table[cl].size;
+  walk_heap (h, stat_see, stats);
+  stat_runs (h, stats);
+  stats->capacity = h->capacity;
+  stats->length = atomic_load_explicit (&h->root->length,
+                                        memory_order_relaxed);
+  if (h->fd >= 0 && os.fstat (h->fd, &st) == 0)
+    stats->file_bytes = (size_t) st.st_blocks * 512;
+  errno = saved;
+  return 0;
+}
+
+MM_PUBLIC int
+mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
+              void *arg)
+{
+  struct heap *h = heap_of (md);
+  struct walk w = { fn, arg };
+  return h != NULL ? walk_heap (h, walk_see, &w) : -1;
+}
+
+MM_PUBLIC int
+mmalloc_check (void *md,
+               void (*report) (const char *finding, const void *where,
+                               void *arg),
+               void *arg)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  int err = h != NULL && h->kind != HEAP_READ ? heap_may_change (h) : 0;
+  struct check k = { report, arg, 0 };
+  if (h == NULL || err != 0)
+    return -1;
+  check_directory (h, &k);
+  pthread_rwlock_rdlock (&h->walkers);
+  for (size_t c = 0; c < run_chunks (h); c++)
+    check_chunk (h, c, &k);
+  pthread_rwlock_unlock (&h->walkers);
+  walk_heap (h, check_see, &k);
+  check_roots (h, &k);
+  if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+    walk_heap (h, check_guards_see, &k);
+  errno = saved;
+  return k.n;
+}
+
+MM_PUBLIC void
+mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg)
+{
+  process.on_misuse_arg = arg;
+  process.on_misuse = handler;
+}
+
+MM_PUBLIC int
+mmcheckf (void *md, void (*func) (void), int force)
+{
+  struct heap *h = heap_of (md);
+  if (h == NULL || heap_may_change (h) != 0)
+    return 0;
+  h->on_damage = func;
+  if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+    return 1;
+  if (!force
+      && atomic_load_explicit (&h->root->used, memory_order_relaxed) != 0)
+    return 0;
+  atomic_store_explicit (&h->root->guards, 1, memory_order_release);
+  pthread_mutex_lock (&process.lock);
+  cache_disarm_all (h);
+  pthread_mutex_unlock (&process.lock);
+  return 1;
+}
+
+MM_PUBLIC int
+mmcheck (void *md, void (*func) (void))
+{
+  return mmcheckf (md, func, 0);
+}
+
+MM_PUBLIC struct mstats
+mmstats (void *md)
+{
+  struct mmalloc_stats st;
+  struct mstats old = { 0, 0, 0, 0, 0 };
+  if (mmalloc_stats (md, &st) == 0)
+    {
+      old.bytes_total = st.bytes_backed;
+      old.chunks_used = st.blocks_live;
+      old.bytes_used = st.bytes_live;
+      old.chunks_free = st.blocks_free;
+      old.bytes_free = st.bytes_free;
+    }
+  return old;
+}
+
+MM_PUBLIC int
+mmtrace (void)
+{
+  process_check ();
+  const char *name = getenv ("MALLOC_TRACE");
+  if (name == NULL || name[0] == '\0'
+      || atomic_load_explicit (&process.trace_fd, memory_order_relaxed) >= 0)
+    return 1;
+  int fd = os.open (name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
+                    0666);
+  if (fd < 0)
+    {
+      fail_told (NULL, errno, "the trace file cannot be opened");
+      return 0;
+    }
+  ssize_t ignored = write (fd, "= Start\n", 8);
+  (void) ignored;
+  atomic_store_explicit (&process.slow, true, memory_order_relaxed);
+  atomic_store_explicit (&process.trace_fd, fd, memory_order_relaxed);
+  pthread_mutex_lock (&process.lock);
+  cache_disarm_all (NULL);
+  pthread_mutex_unlock (&process.lock);
+  return 1;
+}

@@ -1,0 +1,332 @@
+/* mmalloc.h - malloc, realloc and free that take one more argument: the heap.
+
+   A heap is a region of address space, backed by anonymous memory or by a
+   file.  A file heap outlives its process: open the file again and every
+   pointer stored in it is valid, because it comes back at the same address.
+
+       void *md = mmalloc_open ("table.heap", MMALLOC_CREATE, NULL);
+       struct table *t = mmalloc_getroot (md, "table");
+       if (t == NULL)
+         {
+           t = mcalloc (md, 1, sizeof *t);
+           mmalloc_setroot (md, "table", t);
+         }
+       t->runs++;
+       mmalloc_detach (md);
+
+   Rules that hold for every call, unless its comment says otherwise:
+
+   - MD is a heap as mmalloc_open or mmalloc_attach returned it; it equals the
+     lowest address of the heap, in every process and after every restart.
+     NULL stands for the default heap: private, anonymous, made on first use.
+   - Sizes are bytes.  Blocks are aligned to 16 bytes.
+   - Calls may be made from any thread at any time, but not from a signal
+     handler.  None of them is a cancellation point that leaves a lock held.
+   - A call that fails changes nothing, sets errno, and leaves a reason for
+     mmalloc_errno and mmalloc_strerror.  A call that succeeds leaves errno
+     alone.  ENOMEM: no address space or memory; ENOSPC: the file system or
+     the heap's maximum is full; EFBIG: the file size limit is reached;
+     EROFS: the heap was opened read-only.
+   - Misuse (a block freed twice, a pointer the heap never gave out) is
+     reported to the handler of mmalloc_onmisuse; the default one writes a
+     line to standard error and aborts.
+   - fork: the child of a process with an anonymous heap goes on with its own
+     copy; in the child of a process with a file heap the heap is attached
+     anew on first use, shared with the parent.
+   - A process killed at any instruction leaves the heap whole.  A block whose
+     pointer was not stored yet stays allocated.
+
+   Callable from C89 and C++.  Manual: mmalloc(3), mmalloc(7), mmalloc(5).  */
+
+#ifndef MMALLOC_H
+#define MMALLOC_H 1
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of this header; mmalloc_version gives that of the library.  */
+#define MMALLOC_VERSION "0.1.0"
+
+/* Attributes for the compiler, spelled with underscores so that macros named
+   malloc or free do not break them.  A block left allocated in a file heap is
+   persistence, not a leak: define MMALLOC_NO_PAIRING before including this
+   header to keep the compiler's leak warnings quiet.  */
+#if defined __GNUC__ || defined __clang__
+# define MMALLOC_ATTR_(list) __attribute__ (list)
+#else
+# define MMALLOC_ATTR_(list)
+#endif
+#if defined __GNUC__ && __GNUC__ >= 11 && !defined __clang__ \
+    && !defined MMALLOC_NO_PAIRING
+# define MMALLOC_PAIRED_ MMALLOC_ATTR_ ((__malloc__ (mfree, 2)))
+#else
+# define MMALLOC_PAIRED_
+#endif
+
+
+/* ---- Opening and closing -------------------------------------------- */
+
+/* Flags of mmalloc_open.  */
+#define MMALLOC_CREATE    0x01 /* make the heap if the file is missing or
+                                  empty */
+#define MMALLOC_EXCL      0x02 /* with MMALLOC_CREATE: fail with EEXIST if the
+                                  file holds anything */
+#define MMALLOC_RDONLY    0x04 /* read only; needs read permission alone; any
+                                  number of readers beside the writers */
+#define MMALLOC_PRIVATE   0x08 /* copy on write: changes stay in this process
+                                  and are gone at detach; needs read permission
+                                  alone; EBUSY while others write */
+#define MMALLOC_ELSEWHERE 0x10 /* read only and at any free address, for tools:
+                                  pointers inside the heap are then invalid */
+
+/* Options of mmalloc_open.  Start from MMALLOC_OPTIONS_INIT; zero in any
+   other member means the default.  */
+struct mmalloc_options
+{
+  size_t size;               /* sizeof (struct mmalloc_options) */
+  int fd;                    /* used when path is NULL: an open file, which
+                                stays open and the caller's; negative:
+                                an anonymous heap */
+  unsigned int mode;         /* permissions of a new file; 0: 0666; the umask
+                                applies */
+  void *base;                /* address of a new heap, page aligned; NULL: a
+                                free place is found.  An existing heap comes
+                                back where it was, whatever this says */
+  size_t reserve;            /* address space set aside for a new heap, which
+                                it can never outgrow; 0: 64 GiB */
+  size_t initial;            /* bytes of the new heap to back at once */
+  size_t maximum;            /* limit of a new heap's size, file length
+                                included; 0: the reservation */
+  unsigned long app_version; /* stored in a new heap; an existing one must
+                                have the same, or the open fails with EPROTO;
+                                0: any */
+};
+#define MMALLOC_OPTIONS_INIT \
+  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0 }
+
+/* Open the heap in file PATH, or in the file OPT->fd if PATH is NULL, or an
+   anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
+   NULL: EINVAL (flags, options, or the file is no heap), ENOENT, EEXIST,
+   EACCES, EADDRINUSE (something else sits at the heap's address; the reason
+   names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
+   or another kind of machine), EPROTO (other application version), EBUSY
+   (MMALLOC_PRIVATE against writers), ENOLCK (too many processes), or what the
+   file system said.  A file that is neither empty nor a heap is not touched.
+   Opening takes a time independent of the heap's size, after a kill too.
+   Opening the same file again in one process gives the same heap and counts;
+   each needs its mmalloc_detach.  */
+void *mmalloc_open (const char *path, int flags,
+                    const struct mmalloc_options *opt);
+
+/* The historical way in.  FD < 0: an anonymous heap at BASE.  FD an empty
+   file open for reading and writing: a new heap at BASE.  FD a heap file:
+   that heap, at its own address, BASE is ignored.  BASE NULL: a free place.
+   FD stays open and the caller's; the heap does not need it any more.
+   Returns the heap or NULL, errors as above; EACCES if FD is read-only.  */
+void *mmalloc_attach (int fd, void *base);
+
+/* Let the heap go.  Its blocks stay in the file; nothing is flushed to disk
+   (see mmalloc_sync).  Other threads must have stopped using the heap; what
+   they cached of it is given back.  Returns NULL, or MD on failure.  With a
+   NULL or an unknown MD nothing happens: NULL, or MD and EINVAL.  */
+void *mmalloc_detach (void *md);
+
+/* An address where a heap of SIZE bytes and of the default reservation fits
+   now, for mmalloc_attach, or NULL and ENOMEM.  Nothing is reserved: another
+   thread may take the place first.  */
+void *mmalloc_findbase (size_t size);
+
+/* The heap the pointer lies in, among those attached to this process, or
+   NULL.  PTR need not be a block.  errno stays as it is.  */
+void *mmalloc_find (const void *ptr);
+
+/* Why the last failing call on MD failed: an errno value, 0 if none did.
+   MD NULL: this thread's last failure without a file heap, so also of a
+   failed open or attach.  */
+int mmalloc_errno (void *md);
+
+/* The same in words, never NULL.  The string is this thread's, good until its
+   next call of mmalloc_strerror.  */
+const char *mmalloc_strerror (void *md);
+
+/* The version of the library in use.  */
+const char *mmalloc_version (void);
+
+
+/* ---- Blocks ---------------------------------------------------------- */
+
+/* Free block PTR of heap MD.  NULL: nothing happens.  Misuse is reported:
+   a free, an interior or a foreign pointer.  errno is kept.  A read-only
+   heap is left alone, with errno EROFS.  */
+void mfree (void *md, void *ptr);
+
+/* A block of at least SIZE bytes, contents undefined; NULL if SIZE is 0 (errno
+   untouched) or on failure.  */
+void *mmalloc (void *md, size_t size)
+  MMALLOC_ATTR_ ((__malloc__, __alloc_size__ (2))) MMALLOC_PAIRED_;
+
+/* As mmalloc for NMEMB * SIZE bytes, all zero; ENOMEM if the product
+   overflows.  */
+void *mcalloc (void *md, size_t nmemb, size_t size)
+  MMALLOC_ATTR_ ((__malloc__, __alloc_size__ (2, 3))) MMALLOC_PAIRED_;
+
+/* Make block PTR at least SIZE bytes long, moving it if needed; its contents
+   stay up to the smaller size.  PTR NULL: mmalloc.  SIZE 0: the block is
+   freed, NULL.  On failure NULL, and the old block stays as it was.  Killed
+   between moving and the caller's storing the result, the caller's old
+   pointer is stale.  */
+void *mrealloc (void *md, void *ptr, size_t size)
+  MMALLOC_ATTR_ ((__alloc_size__ (3)));
+
+/* mrealloc to NMEMB * SIZE bytes; ENOMEM if the product overflows.  */
+void *mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
+  MMALLOC_ATTR_ ((__alloc_size__ (3, 4)));
+
+/* A block at a multiple of ALIGNMENT, a power of two up to 1 GiB, else NULL
+   and EINVAL.  An ordinary block for all other calls.  */
+void *mmemalign (void *md, size_t alignment, size_t size)
+  MMALLOC_ATTR_ ((__malloc__, __alloc_align__ (2), __alloc_size__ (3)))
+  MMALLOC_PAIRED_;
+
+/* A block at a multiple of the page size.  */
+void *mvalloc (void *md, size_t size)
+  MMALLOC_ATTR_ ((__malloc__, __alloc_size__ (2))) MMALLOC_PAIRED_;
+
+/* How many bytes of block PTR may be used, at least what was asked for; 0 for
+   NULL.  Misuse is reported, then 0.  */
+size_t mmalloc_usable_size (void *md, const void *ptr);
+
+
+/* ---- Finding things again -------------------------------------------- */
+
+/* Sixteen words for the program, KEYNUM 0 to 15, NULL at first.  Values are
+   never interpreted.  One store each, so a kill leaves the old or the new.
+   mmalloc_setkey gives 1; or 0 for a bad number or a NULL MD (EINVAL) and on
+   a read-only heap (EROFS).  mmalloc_getkey gives NULL for those.  */
+int mmalloc_setkey (void *md, int keynum, void *key);
+void *mmalloc_getkey (void *md, int keynum);
+
+/* Named roots, as many as wanted.  NAME is any string of 1 to 1000 bytes.
+   Setting NULL forgets the name.  Setting is atomic to threads, processes and
+   kills.  mmalloc_setroot gives 0 or -1 (EINVAL for a bad name, ENAMETOOLONG,
+   or no room).  mmalloc_getroot gives NULL if there is no such root, errno
+   untouched.  */
+int mmalloc_setroot (void *md, const char *name, void *ptr);
+void *mmalloc_getroot (void *md, const char *name);
+
+/* Call FN for each root, in no order; a result other than 0 ends the round
+   and is returned.  FN may call the library.  */
+int mmalloc_roots (void *md,
+                   int (*fn) (const char *name, void *ptr, void *arg),
+                   void *arg);
+
+
+/* ---- Disk and memory ------------------------------------------------- */
+
+/* Write everything stored so far to the disk and wait: 0, or -1 and EIO or
+   what else went wrong.  Nothing to do for an anonymous heap: 0.  */
+int mmalloc_sync (void *md);
+
+/* Ask the kernel to read what is in use ahead of use: 0 or -1.  */
+int mmalloc_prefetch (void *md);
+
+/* Give free memory and file blocks back to the system, whoever freed them.
+   Returns the number of bytes given back, or -1.  */
+ptrdiff_t mmalloc_trim (void *md);
+
+
+/* ---- Looking inside --------------------------------------------------- */
+
+/* Numbers of a heap.  They are exact when no other thread or process works on
+   the heap meanwhile, else a close look at a moving thing.  */
+struct mmalloc_class_stats
+{
+  size_t block_size;    /* bytes of each block; 0: blocks of whole slices */
+  size_t blocks_live;
+  size_t blocks_free;   /* free blocks in pages of this class */
+};
+enum { MMALLOC_CLASSES_MAX = 64 };
+struct mmalloc_stats
+{
+  size_t blocks_live;   /* blocks handed out and not freed */
+  size_t bytes_live;    /* their usable sizes */
+  size_t blocks_free;   /* free blocks in pages of a size class */
+  size_t bytes_free;    /* those, and free runs that have memory behind them */
+  size_t bytes_meta;    /* what the heap needs for itself */
+  size_t largest_free;  /* largest free run with memory behind it, in bytes */
+  size_t capacity;      /* the heap can grow to this length */
+  size_t length;        /* length of the heap, as a file's length: holes count */
+  size_t bytes_backed;  /* bytes with memory or disk blocks set aside */
+  size_t file_bytes;    /* disk blocks the file takes; 0: anonymous */
+  size_t n_classes;     /* entries used in classes */
+  struct mmalloc_class_stats classes[MMALLOC_CLASSES_MAX];
+  size_t reserved[8];   /* zero */
+};
+int mmalloc_stats (void *md, struct mmalloc_stats *stats);
+
+/* Call FN for every live block with its address and usable size; a result
+   other than 0 ends the walk and is returned.  FN may use the heap; blocks
+   that come or go during the walk may or may not be seen.  -1 and errno on
+   failure.  */
+int mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
+                  void *arg);
+
+/* Check every invariant of the heap.  Each finding is handed to REPORT (may be
+   NULL) in words, with the place in the heap it is about.  Changes nothing.
+   Returns the number of findings, 0 for a whole heap; -1 and errno if the
+   check could not be made.  */
+int mmalloc_check (void *md,
+                   void (*report) (const char *finding, const void *where,
+                                   void *arg),
+                   void *arg);
+
+/* From now on call HANDLER on misuse, in the whole process; NULL restores the
+   default.  CALL is the name of the public function, PTR the pointer it was
+   given, WHAT the finding.  If the handler returns, the call changes nothing
+   (mrealloc: NULL and EINVAL).  No lock of the library is held.  */
+typedef void (*mmalloc_misuse_fn) (const char *call, void *md,
+                                   const void *ptr, const char *what,
+                                   void *arg);
+void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
+
+
+/* ---- Debugging aids of the historical package ------------------------- */
+
+/* Put guards around the blocks of the heap from now on and verify them when a
+   block is freed or resized, and in mmalloc_check.  The guards are a property
+   of the heap and stay with it; FUNC is this process's and is called on
+   damage; NULL, and in a process that did not register one: abort, after a
+   line from the misuse handler.  If FUNC returns, the call goes on.
+   mmcheck gives 1 if guards are on; 0 if the heap was used before without
+   them, or is read-only.  mmcheckf with FORCE other than 0 turns them on in
+   any case; blocks made before have no guards.  */
+int mmcheck (void *md, void (*func) (void));
+int mmcheckf (void *md, void (*func) (void), int force);
+
+/* Numbers of the historical kind: memory the heap has taken, and blocks and
+   bytes used and free.  */
+struct mstats
+{
+  size_t bytes_total;
+  size_t chunks_used;
+  size_t bytes_used;
+  size_t chunks_free;
+  size_t bytes_free;
+};
+struct mstats mmstats (void *md);
+
+/* Write a line for every allocation, resizing and free of this process to the
+   file named by the environment variable MALLOC_TRACE.  Returns 1, also when
+   the variable is not set and nothing is traced; 0 if the file cannot be
+   opened.  Lines: "= Start", "+ ptr size", "- ptr", "< old" and "> new size"
+   of a resizing, "! ptr size" of a failed one.  */
+int mmtrace (void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MMALLOC_H */
