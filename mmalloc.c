@@ -243,6 +243,7 @@ enum
   MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: keeps a new file small */
   MM_GROW_MIN_ANON = 1 << 20,  /* memory costs nothing before it is touched */
   MM_GROW_MAX = 8 << 20,       /* tmpfs starts a step over after a signal */
+  MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
   MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
   MM_TOLD = 256                /* bytes of a reason */
 };
@@ -477,13 +478,14 @@ struct bin
 
 /* What one thread keeps about one heap.  It stays with its thread until the
    thread ends.  Lies in memory that a fork child finds zeroed, so that a
-   child never allocates from its parent's bins: key 0 matches no heap.  The
-   atomic members are also stored by others, to take the fast path away.  */
+   child never allocates from its parent's bins: key 0 matches no heap.  key is
+   also stored by others, to take the fast path away.  */
 struct cache
 {
-  _Atomic uintptr_t key;       /* heap as the program names it, + 1 */
-  _Atomic size_t fast_max;     /* largest size of the fast path; 0: none */
-  _Atomic size_t fast_chunks;  /* chunks the fast mfree looks at; 0: none */
+  _Atomic uintptr_t key;       /* heap as the program names it, + 1; 0: no fast
+                                  paths here */
+  uintptr_t name;              /* the same, whether fast or not */
+  size_t n_chunks;
   uintptr_t grid;
   disk_u64 *dir;
   char *records;               /* of chunk 0 */
@@ -493,6 +495,7 @@ struct cache
   struct cache *next;          /* of the thread; or of the free list */
   struct cache *heap_next;     /* of the heap */
   uint32_t page[MM_CLASSES];   /* the page in the bin; 0: none */
+  uint32_t debt[MM_CLASSES];   /* free blocks missed in poor words */
   struct bin bin[MM_CLASSES];
 };
 
@@ -1477,9 +1480,9 @@ static const struct class class_table[64] = {
   CLASS (20480, 5), CLASS (24576, 6), CLASS (28672, 7), CLASS (32768, 8),
 };
 
-/* Class of (size + 15) / 16, up to MM_FAST_MAX.  */
-static const uint8_t class_of_sixteenths[MM_FAST_MAX / 16 + 1] = {
-  0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 10, 11, 11,
+/* Class of (size - 1) / 16, up to MM_FAST_MAX.  */
+static const uint8_t class_of_sixteenths[MM_FAST_MAX / 16] = {
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 10, 11, 11,
   12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15,
   16, 16, 16, 16, 16, 16, 16, 16, 17, 17, 17, 17, 17, 17, 17, 17,
   18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19
@@ -1490,7 +1493,7 @@ static unsigned
 class_of (size_t size)
 {
   if (size <= MM_FAST_MAX)
-    return class_of_sixteenths[(size + 15) / 16];
+    return class_of_sixteenths[(size - 1) / 16];
   unsigned e = 63 - (unsigned) __builtin_clzll (size - 1);
   return 20 + (e - 10) * 4 + (unsigned) ((size - 1) >> (e - 2) & 3);
 }
@@ -1521,6 +1524,15 @@ class_valid (unsigned cl, unsigned w)
 {
   unsigned left = class_table[cl].count - w * 64;
   return left >= 64 ? ~UINT64_C (0) : (UINT64_C (1) << left) - 1;
+}
+
+/* A bin is quick if its words have so many free blocks when it looks: an
+   eighth, but 4 if the page has them.  */
+static inline unsigned
+class_fair (unsigned cl)
+{
+  unsigned n = class_table[cl].count < 64 ? class_table[cl].count : 64;
+  return n >= 32 ? n / 8 : n >= 16 ? 4 : n / 4;
 }
 
 /* A file made with another table is refused.  */
@@ -2571,34 +2583,28 @@ stream_claim (struct heap *h)
     }
 }
 
-/* Let the fast paths of cache K work for heap MD, or take them away.  */
+/* The program calls the heap of cache K MD; let the fast paths work for it,
+   unless something has to see every call.  */
 static void
 cache_arm (struct cache *k, void *md)
 {
-  struct heap *h = k->heap;
   bool slow = k->stream <= MM_STREAM_SHARED
               || atomic_load_explicit (&process.slow, memory_order_relaxed)
-              || atomic_load_explicit (&h->root->guards,
+              || atomic_load_explicit (&k->heap->root->guards,
                                        memory_order_relaxed) != 0;
-  atomic_store_explicit (&k->fast_max, slow ? 0 : MM_FAST_MAX,
-                         memory_order_relaxed);
-  atomic_store_explicit (&k->fast_chunks, slow ? 0 : h->n_chunks,
-                         memory_order_relaxed);
-  atomic_store_explicit (&k->key, (uintptr_t) md + 1, memory_order_relaxed);
+  k->name = (uintptr_t) md + 1;
+  atomic_store_explicit (&k->key, slow ? 0 : k->name, memory_order_relaxed);
 }
 
-/* No cache of the process takes a fast path any more, until it is armed
-   again.  H NULL: of any heap.  Needs: the registry lock.  */
+/* No cache takes a fast path any more, until it is armed again.  H NULL: of
+   any heap.  Needs: the registry lock.  */
 static void
 cache_disarm_all (struct heap *h)
 {
   for (struct heap *i = process.heaps; i != NULL; i = i->next)
     for (struct cache *k = i->caches; k != NULL && (h == NULL || h == i);
          k = k->heap_next)
-      {
-        atomic_store_explicit (&k->fast_max, 0, memory_order_relaxed);
-        atomic_store_explicit (&k->fast_chunks, 0, memory_order_relaxed);
-      }
+      atomic_store_explicit (&k->key, 0, memory_order_relaxed);
 }
 
 /* Empty the bins: their pages are HELD.  The calling thread must be the
@@ -2627,6 +2633,7 @@ cache_release (struct cache *k)
 {
   struct heap *h = k->heap;
   atomic_store_explicit (&k->key, 0, memory_order_relaxed);
+  k->name = 0;
   if (h == NULL)
     return;
   if (k->stream > MM_STREAM_SHARED
@@ -2721,7 +2728,9 @@ cache_of (struct heap *h, void *md)
         return NULL;
       uint32_t stream = stream_claim (h);
       memset (k->page, 0, sizeof k->page);
+      memset (k->debt, 0, sizeof k->debt);
       memset (k->bin, 0, sizeof k->bin);
+      k->n_chunks = h->n_chunks;
       k->grid = h->grid;
       k->dir = h->dir;
       k->records = (char *) h->grid + MM_OFF_RECORDS;
@@ -2743,17 +2752,17 @@ static inline void *
 bin_take (struct bin *b)
 {
   uint64_t avail = b->avail;
-  uint64_t bit = avail & -avail;
-  b->avail = avail ^ bit;
+  uint64_t rest = avail & (avail - 1);
+  b->avail = rest;
   uint64_t own = atomic_load_explicit (b->own, memory_order_relaxed);
   /* This store allocates.  Release: a kill must not find it before what came
      before it in the program.  */
-  atomic_store_explicit (b->own, own ^ bit, memory_order_release);
-  return b->base + (size_t) bit_lowest (avail) * b->size;
+  atomic_store_explicit (b->own, own ^ avail ^ rest, memory_order_release);
+  return b->base + bit_lowest (avail) * b->size;
 }
 
-/* Find a word with free blocks in the bin's page, beginning behind the current
-   one; false if the page is full.  */
+/* Find a word with free blocks in the bin's page, beginning with the current
+   one, which is in the processor's cache; false if the page is full.  */
 static bool
 bin_fill (struct heap *h, struct cache *k, unsigned cl)
 {
@@ -2762,9 +2771,8 @@ bin_fill (struct heap *h, struct cache *k, unsigned cl)
   struct disk_slice *r = off_record (h, number / MM_CHUNK_SLICES,
                                      number % MM_CHUNK_SLICES);
   unsigned words = class_words (cl), w = b->word;
-  for (unsigned i = 0; i < words; i++)
+  for (unsigned i = 0; i < words; i++, w = w + 1 < words ? w + 1 : 0)
     {
-      w = w + 1 < words ? w + 1 : 0;
       uint64_t avail = page_free_bits (r, cl, w);
       if (avail != 0)
         {
@@ -2784,7 +2792,7 @@ static void
 bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
 {
   k->page[cl] = number;
-  k->bin[cl].word = class_words (cl) - 1;
+  k->bin[cl].word = 0;
   atomic_store_explicit (&off_stream (h, k->stream)->active[cl], number,
                          memory_order_relaxed);
 }
@@ -3085,6 +3093,53 @@ heap_run (struct heap *h, struct cache *k, size_t n, size_t align,
   return err;
 }
 
+/* Put page NUMBER, ACTIVE, into the bin in place of the one there, which goes
+   to the end of the list and gathers free blocks.  */
+static void
+bin_exchange (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
+{
+  uint32_t old = k->page[cl];
+  k->bin[cl].avail = 0;
+  bin_use (h, k, cl, number);
+  stream_hold (h, k->stream, old);
+}
+
+/* Make the bin hand out blocks as page_refill does, but look for more than the
+   odd one: a search for each block would cost more than all the rest.  A poor
+   word makes us try the next page of the list; what still lacks is added up,
+   and when a page's worth was missed, one more page is used.  The price is
+   about an eighth of the class's memory.  */
+static bool
+heap_refill (struct heap *h, struct cache *k, unsigned cl)
+{
+  struct bin *b = &k->bin[cl];
+  if (!page_refill (h, k, cl))
+    return false;
+  unsigned n = (unsigned) __builtin_popcountll (b->avail);
+  if (n >= class_fair (cl))
+    return true;
+  uint32_t number = list_pop (h, off_stream (h, k->stream), cl);
+  if (number != 0 && page_take_back (h, k->stream, cl, number))
+    {
+      bin_exchange (h, k, cl, number);
+      if (!page_refill (h, k, cl))
+        return false;
+      n = (unsigned) __builtin_popcountll (b->avail);
+    }
+  if (n < class_fair (cl))
+    k->debt[cl] += class_fair (cl) - n;
+  if (k->debt[cl] < class_table[cl].count || h->capacity < MM_SLACK_LEAST)
+    return true;
+  k->debt[cl] = 0;
+  size_t slices = class_table[cl].slices;
+  uint64_t head = page_new_head (k->stream, cl);
+  number = run_reuse (h, slices, MM_SLICE, head);
+  if (number == 0 && run_grow (h, slices, MM_SLICE, head, &number) != 0)
+    return true;
+  bin_exchange (h, k, cl, number);
+  return page_refill (h, k, cl);
+}
+
 /* N slices as a LARGE block.  */
 static int
 heap_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
@@ -3383,10 +3438,14 @@ guard_tail (const struct place *at, const char *user, size_t size)
   return room - size < GUARD_MAX ? room - size : GUARD_MAX;
 }
 
-/* Put the guards of a block of SIZE bytes, the program's part being USER.  */
+/* Put the guards of a block of SIZE bytes, the program's part being USER.  What
+   an earlier block has left before is made invalid.  */
 static void
 guard_set (const struct place *at, char *user, size_t size)
 {
+  for (char *before = at->start + 16; before < user;
+       before = at->start + 2 * (before - at->start))
+    memset (before - sizeof (struct guard), 0, sizeof (struct guard));
   struct guard *g = (struct guard *) (void *) (user - sizeof *g);
   g->size = size;
   g->magic = guard_magic (user, size);
@@ -3437,8 +3496,16 @@ guard_damaged (struct heap *h, const char *call, void *md, const void *p)
                               " overwritten");
 }
 
-/* Find live block P as the program knows it; with guards on, AT->start becomes
-   the program's part and AT->usable what it asked for.  BLOCK gets the whole
+/* Whether P is where the program's part of a guarded block could begin.  */
+static bool
+guard_could_be (const struct place *at, const char *p)
+{
+  size_t off = (size_t) (p - at->start);
+  return off >= sizeof (struct guard) && (off & (off - 1)) == 0;
+}
+
+/* Find live block P as the program knows it; with guards on, USER->start is
+   the program's part and USER->usable what it asked for.  BLOCK gets the whole
    block.  NULL or what is wrong.  */
 static const char *
 heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
@@ -3448,13 +3515,16 @@ heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
                                        memory_order_relaxed) != 0;
   const char *wrong = heap_locate (h, p, guarded, block);
   *user = *block;
-  if (wrong != NULL || p == block->start)
+  if (wrong != NULL || !guarded)
     return wrong;
-  size_t size;
-  if (!guard_is_intact (block, p, &size))
+  char *part = guard_find (block);
+  if (part == NULL && p == block->start)
+    return NULL;
+  if (part != NULL ? p != part : !guard_could_be (block, p))
+    return "points into a block, not at its start";
+  if (!guard_is_intact (block, p, &user->usable))
     guard_damaged (h, call, md, p);
   user->start += (const char *) p - block->start;
-  user->usable = size;
   return NULL;
 }
 
@@ -4663,7 +4733,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
         err = attach_register (h, &why);
       else if (h->kind == HEAP_PRIVATE)
         {
-          if (os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK))
+          if (os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
             {
               why = "others have the heap attached for writing";
               err = EBUSY;
@@ -4952,8 +5022,7 @@ static struct heap *
 heap_of (void *md)
 {
   struct cache *k = thread.last;
-  if (atomic_load_explicit (&k->key, memory_order_relaxed)
-      == (uintptr_t) md + 1)
+  if (k->name == (uintptr_t) md + 1)
     return k->heap;
   process_check ();
   if (md == NULL)
@@ -5167,7 +5236,16 @@ alloc_any (void *md, size_t size, size_t align, bool zero)
 static MM_NOINLINE void
 free_any (const char *call, void *md, void *p)
 {
+  struct cache *fast = thread.last;
+  struct place quick;
   if (p == NULL)
+    return;
+  /* No fast path of its own, but nobody wants to see the call.  */
+  if (atomic_load_explicit (&fast->key, memory_order_relaxed)
+      == (uintptr_t) md + 1
+      && heap_locate (fast->heap, p, false, &quick) == NULL
+      && quick.kind == PLACE_SMALL
+      && heap_give (fast->heap, fast, &quick) == NULL)
     return;
   int saved = errno;
   struct heap *h = heap_of (md);
@@ -5196,18 +5274,32 @@ free_any (const char *call, void *md, void *p)
   errno = saved;
 }
 
+/* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
+static MM_NOINLINE void *
+alloc_refill (void *md, size_t size, struct cache *k, unsigned cl)
+{
+  int saved = errno;
+  if (!heap_refill (k->heap, k, cl))
+    return alloc_any (md, size, 16, false);
+  errno = saved;
+  return bin_take (&k->bin[cl]);
+}
+
 MM_PUBLIC void *
 mmalloc (void *md, size_t size)
 {
   struct cache *k = thread.last;
   if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
                  == (uintptr_t) md + 1
-                 && size - 1 < atomic_load_explicit (&k->fast_max,
-                                                     memory_order_relaxed)))
+                 && size - 1 < MM_FAST_MAX))
     {
-      struct bin *b = &k->bin[class_of_sixteenths[(size + 15) / 16]];
+      unsigned cl = class_of_sixteenths[(size - 1) / 16];
+      struct bin *b = &k->bin[cl];
+      /* One address for all members, not one each.  */
+      __asm__ ("" : "+r" (b));
       if (MM_LIKELY (b->avail != 0))
         return bin_take (b);
+      return alloc_refill (md, size, k, cl);
     }
   return alloc_any (md, size, 16, false);
 }
@@ -5216,27 +5308,27 @@ MM_PUBLIC void
 mfree (void *md, void *ptr)
 {
   struct cache *k = thread.last;
+  uintptr_t off = (uintptr_t) ptr - k->grid;
+  size_t c = off >> MM_CHUNK_SHIFT;
+  size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
+  /* NULL and foreign pointers have no chunk or no record.  Acquire: pairs with
+     the chunk's publication.  */
   if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
-                 == (uintptr_t) md + 1))
+                 == (uintptr_t) md + 1
+                 && c < k->n_chunks
+                 && s < dir_ready (atomic_load_explicit
+                                     (&k->dir[c], memory_order_acquire))))
     {
-      uintptr_t off = (uintptr_t) ptr - k->grid;
-      size_t c = off >> MM_CHUNK_SHIFT;
-      size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
-      /* NULL and foreign pointers end here.  Acquire: costs nothing here;
-         pairs with the chunk's publication.  */
-      if (c < atomic_load_explicit (&k->fast_chunks, memory_order_relaxed)
-          && s < dir_ready (atomic_load_explicit (&k->dir[c],
-                                                  memory_order_acquire)))
+      struct disk_slice *r = (struct disk_slice *) (void *)
+        (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
+      uint32_t head = k->mine
+                      ^ (uint32_t) atomic_load_explicit
+                                     (&r->head, memory_order_relaxed);
+      if (MM_LIKELY ((head & HEAD_MINE) == 0))
         {
-          struct disk_slice *r = (struct disk_slice *) (void *)
-            (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
-          uint32_t head = (uint32_t) atomic_load_explicit
-                                       (&r->head, memory_order_relaxed)
-                          ^ k->mine;
-          uint32_t inverse = class_table[head >> 24 & 63].inverse;
+          uint32_t inverse = class_table[head >> 24].inverse;
           uint64_t product = (uint64_t) inverse * (off & (MM_SLICE - 1));
-          if (MM_LIKELY ((head & HEAD_MINE) == 0
-                         && (uint32_t) product < inverse
+          if (MM_LIKELY ((uint32_t) product < inverse
                          && product >> 32 < MM_WORDS * 64
                          && page_free_own (r, (unsigned) (product >> 32))))
             return;

@@ -1,0 +1,116 @@
+/* fork: a file heap is shared by parent and child, who allocate from it at the
+   same time; each lets it go for itself.  */
+
+#include "support.h"
+
+enum { N = 3000 };
+static void *md;
+static char *mine[N];
+
+static void
+fill (size_t from, size_t to, uint64_t tag)
+{
+  for (size_t i = from; i < to; i++)
+    {
+      size_t size = 10 + i * 7 % 5000;
+      mine[i] = mmalloc (md, size);
+      must (mine[i] != NULL);
+      block_fill (mine[i], size, tag + i);
+    }
+}
+
+static void
+verify (size_t from, size_t to, uint64_t tag)
+{
+  for (size_t i = from; i < to; i++)
+    must (block_holds (mine[i], 10 + i * 7 % 5000, tag + i));
+}
+
+static void
+child (void *tag)
+{
+  uint64_t t = (size_t) tag * N;
+  verify (0, 100, 0);
+  baton_wait (baton);
+  for (int round = 0; round < 5; round++)
+    {
+      fill (100, N, t);
+      verify (100, N, t);
+      for (size_t i = 100; i < N; i++)
+        mfree (md, mine[i]);
+    }
+  char *gift = mmalloc (md, 1000);
+  block_fill (gift, 1000, t);
+  char name[20];
+  snprintf (name, sizeof name, "gift %zu", (size_t) tag);
+  ck_assert_int_eq (mmalloc_setroot (md, name, gift), 0);
+  ck_assert_ptr_null (mmalloc_detach (md));
+}
+
+START_TEST (shared)
+{
+  md = heap_file ();
+  fill (0, 100, 0);
+  struct child process[3];
+  for (size_t i = 0; i < 3; i++)
+    process[i] = child_start (child, (void *) (i + 1));
+  for (size_t i = 0; i < 3; i++)
+    baton_pass (process[i].baton);
+  for (int round = 0; round < 5; round++)
+    {
+      fill (100, N, 100 * N);
+      verify (100, N, 100 * N);
+      for (size_t i = 100; i < N; i++)
+        mfree (md, mine[i]);
+    }
+  for (size_t i = 0; i < 3; i++)
+    ck_assert_int_eq (child_end (process[i]), 0);
+  verify (0, 100, 0);
+  for (size_t i = 0; i < 3; i++)
+    {
+      char name[20];
+      snprintf (name, sizeof name, "gift %zu", i + 1);
+      char *gift = mmalloc_getroot (md, name);
+      ck_assert_ptr_nonnull (gift);
+      must (block_holds (gift, 1000, (i + 1) * N));
+      mfree (md, gift);
+    }
+  ck_assert_uint_eq (heap_stats (md).blocks_live, 100);
+  heap_end (md);
+}
+END_TEST
+
+static void
+just_leave (void *unused)
+{
+  (void) unused;
+}
+
+static void
+use_and_leave (void *unused)
+{
+  (void) unused;
+  mfree (md, mine[0]);
+  ck_assert_ptr_nonnull (mmalloc (md, 300));
+}
+
+START_TEST (child_leaves_without_detach)
+{
+  md = heap_file ();
+  fill (0, 100, 0);
+  for (int i = 0; i < 20; i++)
+    ck_assert_int_eq (child_run (just_leave, NULL), 0);
+  ck_assert_uint_eq (heap_stats (md).blocks_live, 100);
+  ck_assert_int_eq (child_run (use_and_leave, NULL), 0);
+  ck_assert_uint_eq (heap_stats (md).blocks_live, 100);
+  verify (1, 100, 0);
+  fill (100, 500, 0);
+  verify (1, 500, 0);
+  heap_end (md);
+  ck_assert_ptr_eq (heap_file (), md);
+  verify (1, 500, 0);
+  heap_end (md);
+}
+END_TEST
+
+RUN_TESTS (shared, child_leaves_without_detach)

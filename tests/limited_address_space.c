@@ -1,0 +1,105 @@
+/* With little address space allowed (ulimit -v) a heap reserves less, instead
+   of failing, and is as good as before.  */
+
+#include <sys/resource.h>
+
+#include "support.h"
+
+static void
+allow (size_t more)
+{
+  unsigned long pages;
+  FILE *statm = fopen ("/proc/self/statm", "r");
+  ck_assert_ptr_nonnull (statm);
+  ck_assert_int_eq (fscanf (statm, "%lu", &pages), 1);
+  fclose (statm);
+  rlim_t limit = pages * (rlim_t) sysconf (_SC_PAGESIZE) + more;
+  struct rlimit r = { limit, limit };
+  ck_assert_int_eq (setrlimit (RLIMIT_AS, &r), 0);
+}
+
+static void
+smaller (void *kind)
+{
+  allow (GIB (2));
+  void *md = heap_new ((int) (size_t) kind);
+  char *small = mmalloc (md, 100), *large = mmalloc (md, MIB (100));
+  ck_assert_ptr_nonnull (small);
+  ck_assert_ptr_nonnull (large);
+  block_fill (small, 100, 1);
+  block_fill (large, MIB (100), 2);
+  must (block_holds (small, 100, 1));
+  must (block_holds (large, MIB (100), 2));
+  /* The limit is the process's: a file may hold more for others.  */
+  if (kind != (void *) IN_FILE)
+    ck_assert_uint_lt (heap_stats (md).capacity, GIB (2));
+  ck_assert_uint_gt (heap_stats (md).capacity, MIB (200));
+  ck_assert_ptr_null (mmalloc (md, GIB (2)));
+  must (errno == ENOMEM || errno == ENOSPC);
+  mfree (md, large);
+  heap_end (md);
+}
+
+START_TEST (new_heap)
+{
+  if (UNDER_SANITIZER || under_valgrind ())
+    {
+      skip ("the tool needs all address space");
+      return;
+    }
+  ck_assert_int_eq (child_run (smaller, (void *) (size_t) _i), 0);
+  if (_i == IN_FILE)
+    heap_end (heap_file ());
+}
+END_TEST
+
+static void
+existing (void *unused)
+{
+  (void) unused;
+  allow (GIB (2));
+  void *md = heap_file ();
+  char *block = mmalloc_getkey (md, 0);
+  must (block_holds (block, MIB (50), 3));
+  char *other = mmalloc (md, MIB (60));
+  ck_assert_ptr_nonnull (other);
+  block_fill (other, MIB (60), 4);
+  must (block_holds (block, MIB (50), 3));
+  heap_end (md);
+}
+
+START_TEST (existing_heap)
+{
+  if (UNDER_SANITIZER || under_valgrind ())
+    return;
+  void *md = heap_file ();
+  char *block = mmalloc (md, MIB (50));
+  block_fill (block, MIB (50), 3);
+  ck_assert_int_eq (mmalloc_setkey (md, 0, block), 1);
+  heap_end (md);
+  ck_assert_int_eq (child_run (existing, NULL), 0);
+  ck_assert_ptr_eq (heap_file (), md);
+  ck_assert_uint_eq (heap_stats (md).blocks_live, 2);
+  must (block_holds (block, MIB (50), 3));
+  heap_end (md);
+}
+END_TEST
+
+static void
+next_to_nothing (void *unused)
+{
+  (void) unused;
+  allow (KIB (200));
+  must_fail (NULL, mmalloc_open (NULL, 0, NULL), ENOMEM);
+  must_fail (NULL, mmalloc (NULL, 100), ENOMEM);
+}
+
+START_TEST (hardly_any)
+{
+  if (UNDER_SANITIZER || under_valgrind ())
+    return;
+  ck_assert_int_eq (child_run (next_to_nothing, NULL), 0);
+}
+END_TEST
+
+RUN_ON_EACH_HEAP (new_heap, existing_heap, hardly_any)
