@@ -50,7 +50,9 @@
                 owner and length.  The truth about runs
      page       a run cut into blocks of one class
      chunk      32 MiB; one word in the directory is the truth about it
-     stream     a set of pages with one owner; 16-bit number, from 1
+     stream     a set of pages with one owner; 16-bit number, from 1.  The
+                first ones are shared, each under a lock; the others belong
+                to one thread at a time
      bin        the part of a cache that hands out blocks of one class
      cache      what one thread keeps about one heap, in private memory
      entry      one process that has the file open for writing
@@ -235,9 +237,10 @@ enum
   MM_CLASSES = 40,
   MM_FAST_MAX = 1024,          /* sizes of the table look-up */
   MM_SMALL_MAX = 32768,        /* sizes of the classes; larger: whole slices */
-  MM_STREAM_SHARED = 1,        /* the stream under a lock */
-  MM_STREAMS_MAX = 1023,       /* exclusive ones of a large heap; any value
-                                  below 65535 works, 1 KiB each */
+  MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
+                                  works, 1 KiB each */
+  MM_SHARED_MAX = 512,         /* locks that one thread may hold at once are
+                                  limited by the kernel to 2048 */
   MM_SYSTEM_STREAM_SPACE = 4 << 20, /* one exclusive stream for so many bytes:
                                   more would starve each other in small heaps */
   MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: keeps a new file small */
@@ -301,7 +304,9 @@ struct disk_super
   uint32_t n_classes;
   uint32_t class_sum;   /* of the class table */
   uint32_t n_streams;   /* numbers 1 to n_streams */
+  uint32_t n_shared;    /* the first of them have a lock */
   uint32_t n_procs;
+  uint32_t zero;
   uint64_t app_version;
   uint64_t features;    /* none known */
   uint64_t dev;         /* the file when last opened or closed: a copy has */
@@ -321,7 +326,7 @@ struct disk_locks
   disk_u32 index_epoch; /* chunk indexes of another epoch are stale */
   disk_u32 reach_epoch; /* so are the directory's run lengths */
   disk_u32 streams_ready;  /* stream records with memory behind them */
-  disk_u32 n_orphans;   /* a hint: streams given up with their pages */
+  disk_u32 n_orphans;   /* a hint: exclusive streams without an owner */
   disk_u64 sweep_at;    /* backed slices at which the next sweep is due */
   disk_u64 n_backed;    /* a hint: backed slices */
   disk_u64 n_entered;   /* processes so far in this epoch */
@@ -347,7 +352,9 @@ struct disk_root
   disk_u64 used;        /* not 0: a block was allocated once */
   disk_u64 guards;      /* not 0: mmcheck */
   disk_u64 slab;        /* slice << 32 | bytes used: where root records go */
-  uint64_t zero[4];
+  disk_u64 punched;     /* not 0: the file has fewer blocks than the superblock
+                           says, by our own doing */
+  uint64_t zero[3];
   disk_u64 key[MM_KEYS];
   uint64_t more[488];
 };
@@ -438,12 +445,12 @@ enum { DIR_EMPTY = 0, DIR_PAGED = 1, DIR_HUGE = 2, DIR_CONT = 3 };
   _Static_assert (sizeof (type) == (n), "size of " #type)
 #define DISK_AT(type, member, n) \
   _Static_assert (offsetof (type, member) == (n), #member " of " #type)
-DISK_SIZE (struct disk_super, 144);
+DISK_SIZE (struct disk_super, 152);
 DISK_AT (struct disk_super, sum, 16);
 DISK_AT (struct disk_super, base, 48);
 DISK_AT (struct disk_super, slice, 64);
-DISK_AT (struct disk_super, app_version, 88);
-DISK_AT (struct disk_super, boot_id, 128);
+DISK_AT (struct disk_super, app_version, 96);
+DISK_AT (struct disk_super, boot_id, 136);
 DISK_SIZE (struct disk_locks, 256);
 DISK_AT (struct disk_locks, claim, 16);
 DISK_AT (struct disk_locks, heap, 128);
@@ -490,7 +497,7 @@ struct cache
   disk_u64 *dir;
   char *records;               /* of chunk 0 */
   uint32_t mine;               /* head bits of the thread's pages */
-  uint32_t stream;
+  uint32_t stream;             /* 0: none yet */
   struct heap *heap;
   struct cache *next;          /* of the thread; or of the free list */
   struct cache *heap_next;     /* of the heap */
@@ -523,6 +530,8 @@ struct heap
   struct disk_super super;     /* the valid copy as last read or written */
   enum { HEAP_ANON, HEAP_FILE, HEAP_PRIVATE, HEAP_READ } kind;
   bool elsewhere;
+  _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
+                                  the capacity did */
   _Atomic bool forked;         /* inherited through fork, not yet joined */
   int fd;                      /* for file calls; -1: anonymous */
   int lock_fd;                 /* an open file of its own: carries the locks */
@@ -561,6 +570,7 @@ static struct
   pthread_mutex_t open_lock;   /* opening, closing */
   pthread_mutex_t lock;        /* the registry: heaps, caches */
   struct heap *heaps;
+  struct region *regions;
   _Atomic (struct heap *) default_heap;
   struct cache *free_caches;
   pthread_key_t exit_key;
@@ -618,7 +628,15 @@ static void
 fail_room (struct heap *h, int code)
 {
   const char *told = NULL;
-  if (code == ENOSPC)
+  char limited[MM_TOLD];
+  uint64_t pid = atomic_load_explicit (&h->limiter, memory_order_relaxed);
+  if (code == ENOSPC && pid != 0)
+    {
+      snprintf (limited, sizeof limited, "no room: process %lu could map only"
+                " a part of the heap's range", (unsigned long) pid);
+      told = limited;
+    }
+  else if (code == ENOSPC)
     told = "no room: the heap's maximum or the file system is full";
   else if (code == ENOMEM)
     told = "no room: the block is too large, or memory is short";
@@ -1017,10 +1035,27 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   return err;
 }
 
+/* Tell valgrind which part of a mapping may be touched: it looks for leaks
+   everywhere else, also beyond the end of the file.  */
+static void
+os_mark_range (const void *p, size_t len, bool usable)
+{
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (usable)
+    VALGRIND_MAKE_MEM_DEFINED (p, len);
+  else
+    VALGRIND_MAKE_MEM_NOACCESS (p, len);
+#endif
+  (void) p;
+  (void) len;
+  (void) usable;
+}
+
 /* Make [P, P + LEN) of the heap usable: memory or disk blocks behind it.  */
 static int
 os_back (struct heap *h, char *p, size_t len)
 {
+  os_mark_range (p, len, true);
   if (h->kind == HEAP_PRIVATE)
     return 0;
   if (h->kind == HEAP_FILE)
@@ -1041,12 +1076,21 @@ os_punch (struct heap *h, char *p, size_t len)
     return EOPNOTSUPP;
   if (h->kind == HEAP_ANON)
     return madvise (p, len, MADV_DONTNEED) != 0 ? errno : 0;
+  atomic_store_explicit (&h->root->punched, 1, memory_order_relaxed);
   int r;
   do
     r = os.fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                       (off_t) off_file (h, p), (off_t) len);
   while (r != 0 && errno == EINTR);
   return r != 0 ? errno : 0;
+}
+
+/* Memory that may have been blocks becomes the library's own.  */
+static void
+os_mark_own (const void *p, size_t len)
+{
+  if (process.asan)
+    __asan_unpoison_memory_region (p, len);
 }
 
 /* Set or query a lock on one of the bytes MM_BYTE_...  */
@@ -1350,13 +1394,21 @@ proc_is_dead (struct heap *h, uint32_t i)
          && !os_is_locked (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK);
 }
 
+/* How many stream records may be read.  */
+static uint32_t
+proc_streams (struct heap *h)
+{
+  /* Acquire: pairs with the release in stream_grow.  */
+  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
+                                         memory_order_acquire);
+  return ready < h->super.n_streams ? ready : h->super.n_streams;
+}
+
 /* A process id's streams have lost their owner.  Needs: the heap lock.  */
 static void
 proc_orphan_locked (struct heap *h, uint64_t id)
 {
-  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
-                                         memory_order_relaxed);
-  for (uint32_t n = 1; n <= ready && n <= h->super.n_streams; n++)
+  for (uint32_t n = 1; n <= proc_streams (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
       if (atomic_load_explicit (&st->owner, memory_order_relaxed) == id)
@@ -1433,16 +1485,19 @@ static size_t
 proc_limit (struct heap *h)
 {
   size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
-  if (h->kind != HEAP_FILE)
-    return limit;
-  for (uint32_t i = 0; i < MM_PROCS; i++)
+  uint64_t pid = limit < h->capacity ? (uint64_t) getpid () : 0;
+  for (uint32_t i = 0; i < MM_PROCS && h->kind == HEAP_FILE; i++)
     {
       struct disk_proc *e = &h->procs[i];
       uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
       size_t mapped = atomic_load_explicit (&e->mapped, memory_order_relaxed);
       if (id >> 32 == h->epoch && mapped < limit && !proc_is_dead (h, i))
-        limit = mapped;
+        {
+          limit = mapped;
+          pid = atomic_load_explicit (&e->pid, memory_order_relaxed);
+        }
     }
+  atomic_store_explicit (&h->limiter, pid, memory_order_relaxed);
   return limit;
 }
 
@@ -1822,6 +1877,7 @@ run_back_records (struct heap *h, size_t c, size_t old, size_t ready)
   if (len == 0)
     return 0;
   int err = os_back (h, from, len);
+  os_mark_own (from, len);
   if (err == 0)
     memset (from, 0, len);
   return err;
@@ -1838,6 +1894,7 @@ run_make_chunk (struct heap *h, size_t c)
     ready = off_slices (h, c);
   struct disk_index *x = off_index (h, c);
   int err = os_back (h, (char *) x, MM_PAGE);
+  os_mark_own (x, MM_PAGE);
   if (err == 0)
     err = run_back_records (h, c, 0, round_up (ready, MM_RECORDS_PAGE));
   if (err != 0)
@@ -2097,9 +2154,7 @@ queue_push (struct heap *h, uint32_t stream, struct disk_slice *r,
             uint32_t number)
 {
   uint32_t none = 0;
-  if (stream == 0 || stream > h->super.n_streams
-      || stream > atomic_load_explicit (&h->locks->streams_ready,
-                                        memory_order_relaxed)
+  if (stream == 0 || stream > proc_streams (h)
       || !atomic_compare_exchange_strong_explicit (&r->link, &none, LINK_END,
                                                    memory_order_relaxed,
                                                    memory_order_relaxed))
@@ -2477,9 +2532,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 static bool
 stream_is_orphan (struct heap *h, uint32_t n)
 {
-  if (n <= MM_STREAM_SHARED || n > h->super.n_streams
-      || n > atomic_load_explicit (&h->locks->streams_ready,
-                                   memory_order_relaxed))
+  if (n <= h->super.n_shared || n > proc_streams (h))
     return false;
   uint64_t owner = atomic_load_explicit (&off_stream (h, n)->owner,
                                          memory_order_relaxed);
@@ -2533,8 +2586,11 @@ stream_grow (struct heap *h)
       if (err == 0)
         {
           memset (at, 0, MM_PAGE);
+          uint32_t old = ready;
           ready = ready + more < h->super.n_streams ? ready + more
                                                     : h->super.n_streams;
+          atomic_fetch_add_explicit (&l->n_orphans, ready - old,
+                                     memory_order_relaxed);
           atomic_store_explicit (&l->streams_ready, ready,
                                  memory_order_release);
         }
@@ -2545,7 +2601,16 @@ stream_grow (struct heap *h)
   return err;
 }
 
-/* A stream for this thread alone, or the shared one if there are more threads
+/* A shared stream; threads take turns, so that they spread.  */
+static uint32_t
+stream_share (struct heap *h)
+{
+  static _Atomic uint32_t turn;
+  return 1 + atomic_fetch_add_explicit (&turn, 1, memory_order_relaxed)
+             % h->super.n_shared;
+}
+
+/* A stream for this thread alone, or a shared one if there are more threads
    than streams.  */
 static uint32_t
 stream_claim (struct heap *h)
@@ -2555,9 +2620,8 @@ stream_claim (struct heap *h)
     {
       uint32_t found = 0;
       lock_heap (h);
-      uint32_t ready = atomic_load_explicit (&l->streams_ready,
-                                             memory_order_relaxed);
-      for (uint32_t n = MM_STREAM_SHARED + 1; n <= ready && found == 0; n++)
+      uint32_t ready = proc_streams (h);
+      for (uint32_t n = h->super.n_shared + 1; n <= ready && found == 0; n++)
         if (stream_is_orphan (h, n))
           found = n;
       if (found != 0)
@@ -2577,7 +2641,7 @@ stream_claim (struct heap *h)
       if (stream_grow (h) == 0)
         continue;
       if (buried)
-        return MM_STREAM_SHARED;
+        return stream_share (h);
       proc_bury_all (h);
       buried = true;
     }
@@ -2588,8 +2652,7 @@ stream_claim (struct heap *h)
 static void
 cache_arm (struct cache *k, void *md)
 {
-  bool slow = k->stream <= MM_STREAM_SHARED
-              || atomic_load_explicit (&process.slow, memory_order_relaxed)
+  bool slow = atomic_load_explicit (&process.slow, memory_order_relaxed)
               || atomic_load_explicit (&k->heap->root->guards,
                                        memory_order_relaxed) != 0;
   k->name = (uintptr_t) md + 1;
@@ -2636,7 +2699,7 @@ cache_release (struct cache *k)
   k->name = 0;
   if (h == NULL)
     return;
-  if (k->stream > MM_STREAM_SHARED
+  if (k->stream > h->super.n_shared
       && !atomic_load_explicit (&h->forked, memory_order_relaxed))
     {
       cache_empty (k);
@@ -2705,7 +2768,8 @@ cache_new (void)
 }
 
 /* This thread's cache of heap H, which the program calls MD; NULL if there can
-   be none: then the shared stream serves.  */
+   be none: then a shared stream serves.  It has no stream yet: a thread that
+   only frees needs none.  */
 static struct cache *
 cache_of (struct heap *h, void *md)
 {
@@ -2726,7 +2790,6 @@ cache_of (struct heap *h, void *md)
       pthread_mutex_unlock (&process.lock);
       if (k == NULL)
         return NULL;
-      uint32_t stream = stream_claim (h);
       memset (k->page, 0, sizeof k->page);
       memset (k->debt, 0, sizeof k->debt);
       memset (k->bin, 0, sizeof k->bin);
@@ -2734,8 +2797,8 @@ cache_of (struct heap *h, void *md)
       k->grid = h->grid;
       k->dir = h->dir;
       k->records = (char *) h->grid + MM_OFF_RECORDS;
-      k->stream = stream;
-      k->mine = stream | (uint32_t) HEAD_PAGE << 16;
+      k->stream = 0;
+      k->mine = UINT32_MAX;
       pthread_mutex_lock (&process.lock);
       k->heap = h;
       k->heap_next = h->caches;
@@ -2745,6 +2808,17 @@ cache_of (struct heap *h, void *md)
   cache_arm (k, md);
   thread.last = k;
   return k;
+}
+
+/* The thread is about to allocate: give its cache a stream.  */
+static void
+cache_need_stream (struct heap *h, struct cache *k)
+{
+  if (k == NULL || k->stream != 0)
+    return;
+  k->stream = stream_claim (h);
+  if (k->stream > h->super.n_shared)
+    k->mine = k->stream | (uint32_t) HEAD_PAGE << 16;
 }
 
 /* Hand out the lowest free block of the bin's word.  */
@@ -2860,17 +2934,18 @@ page_refill (struct heap *h, struct cache *k, unsigned cl)
 }
 
 /* Take over a page of the class from a stream that nobody owns.  The search
-   goes through LIMIT streams from where it ended last.  */
+   goes through LIMIT streams from where it ended last; UINT32_MAX: all, without
+   trust in the hint that there are any.  */
 static bool
 page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 {
   static _Atomic uint32_t cursor;
-  if (atomic_load_explicit (&h->locks->n_orphans, memory_order_relaxed) == 0)
+  if (limit != UINT32_MAX
+      && atomic_load_explicit (&h->locks->n_orphans, memory_order_relaxed) == 0)
     return false;
   uint32_t got = 0;
   lock_heap (h);
-  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
-                                         memory_order_relaxed);
+  uint32_t ready = proc_streams (h);
   if (limit > ready)
     limit = ready;
   for (uint32_t i = 0; i < limit && got == 0; i++)
@@ -2915,29 +2990,28 @@ page_new_head (uint32_t stream, unsigned cl)
 
 /* Look at every page: retire the empty ones, of whatever stream; find pages
    with room whose hint was lost and put them on their lists, if the stream is
-   the caller's, nobody's, or the shared one.  K may be NULL.  */
+   the caller's, nobody's, or a shared one.  K may be NULL.  */
 static void
 page_sweep (struct heap *h, struct cache *k)
 {
   struct disk_locks *l = h->locks;
   uint64_t ours[(MM_STREAMS_MAX + 64) / 64] = { 0 };
-  uint32_t mine = k != NULL && k->stream > MM_STREAM_SHARED ? k->stream : 0;
+  uint32_t shared = h->super.n_shared;
+  uint32_t mine = k != NULL && k->stream > shared ? k->stream : 0;
   proc_bury_all (h);
   if (mine != 0)
     {
       cache_empty (k);
       map_put (ours, mine, 1, true);
     }
-  struct disk_stream *shared = off_stream (h, MM_STREAM_SHARED);
-  if (lock_stream (h, shared, false))
-    {
-      stream_hold_all (h, MM_STREAM_SHARED);
-      map_put (ours, MM_STREAM_SHARED, 1, true);
-    }
+  for (uint32_t n = 1; n <= shared; n++)
+    if (lock_stream (h, off_stream (h, n), false))
+      {
+        stream_hold_all (h, n);
+        map_put (ours, n, 1, true);
+      }
   lock_heap (h);
-  for (uint32_t n = 1;
-       n <= atomic_load_explicit (&l->streams_ready, memory_order_relaxed)
-       && n <= h->super.n_streams; n++)
+  for (uint32_t n = 1; n <= proc_streams (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
       if (stream_is_orphan (h, n))
@@ -2971,8 +3045,7 @@ page_sweep (struct heap *h, struct cache *k)
           uint32_t stream = head_owner (head);
           bool ownerless = stream != mine && stream_is_orphan (h, stream);
           bool our = stream != 0 && map_get (ours, stream)
-                     && (stream == mine || stream == MM_STREAM_SHARED
-                         || ownerless);
+                     && (stream == mine || stream <= shared || ownerless);
           if (head_state (head) == HEAD_ACTIVE && our)
             {
               head = head_in_state (head, HEAD_HELD);
@@ -2993,8 +3066,9 @@ page_sweep (struct heap *h, struct cache *k)
         }
       unlock_heap (h);
     }
-  if (map_get (ours, MM_STREAM_SHARED))
-    unlock_stream (shared);
+  for (uint32_t n = 1; n <= shared; n++)
+    if (map_get (ours, n))
+      unlock_stream (off_stream (h, n));
   uint64_t n = atomic_load_explicit (&l->n_backed, memory_order_relaxed);
   atomic_store_explicit (&l->sweep_at, n + (n / 8 > 64 ? n / 8 : 64),
                          memory_order_relaxed);
@@ -3014,13 +3088,19 @@ page_sweep_is_due (struct heap *h)
 
 /* Owns: nothing; routes.  Needs: no lock.  */
 
-/* A block of class CL from the shared stream; GROW: with a new page if need be,
+/* Whether the thread with cache K has a stream of its own.  */
+static inline bool
+heap_is_exclusive (struct cache *k)
+{
+  return k != NULL && k->stream > k->heap->super.n_shared;
+}
+
+/* A block of class CL from a shared stream; GROW: with a new page if need be,
    else from what it has.  */
 static int
-heap_shared (struct heap *h, unsigned cl, bool grow, void **p)
+heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
 {
-  enum { STREAM = MM_STREAM_SHARED };
-  struct disk_stream *st = off_stream (h, STREAM);
+  struct disk_stream *st = off_stream (h, stream);
   int err = 0;
   lock_stream (h, st, true);
   for (*p = NULL; *p == NULL && err == 0; )
@@ -3029,7 +3109,7 @@ heap_shared (struct heap *h, unsigned cl, bool grow, void **p)
       uint32_t number = atomic_load_explicit (&st->active[cl],
                                               memory_order_relaxed);
       struct disk_slice *r = page_of (h, number, &head);
-      if (r != NULL && head_owner (head) == STREAM && head_class (head) == cl
+      if (r != NULL && head_owner (head) == stream && head_class (head) == cl
           && head_state (head) == HEAD_ACTIVE)
         {
           for (unsigned w = 0; w < class_words (cl) && *p == NULL; w++)
@@ -3042,26 +3122,26 @@ heap_shared (struct heap *h, unsigned cl, bool grow, void **p)
                 *p = bin_take (&b);
             }
           if (*p == NULL)
-            page_drop_full (h, STREAM, cl, number);
+            page_drop_full (h, stream, cl, number);
           continue;
         }
       atomic_store_explicit (&st->active[cl], 0, memory_order_relaxed);
       if (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
         {
           number = list_pop (h, st, cl);
-          if (number != 0 && page_take_back (h, STREAM, cl, number))
+          if (number != 0 && page_take_back (h, stream, cl, number))
             atomic_store_explicit (&st->active[cl], number,
                                    memory_order_relaxed);
           continue;
         }
-      if (queue_drain (h, STREAM))
+      if (queue_drain (h, stream))
         continue;
       if (!grow)
         break;
       size_t n = class_table[cl].slices;
-      number = run_reuse (h, n, MM_SLICE, page_new_head (STREAM, cl));
+      number = run_reuse (h, n, MM_SLICE, page_new_head (stream, cl));
       if (number == 0)
-        err = run_grow (h, n, MM_SLICE, page_new_head (STREAM, cl), &number);
+        err = run_grow (h, n, MM_SLICE, page_new_head (stream, cl), &number);
       if (err == 0)
         atomic_store_explicit (&st->active[cl], number, memory_order_relaxed);
     }
@@ -3163,15 +3243,16 @@ heap_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
     {
       if (class_table[cl].size % align != 0)
         continue;
-      if (k != NULL && k->stream > MM_STREAM_SHARED
+      if (heap_is_exclusive (k)
           && (page_refill (h, k, cl) || (page_adopt (h, k, cl, UINT32_MAX)
                                          && page_refill (h, k, cl))))
         {
           *p = bin_take (&k->bin[cl]);
           return 0;
         }
-      if (heap_shared (h, cl, false, p) == 0)
-        return 0;
+      for (uint32_t n = 1; n <= h->super.n_shared; n++)
+        if (heap_shared (h, n, cl, false, p) == 0)
+          return 0;
     }
   return heap_large (h, k, (size + MM_SLICE - 1) >> MM_SLICE_SHIFT, MM_SLICE,
                      p);
@@ -3183,13 +3264,14 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
             void **p)
 {
   int err;
-  if (k == NULL || k->stream <= MM_STREAM_SHARED)
+  if (!heap_is_exclusive (k))
     {
-      err = heap_shared (h, cl, true, p);
+      uint32_t stream = k != NULL ? k->stream : stream_share (h);
+      err = heap_shared (h, stream, cl, true, p);
       if (err != 0)
         {
           page_sweep (h, k);
-          err = heap_shared (h, cl, true, p);
+          err = heap_shared (h, stream, cl, true, p);
         }
     }
   else
@@ -3220,6 +3302,7 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
 {
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return ENOMEM;
+  cache_need_stream (h, k);
   if (atomic_load_explicit (&h->root->used, memory_order_relaxed) == 0)
     atomic_store_explicit (&h->root->used, 1, memory_order_relaxed);
   unsigned cl = MM_CLASSES;
@@ -3379,7 +3462,7 @@ heap_give (struct heap *h, struct cache *k, struct place *at)
   if (at->kind == PLACE_LARGE)
     return large_give (h, at->r, at->number) ? NULL : freed;
   uint32_t owner = head_owner (at->head);
-  if (k != NULL && k->stream > MM_STREAM_SHARED && owner == k->stream)
+  if (owner != 0 && heap_is_exclusive (k) && owner == k->stream)
     {
       if (!page_free_own (at->r, at->i))
         return freed;
@@ -3628,6 +3711,7 @@ root_slice (struct heap *h)
         {
           atomic_store_explicit (&h->root->slab, (uint64_t) number << 32,
                                  memory_order_release);
+          os_mark_own (page_start (h, number), MM_SLICE);
           run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
         }
       unlock_heap (h);
@@ -4159,14 +4243,16 @@ volatile_reset (struct heap *h)
   if (ready > h->super.n_streams)
     atomic_store_explicit (&l->streams_ready, ready = h->super.n_streams,
                            memory_order_relaxed);
-  for (uint32_t n = 1; n <= MM_STREAM_SHARED && n <= ready; n++)
+  for (uint32_t n = 1; n <= h->super.n_shared && n <= ready; n++)
     lock_make (h, &off_stream (h, n)->lock.mutex);
   h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed) + 1;
   h->epoch += h->epoch == 0;
   atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
   h->id = (uint64_t) h->epoch << 32 | 1;
   lock_owner_died (h);
-  atomic_store_explicit (&l->n_orphans, ready, memory_order_relaxed);
+  atomic_store_explicit (&l->n_orphans,
+                         ready > h->super.n_shared ? ready - h->super.n_shared
+                                                   : 0, memory_order_relaxed);
   atomic_store_explicit (&l->n_entered, 0, memory_order_relaxed);
   atomic_store_explicit (&l->sweep_at, 0, memory_order_relaxed);
   atomic_store_explicit (&l->state, MM_IN_USE, memory_order_release);
@@ -4197,6 +4283,7 @@ super_save (struct heap *h)
   s->generation++;
   s->sum = super_sum (s);
   memcpy ((char *) h->base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
+  atomic_store_explicit (&h->root->punched, 0, memory_order_release);
 }
 
 /* Whether S could be used by this build on this machine.  */
@@ -4219,8 +4306,9 @@ super_verify (const struct disk_super *s, const char **told)
   if (s->base == 0 || s->base % MM_PAGE != 0
       || s->capacity < MM_RESERVE_MIN || s->capacity % MM_PAGE != 0
       || s->capacity > UINT64_C (1) << 46
-      || s->base > (UINT64_C (1) << 56) || s->n_streams == 0
-      || s->n_streams > MM_STREAMS_MAX + 1)
+      || s->base > (UINT64_C (1) << 56) || s->n_shared == 0
+      || s->n_shared > MM_SHARED_MAX || s->n_streams < s->n_shared
+      || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
     return *told = "the superblock is damaged", EBADMSG;
   if (s->base % process.page != 0)
     return *told = "the system's pages are larger than the maker's", ENOTSUP;
@@ -4284,11 +4372,36 @@ create_super (struct heap *h, const struct mmalloc_options *opt)
   s->n_classes = MM_CLASSES;
   s->class_sum = class_sum ();
   size_t exclusive = h->capacity / MM_SYSTEM_STREAM_SPACE;
-  s->n_streams = MM_STREAM_SHARED
-                 + (uint32_t) (exclusive < MM_STREAMS_MAX ? exclusive
-                                                          : MM_STREAMS_MAX);
+  s->n_shared = opt->streams > 0 ? opt->streams : 1;
+  size_t most = MM_STREAMS_MAX - s->n_shared;
+  s->n_streams = s->n_shared + (uint32_t) (exclusive < most ? exclusive
+                                                             : most);
   s->n_procs = MM_PROCS;
   s->app_version = opt->app_version;
+}
+
+/* Back the first N slices for blocks.  */
+static int
+create_back (struct heap *h, size_t n)
+{
+  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
+  int err = 0;
+  lock_grow (h);
+  for (size_t c = 0; c < h->n_chunks && n > 0 && err == 0; c++)
+    {
+      size_t first = off_first_data (h, c);
+      size_t end = off_slices_within (h, c, limit);
+      if (end <= first)
+        break;
+      if (run_chunk_is_empty (h, c))
+        err = run_make_chunk (h, c);
+      size_t k = end - first < n ? end - first : n;
+      if (err == 0)
+        err = run_back (h, off_number (c, first), k, limit);
+      n -= k;
+    }
+  unlock_grow (h);
+  return err;
 }
 
 /* Build the empty heap in the mapped region; for a file under its CREATING
@@ -4296,55 +4409,63 @@ create_super (struct heap *h, const struct mmalloc_options *opt)
 static int
 create_fill (struct heap *h, const struct mmalloc_options *opt)
 {
-  char *base = (char *) h->base;
-  int err = os_back (h, base, MM_OFF_INDEX);
+  bool whole = h->kind == HEAP_FILE && opt->initial >= h->capacity;
+  /* The maximum counts directory and streams, too.  */
+  if (off_first_data (h, 0) + 2 > off_slices (h, 0))
+    return EINVAL;
+  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+  uint32_t ready = (uint32_t) round_up (h->super.n_shared, unit);
+  size_t stream_bytes = ready * sizeof (struct disk_stream);
+  int err = whole ? os_reserve_blocks (h->fd, 0, h->capacity, true) : 0;
   if (err == 0)
-    err = os_back (h, (char *) h->dir, off_dir_bytes (h) + MM_PAGE);
+    err = os_back (h, (char *) h->base, MM_OFF_INDEX);
+  if (err == 0)
+    err = os_back (h, (char *) h->dir, off_dir_bytes (h) + stream_bytes);
   if (err != 0)
     return err;
-  uint32_t ready = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
   if (ready > h->super.n_streams)
     ready = h->super.n_streams;
   atomic_store_explicit (&h->locks->streams_ready, ready,
                          memory_order_relaxed);
   volatile_reset (h);
   err = run_make_chunk (h, 0);
-  if (err == 0)
-    {
-      run_reach (h, (char *) h->stream + MM_PAGE);
-      size_t n = opt->initial >> MM_SLICE_SHIFT;
-      size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
-      while (n > 0 && err == 0)
-        {
-          uint32_t number;
-          size_t step = n < MM_GROW_MAX / MM_SLICE ? n
-                                                   : MM_GROW_MAX / MM_SLICE;
-          lock_grow (h);
-          err = run_find_unbacked (h, step, MM_SLICE, limit, &number);
-          /* Backed slices are found again: ask for what lies behind.  */
-          if (err == 0)
-            {
-              size_t c = number / MM_CHUNK_SLICES;
-              size_t s = number % MM_CHUNK_SLICES;
-              size_t end = off_slices_within (h, c, limit);
-              while (s < end && map_get_backed (off_index (h, c), s))
-                s++;
-              step = end - s < step ? end - s : step;
-              if (step == 0)
-                step = n;
-              else
-                err = run_back (h, off_number (c, s), step, limit);
-            }
-          unlock_grow (h);
-          n -= step;
-        }
-    }
   if (err != 0)
     return err;
+  run_reach (h, (char *) h->stream + stream_bytes);
+  err = create_back (h, opt->initial >> MM_SLICE_SHIFT);
+  if (err != 0)
+    return err;
+  if (whole)
+    run_reach (h, (char *) h->base + h->capacity);
   h->super.generation = 0;
   super_save (h);
   super_save (h);
   return 0;
+}
+
+/* Map LEN bytes where nothing is: for files a random place of the area kept
+   for them, so that files made apart can be mapped together; 0 or an errno
+   value.  */
+static int
+map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
+{
+  bool tools = process.tools_area;
+  uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
+  uint64_t to = tools ? MM_AREA_TOOLS_END : MM_AREA_END;
+  uint64_t unit = round_up (len, MM_BASE_ALIGN);
+  int err = EADDRINUSE;
+  for (int i = 0; i < 64 && err != 0; i++)
+    {
+      /* Some machines have fewer address bits.  */
+      if (i == 32)
+        from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
+      uint64_t places = (to - from) / unit;
+      *base = from + (places > 0 ? os_random () % places * unit : 0);
+      err = os_map_at (*base, len, prot, flags, fd);
+      if (err != EADDRINUSE && err != 0 && i < 31)
+        i = 31;
+    }
+  return err;
 }
 
 /* Reserve and map a new region of OPT's kind; a smaller one if the address
@@ -4359,6 +4480,11 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
   if (opt->maximum != 0 && (opt->reserve == 0 || opt->maximum < opt->reserve))
     want = opt->maximum;
   want &= ~(process.page - 1);
+  if ((uintptr_t) opt->base % process.page != 0)
+    {
+      snprintf (told, MM_TOLD, "the base is not page aligned");
+      return EINVAL;
+    }
   if (want < MM_RESERVE_MIN || want > UINT64_C (1) << 46)
     {
       snprintf (told, MM_TOLD, "a heap needs %lu bytes at least",
@@ -4393,28 +4519,13 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
             }
         }
       else
-        for (int i = 0; i < 64 && err != 0; i++)
-          {
-            uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
-            uint64_t to = tools ? MM_AREA_TOOLS_END : MM_AREA_END;
-            /* Some machines have fewer address bits.  */
-            if (i >= 32)
-              from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
-            uint64_t unit = round_up (len, MM_BASE_ALIGN);
-            uint64_t places = (to - from) / unit;
-            if (places == 0)
-              places = 1;
-            h->base = from + os_random () % places * unit;
-            err = os_map_at (h->base, len, prot, flags, h->fd);
-            if (err != EADDRINUSE && err != 0 && i < 31)
-              i = 31;
-          }
+        err = map_anywhere (len, prot, flags, h->fd, &h->base);
       if (err == 0)
         {
           h->mapped = len;
           h->capacity = len;
         }
-      else if (err != ENOMEM && err != EADDRINUSE)
+      else if (err != ENOMEM && err != EADDRINUSE && err != EINVAL)
         break;
     }
   if (base != 0)
@@ -4423,6 +4534,8 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
       if (err == EADDRINUSE)
         os_name_neighbour (base, process.page, told);
     }
+  if (err == 0)
+    os_mark_range ((void *) h->base, h->mapped, false);
   /* The limit of the address space is this process's, not the heap's.  */
   if (err == 0 && !anon && base == 0)
     h->capacity = want;
@@ -4564,6 +4677,22 @@ attach_mark_see (struct heap *h, const struct sight *at, void *arg)
   return sight_blocks (h, at, attach_mark_block, arg);
 }
 
+/* The blocks of a heap that goes are no blocks of this process any more.  */
+static int
+detach_mark_block (struct heap *h, const struct place *block, void *arg)
+{
+  (void) h;
+  (void) arg;
+  os_mark_free (block->start, block->usable);
+  return 0;
+}
+
+static int
+detach_mark_see (struct heap *h, const struct sight *at, void *arg)
+{
+  return sight_blocks (h, at, detach_mark_block, arg);
+}
+
 /* Become a user of the file with the door closed behind us: the volatile part
    is new if nobody else is there.  */
 static int
@@ -4577,7 +4706,9 @@ attach_register (struct heap *h, const char **told)
       struct stat st;
       if (os.fstat (h->fd, &st) == 0
           && (h->super.dev != st.st_dev || h->super.ino != st.st_ino
-              || (uint64_t) st.st_blocks < h->super.blocks))
+              || ((uint64_t) st.st_blocks < h->super.blocks
+                  && atomic_load_explicit (&h->root->punched,
+                                           memory_order_relaxed) == 0)))
         {
           err = attach_back_again (h);
           if (err != 0 && err != EOPNOTSUPP)
@@ -4682,12 +4813,8 @@ attach_create (struct heap *h, const struct mmalloc_options *opt,
     {
       create_super (h, opt);
       attach_layout (h);
-      /* The limit applies to the directory and streams, too.  */
-      if (off_first_data (h, 0) + 2 > off_slices (h, 0))
-        err = EINVAL;
+      err = create_fill (h, opt);
     }
-  if (err == 0)
-    err = create_fill (h, opt);
   if (err == 0)
     err = attach_register (h, &why);
   if (err != 0)
@@ -4721,6 +4848,8 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
     err = attach_map (h, length, file_size, told);
   if (err == 0)
     {
+      os_mark_range ((void *) h->base, h->mapped, false);
+      os_mark_range ((void *) h->base, length, true);
       attach_layout (h);
       if (off_first_data (h, 0) >= off_slices (h, 0)
           || off_file (h, off_slice (h, 0, 0)) + off_first_data (h, 0)
@@ -4898,6 +5027,170 @@ heap_rejoin (struct heap *h)
   return err;
 }
 
+/* A file mapped whole, without a heap in it; see mmalloc.h.  It begins with
+   two words: its user's magic, and its address.  */
+struct region
+{
+  struct region *next;         /* of the process's */
+  uintptr_t base;
+  size_t size;
+  int fd;
+  int lock_fd;
+  uint64_t dev, ino;
+  unsigned n_attached;
+};
+struct disk_region
+{
+  disk_u64 magic;              /* MM_CREATING until it is complete */
+  uint64_t base;
+};
+
+static void
+region_drop (struct region *r)
+{
+  if (r->base != 0)
+    os.munmap ((void *) r->base, r->size);
+  if (r->lock_fd >= 0)
+    os.close (r->lock_fd);
+  if (r->fd >= 0)
+    os.close (r->fd);
+  os.munmap (r, sizeof *r);
+}
+
+/* Give the empty file R->size bytes with disk blocks and map it at BASE or
+   anywhere.  */
+static int
+region_create (struct region *r, uintptr_t base, char told[MM_TOLD])
+{
+  static const uint64_t creating = MM_CREATING;
+  if (base % process.page != 0)
+    {
+      snprintf (told, MM_TOLD, "the base is not page aligned");
+      return EINVAL;
+    }
+  int err = os_may_reach (r->size);
+  if (err == 0 && os.ftruncate (r->fd, 0) != 0)
+    err = errno;
+  if (err == 0)
+    err = os_pwrite_all (r->fd, &creating, sizeof creating, 0);
+  if (err == 0)
+    err = os_reserve_blocks (r->fd, sizeof creating,
+                             r->size - sizeof creating, true);
+  if (err == 0 && os.ftruncate (r->fd, (off_t) r->size) != 0)
+    err = errno;
+  int prot = PROT_READ | PROT_WRITE;
+  if (err == 0 && base != 0)
+    err = os_map_at (base, r->size, prot, MAP_SHARED, r->fd);
+  else if (err == 0)
+    err = map_anywhere (r->size, prot, MAP_SHARED, r->fd, &base);
+  if (err == EADDRINUSE)
+    os_name_neighbour (base, r->size, told);
+  if (err == 0)
+    {
+      r->base = base;
+      ((struct disk_region *) base)->base = base;
+    }
+  return err;
+}
+
+/* Map the complete file R->fd of FILE_SIZE bytes where it was made.  */
+static int
+region_map (struct region *r, size_t file_size, char told[MM_TOLD])
+{
+  struct disk_region first;
+  int err = file_size < sizeof first ? EINVAL
+            : os_pread_all (r->fd, &first, sizeof first, 0);
+  if (err != 0)
+    return err;
+  if (r->size != 0 && r->size != file_size)
+    {
+      snprintf (told, MM_TOLD, "the file is %lu bytes long, not %lu",
+                (unsigned long) file_size, (unsigned long) r->size);
+      return EINVAL;
+    }
+  r->size = file_size;
+  if (first.base == 0 || first.base % process.page != 0
+      || first.base > UINT64_C (1) << 56)
+    {
+      snprintf (told, MM_TOLD, "no map file");
+      return EINVAL;
+    }
+  err = os_map_at (first.base, r->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                   r->fd);
+  if (err == EADDRINUSE)
+    os_name_neighbour (first.base, r->size, told);
+  if (err == 0)
+    r->base = first.base;
+  return err;
+}
+
+/* Open R->fd as a region behind the door.  */
+static int
+region_enter (struct region *r, int flags, uintptr_t base,
+              mmalloc_region_fn fn, void *arg, char told[MM_TOLD])
+{
+  struct stat st;
+  uint64_t magic = MM_CREATING;
+  enum mmalloc_region_why why = MMALLOC_REGION_FIRST;
+  int err = 0;
+  if (os.fstat (r->fd, &st) != 0)
+    return errno;
+  if (st.st_size >= (off_t) sizeof magic)
+    err = os_pread_all (r->fd, &magic, sizeof magic, 0);
+  else if (st.st_size > 0)
+    magic = 0;
+  if (err != 0)
+    return err;
+  if (magic == MM_CREATING && (!(flags & MMALLOC_CREATE) || r->size < 64))
+    {
+      snprintf (told, MM_TOLD, r->size < 64 && (flags & MMALLOC_CREATE)
+                               ? "the size is too small"
+                               : "the file is empty");
+      return EINVAL;
+    }
+  if (magic != MM_CREATING && (flags & MMALLOC_EXCL))
+    return EEXIST;
+  err = os_lock (r->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false);
+  if (err == EAGAIN || err == EACCES)
+    {
+      why = MMALLOC_REGION_JOIN;
+      err = os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, true);
+    }
+  if (err != 0)
+    return err;
+  bool fresh = magic == MM_CREATING;
+  if (fresh)
+    why = MMALLOC_REGION_NEW;
+  err = fresh ? region_create (r, base, told)
+              : region_map (r, (size_t) st.st_size, told);
+  if (err == 0)
+    {
+      const char *reason = NULL;
+      err = fn ((void *) r->base, r->size, why, &reason, arg);
+      if (reason != NULL)
+        snprintf (told, MM_TOLD, "%s", reason);
+    }
+  if (err == 0)
+    err = os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
+  if (err != 0 && fresh)
+    {
+      int ignored = os.ftruncate (r->fd, 0);
+      (void) ignored;
+    }
+  return err;
+}
+
+/* In a fork child: a user of its own.  */
+static void
+region_forked (struct region *r)
+{
+  int inherited = r->lock_fd;
+  r->lock_fd = os_reopen (r->fd, O_RDWR, NULL);
+  if (r->lock_fd >= 0)
+    os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
+  os.close (inherited);
+}
+
 static void
 fork_prepare (void)
 {
@@ -4924,6 +5217,8 @@ fork_child (void)
   process.free_caches = NULL;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
+  for (struct region *r = process.regions; r != NULL; r = r->next)
+    region_forked (r);
   for (struct heap *h = process.heaps; h != NULL; h = h->next)
     {
       h->caches = NULL;
@@ -5016,28 +5311,38 @@ heap_default (void)
   return h;
 }
 
-/* The attached heap that the program calls MD; NULL and the error is recorded
-   if there is none.  */
+/* The attached heap that the program calls MD, or NULL.  */
 static struct heap *
-heap_of (void *md)
+heap_find (void *md)
 {
   struct cache *k = thread.last;
   if (k->name == (uintptr_t) md + 1)
     return k->heap;
   process_check ();
+  for (k = thread.all; k != NULL; k = k->next)
+    if (k->name == (uintptr_t) md + 1)
+      {
+        thread.last = k;
+        return k->heap;
+      }
   if (md == NULL)
-    {
-      struct heap *h = heap_default ();
-      if (h == NULL)
-        fail_told (NULL, ENOMEM, "no address space for the default heap");
-      return h;
-    }
+    return heap_default ();
   pthread_mutex_lock (&process.lock);
   struct heap *h = process.heaps;
   while (h != NULL && (void *) h->base != md)
     h = h->next;
   pthread_mutex_unlock (&process.lock);
-  if (h == NULL)
+  return h;
+}
+
+/* The same, and if there is none the error is recorded.  */
+static struct heap *
+heap_of (void *md)
+{
+  struct heap *h = heap_find (md);
+  if (h == NULL && md == NULL)
+    fail_told (NULL, ENOMEM, "no address space for the default heap");
+  else if (h == NULL)
     fail_told (NULL, EINVAL, "no heap is attached at this address");
   return h;
 }
@@ -5187,9 +5492,12 @@ trace_event (char what, const void *p, size_t size, bool with_size)
   (void) ignored;
 }
 
+/* How a block is wanted: zeroed; without a line in the trace.  */
+enum { ALLOC_ZERO = 1, ALLOC_QUIET = 2 };
+
 /* Allocation, all but the fast path.  */
 static MM_NOINLINE void *
-alloc_any (void *md, size_t size, size_t align, bool zero)
+alloc_any (void *md, size_t size, size_t align, unsigned how)
 {
   if (size == 0)
     return NULL;
@@ -5211,11 +5519,10 @@ alloc_any (void *md, size_t size, size_t align, bool zero)
             err = ENOMEM;
         }
       if (err == 0)
-        err = heap_take (h, k, need, align, zero, &p);
+        err = heap_take (h, k, need, align, how & ALLOC_ZERO, &p);
     }
   if (err != 0)
     {
-      trace_event ('!', NULL, size, true);
       fail_room (h, err);
       return NULL;
     }
@@ -5227,26 +5534,27 @@ alloc_any (void *md, size_t size, size_t align, bool zero)
       if (before > 0)
         guard_set (&at, (char *) p + before, size);
     }
-  trace_event ('+', (char *) p + before, size, true);
+  if (!(how & ALLOC_QUIET))
+    trace_event ('+', (char *) p + before, size, true);
   errno = saved;
   return (char *) p + before;
 }
 
-/* Free, all but the fast path.  */
-static MM_NOINLINE void
+/* Free, all but the fast path.  False after misuse.  */
+static MM_NOINLINE bool
 free_any (const char *call, void *md, void *p)
 {
   struct cache *fast = thread.last;
   struct place quick;
   if (p == NULL)
-    return;
+    return true;
   /* No fast path of its own, but nobody wants to see the call.  */
   if (atomic_load_explicit (&fast->key, memory_order_relaxed)
       == (uintptr_t) md + 1
       && heap_locate (fast->heap, p, false, &quick) == NULL
       && quick.kind == PLACE_SMALL
       && heap_give (fast->heap, fast, &quick) == NULL)
-    return;
+    return true;
   int saved = errno;
   struct heap *h = heap_of (md);
   int err = h != NULL ? heap_may_change (h) : 0;
@@ -5257,7 +5565,7 @@ free_any (const char *call, void *md, void *p)
   else if (err != 0)
     {
       fail_room (h, err);
-      return;
+      return true;
     }
   else
     {
@@ -5272,6 +5580,7 @@ free_any (const char *call, void *md, void *p)
   if (wrong != NULL)
     fail_misuse (call, md, p, wrong);
   errno = saved;
+  return wrong == NULL;
 }
 
 /* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
@@ -5279,8 +5588,8 @@ static MM_NOINLINE void *
 alloc_refill (void *md, size_t size, struct cache *k, unsigned cl)
 {
   int saved = errno;
-  if (!heap_refill (k->heap, k, cl))
-    return alloc_any (md, size, 16, false);
+  if (!heap_is_exclusive (k) || !heap_refill (k->heap, k, cl))
+    return alloc_any (md, size, 16, 0);
   errno = saved;
   return bin_take (&k->bin[cl]);
 }
@@ -5301,7 +5610,7 @@ mmalloc (void *md, size_t size)
         return bin_take (b);
       return alloc_refill (md, size, k, cl);
     }
-  return alloc_any (md, size, 16, false);
+  return alloc_any (md, size, 16, 0);
 }
 
 MM_PUBLIC void
@@ -5348,18 +5657,19 @@ mcalloc (void *md, size_t nmemb, size_t size)
       void *p = mmalloc (md, bytes);
       return p != NULL ? memset (p, 0, bytes) : NULL;
     }
-  return alloc_any (md, bytes, 16, true);
+  return alloc_any (md, bytes, 16, ALLOC_ZERO);
 }
 
-MM_PUBLIC void *
-mrealloc (void *md, void *ptr, size_t size)
+/* Public call CALL: mrealloc.  */
+static void *
+realloc_any (const char *call, void *md, void *ptr, size_t size)
 {
-  static const char call[] = "mrealloc";
   if (ptr == NULL)
     return mmalloc (md, size);
   if (size == 0)
     {
-      free_any (call, md, ptr);
+      if (!free_any (call, md, ptr))
+        fail_told (heap_find (md), EINVAL, "not a live block");
       return NULL;
     }
   int saved = errno;
@@ -5392,7 +5702,10 @@ mrealloc (void *md, void *ptr, size_t size)
       errno = saved;
       return ptr;
     }
-  char *p = mmalloc (md, size);
+  bool traced = atomic_load_explicit (&process.trace_fd,
+                                      memory_order_relaxed) >= 0;
+  char *p = traced ? alloc_any (md, size, 16, ALLOC_QUIET)
+                   : mmalloc (md, size);
   if (p == NULL)
     {
       /* A shrinking cannot fail.  */
@@ -5401,6 +5714,7 @@ mrealloc (void *md, void *ptr, size_t size)
           errno = saved;
           return ptr;
         }
+      trace_event ('!', ptr, size, true);
       return NULL;
     }
   memcpy (p, ptr, user.usable < size ? user.usable : size);
@@ -5414,12 +5728,18 @@ mrealloc (void *md, void *ptr, size_t size)
 }
 
 MM_PUBLIC void *
+mrealloc (void *md, void *ptr, size_t size)
+{
+  return realloc_any ("mrealloc", md, ptr, size);
+}
+
+MM_PUBLIC void *
 mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
 {
   size_t bytes;
   if (__builtin_mul_overflow (nmemb, size, &bytes))
     bytes = SIZE_MAX;
-  return mrealloc (md, ptr, bytes);
+  return realloc_any ("mreallocarray", md, ptr, bytes);
 }
 
 MM_PUBLIC void *
@@ -5434,14 +5754,14 @@ mmemalign (void *md, size_t alignment, size_t size)
     }
   if (alignment <= 16)
     return mmalloc (md, size);
-  return alloc_any (md, size, alignment, false);
+  return alloc_any (md, size, alignment, 0);
 }
 
 MM_PUBLIC void *
 mvalloc (void *md, size_t size)
 {
   process_check ();
-  return alloc_any (md, size, process.page, false);
+  return alloc_any (md, size, process.page, 0);
 }
 
 MM_PUBLIC size_t
@@ -5504,9 +5824,10 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
       snprintf (told, sizeof told, "these flags do not go together");
       err = EINVAL;
     }
-  if (err == 0 && (uintptr_t) o.base % process.page != 0)
+  if (err == 0 && o.streams > MM_SHARED_MAX)
     {
-      snprintf (told, sizeof told, "the base is not page aligned");
+      snprintf (told, sizeof told, "there are %d streams at most",
+                MM_SHARED_MAX);
       err = EINVAL;
     }
   pthread_mutex_lock (&process.open_lock);
@@ -5523,7 +5844,8 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
     {
       int access = reads || (flags & MMALLOC_PRIVATE) ? O_RDONLY : O_RDWR;
       if (path != NULL)
-        h->fd = os.open (path, access | O_CLOEXEC
+        /* O_NONBLOCK: a pipe is refused, not waited for.  */
+        h->fd = os.open (path, access | O_CLOEXEC | O_NONBLOCK
                                | (flags & MMALLOC_CREATE ? O_CREAT : 0),
                          o.mode != 0 ? o.mode : 0666);
       else
@@ -5597,6 +5919,8 @@ mmalloc_detach (void *md)
   pthread_mutex_unlock (&process.lock);
   if (last)
     {
+      if (process.valgrind)
+        walk_heap (h, detach_mark_see, NULL);
       if (h->kind == HEAP_FILE)
         detach_file (h);
       if (process.asan)
@@ -5617,6 +5941,131 @@ mmalloc_detach (void *md)
 }
 
 MM_PUBLIC void *
+mmalloc_region_open (const char *path, int flags, void *base, size_t size,
+                     mmalloc_region_fn fn, void *arg)
+{
+  int saved = errno;
+  char told[MM_TOLD] = "";
+  struct stat st;
+  process_check ();
+  int err = path == NULL || (flags & ~(MMALLOC_CREATE | MMALLOC_EXCL)) != 0
+            || size > PTRDIFF_MAX
+            ? EINVAL : 0;
+  struct region *r = err == 0 ? os_private (sizeof *r, false) : NULL;
+  struct region *known = NULL;
+  if (err == 0 && r == NULL)
+    err = ENOMEM;
+  pthread_mutex_lock (&process.open_lock);
+  if (err == 0)
+    {
+      r->size = size;
+      r->lock_fd = -1;
+      r->n_attached = 1;
+      r->fd = os.open (path, O_RDWR | O_CLOEXEC | O_NONBLOCK
+                             | (flags & MMALLOC_CREATE ? O_CREAT : 0), 0666);
+      if (r->fd < 0 || os.fstat (r->fd, &st) != 0)
+        err = errno;
+      else if (!S_ISREG (st.st_mode))
+        err = EINVAL;
+      else if (os_is_network (r->fd))
+        err = ENOTSUP;
+    }
+  if (err == 0)
+    {
+      r->dev = st.st_dev;
+      r->ino = st.st_ino;
+      for (known = process.regions; known != NULL; known = known->next)
+        if (known->dev == r->dev && known->ino == r->ino)
+          break;
+    }
+  if (err == 0 && known != NULL)
+    {
+      const char *reason = NULL;
+      if (flags & MMALLOC_EXCL)
+        err = EEXIST;
+      else if (size != 0 && size != known->size)
+        err = EINVAL, reason = "the file has another size";
+      else
+        err = fn ((void *) known->base, known->size, MMALLOC_REGION_JOIN,
+                  &reason, arg);
+      if (reason != NULL)
+        snprintf (told, sizeof told, "%s", reason);
+      known->n_attached += err == 0;
+    }
+  else if (err == 0)
+    {
+      r->lock_fd = os_reopen (r->fd, O_RDWR, path);
+      err = r->lock_fd < 0 ? errno
+            : os_lock (r->lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
+      if (err == 0)
+        {
+          err = region_enter (r, flags, (uintptr_t) base, fn, arg, told);
+          os_lock (r->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+        }
+    }
+  if (r != NULL && (err != 0 || known != NULL))
+    region_drop (r);
+  else if (r != NULL)
+    {
+      pthread_mutex_lock (&process.lock);
+      r->next = process.regions;
+      process.regions = r;
+      pthread_mutex_unlock (&process.lock);
+      known = r;
+    }
+  void *region = err == 0 ? (void *) known->base : NULL;
+  pthread_mutex_unlock (&process.open_lock);
+  if (err != 0)
+    fail_told (NULL, err, told[0] != '\0' ? told : NULL);
+  else
+    errno = saved;
+  return region;
+}
+
+MM_PUBLIC int
+mmalloc_region_close (void *region)
+{
+  process_check ();
+  pthread_mutex_lock (&process.open_lock);
+  pthread_mutex_lock (&process.lock);
+  struct region **at = &process.regions;
+  while (*at != NULL && (void *) (*at)->base != region)
+    at = &(*at)->next;
+  struct region *r = *at;
+  bool last = r != NULL && --r->n_attached == 0;
+  if (last)
+    *at = r->next;
+  pthread_mutex_unlock (&process.lock);
+  if (last)
+    region_drop (r);
+  pthread_mutex_unlock (&process.open_lock);
+  if (r == NULL)
+    {
+      fail_told (NULL, EINVAL, "no region is mapped at this address");
+      return -1;
+    }
+  return 0;
+}
+
+MM_PUBLIC int
+mmalloc_region_sync (void *region, size_t size)
+{
+  int r;
+  do
+    r = os.msync (region, size, MS_SYNC);
+  while (r != 0 && errno == EINTR);
+  if (r != 0)
+    fail_told (NULL, errno, "the region could not be written to the disk");
+  return r;
+}
+
+MM_PUBLIC void
+mmalloc_misuse (const char *call, void *md, const void *ptr, const char *what)
+{
+  fail_misuse (call, md, ptr, what);
+}
+
+MM_PUBLIC void *
 mmalloc_findbase (size_t size)
 {
   struct heap h = { .fd = -1 };
@@ -5631,19 +6080,10 @@ mmalloc_findbase (size_t size)
       fail_told (NULL, ENOMEM, "no address space of this size");
       return NULL;
     }
-  /* A place for a file: those are spread, so that heaps made apart can be
-     attached together.  */
-  int err = EADDRINUSE;
-  uint64_t from = process.tools_area ? MM_AREA_TOOLS : MM_AREA;
-  uint64_t to = process.tools_area ? MM_AREA_TOOLS_END : MM_AREA_END;
-  uint64_t unit = round_up (opt.reserve, MM_BASE_ALIGN);
-  for (int i = 0; i < 64 && err != 0 && (to - from) / unit > 0; i++)
-    {
-      h.base = from + os_random () % ((to - from) / unit) * unit;
-      err = os_map_at (h.base, opt.reserve, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-      h.mapped = opt.reserve;
-    }
+  int err = map_anywhere (opt.reserve, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                          &h.base);
+  h.mapped = opt.reserve;
   if (err != 0)
     err = create_map (&h, &opt, told);
   if (err != 0 || h.mapped < size)
@@ -5674,7 +6114,7 @@ MM_PUBLIC int
 mmalloc_errno (void *md)
 {
   int saved = errno, code = thread_error.code;
-  struct heap *h = md != NULL ? heap_of (md) : NULL;
+  struct heap *h = md != NULL ? heap_find (md) : NULL;
   if (h != NULL && h != process.default_heap)
     {
       pthread_mutex_lock (&h->error_lock);
@@ -5690,9 +6130,7 @@ mmalloc_strerror (void *md)
 {
   int saved = errno;
   struct error e = thread_error;
-  struct heap *h = md != NULL ? heap_of (md) : NULL;
-  if (md != NULL && h == NULL)
-    e = thread_error;
+  struct heap *h = md != NULL ? heap_find (md) : NULL;
   if (h != NULL && h != process.default_heap)
     {
       pthread_mutex_lock (&h->error_lock);
@@ -5742,7 +6180,7 @@ MM_PUBLIC void *
 mmalloc_getkey (void *md, int keynum)
 {
   int saved = errno;
-  struct heap *h = md != NULL ? heap_of (md) : NULL;
+  struct heap *h = md != NULL ? heap_find (md) : NULL;
   errno = saved;
   if (h == NULL || keynum < 0 || keynum >= MM_KEYS)
     return NULL;

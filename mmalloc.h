@@ -92,9 +92,10 @@ struct mmalloc_options
                                 an anonymous heap */
   unsigned int mode;         /* permissions of a new file; 0: 0666; the umask
                                 applies */
-  void *base;                /* address of a new heap, page aligned; NULL: a
-                                free place is found.  An existing heap comes
-                                back where it was, whatever this says */
+  void *base;                /* address of a new heap, page aligned, with a
+                                smaller reservation if something lies behind;
+                                NULL: a free place is found.  An existing heap
+                                comes back where it was, whatever this says */
   size_t reserve;            /* address space set aside for a new heap, which
                                 it can never outgrow; 0: 64 GiB */
   size_t initial;            /* bytes of the new heap to back at once */
@@ -103,18 +104,23 @@ struct mmalloc_options
   unsigned long app_version; /* stored in a new heap; an existing one must
                                 have the same, or the open fails with EPROTO;
                                 0: any */
+  unsigned int streams;      /* locks of a new heap for threads that share, up
+                                to 512; 0: one.  One thread for each 4 MiB of
+                                the maximum, up to 1000, works without lock */
 };
 #define MMALLOC_OPTIONS_INIT \
-  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0 }
+  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0 }
 
 /* Open the heap in file PATH, or in the file OPT->fd if PATH is NULL, or an
    anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
-   NULL: EINVAL (flags, options, or the file is no heap), ENOENT, EEXIST,
+   NULL: EINVAL (flags, options, the file is no heap, or it is empty and
+   MMALLOC_CREATE is not given), ENOENT, EEXIST,
    EACCES, EADDRINUSE (something else sits at the heap's address; the reason
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
    or another kind of machine), EPROTO (other application version), EBUSY
-   (MMALLOC_PRIVATE against writers), ENOLCK (too many processes), or what the
-   file system said.  A file that is neither empty nor a heap is not touched.
+   (MMALLOC_PRIVATE against writers, writers against it, or attached to this
+   process in another way), ENOLCK (too many processes), or what the file system
+   said.  A file that is neither empty nor a heap is not touched.
    Opening takes a time independent of the heap's size, after a kill too.
    Opening the same file again in one process gives the same heap and counts;
    each needs its mmalloc_detach.  */
@@ -291,6 +297,51 @@ typedef void (*mmalloc_misuse_fn) (const char *call, void *md,
                                    const void *ptr, const char *what,
                                    void *arg);
 void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
+
+
+/* ---- Map files without a heap ------------------------------------------ */
+
+/* For libraries that keep a structure of their own in a file of fixed size,
+   with the heap's rules for opening, addresses, processes and kills: qalloc's
+   static maps are made of this.
+
+   Map the file PATH whole: a new one of SIZE bytes, at least 64, with all its
+   disk blocks, at BASE or, if NULL, at a free place; an existing one where it
+   was made first, or EADDRINUSE.  SIZE 0: any size that an existing file has.
+   FLAGS: MMALLOC_CREATE, MMALLOC_EXCL.  The file begins with two words: the
+   caller's magic, and the address, which the library writes.  FN is called
+   while no other process can come or go, with the reason:
+     MMALLOC_REGION_NEW    the file is new and zero but for the two words; FN
+                           builds the structure and stores its magic last
+     MMALLOC_REGION_FIRST  nobody else has the file; locks in it are stale
+     MMALLOC_REGION_JOIN   others use it now, perhaps this very process
+   and gives 0, or an errno value and *REASON, and the call fails with it.
+   Opening a file again in one process gives the same address and counts.
+   Returns the address, or NULL and an error as mmalloc_open, for
+   mmalloc_errno (NULL).  A fork child is a user of its own.  */
+enum mmalloc_region_why
+{
+  MMALLOC_REGION_NEW, MMALLOC_REGION_FIRST, MMALLOC_REGION_JOIN
+};
+typedef int (*mmalloc_region_fn) (void *region, size_t size,
+                                  enum mmalloc_region_why why,
+                                  const char **reason, void *arg);
+void *mmalloc_region_open (const char *path, int flags, void *base,
+                           size_t size, mmalloc_region_fn fn, void *arg);
+
+/* Unmap the region when it was closed as often as opened; 0, or -1 and
+   EINVAL.  */
+int mmalloc_region_close (void *region);
+
+/* Write SIZE bytes from page-aligned address REGION on to the disk and wait:
+   0, or -1 and errno.  */
+int mmalloc_region_sync (void *region, size_t size);
+
+/* Report misuse of the caller's own function CALL to the handler of
+   mmalloc_onmisuse.  Call it with no lock held.  Returns if the handler
+   does.  */
+void mmalloc_misuse (const char *call, void *md, const void *ptr,
+                     const char *what);
 
 
 /* ---- Debugging aids of the historical package ------------------------- */

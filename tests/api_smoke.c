@@ -1,4 +1,4 @@
-/* Every call of mmalloc.h once or twice, without a test framework, for
+/* Every call of mmalloc.h and qalloc.h once or twice, without a test framework, for
    machines and C libraries that have none.  */
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 /* Blocks are misused here on purpose: no word from the compiler.  */
 #define MMALLOC_NO_PAIRING
 #include <mmalloc.h>
+#include <qalloc.h>
 
 static int n_passed, n_failed;
 
@@ -32,7 +33,8 @@ expect (int holds, const char *claim, int line)
 }
 
 /* The files of this run, in a directory of their own.  */
-static char dir[256], heap_path[300], trace_path[300], junk_path[300];
+static char dir[256], heap_path[300], trace_path[300], junk_path[300],
+  region_path[300];
 
 static int
 is_filled (const void *p, int c, size_t size)
@@ -371,6 +373,104 @@ refusals (void)
   EXPECT (mmalloc_detach (&st) == (void *) &st);
 }
 
+/* A map file without a heap: a counter behind the two words of the library. */
+static int
+build_region (void *region, size_t size, enum mmalloc_region_why why,
+              const char **reason, void *arg)
+{
+  uint64_t *words = region;
+  *(enum mmalloc_region_why *) arg = why;
+  if (size != 8192)
+    return *reason = "not 8192 bytes", EINVAL;
+  if (why == MMALLOC_REGION_NEW)
+    {
+      words[2] = 40;
+      words[0] = 0x6b6f6d73;
+    }
+  words[2]++;
+  return 0;
+}
+
+static void
+regions (void)
+{
+  enum mmalloc_region_why why = MMALLOC_REGION_JOIN;
+  uint64_t *first = mmalloc_region_open (region_path, MMALLOC_CREATE, NULL,
+                                         8192, build_region, &why);
+  EXPECT (first != NULL && why == MMALLOC_REGION_NEW && first[2] == 41);
+  EXPECT (mmalloc_region_sync (first, 8192) == 0);
+  EXPECT (mmalloc_region_close (first) == 0);
+  EXPECT (mmalloc_region_close (first) == -1 && errno == EINVAL);
+  uint64_t *again = mmalloc_region_open (region_path, 0, NULL, 0, build_region,
+                                         &why);
+  EXPECT (again == first && why == MMALLOC_REGION_FIRST && again[2] == 42);
+  EXPECT (mmalloc_region_close (again) == 0);
+
+  mmalloc_onmisuse (note_misuse, &n_misuses);
+  n_misuses = 0;
+  mmalloc_misuse ("regions", NULL, &why, "what");
+  EXPECT (n_misuses == 1 && strcmp (misuse_call, "regions") == 0);
+  mmalloc_onmisuse (NULL, NULL);
+}
+
+/* What both kinds of map do alike.  */
+static void
+one_map (void *map, size_t size)
+{
+  struct qalloc_stats stats;
+  EXPECT (map != NULL);
+  if (map == NULL)
+    return;
+  char *p = qalloc_calloc (map, 1, size);
+  EXPECT (is_aligned (p, 16) && is_filled (p, 0, size));
+  memset (p, 'q', size);
+  EXPECT (qalloc_usable_size (p, map) >= size);
+  EXPECT (qalloc_realloc (p, map, size) == p && is_filled (p, 'q', size));
+  void *q = qalloc_malloc (map, size);
+  EXPECT (q != NULL && q != p);
+  qalloc_free (q, map);
+  EXPECT (qalloc_setroot (map, NULL, p) == 0);
+  EXPECT (qalloc_stats (map, &stats) == 0 && stats.blocks_live == 1);
+  int n = 0;
+  EXPECT (qalloc_walk (map, count_block, &n) == 0 && n == 1);
+  EXPECT (qalloc_check (map, show_finding, NULL) == 0);
+  qalloc_checkpoint ();
+  EXPECT (qalloc_close (map) == 0);
+}
+
+static void
+maps (void)
+{
+  remove (region_path);
+  one_map (qalloc_makestatmap (65536, NULL, region_path, 48, 3), 48);
+  mapinfo_t *fixed = qalloc_loadmap (region_path);
+  char *p = qalloc_getroot (fixed, NULL);
+  EXPECT (p != NULL && is_filled (p, 'q', 48));
+  qalloc_statfree (p, fixed);
+  int n = 0;
+  while (qalloc_statmalloc (fixed) != NULL)
+    n++;
+  EXPECT (errno == ENOSPC && n > 1000 && n * 48 < 65536);
+  EXPECT (qalloc_errno () == ENOSPC && qalloc_strerror ()[0] != '\0');
+  EXPECT (qalloc_close (fixed) == 0);
+  EXPECT (qalloc_makestatmap (65536, NULL, region_path, 32, 3) == NULL
+          && errno == EINVAL);
+
+  remove (region_path);
+  one_map (qalloc_makedynmap (4 << 20, NULL, region_path, 3), 5000);
+  dynmapinfo_t *any = qalloc_loadmap (region_path);
+  p = qalloc_getroot (any, NULL);
+  EXPECT (p != NULL && is_filled (p, 'q', 5000));
+  qalloc_dynfree (p, any);
+  p = qalloc_dynmalloc (any, 1000000);
+  EXPECT (p != NULL);
+  EXPECT (qalloc_setroot (any, "name", p) == 0);
+  EXPECT (qalloc_getroot (any, "name") == p);
+  EXPECT (qalloc_dynmalloc (any, 8 << 20) == NULL && errno == ENOSPC);
+  qalloc_cleanup ();
+  EXPECT (mmalloc_find (p) == NULL);
+}
+
 static void
 trace (void)
 {
@@ -401,6 +501,7 @@ main (void)
   snprintf (heap_path, sizeof heap_path, "%s/heap", dir);
   snprintf (junk_path, sizeof junk_path, "%s/junk", dir);
   snprintf (trace_path, sizeof trace_path, "%s/trace", dir);
+  snprintf (region_path, sizeof region_path, "%s/region", dir);
 
   EXPECT (strcmp (mmalloc_version (), MMALLOC_VERSION) == 0);
   anonymous_heap ();
@@ -409,10 +510,13 @@ main (void)
   file_heap ();
   small_heap ();
   refusals ();
+  regions ();
+  maps ();
   trace ();
 
   remove (heap_path);
   remove (junk_path);
+  remove (region_path);
   remove (trace_path);
   rmdir (dir);
   printf ("%d passed, %d failed\n", n_passed, n_failed);

@@ -29,7 +29,7 @@ static int
 possible (int kind)
 {
   struct statfs fs;
-  if (UNDER_SANITIZER || under_valgrind ())
+  if (under_a_tool ())
     {
       skip ("the tool would need too much memory");
       return 0;

@@ -7,7 +7,7 @@ enum { N = 100 };
 
 START_TEST (random_sizes)
 {
-  if (UNDER_SANITIZER || under_valgrind ())
+  if (under_a_tool ())
     {
       skip ("the tool uses the room above the break");
       return;

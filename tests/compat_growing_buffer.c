@@ -18,7 +18,7 @@ write_buffer (void *unused)
 {
   (void) unused;
   int fd = open (temp_heap_path (), O_RDWR | O_CREAT | O_TRUNC, 0666);
-  void *base = UNDER_SANITIZER || under_valgrind ()
+  void *base = under_a_tool ()
                ? mmalloc_findbase (FULL) : BASE;
   void *md = mmalloc_attach (fd, base);
   ck_assert_ptr_eq (md, base);

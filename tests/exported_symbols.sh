@@ -1,7 +1,7 @@
 #!/bin/sh
 # The shared library exports what tests/symbols.list says, and so do the
-# version script and the header: nothing more, nothing less.
-: "${srcdir:=.}" "${NM:=nm}"
+# version script and the headers: nothing more, nothing less.
+: "${srcdir:=.}" "${NM:=nm}" "${PUBLIC_HEADERS:=mmalloc.h}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/symbols.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 export LC_ALL=C
@@ -21,8 +21,9 @@ same ()
 }
 
 # The headers say `type name (' at the start of a line for each function.
-sed -n 's/^[a-z][a-z_ ]*[ *]\([mq][a-z_]*\) (.*/\1/p' "$srcdir/mmalloc.h" |
-  same header
+for header in $PUBLIC_HEADERS; do
+  sed -n 's/^[a-z][a-z_ ]*[ *]\([mq][a-z_]*\) (.*/\1/p' "$srcdir/$header"
+done | same headers
 sed -n 's/^ *\([a-z_]*\);$/\1/p' "$srcdir/libmmalloc.map" | same script
 
 library=.libs/libmmalloc.so

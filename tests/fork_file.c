@@ -113,4 +113,44 @@ START_TEST (child_leaves_without_detach)
 }
 END_TEST
 
-RUN_TESTS (shared, child_leaves_without_detach)
+static void
+stay (void *unused)
+{
+  (void) unused;
+  ck_assert_ptr_nonnull (mmalloc (md, 300));
+  baton_pass (baton);
+  baton_wait (baton);
+  fill (100, N, 0);
+  verify (1, N, 0);
+  heap_end (md);
+}
+
+/* The child counts as a user of the file, also when its parent has left.  */
+START_TEST (child_outlives_the_parents_use)
+{
+  md = heap_file ();
+  fill (0, 100, 0);
+  struct child process = child_start (stay, NULL);
+  baton_wait (process.baton);
+  ck_assert_ptr_null (mmalloc_detach (md));
+  must_fail (NULL, mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL),
+             EBUSY);
+  ck_assert_ptr_eq (heap_file (), md);
+  baton_pass (process.baton);
+  for (size_t i = 100; i < N; i++)
+    {
+      mine[i] = mmalloc (md, 500);
+      must (mine[i] != NULL);
+      block_fill (mine[i], 500, i);
+    }
+  ck_assert_int_eq (child_end (process), 0);
+  for (size_t i = 100; i < N; i++)
+    must (block_holds (mine[i], 500, i));
+  verify (0, 100, 0);
+  ck_assert_uint_eq (heap_stats (md).blocks_live, 101 + 2 * (N - 100));
+  heap_end (md);
+}
+END_TEST
+
+RUN_TESTS (shared, child_leaves_without_detach,
+           child_outlives_the_parents_use)

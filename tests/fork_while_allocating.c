@@ -5,7 +5,7 @@
 
 #include "support.h"
 
-enum { THREADS = 4, FORKS = 60 };
+enum { THREADS = 4, FORKS = 40 };
 static void *md;
 static int kind;
 static atomic_int stop;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Each public header compiles alone, without a warning, in C89 to C17 and in
 # C++, with every compiler that is there.
-: "${srcdir:=.}"
+: "${srcdir:=.}" "${PUBLIC_HEADERS:=mmalloc.h}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/headers.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 status=0
@@ -13,10 +13,10 @@ try ()
   language=$1; standard=$2; warnings=$3; shift 3
   for compiler; do
     command -v "$compiler" > /dev/null || continue
-    for header in mmalloc.h mmalloc-shim.h mmalloc/mmalloc.h; do
+    for header in $PUBLIC_HEADERS; do
       # Twice: the second time must change nothing.
       printf '#include <%s>\n#include <%s>\nextern int nothing;\n' \
-             $header $header > "$work/alone.$language"
+             "$header" "$header" > "$work/alone.$language"
       tried=$((tried + 1))
       # shellcheck disable=SC2086 # a list of words
       "$compiler" -std="$standard" -I"$srcdir" -fsyntax-only -Werror \

@@ -42,7 +42,7 @@ smaller (void *kind)
 
 START_TEST (new_heap)
 {
-  if (UNDER_SANITIZER || under_valgrind ())
+  if (under_a_tool ())
     {
       skip ("the tool needs all address space");
       return;
@@ -70,7 +70,7 @@ existing (void *unused)
 
 START_TEST (existing_heap)
 {
-  if (UNDER_SANITIZER || under_valgrind ())
+  if (under_a_tool ())
     return;
   void *md = heap_file ();
   char *block = mmalloc (md, MIB (50));
@@ -86,6 +86,40 @@ START_TEST (existing_heap)
 END_TEST
 
 static void
+narrow_visitor (void *unused)
+{
+  (void) unused;
+  allow (MIB (200));
+  void *md = heap_file ();
+  ck_assert_ptr_nonnull (mmalloc (md, MIB (1)));
+  baton_pass (baton);
+  baton_wait (baton);
+  heap_end (md);
+}
+
+/* The heap does not grow beyond what each of its users can see.  */
+START_TEST (growth_waits_for_the_narrowest)
+{
+  if (under_a_tool ())
+    return;
+  heap_end (heap_file ());
+  struct child child = child_start (narrow_visitor, NULL);
+  baton_wait (child.baton);
+  void *md = heap_file ();
+  char *block = mmalloc (md, MIB (30));
+  ck_assert_ptr_nonnull (block);
+  ck_assert_ptr_null (mmalloc (md, MIB (190)));
+  must (errno == ENOMEM || errno == ENOSPC);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  block = mmalloc (md, MIB (190));
+  ck_assert_ptr_nonnull (block);
+  block[MIB (190) - 1] = 1;
+  heap_end (md);
+}
+END_TEST
+
+static void
 next_to_nothing (void *unused)
 {
   (void) unused;
@@ -96,10 +130,11 @@ next_to_nothing (void *unused)
 
 START_TEST (hardly_any)
 {
-  if (UNDER_SANITIZER || under_valgrind ())
+  if (under_a_tool ())
     return;
   ck_assert_int_eq (child_run (next_to_nothing, NULL), 0);
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (new_heap, existing_heap, hardly_any)
+RUN_ON_EACH_HEAP (new_heap, existing_heap, growth_waits_for_the_narrowest,
+                  hardly_any)

@@ -52,12 +52,14 @@ super () # offset of a copy; checks what is the same in all heaps
   check "slice" "$(half $(($1 + 64)))" -eq 16384
   check "chunk" "$(half $(($1 + 68)))" -eq 33554432
   check "classes" "$(half $(($1 + 72)))" -eq 40
-  check "entries" "$(half $(($1 + 84)))" -eq 192
-  check "features" "$(word $(($1 + 96)))" -eq 0
+  check "shared streams" "$(half $(($1 + 84)))" -eq 1
+  check "entries" "$(half $(($1 + 88)))" -eq 192
+  check "zero" "$(half $(($1 + 92)))" -eq 0
+  check "features" "$(word $(($1 + 104)))" -eq 0
   check "sum" "$(word $(($1 + 16)))" -eq "$({
     od -A n -v -t u1 -j "$1" -N 16 "$file"
     echo 0 0 0 0 0 0 0 0
-    od -A n -v -t u1 -j $(($1 + 24)) -N 120 "$file"
+    od -A n -v -t u1 -j $(($1 + 24)) -N 128 "$file"
   } | fnv)"
 }
 
@@ -72,8 +74,8 @@ streams=$(half $((copy + 80)))
 check "base" $((base % 4096)) -eq 0
 check "capacity" $((capacity % 4096)) -eq 0
 exclusive=$((capacity / 4194304))
-check "streams" "$streams" -eq $((exclusive < 1023 ? exclusive + 1 : 1024))
-check "inode" "$(word $((copy + 112)))" -eq "$(stat -c %i "$file")"
+check "streams" "$streams" -eq $((exclusive < 1022 ? exclusive + 1 : 1023))
+check "inode" "$(word $((copy + 120)))" -eq "$(stat -c %i "$file")"
 
 # Locks, entries, root page: closed, and nobody is there.
 check "state" "$(half 8200)" -eq 3

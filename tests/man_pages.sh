@@ -1,5 +1,5 @@
 #! /bin/sh
-# The manual agrees with mmalloc.h: each public function has a page or a link
+# The manual agrees with the headers: each public function has a page or a link
 # to one, with the prototype of the header; each flag, option and number is
 # described; references lead somewhere; mandoc has nothing to complain about.
 
@@ -40,11 +40,11 @@ awk '
     gsub (/[ \n\t]+/, " ", text)
     gsub (/ ?; ?/, ";\n", text)
     print text
-  }' "$srcdir/mmalloc.h" >"$dir/declarations"
+  }' "$srcdir/mmalloc.h" "$srcdir/qalloc.h" >"$dir/declarations"
 
 # Function prototypes of the header, and those of the pages with the page.
 sed -n '/^typedef/d; s/ *(/ (/g; s/ ;$/;/
-        s/^[ }]*\([a-z][a-z_ ]*[ *]\)\(m[a-z_]*\) (\(.*\));$/\2|\1\2 (\3)/p' \
+        s/^[ }]*\([a-z][a-z_ ]*[ *]\)\([mq][a-z_]*\) (\(.*\));$/\2|\1\2 (\3)/p' \
   "$dir/declarations" | sed 's/|\(.*[^ *]\)  */|\1 /' | sort >"$dir/header"
 
 for page in "$srcdir"/doc/*.3; do
@@ -66,7 +66,7 @@ test "$(wc -l <"$dir/header")" -ge 30
 check $? "only these prototypes were found in mmalloc.h:
 $(cat "$dir/header")"
 diff "$dir/header" "$dir/pages" >"$dir/diff"
-check $? "mmalloc.h (<) and the pages (>) have different prototypes:
+check $? "the headers (<) and the pages (>) have different prototypes:
 $(cat "$dir/diff")"
 
 while IFS='|' read -r name prototype page; do
@@ -110,10 +110,10 @@ done <"$dir/findings"
 
 # References among the pages, and the list of pages in the Makefile.
 for page in "$srcdir"/doc/*.[1-9]; do
-  grep -q "doc/${page##*/}" "$srcdir/doc/doc.am"
-  check $? "$page is not listed in doc/doc.am"
+  cat "$srcdir/doc/doc.am" "$srcdir/doc/qalloc.am" | grep -q "doc/${page##*/}"
+  check $? "$page is not listed in doc/doc.am or doc/qalloc.am"
 done
-sed -n '/^\.Xr mmap/d; s/^\.Xr \(mm[a-z_]*\) \([1-9]\).*/\1.\2/p' \
+sed -n '/^\.Xr mmap/d; s/^\.Xr \(mm[a-z_]*\|q[a-z_]*\) \([1-9]\).*/\1.\2/p' \
   "$srcdir"/doc/*.[1-9] | sort -u >"$dir/references"
 while read -r name; do
   test -f "$srcdir/doc/$name" || test -f "$links/$name"

@@ -180,9 +180,8 @@ static const char *const pc_name[N_PCS] =
   "new page: store head", "retire: load head", "retire: store claim",
   "retire: CLAIMED", "retire: load own", "retire: load rem",
   "retire: decide", "retire: clear claim", "recover: load claim",
-  "malloc: store own", "malloc: store the pointer",
-  "malloc: drop the full page",
-  "inherit: store holder", "unlock"
+  "recover: load head", "recover: store head", "adopt: load head",
+  "adopt: store head", "inherit: store holder", "unlock"
 };
 
 /* What the lock was taken for.  */

@@ -200,7 +200,8 @@ verify_null (size_t size, size_t alignment)
   holds (mmalloc_errno (run.md) == ENOSPC);
   if (alignment > 16 || run.guarded)
     return;
-  struct mmalloc_stats stats = heap_stats (run.md);
+  struct mmalloc_stats stats;
+  holds (mmalloc_stats (run.md, &stats) == 0);
   for (size_t i = 0; i < stats.n_classes; i++)
     if (stats.classes[i].block_size >= size)
       holds (stats.classes[i].blocks_free == 0);

@@ -62,6 +62,57 @@ START_TEST (kept_by_the_file)
 }
 END_TEST
 
+static void *shared_md;
+
+static void *
+use_all_sizes (void *arg)
+{
+  for (size_t round = 0; round < 300; round++)
+    {
+      size_t size = 16 + round % 40 * 25;
+      char *block = mmalloc (shared_md, size);
+      must (block != NULL);
+      block_fill (block, size, (size_t) arg + round);
+      must (block_holds (block, size, (size_t) arg + round));
+      mfree (shared_md, block);
+    }
+  return NULL;
+}
+
+/* In a small heap all threads but a few share streams.  */
+START_TEST (streams)
+{
+  for (unsigned int n = 0; n < 20; n += 3)
+    {
+      struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+      opt.maximum = MIB (2);
+      opt.streams = n;
+      shared_md = mmalloc_open (_i == IN_FILE ? temp_heap_path () : NULL,
+                                MMALLOC_CREATE, &opt);
+      ck_assert_msg (shared_md != NULL, "%u: %s", n,
+                     mmalloc_strerror (NULL));
+      pthread_t thread[16];
+      for (size_t i = 0; i < 16; i++)
+        thread[i] = thread_start (use_all_sizes, (void *) (1000 * i));
+      for (size_t i = 0; i < 16; i++)
+        thread_end (thread[i]);
+      ck_assert_uint_eq (heap_stats (shared_md).blocks_live, 0);
+      heap_end (shared_md);
+      unlink (temp_heap_path ());
+    }
+}
+END_TEST
+
+START_TEST (too_many_streams)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.streams = 512;
+  heap_end (mmalloc_open (NULL, 0, &opt));
+  opt.streams = 513;
+  must_fail (NULL, mmalloc_open (NULL, 0, &opt), EINVAL);
+}
+END_TEST
+
 START_TEST (mode)
 {
   struct stat st;
@@ -77,4 +128,5 @@ START_TEST (mode)
 }
 END_TEST
 
-RUN_ON_OWN_HEAPS (initial, reserve, base, kept_by_the_file, mode)
+RUN_ON_OWN_HEAPS (initial, reserve, base, kept_by_the_file, streams,
+                  too_many_streams, mode)

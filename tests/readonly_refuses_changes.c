@@ -69,7 +69,7 @@ store (void *block)
 
 START_TEST (stores_are_trapped)
 {
-  if (UNDER_SANITIZER || under_valgrind ())
+  if (under_a_tool ())
     {
       skip ("the tool catches the signal");
       return;

@@ -147,6 +147,14 @@ under_valgrind (void)
   return preload != NULL && strstr (preload, "vgpreload") != NULL;
 }
 
+/* Under tools that need the address space for themselves heaps reserve less,
+   and memory is dear.  */
+static inline int
+under_a_tool (void)
+{
+  return UNDER_SANITIZER || under_valgrind ();
+}
+
 
 /* ---- Files ------------------------------------------------------------ */
 

@@ -1,0 +1,1362 @@
+/* qalloc.c - static and dynamic map files, on top of mmalloc.h.
+
+   1. ESSAY
+
+   What this is.  A dynamic map is a heap of mmalloc.h whose file has its full
+   length from the start; this file only opens it and remembers what it is.  A
+   static map is a region of mmalloc.h with the structure below in it.  The
+   region brings the file, its disk blocks, its address, its processes; what is
+   left to do here is an array of bits.
+
+   A static map, byte by byte
+
+       0          magic, address, file length, item size,
+                  streams, kind of mutex, sum, root            48 bytes
+       48         a mutex for each stream                      40 bytes each
+       48 + 40 s  words of bits, one bit an item; 0: free      8 bytes for 64
+       ...        items; the first is aligned as the item size asks, the
+                  others follow at the item size rounded up to that
+
+   Bit i % 64 of word i / 64 is item i.  Bits that stand for no item are set,
+   so that nobody takes them.  All else of a new map is zero as the file is:
+   making one takes the same time whatever its size.
+
+   The whole algorithm
+     1. take   the thread keeps a copy of the zero bits of the word under its
+               cursor; set the lowest in the word with one atomic instruction.
+               It was set: somebody was faster, the next one
+     2. search no bit is left: look at the word again, at that of the thread's
+               last free, then at the words of the thread's stream from where
+               that found something last, then at all others; the cursor
+               follows.  Nothing found, twice: NULL
+     3. give   number of the item by a multiplication, no remainder; clear its
+               bit with one atomic instruction.  It was clear: misuse
+
+   Why a kill does no harm.  Every change of state is one atomic instruction on
+   one word, and the bit is the only truth about its item: an item is free or
+   taken at every instant, and a process that dies between two instructions
+   leaves nothing half done and no lock held.  At most the item whose address
+   was not handed over yet stays taken.  Making a map is repeatable until the
+   magic is stored, last.
+
+   Where the locks are.  Nowhere: none of this has to exclude anybody.  A
+   stream is a range of words, in cache lines of its own if the map is large
+   enough, where its threads look first.  Cursors, and who is on which stream,
+   are hints in private memory; the range of another stream is only the next
+   place to look.  The mutexes in the file are part of the format and made
+   anew by the first process, process-shared and robust, so that what will
+   need a lock one day (an operation on many items) finds one.  A dynamic map
+   takes the locks of its heap, one a stream.
+
+   What a stream without atomic instructions would cost.  A thread could own
+   its range and store plainly if those that free from elsewhere had a second
+   bit for each item, as heaps have; that doubles the bits.  With one bit a
+   plain store can undo a free that happens meanwhile, and taking a whole word
+   in advance loses up to 63 items to a kill.  See bench/README for what it
+   would gain.
+
+   What NULL means.  During the call every word was seen full, twice.  An item
+   that somebody frees behind the search, while taking one ahead of it, can
+   be missed.
+
+   Invariants, checked by qalloc_check
+     Q1  the constants in the file are those it was loaded with
+     Q2  bits that stand for no item are set
+
+   Sections: 2 includes, 3 numbers, 4 what is in the file, 5 what is in the
+   process, 6 failing, 7 maps, 8 seats, 9 items, 10 opening, 11 public
+   calls.  */
+
+
+/* ---- 2. Includes and platform ------------------------------------------- */
+
+#ifdef HAVE_CONFIG_H
+# include <config.h>
+#endif
+#ifndef _GNU_SOURCE
+# define _GNU_SOURCE 1
+#endif
+
+#define MMALLOC_NO_PAIRING 1
+#include "mmalloc.h"
+#include "qalloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define QA_PUBLIC __attribute__ ((visibility ("default")))
+#define QA_NOINLINE __attribute__ ((noinline))
+#define QA_LIKELY(x) __builtin_expect (!!(x), 1)
+#define QA_UNLIKELY(x) __builtin_expect (!!(x), 0)
+
+
+/* ---- 3. Numbers ----------------------------------------------------------- */
+
+/* First word of a static map; its bytes read "qalloc s" in the file of a
+   little-endian machine.  */
+#define QA_MAGIC UINT64_C (0x7320636f6c6c6171)
+
+/* A heap with this application version is a dynamic map.  */
+#define QA_DYNAMIC UINT64_C (0x6420636f6c6c6171)
+
+enum
+{
+  QA_KEY_STREAMS = 15,         /* keys of the heap that is a dynamic map */
+  QA_KEY_ROOT = 14,
+  QA_ALIGN_MAX = 16,
+  QA_STREAMS_MAX = UINT16_MAX, /* the heap of a dynamic map has its own */
+  QA_LINE = 64 / 8,            /* words in a cache line */
+  QA_SEATS = 4,                /* maps a thread knows at a time; with more of
+                                  them a lock is taken now and then */
+  QA_TOLD = 256                /* bytes of a reason */
+};
+
+#ifdef __GLIBC__
+# define QA_LIBC 1
+#else
+# define QA_LIBC 2
+#endif
+
+
+/* ---- 4. What is in the file ------------------------------------------------ */
+
+typedef _Atomic uint64_t disk_u64;
+
+struct disk_map
+{
+  disk_u64 magic;         /* stored last */
+  uint64_t base;          /* the file's address; written by mmalloc */
+  uint64_t size;          /* the file's length */
+  uint64_t item_size;
+  uint16_t streams;
+  uint8_t mutex_size;
+  uint8_t libc;           /* whose mutexes these are; may change when nobody
+                             has the file */
+  uint32_t sum;           /* of all before it but libc, and of the magic */
+  disk_u64 root;
+  pthread_mutex_t mutex[];
+};
+_Static_assert (sizeof (struct disk_map) == 48, "size of disk_map");
+_Static_assert (offsetof (struct disk_map, streams) == 32, "streams");
+_Static_assert (offsetof (struct disk_map, mutex) == 48, "mutex");
+_Static_assert (sizeof (pthread_mutex_t) % 8 == 0
+                && sizeof (pthread_mutex_t) < 256, "a mutex fits");
+
+
+/* ---- 5. What is in the process --------------------------------------------- */
+
+enum kind { STATIC = 1, DYNAMIC };
+
+/* What maps of both kinds have.  A handle is never given back to the system,
+   so that a stale pointer to one can be told.  */
+struct map
+{
+  _Atomic uint64_t id;         /* 0: closed; no two maps have the same */
+  enum kind kind;
+  unsigned n_open;             /* under the lock, as all below */
+  char *base;                  /* constant while open */
+  size_t size;
+  size_t streams;
+  uint32_t *seated;            /* how many threads are on each stream */
+  size_t turn;                 /* where to begin looking for a stream */
+  struct map *next;
+};
+
+struct mapinfo_s
+{
+  alignas (64) struct map map;
+  disk_u64 *word;              /* constant while open, as all below */
+  char *item;
+  size_t n_items;
+  size_t n_words;
+  size_t item_size;
+  size_t stride;
+  uint64_t inverse;            /* see item_number */
+};
+
+struct dynmapinfo_s
+{
+  struct map map;              /* map.base is the heap */
+};
+
+/* Where a thread works in a map; a cache line.  */
+struct seat
+{
+  alignas (64) struct map *map; /* NULL: empty */
+  uint64_t id;                 /* the seat is stale if that is not the map's */
+  size_t stream;
+  size_t cursor;               /* a word */
+  uint64_t avail;              /* its bits that were zero and not tried yet */
+  size_t freed;                /* the word of the last free */
+  size_t scan;                 /* the word of the stream where a search found
+                                  something last */
+};
+
+_Static_assert (sizeof (struct seat) == 64, "a seat is a cache line");
+
+static _Thread_local struct seat seats[QA_SEATS]
+  __attribute__ ((tls_model ("initial-exec")));
+static _Thread_local int error_code;
+static _Thread_local char error_told[QA_TOLD];
+
+static struct
+{
+  pthread_once_t once;
+  pthread_mutex_t lock;        /* taken last: nobody waits while he has it */
+  struct map *maps;            /* open */
+  struct map *spare;           /* closed */
+  uint64_t last_id;
+  pthread_key_t exit_key;
+  bool have_key;
+} process = { .once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER };
+
+
+/* ---- 6. Failing ------------------------------------------------------------- */
+
+/* Owns: the thread's error.  Each gives NULL, for the caller to return.  */
+
+static void *
+fail (int code, const char *told)
+{
+  snprintf (error_told, sizeof error_told, "%s",
+            told != NULL ? told : strerror (code));
+  error_code = code;
+  errno = code;
+  return NULL;
+}
+
+/* A call of mmalloc.h failed, on heap MD or without one.  */
+static void *
+fail_below (void *md)
+{
+  return fail (errno, mmalloc_strerror (md));
+}
+
+
+/* ---- 7. Maps ------------------------------------------------------------------ */
+
+/* Owns: the lists of maps, and all under the lock in struct map.  Opening and
+   closing below happens outside of the lock, and counts there as it does
+   here.  */
+
+/* In a fork child.  Its thread works at the places of one in the parent, so it
+   shall look for others.  */
+static void
+process_forked (void)
+{
+  pthread_mutex_init (&process.lock, NULL);
+  for (struct map *m = process.maps; m != NULL; m = m->next)
+    {
+      memset (m->seated, 0, m->streams * sizeof *m->seated);
+      m->turn = (size_t) getpid ();
+      atomic_store_explicit (&m->id, ++process.last_id, memory_order_relaxed);
+    }
+}
+
+static void
+process_lock (void)
+{
+  pthread_mutex_lock (&process.lock);
+}
+
+static void
+process_unlock (void)
+{
+  pthread_mutex_unlock (&process.lock);
+}
+
+static void seat_leave_all (void *unused);
+
+static void
+process_start (void)
+{
+  process.have_key = pthread_key_create (&process.exit_key,
+                                         seat_leave_all) == 0;
+  pthread_atfork (process_lock, process_unlock, process_forked);
+}
+
+/* The open map at this address of handles, or NULL.  Needs: the lock.  */
+static struct map *
+map_find_locked (const void *handle)
+{
+  struct map *m = process.maps;
+  while (m != NULL && m != handle)
+    m = m->next;
+  return m;
+}
+
+/* A handle with room for SEATED; its other members are those of LIKE.  NULL
+   if memory is short.  The library's caller may have put malloc on a map of
+   ours: no lock is held meanwhile.  */
+static struct map *
+map_new (const struct mapinfo_s *like)
+{
+  uint32_t *seated = calloc (like->map.streams, sizeof *seated);
+  process_lock ();
+  struct map *m = process.spare;
+  if (m != NULL)
+    process.spare = m->next;
+  process_unlock ();
+  if (m == NULL)
+    m = aligned_alloc (64, sizeof *like);
+  if (m != NULL)
+    {
+      memcpy ((void *) m, like, sizeof *like);
+      m->seated = seated;
+      m->turn = (size_t) getpid ();
+      m->n_open = 1;
+    }
+  if (m != NULL && seated != NULL)
+    return m;
+  if (m != NULL)
+    {
+      process_lock ();
+      m->next = process.spare;
+      process.spare = m;
+      process_unlock ();
+    }
+  free (seated);
+  return NULL;
+}
+
+/* What was opened at LIKE->map.base is a map of this process: the handle it
+   has already, or a new one; NULL if memory is short.  */
+static struct map *
+map_enter (const struct mapinfo_s *like)
+{
+  struct map *fresh = map_new (like);
+  if (fresh == NULL)
+    return NULL;
+  process_lock ();
+  struct map *m = process.maps;
+  while (m != NULL && m->base != like->map.base)
+    m = m->next;
+  uint32_t *seated = NULL;
+  if (m != NULL)
+    {
+      m->n_open++;
+      seated = fresh->seated;
+      fresh->next = process.spare;
+      process.spare = fresh;
+    }
+  else
+    {
+      m = fresh;
+      m->next = process.maps;
+      process.maps = m;
+      atomic_store_explicit (&m->id, ++process.last_id, memory_order_relaxed);
+    }
+  process_unlock ();
+  free (seated);
+  return m;
+}
+
+/* The open map with the lowest number above ID, of which *SEEN is a copy; NULL
+   if there is none.  */
+static struct map *
+map_after (uint64_t id, struct map *seen)
+{
+  struct map *best = NULL;
+  process_lock ();
+  for (struct map *m = process.maps; m != NULL; m = m->next)
+    if (m->id > id && (best == NULL || m->id < best->id))
+      best = m;
+  if (best != NULL)
+    *seen = *best;
+  process_unlock ();
+  return best;
+}
+
+/* Close what is below map KIND at BASE once.  */
+static void
+map_close_below (enum kind kind, void *base)
+{
+  if (kind == STATIC)
+    mmalloc_region_close (base);
+  else
+    mmalloc_detach (base);
+}
+
+/* Count the map down by one, or to zero if ALL; false if it is none.  */
+static bool
+map_leave (const void *handle, bool all)
+{
+  process_lock ();
+  struct map *m = map_find_locked (handle);
+  if (m == NULL)
+    {
+      process_unlock ();
+      return false;
+    }
+  unsigned n = all ? m->n_open : 1;
+  enum kind kind = m->kind;
+  void *base = m->base;
+  uint32_t *seated = NULL;
+  m->n_open -= n;
+  if (m->n_open == 0)
+    {
+      atomic_store_explicit (&m->id, 0, memory_order_relaxed);
+      struct map **at = &process.maps;
+      while (*at != m)
+        at = &(*at)->next;
+      *at = m->next;
+      m->next = process.spare;
+      process.spare = m;
+      seated = m->seated;
+    }
+  process_unlock ();
+  free (seated);
+  for (; n > 0; n--)
+    map_close_below (kind, base);
+  return true;
+}
+
+
+/* ---- 8. Seats ------------------------------------------------------------------- */
+
+/* Owns: the thread's seats.  A seat is a hint where to work, and the proof
+   that the handle was found among the open maps: no lock on the way to an
+   item.  */
+
+/* The thread leaves its stream, if the map is still the one it sat down in.
+   Needs: the lock.  */
+static void
+seat_leave_locked (struct seat *t)
+{
+  if (t->map != NULL && t->id == t->map->id)
+    t->map->seated[t->stream]--;
+  t->map = NULL;
+}
+
+/* At the end of a thread.  */
+static void
+seat_leave_all (void *unused)
+{
+  (void) unused;
+  process_lock ();
+  for (int i = 0; i < QA_SEATS; i++)
+    seat_leave_locked (&seats[i]);
+  process_unlock ();
+}
+
+/* The first word of stream S of map M: whole cache lines to each, if there are
+   enough.  */
+static size_t
+seat_first_word (const struct mapinfo_s *m, size_t s)
+{
+  size_t streams = m->map.streams;
+  if (s == streams)
+    return m->n_words;
+  size_t at = m->n_words / streams * s + m->n_words % streams * s / streams;
+  size_t lead = (QA_LINE - (uintptr_t) m->word / 8 % QA_LINE) % QA_LINE;
+  return s == 0 || m->n_words / streams < 2 * QA_LINE
+         ? at : at - (at - lead) % QA_LINE;
+}
+
+/* Sit down in map HANDLE, on the stream with the fewest threads of this
+   process; those on one stream begin in different cache lines of it.  The
+   seat, or NULL and an error if this is no open map.  */
+static QA_NOINLINE struct seat *
+seat_take (struct seat *t, void *handle)
+{
+  process_lock ();
+  struct map *m = map_find_locked (handle);
+  if (m == NULL)
+    {
+      process_unlock ();
+      return fail (EINVAL, "this is no map, or it was closed");
+    }
+  seat_leave_locked (t);
+  size_t best = m->turn % m->streams;
+  for (size_t i = 0, s = best; i < m->streams; i++)
+    {
+      if (m->seated[s] < m->seated[best])
+        best = s;
+      s = s + 1 < m->streams ? s + 1 : 0;
+    }
+  size_t before = m->seated[best]++;
+  *t = (struct seat) { .map = m, .id = m->id, .stream = best };
+  process_unlock ();
+  if (m->kind == STATIC)
+    {
+      const struct mapinfo_s *st = (const struct mapinfo_s *) m;
+      size_t first = seat_first_word (st, best);
+      size_t n = seat_first_word (st, best + 1) - first;
+      t->cursor = first + (n > 0 ? before * QA_LINE % n : 0);
+      t->cursor -= t->cursor == st->n_words;
+      t->scan = t->freed = t->cursor;
+    }
+  if (process.have_key)
+    pthread_setspecific (process.exit_key, seats);
+  return t;
+}
+
+/* The thread's seat in map HANDLE; NULL and an error if it is no open map.  */
+static inline struct seat *
+seat_of (void *handle)
+{
+  struct seat *t = &seats[(uintptr_t) handle / 64 % QA_SEATS];
+  struct map *m = handle;
+  /* The handle is looked into only if it was one once.  */
+  if (QA_LIKELY (t->map == m && m != NULL
+                 && t->id == atomic_load_explicit (&m->id,
+                                                   memory_order_relaxed)))
+    return t;
+  return seat_take (t, handle);
+}
+
+
+/* ---- 9. Items --------------------------------------------------------------------- */
+
+/* Owns: the words of bits.  Needs: no lock.  Crash: each function changes a
+   word with one atomic instruction.  Keeps: Q2.  */
+
+/* What the address of an item of SIZE bytes is a multiple of: as malloc does,
+   enough for every object that fits.  */
+static size_t
+item_align (size_t size)
+{
+  size_t align = 1;
+  while (align < QA_ALIGN_MAX && align * 2 <= size)
+    align *= 2;
+  return align;
+}
+
+static size_t
+round_up (size_t n, size_t unit)
+{
+  return (n + unit - 1) & ~(unit - 1);
+}
+
+/* Lay out M, whose base, size, streams and item size are known: 0, or EINVAL
+   if there is no room for an item.  */
+static int
+item_layout (struct mapinfo_s *m)
+{
+  size_t align = item_align (m->item_size);
+  size_t bits = sizeof (struct disk_map)
+                + m->map.streams * sizeof (pthread_mutex_t);
+  if (m->item_size > m->map.size)
+    return EINVAL;
+  m->stride = round_up (m->item_size, align);
+  /* The largest number of items that fits; ENOUGH is never too many.  */
+  size_t enough = 0, many = m->map.size / m->stride + 2;
+  while (many - enough > 1)
+    {
+      size_t n = enough + (many - enough) / 2;
+      size_t first = round_up (bits + (n + 63) / 64 * 8, align);
+      if (first <= m->map.size && m->item_size <= m->map.size - first
+          && n - 1 <= (m->map.size - first - m->item_size) / m->stride)
+        enough = n;
+      else
+        many = n;
+    }
+  if (enough == 0)
+    return EINVAL;
+  m->n_items = enough;
+  m->n_words = (enough + 63) / 64;
+  m->word = (disk_u64 *) (void *) (m->map.base + bits);
+  m->item = m->map.base + round_up (bits + m->n_words * 8, align);
+  m->inverse = (UINT64_C (1) << 63) / m->stride + 1;
+  return 0;
+}
+
+/* The bits of word W that stand for no item.  */
+static uint64_t
+item_no_bits (const struct mapinfo_s *m, size_t w)
+{
+  return w == m->n_words - 1 && m->n_items % 64 != 0
+         ? ~UINT64_C (0) << m->n_items % 64 : 0;
+}
+
+static inline uint64_t
+item_bits (const struct mapinfo_s *m, size_t w)
+{
+  return atomic_load_explicit (&m->word[w], memory_order_relaxed);
+}
+
+static inline void *
+item_address (const struct mapinfo_s *m, size_t w, unsigned bit)
+{
+  return m->item + (w * 64 + bit) * m->stride;
+}
+
+/* The number of the item that begins at PTR; n_items if none does.  With
+   inverse = 2^63 / stride + e / stride, 0 < e <= stride, and n the item,
+   2 n stride * inverse = 2^64 n + 2 n e, and 2 n e is less than 2^64 for a
+   file of less than 2^63 bytes: exact for items, and the test is for others.  */
+static inline size_t
+item_number (const struct mapinfo_s *m, const void *ptr)
+{
+  size_t off = (uintptr_t) ptr - (uintptr_t) m->item;
+  __extension__ typedef unsigned __int128 wide;
+  size_t n = (size_t) ((wide) (off << 1) * m->inverse >> 64);
+  return QA_LIKELY (n < m->n_items && n * m->stride == off) ? n : m->n_items;
+}
+
+/* Take one of the items AVAIL of word W, which lose it and those that were
+   taken meanwhile; NULL if it was all of them.  The bit to try is known before
+   the word is: that is faster than to look at the word each time.  */
+static inline void *
+item_take (const struct mapinfo_s *m, size_t w, uint64_t *avail)
+{
+  while (QA_LIKELY (*avail != 0))
+    {
+      unsigned i = (unsigned) __builtin_ctzll (*avail);
+      uint64_t bit = UINT64_C (1) << i;
+      *avail &= *avail - 1;
+      /* Acquire: pairs with item_give; what the last user did is over.  */
+      if (QA_LIKELY (!(atomic_fetch_or_explicit (&m->word[w], bit,
+                                                 memory_order_acquire) & bit)))
+        return item_address (m, w, i);
+    }
+  return NULL;
+}
+
+/* Take an item of word W, the cursor's next place; NULL if it is full.  */
+static void *
+item_look (const struct mapinfo_s *m, struct seat *t, size_t w)
+{
+  uint64_t avail = ~item_bits (m, w);
+  if (avail == 0)
+    return NULL;
+  void *p = item_take (m, w, &avail);
+  t->cursor = w;
+  t->avail = avail;
+  return p;
+}
+
+/* Take an item of the words from FIRST up to END, beginning at FROM; NULL if
+   they are full.  */
+static void *
+item_scan (const struct mapinfo_s *m, struct seat *t, size_t first, size_t end,
+           size_t from)
+{
+  void *p = NULL;
+  for (size_t w = from; w < end && p == NULL; w++)
+    p = item_look (m, t, w);
+  for (size_t w = first; w < from && p == NULL; w++)
+    p = item_look (m, t, w);
+  return p;
+}
+
+/* Nothing is left that was seen under the cursor: look again, and elsewhere;
+   first where no other stream is at work.  */
+static QA_NOINLINE void *
+item_search (const struct mapinfo_s *m, struct seat *t)
+{
+  size_t first = seat_first_word (m, t->stream);
+  size_t end = seat_first_word (m, t->stream + 1);
+  void *p = item_look (m, t, t->cursor);
+  if (p == NULL && t->freed >= first && t->freed < end)
+    p = item_look (m, t, t->freed);
+  for (int round = 0; p == NULL && round < 2; round++)
+    {
+      p = item_scan (m, t, first, end, t->scan);
+      if (p != NULL)
+        t->scan = t->cursor;
+      else
+        p = item_look (m, t, t->freed);
+      if (p == NULL)
+        p = item_scan (m, t, end, m->n_words, end);
+      if (p == NULL)
+        p = item_scan (m, t, 0, first, 0);
+    }
+  return p != NULL ? p : fail (ENOSPC, "all items of the map are taken");
+}
+
+static inline void *
+item_malloc (const struct mapinfo_s *m, struct seat *t)
+{
+  void *p = item_take (m, t->cursor, &t->avail);
+  return QA_LIKELY (p != NULL) ? p : item_search (m, t);
+}
+
+/* Free the item at PTR; what is wrong with that, or NULL.  */
+static inline const char *
+item_give (const struct mapinfo_s *m, struct seat *t, const void *ptr)
+{
+  size_t n = item_number (m, ptr);
+  if (QA_UNLIKELY (n == m->n_items))
+    return "not an item of this map";
+  uint64_t bit = UINT64_C (1) << n % 64;
+  t->freed = n / 64;
+  /* Release: pairs with item_take.  */
+  if (QA_UNLIKELY (!(atomic_fetch_and_explicit (&m->word[n / 64], ~bit,
+                                                memory_order_release) & bit)))
+    return "the item is free already";
+  return NULL;
+}
+
+/* Whether PTR is an item in use; else what it is.  */
+static const char *
+item_verify (const struct mapinfo_s *m, const void *ptr)
+{
+  size_t n = item_number (m, ptr);
+  if (n == m->n_items)
+    return "not an item of this map";
+  return item_bits (m, n / 64) >> n % 64 & 1 ? NULL : "the item is free";
+}
+
+
+/* ---- 10. Opening -------------------------------------------------------------------- */
+
+/* Owns: struct disk_map.  Needs: for the functions called by
+   mmalloc_region_open, that nobody comes or goes.  Crash: a map without its
+   magic is made again.  Keeps: Q1.  */
+
+/* What a static map shall be, and what it turned out to be.  */
+struct wish
+{
+  struct mapinfo_s m;          /* numbers wanted; 0: any.  Filled in */
+  char told[QA_TOLD];
+};
+
+static uint32_t
+disk_sum (const struct disk_map *d)
+{
+  const uint64_t words[] = { QA_MAGIC, d->base, d->size, d->item_size,
+                             d->streams, d->mutex_size };
+  uint64_t sum = 0;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    sum = (sum ^ words[i]) * UINT64_C (0x9e3779b97f4a7c15) >> 1 ^ sum >> 29;
+  return (uint32_t) (sum ^ sum >> 32);
+}
+
+static void
+disk_make_mutexes (struct disk_map *d)
+{
+  pthread_mutexattr_t attr;
+  pthread_mutexattr_init (&attr);
+  pthread_mutexattr_setpshared (&attr, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust (&attr, PTHREAD_MUTEX_ROBUST);
+  for (size_t s = 0; s < d->streams; s++)
+    pthread_mutex_init (&d->mutex[s], &attr);
+  pthread_mutexattr_destroy (&attr);
+  d->libc = QA_LIBC;
+}
+
+/* Whether the file, of SIZE bytes at D, is a static map that this build can
+   use: 0 or an errno value and *WHY.  */
+static int
+disk_verify (const struct disk_map *d, size_t size, const char **why)
+{
+  if (size < sizeof *d || d->magic == 0)
+    return *why = "not a static map", EINVAL;
+  if (d->magic == __builtin_bswap64 (QA_MAGIC))
+    return *why = "made on a machine of another byte order", ENOTSUP;
+  if (d->magic != QA_MAGIC)
+    return *why = "not a static map", EINVAL;
+  if (d->sum != disk_sum (d) || d->base != (uintptr_t) d || d->item_size == 0
+      || d->streams == 0)
+    return *why = "the header is damaged", EBADMSG;
+  if (d->size != size)
+    return *why = "the file has not the length it was made with", EBADMSG;
+  if (d->mutex_size != sizeof (pthread_mutex_t))
+    return *why = "made for a C library with other mutexes", ENOTSUP;
+  return 0;
+}
+
+/* Whether the numbers are those that W wants.  */
+static int
+disk_compare (const struct disk_map *d, struct wish *w)
+{
+  size_t item_size = w->m.item_size, streams = w->m.map.streams;
+  if (item_size != 0 && item_size != d->item_size)
+    snprintf (w->told, sizeof w->told,
+              "the file has items of %zu bytes, not %zu",
+              (size_t) d->item_size, item_size);
+  else if (streams != 0 && streams != d->streams)
+    snprintf (w->told, sizeof w->told, "the file has %u streams, not %zu",
+              (unsigned) d->streams, streams);
+  return w->told[0] == '\0' ? 0 : EINVAL;
+}
+
+/* Take in M what disk_verify found good.  */
+static int
+disk_read (const struct disk_map *d, struct mapinfo_s *m, const char **why)
+{
+  m->map.kind = STATIC;
+  m->map.base = (char *) (uintptr_t) d;
+  m->map.size = d->size;
+  m->map.streams = d->streams;
+  m->item_size = d->item_size;
+  if (item_layout (m) != 0)
+    return *why = "the header is damaged", EBADMSG;
+  uint64_t no_bits = item_no_bits (m, m->n_words - 1);
+  if ((item_bits (m, m->n_words - 1) & no_bits) != no_bits)
+    return *why = "the bits are damaged", EBADMSG;
+  return 0;
+}
+
+/* Build the map in the new file; the magic last.  */
+static int
+disk_make (struct disk_map *d, struct mapinfo_s *m)
+{
+  m->map.kind = STATIC;
+  m->map.base = (char *) d;
+  if (item_layout (m) != 0)
+    return EINVAL;
+  d->size = m->map.size;
+  d->item_size = m->item_size;
+  d->streams = (uint16_t) m->map.streams;
+  d->mutex_size = sizeof (pthread_mutex_t);
+  d->sum = disk_sum (d);
+  disk_make_mutexes (d);
+  atomic_store_explicit (&m->word[m->n_words - 1],
+                         item_no_bits (m, m->n_words - 1),
+                         memory_order_relaxed);
+  atomic_store_explicit (&d->magic, QA_MAGIC, memory_order_release);
+  return 0;
+}
+
+/* Called by mmalloc_region_open.  */
+static int
+disk_enter (void *region, size_t size, enum mmalloc_region_why why,
+            const char **reason, void *arg)
+{
+  struct disk_map *d = region;
+  struct wish *w = arg;
+  if (why == MMALLOC_REGION_NEW)
+    return disk_make (d, &w->m);
+  int err = disk_verify (d, size, reason);
+  if (err == 0 && disk_compare (d, w) != 0)
+    return *reason = w->told, EINVAL;
+  if (err == 0 && why == MMALLOC_REGION_JOIN && d->libc != QA_LIBC)
+    return *reason = "in use by programs with another C library", ENOTSUP;
+  if (err == 0)
+    err = disk_read (d, &w->m, reason);
+  if (err == 0 && why == MMALLOC_REGION_FIRST)
+    disk_make_mutexes (d);
+  return err;
+}
+
+/* The handle of what was opened below, which is closed again if there is
+   none.  */
+static void *
+open_handle (const struct mapinfo_s *m)
+{
+  struct map *handle = map_enter (m);
+  if (handle == NULL)
+    {
+      map_close_below (m->map.kind, m->map.base);
+      return fail (ENOMEM, NULL);
+    }
+  return handle;
+}
+
+/* Make or load a static map, as FLAGS say; any numbers of W may be 0 if it
+   is there.  */
+static void *
+open_static (const char *filename, int flags, void *addr, struct wish *w)
+{
+  int saved = errno;
+  if (mmalloc_region_open (filename, flags, addr, w->m.map.size, disk_enter,
+                           w) == NULL)
+    return fail_below (NULL);
+  errno = saved;
+  return open_handle (&w->m);
+}
+
+/* The first word of the open file FD of ST, 0 if there is none.  */
+static uint64_t
+file_magic (int fd, const struct stat *st)
+{
+  uint64_t magic = 0;
+  if (!S_ISREG (st->st_mode)
+      || pread (fd, &magic, sizeof magic, 0) != sizeof magic)
+    return 0;
+  return magic;
+}
+
+/* Make file FD as long as it shall be, which is less than a page more than it
+   is: heaps are made of pages.  */
+static int
+file_add_tail (int fd, off_t length, off_t size)
+{
+  static const char zeros[65536];
+  struct rlimit limit;
+  if (getrlimit (RLIMIT_FSIZE, &limit) == 0
+      && limit.rlim_cur != RLIM_INFINITY && (off_t) limit.rlim_cur < size)
+    return EFBIG;
+  while (length < size)
+    {
+      size_t n = (size_t) (size - length);
+      ssize_t r = pwrite (fd, zeros, n < sizeof zeros ? n : sizeof zeros,
+                          length);
+      if (r < 0 && errno != EINTR)
+        return errno;
+      length += r > 0 ? r : 0;
+    }
+  return 0;
+}
+
+/* Whether heap MD in file FD is what was asked for; SIZE and STREAMS 0: what
+   it has.  Fills in both.  Completes what was being made.  0 or an errno
+   value and TOLD.  */
+static int
+dynamic_verify (void *md, int fd, size_t *size, size_t *streams,
+                char told[QA_TOLD])
+{
+  size_t page = (size_t) sysconf (_SC_PAGESIZE);
+  size_t has = (uintptr_t) mmalloc_getkey (md, QA_KEY_STREAMS);
+  struct stat st;
+  if (fstat (fd, &st) != 0)
+    return errno;
+  size_t length = (size_t) st.st_size;
+  if (has == 0 && *streams == 0)
+    return snprintf (told, QA_TOLD, "the map was not made to the end"), EINVAL;
+  if (has != 0 && *streams != 0 && has != *streams)
+    return snprintf (told, QA_TOLD, "the file has %zu streams, not %zu", has,
+                     *streams), EINVAL;
+  int err = 0;
+  if (*size != 0 && length < *size && length == *size / page * page
+      && has == 0)
+    err = file_add_tail (fd, st.st_size, (off_t) *size);
+  else if (*size != 0 && length != *size)
+    return snprintf (told, QA_TOLD, "the file is %zu bytes long, not %zu",
+                     length, *size), EINVAL;
+  if (err == 0 && has == 0)
+    mmalloc_setkey (md, QA_KEY_STREAMS, (void *) (uintptr_t) *streams);
+  if (*size == 0)
+    *size = length;
+  if (*streams == 0)
+    *streams = has;
+  return err;
+}
+
+/* Make or load a dynamic map in the open file FD; SIZE and STREAMS may be 0 if
+   it is there.  */
+static void *
+open_dynamic (int fd, int flags, void *addr, size_t size, size_t streams)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  struct stat st;
+  char told[QA_TOLD] = "";
+  if (fstat (fd, &st) != 0)
+    return fail (errno, NULL);
+  if (file_magic (fd, &st) == QA_MAGIC)
+    return fail (EINVAL, "the file is a static map");
+  opt.fd = fd;
+  opt.base = addr;
+  opt.reserve = opt.maximum = opt.initial = size;
+  opt.streams = (unsigned) streams;
+  opt.app_version = QA_DYNAMIC;
+  int saved = errno;
+  void *md = mmalloc_open (NULL, flags, &opt);
+  if (md == NULL && errno == EPROTO)
+    return fail (EINVAL, "the file is a heap, not a dynamic map");
+  if (md == NULL)
+    return fail_below (NULL);
+  int err = dynamic_verify (md, fd, &size, &streams, told);
+  if (err != 0)
+    {
+      mmalloc_detach (md);
+      return fail (err, told[0] != '\0' ? told : NULL);
+    }
+  errno = saved;
+  struct mapinfo_s m = { .map = { .kind = DYNAMIC, .base = md, .size = size,
+                                  .streams = streams } };
+  return open_handle (&m);
+}
+
+/* The file opened for a look at it, or for more; -1 and the error.  */
+static int
+open_file (const char *filename, int flags)
+{
+  if (filename == NULL)
+    return fail (EINVAL, "there is no file name"), -1;
+  pthread_once (&process.once, process_start);
+  /* Nonblocking: it may be a pipe.  */
+  int fd = open (filename, flags | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (fd < 0)
+    fail (errno, NULL);
+  return fd;
+}
+
+
+/* ---- 11. Public calls ------------------------------------------------------------------ */
+
+/* The seat in a map of either kind, or of one kind: NULL and an error.  */
+static inline struct seat *
+seat_of_kind (void *handle, enum kind kind)
+{
+  struct seat *t = seat_of (handle);
+  if (QA_UNLIKELY (t != NULL && t->map->kind != kind))
+    return fail (EINVAL, "the map is of the other kind");
+  return t;
+}
+
+/* A block of heap MD or the reason why not.  */
+static inline void *
+dynamic_block (void *md, size_t size, void *block)
+{
+  if (QA_UNLIKELY (block == NULL && size != 0))
+    return fail_below (md);
+  return block;
+}
+
+QA_PUBLIC void *
+qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
+                    size_t itemsize, const size_t streams)
+{
+  struct wish w = { .m = { .map = { .size = (size_t) filesize,
+                                    .streams = streams },
+                           .item_size = itemsize } };
+  if (filesize <= 0)
+    return fail (EINVAL, "the file size is not positive");
+  if (itemsize == 0)
+    return fail (EINVAL, "the item size is 0");
+  if (streams == 0 || streams > QA_STREAMS_MAX)
+    return fail (EINVAL, "there are 1 to 65535 streams");
+  if (item_layout (&w.m) != 0)
+    return fail (EINVAL, "the file size leaves no room for an item");
+  if (filename == NULL)
+    return fail (EINVAL, "there is no file name");
+  pthread_once (&process.once, process_start);
+  return open_static (filename, MMALLOC_CREATE, addr, &w);
+}
+
+QA_PUBLIC void *
+qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
+                   const size_t streams)
+{
+  if (filesize <= 0)
+    return fail (EINVAL, "the file size is not positive");
+  if (streams == 0 || streams > UINT16_MAX)
+    return fail (EINVAL, "there are 1 to 512 streams");
+  int fd = open_file (filename, O_RDWR | O_CREAT);
+  if (fd < 0)
+    return NULL;
+  void *map = open_dynamic (fd, MMALLOC_CREATE, addr, (size_t) filesize,
+                            streams);
+  close (fd);
+  return map;
+}
+
+QA_PUBLIC void *
+qalloc_loadmap (const char *filename)
+{
+  struct wish w = { .m = { .item_size = 0 } };
+  struct stat st;
+  int fd = open_file (filename, O_RDWR);
+  if (fd < 0)
+    return NULL;
+  bool is_static = fstat (fd, &st) == 0
+                   && (file_magic (fd, &st) == QA_MAGIC
+                       || file_magic (fd, &st)
+                          == __builtin_bswap64 (QA_MAGIC));
+  void *map = is_static ? open_static (filename, 0, NULL, &w)
+                        : open_dynamic (fd, 0, NULL, 0, 0);
+  close (fd);
+  return map;
+}
+
+QA_PUBLIC int
+qalloc_close (void *map)
+{
+  int saved = errno;
+  if (!map_leave (map, false))
+    return fail (EINVAL, "this is no map, or it was closed"), -1;
+  errno = saved;
+  return 0;
+}
+
+QA_PUBLIC void
+qalloc_checkpoint (void)
+{
+  int saved = errno, code = 0;
+  char told[QA_TOLD] = "";
+  struct map *m, seen = { .id = 0 };
+  while ((m = map_after (seen.id, &seen)) != NULL)
+    {
+      bool is_static = seen.kind == STATIC;
+      int r = is_static ? mmalloc_region_sync (seen.base, seen.size)
+                        : mmalloc_sync (seen.base);
+      /* Another thread may have closed the map meanwhile.  */
+      if (r != 0 && m->id == seen.id)
+        {
+          code = errno;
+          snprintf (told, sizeof told, "%s",
+                    mmalloc_strerror (is_static ? NULL : seen.base));
+        }
+    }
+  error_code = 0;
+  errno = saved;
+  if (code != 0)
+    fail (code, told);
+}
+
+QA_PUBLIC void
+qalloc_cleanup (void)
+{
+  struct map *m, seen;
+  qalloc_checkpoint ();
+  while ((m = map_after (0, &seen)) != NULL)
+    map_leave (m, true);
+}
+
+QA_PUBLIC void *
+qalloc_statmalloc (mapinfo_t *map)
+{
+  struct seat *t = seat_of_kind (map, STATIC);
+  return QA_LIKELY (t != NULL) ? item_malloc (map, t) : NULL;
+}
+
+QA_PUBLIC void *
+qalloc_dynmalloc (dynmapinfo_t *map, size_t size)
+{
+  if (QA_UNLIKELY (seat_of_kind (map, DYNAMIC) == NULL))
+    return NULL;
+  void *md = map->map.base;
+  return dynamic_block (md, size, mmalloc (md, size));
+}
+
+QA_PUBLIC void *
+qalloc_malloc (void *map, size_t size)
+{
+  struct seat *t = seat_of (map);
+  if (QA_UNLIKELY (t == NULL))
+    return NULL;
+  if (t->map->kind == STATIC)
+    return item_malloc (map, t);
+  void *md = t->map->base;
+  return dynamic_block (md, size, mmalloc (md, size));
+}
+
+QA_PUBLIC void *
+qalloc_calloc (void *map, size_t nmemb, size_t size)
+{
+  struct seat *t = seat_of (map);
+  size_t n;
+  if (t == NULL)
+    return NULL;
+  if (__builtin_mul_overflow (nmemb, size, &n))
+    return fail (ENOMEM, "the size overflows");
+  if (t->map->kind == DYNAMIC)
+    return dynamic_block (t->map->base, n, mcalloc (t->map->base, 1, n));
+  const struct mapinfo_s *m = map;
+  if (n > m->item_size)
+    return fail (EINVAL, "the size is larger than an item");
+  void *p = item_malloc (m, t);
+  return p != NULL ? memset (p, 0, m->item_size) : NULL;
+}
+
+/* The ends of all frees: CALL is the public one.  */
+static inline void
+free_item (const char *call, const struct mapinfo_s *m, struct seat *t,
+           void *block)
+{
+  const char *what = item_give (m, t, block);
+  if (QA_UNLIKELY (what != NULL))
+    mmalloc_misuse (call, (void *) (uintptr_t) m, block, what);
+}
+
+QA_PUBLIC void
+qalloc_statfree (void *block, mapinfo_t *map)
+{
+  struct seat *t = block != NULL ? seat_of_kind (map, STATIC) : NULL;
+  if (QA_LIKELY (t != NULL))
+    free_item ("qalloc_statfree", map, t, block);
+}
+
+QA_PUBLIC void
+qalloc_dynfree (void *block, dynmapinfo_t *map)
+{
+  struct seat *t = block != NULL ? seat_of_kind (map, DYNAMIC) : NULL;
+  if (QA_LIKELY (t != NULL))
+    mfree (map->map.base, block);
+}
+
+QA_PUBLIC void
+qalloc_free (void *block, void *map)
+{
+  struct seat *t = block != NULL ? seat_of (map) : NULL;
+  if (QA_UNLIKELY (t == NULL))
+    return;
+  if (t->map->kind == STATIC)
+    free_item ("qalloc_free", map, t, block);
+  else
+    mfree (t->map->base, block);
+}
+
+QA_PUBLIC void *
+qalloc_realloc (void *block, void *map, size_t size)
+{
+  struct seat *t = seat_of (map);
+  if (t == NULL)
+    return NULL;
+  if (t->map->kind == DYNAMIC)
+    return dynamic_block (t->map->base, size,
+                          mrealloc (t->map->base, block, size));
+  const struct mapinfo_s *m = map;
+  const char *what = block != NULL ? item_verify (m, block) : NULL;
+  if (what != NULL)
+    {
+      mmalloc_misuse ("qalloc_realloc", map, block, what);
+      return fail (EINVAL, what);
+    }
+  if (size > m->item_size)
+    return fail (EINVAL, "the size is larger than an item");
+  if (block == NULL)
+    return item_malloc (m, t);
+  if (size != 0)
+    return block;
+  free_item ("qalloc_realloc", m, t, block);
+  return NULL;
+}
+
+QA_PUBLIC size_t
+qalloc_usable_size (const void *block, void *map)
+{
+  struct seat *t = block != NULL ? seat_of (map) : NULL;
+  if (t == NULL)
+    return 0;
+  if (t->map->kind == DYNAMIC)
+    return mmalloc_usable_size (t->map->base, block);
+  const struct mapinfo_s *m = map;
+  const char *what = item_verify (m, block);
+  if (what == NULL)
+    return m->item_size;
+  mmalloc_misuse ("qalloc_usable_size", map, block, what);
+  return 0;
+}
+
+QA_PUBLIC int
+qalloc_setroot (void *map, const char *name, void *ptr)
+{
+  struct seat *t = seat_of (map);
+  if (t == NULL)
+    return -1;
+  if (t->map->kind == STATIC && name != NULL)
+    return fail (EINVAL, "a static map has no roots with names"), -1;
+  if (t->map->kind == STATIC)
+    /* Release: what the root leads to is there for who reads it.  */
+    atomic_store_explicit (&((struct disk_map *) (void *) t->map->base)->root,
+                           (uintptr_t) ptr, memory_order_release);
+  else if (name == NULL ? mmalloc_setkey (t->map->base, QA_KEY_ROOT, ptr) == 0
+                        : mmalloc_setroot (t->map->base, name, ptr) != 0)
+    return fail_below (t->map->base), -1;
+  return 0;
+}
+
+QA_PUBLIC void *
+qalloc_getroot (void *map, const char *name)
+{
+  struct seat *t = seat_of (map);
+  if (t == NULL)
+    return NULL;
+  if (t->map->kind == DYNAMIC)
+    return name == NULL ? mmalloc_getkey (t->map->base, QA_KEY_ROOT)
+                        : mmalloc_getroot (t->map->base, name);
+  if (name != NULL)
+    return fail (EINVAL, "a static map has no roots with names");
+  return (void *) (uintptr_t) atomic_load_explicit
+    (&((struct disk_map *) (void *) t->map->base)->root, memory_order_acquire);
+}
+
+QA_PUBLIC int
+qalloc_errno (void)
+{
+  return error_code;
+}
+
+QA_PUBLIC const char *
+qalloc_strerror (void)
+{
+  return error_code != 0 ? error_told : "no error";
+}
+
+QA_PUBLIC int
+qalloc_stats (void *map, struct qalloc_stats *stats)
+{
+  struct seat *t = seat_of (map);
+  if (t == NULL)
+    return -1;
+  struct qalloc_stats s = { .address = t->map->base,
+                            .file_size = t->map->size,
+                            .streams = t->map->streams };
+  if (t->map->kind == DYNAMIC)
+    {
+      struct mmalloc_stats below;
+      if (mmalloc_stats (t->map->base, &below) != 0)
+        return fail_below (t->map->base), -1;
+      s.blocks_live = below.blocks_live;
+      s.bytes_live = below.bytes_live;
+      s.bytes_free = below.bytes_free;
+      s.bytes_meta = below.bytes_meta;
+    }
+  else
+    {
+      const struct mapinfo_s *m = map;
+      for (size_t w = 0; w < m->n_words; w++)
+        s.blocks_live += (size_t) __builtin_popcountll
+          (item_bits (m, w) & ~item_no_bits (m, w));
+      s.item_size = m->item_size;
+      s.bytes_live = s.blocks_live * m->item_size;
+      s.bytes_free = m->n_items * m->item_size - s.bytes_live;
+      s.bytes_meta = m->map.size - m->n_items * m->item_size;
+    }
+  *stats = s;
+  return 0;
+}
+
+QA_PUBLIC int
+qalloc_walk (void *map, int (*fn) (void *block, size_t size, void *arg),
+             void *arg)
+{
+  struct seat *t = seat_of (map);
+  if (t == NULL)
+    return -1;
+  if (t->map->kind == DYNAMIC)
+    return mmalloc_walk (t->map->base, fn, arg);
+  const struct mapinfo_s *m = map;
+  int r = 0;
+  for (size_t w = 0; w < m->n_words && r == 0; w++)
+    for (uint64_t x = item_bits (m, w) & ~item_no_bits (m, w);
+         x != 0 && r == 0; x &= x - 1)
+      r = fn (item_address (m, w, (unsigned) __builtin_ctzll (x)),
+              m->item_size, arg);
+  return r;
+}
+
+QA_PUBLIC int
+qalloc_check (void *map,
+              void (*report) (const char *finding, const void *where,
+                              void *arg),
+              void *arg)
+{
+  struct seat *t = seat_of (map);
+  if (t == NULL)
+    return -1;
+  if (t->map->kind == DYNAMIC)
+    {
+      int n = mmalloc_check (t->map->base, report, arg);
+      return n < 0 ? (fail_below (t->map->base), -1) : n;
+    }
+  const struct mapinfo_s *m = map;
+  const struct disk_map *d = (const struct disk_map *) (void *) m->map.base;
+  const char *why = NULL;
+  struct mapinfo_s now;
+  bool whole = disk_verify (d, m->map.size, &why) == 0
+               && disk_read (d, &now, &why) == 0;
+  if (whole && (now.item_size != m->item_size
+                || now.map.streams != m->map.streams))
+    why = "the header is damaged";
+  if (why == NULL)
+    return 0;
+  if (report != NULL)
+    report (why, d, arg);
+  return 1;
+}

@@ -1,0 +1,258 @@
+/* copies.c - a copy of the file, a reboot, a stopped neighbour.
+
+   The workers of shadow.h are stopped with SIGSTOP at moments that nobody has
+   chosen, also while they hold locks, and the file is copied.  To the copy they
+   are dead: it must open without waiting, be whole, and hold every block of the
+   shadow as it was then.  Some copies are made to come from another boot.  The
+   workers know nothing of all this and go on.
+
+   Then one of them is stopped and stays so.  The others must go on, unless a
+   thread of the stopped one holds a lock that they need: then they go on when
+   it does.
+
+   MMALLOC_KILL_COPIES=n      so many copies
+   MMALLOC_TEST_SEED=n        the same choices; their interleaving differs  */
+
+#include "shadow.h"
+
+static char copy[PATH_MAX + 64];
+static long n_locked, n_other_boot, n_blocked, n_free;
+
+static void
+copy_file (void)
+{
+  static char bytes[1 << 16];
+  int from = open (path, O_RDONLY | O_CLOEXEC);
+  int to = open (copy, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  struct stat st;
+  NEED (from >= 0 && to >= 0 && fstat (from, &st) == 0);
+  NEED (ftruncate (to, st.st_size) == 0);
+  /* Huge blocks are mostly holes.  */
+  off_t at = 0, end;
+  while ((at = lseek (from, at, SEEK_DATA)) >= 0)
+    {
+      end = lseek (from, at, SEEK_HOLE);
+      for (ssize_t n; at < end; at += n)
+        {
+          size_t want = end - at < (off_t) sizeof bytes
+                        ? (size_t) (end - at) : sizeof bytes;
+          n = pread (from, bytes, want, at);
+          NEED (n > 0);
+          NEED (pwrite (to, bytes, (size_t) n, at) == n);
+        }
+    }
+  NEED (errno == ENXIO);
+  close (from);
+  close (to);
+}
+
+/* The copy was last used before the machine was started.  */
+static void
+other_boot (void)
+{
+  int fd = open (copy, O_RDWR | O_CLOEXEC);
+  struct disk_super s;
+  NEED (fd >= 0);
+  for (off_t at = 0; at < 2 * MM_PAGE; at += MM_PAGE)
+    {
+      NEED (pread (fd, &s, sizeof s, at) == sizeof s);
+      if (s.sum != super_sum (&s))
+        continue;
+      memset (s.boot_id, 0x5a, sizeof s.boot_id);
+      s.sum = super_sum (&s);
+      NEED (pwrite (fd, &s, sizeof s, at) == sizeof s);
+    }
+  close (fd);
+}
+
+static void
+stop_worker (int w)
+{
+  int status;
+  kill (shadow->pid[w], SIGSTOP);
+  NEED (waitpid (shadow->pid[w], &status, WUNTRACED) == shadow->pid[w]);
+  if (WIFSTOPPED (status))
+    return;
+  /* It has left of itself.  */
+  worker_mourn (w);
+  worker_start (w);
+  stop_worker (w);
+}
+
+/* The task that a lock word of the file names, or 0.  */
+static pid_t
+holder_of (off_t at)
+{
+  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  uint32_t word = 0;
+  NEED (fd >= 0);
+  /* Where glibc and musl keep the owner's number.  */
+#ifdef __GLIBC__
+  off_t off = offsetof (pthread_mutex_t, __data.__lock);
+#else
+  off_t off = 4;
+#endif
+  ssize_t n = pread (fd, &word, sizeof word, at + off);
+  close (fd);
+  return n == sizeof word ? (pid_t) (word & 0x3fffffff) : 0;
+}
+
+static const char *
+locks_held (pid_t pid)
+{
+  static const struct { const char *name; off_t at; } locks[] = {
+    { "heap", MM_OFF_LOCKS + offsetof (struct disk_locks, heap) },
+    { "grow", MM_OFF_LOCKS + offsetof (struct disk_locks, grow) },
+  };
+  for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
+    {
+      char name[64];
+      pid_t tid = holder_of (locks[i].at);
+      snprintf (name, sizeof name, "/proc/%d/task/%d", pid, tid);
+      if (tid > 0 && access (name, F_OK) == 0)
+        return locks[i].name;
+    }
+  return NULL;
+}
+
+/* All are stopped: copy, and look at the copy as if they were dead.  */
+static void
+try_copy (bool reboot)
+{
+  struct shadow *real = shadow;
+  for (int w = 0; w < WORKERS; w++)
+    stop_worker (w);
+  copy_file ();
+  for (int w = 0; w < WORKERS; w++)
+    if (locks_held (shadow->pid[w]) != NULL)
+      {
+        n_locked++;
+        break;
+      }
+  struct shadow *then = kill_shared (sizeof *then);
+  memcpy (then, real, sizeof *then);
+  for (int w = 0; w < WORKERS; w++)
+    kill (shadow->pid[w], SIGCONT);
+  if (reboot)
+    {
+      other_boot ();
+      n_other_boot++;
+    }
+  shadow = then;
+  for (int w = 0; w < WORKERS; w++)
+    worker_mourn (w);
+  pid_t pid = kill_fork ();
+  int status;
+  if (pid == 0)
+    {
+      alarm (PATIENCE);
+      verify (copy, true);
+    }
+  NEED (waitpid (pid, &status, 0) == pid);
+  if (WIFSIGNALED (status) && WTERMSIG (status) == SIGALRM)
+    wrong ("opening the copy hangs");
+  else if (status != 0)
+    wrong ("verifying the copy ended with status 0x%x", status);
+  shadow = real;
+  if (then->failed)
+    wrong ("copy: %s", then->told);
+  shadow->verified += then->verified - real->verified;
+  munmap (then, sizeof *then);
+}
+
+static uint64_t goal[WORKERS][THREADS];
+
+/* All threads but those of worker WITHOUT have done twenty operations.  */
+static bool
+others_advanced (uint64_t without)
+{
+  for (int w = 0; w < WORKERS; w++)
+    for (int i = 0; i < THREADS - 1; i++)
+      if (w != (int) without && shadow->note[w][i].n_ops < goal[w][i])
+        {
+          /* Started anew, or gone of itself.  */
+          if (shadow->leaves[w])
+            continue;
+          return false;
+        }
+  return true;
+}
+
+static void
+try_stopped (int stopped)
+{
+  stop_worker (stopped);
+  bool at_door = shadow->note[stopped][0].op == OPEN
+                 || shadow->note[stopped][0].op == DETACH;
+  const char *lock = locks_held (shadow->pid[stopped]);
+  for (int w = 0; w < WORKERS; w++)
+    for (int i = 0; i < THREADS; i++)
+      goal[w][i] = shadow->note[w][i].n_ops + 20;
+  if (lock != NULL || at_door)
+    n_blocked++;
+  else
+    {
+      n_free++;
+      if (!wait_for (others_advanced, (uint64_t) stopped))
+        wrong ("a stopped worker without a lock is in the way");
+    }
+  kill (shadow->pid[stopped], SIGCONT);
+  if (!wait_for (others_advanced, (uint64_t) stopped))
+    wrong ("the workers do not go on");
+}
+
+int
+main (void)
+{
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+  printf ("skipped: processes are not stopped in this build\n");
+  return kill_summary (0, 0, 0);
+#else
+  long copies = (long) kill_setting ("MMALLOC_KILL_COPIES", 60);
+  shadow = kill_shared (sizeof *shadow);
+  shadow->seed = kill_seed ();
+  uint64_t chance = shadow->seed;
+  kill_make_dir ();
+  snprintf (path, sizeof path, "%s", kill_path ("heap"));
+  snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
+  pid_t maker = kill_fork ();
+  int status;
+  if (maker == 0)
+    {
+      void *md = kill_open (path, MMALLOC_CREATE, CAPACITY);
+      NEED (mmalloc_detach (md) == NULL);
+      _exit (0);
+    }
+  NEED (waitpid (maker, &status, 0) == maker && status == 0);
+  double start = kill_seconds ();
+  for (int w = 0; w < WORKERS; w++)
+    worker_start (w);
+  for (long i = 0; i < copies && !shadow->failed; i++)
+    {
+      if (!wait_for (ops_reach, all_ops () + kill_random (&chance) % 2000))
+        break;
+      replace_leavers ();
+      try_copy (kill_random (&chance) % 4 == 0);
+      if (!shadow->failed)
+        try_stopped ((int) (kill_random (&chance) % WORKERS));
+    }
+  for (int w = 0; w < WORKERS; w++)
+    {
+      kill (shadow->pid[w], SIGKILL);
+      worker_wait (w, true);
+    }
+  if (!shadow->failed)
+    quiet_point (true);
+  if (shadow->failed)
+    printf ("failed: %s\n", shadow->told);
+  printf ("%ld copies, %.1f s; %ld taken while a lock was held, %ld made to"
+          " come from another boot; a stopped neighbour: %ld times the others"
+          " went on at once, %ld times it held a lock or stood in the door\n",
+          copies, kill_seconds () - start, n_locked, n_other_boot, n_free,
+          n_blocked);
+  unlink (path);
+  unlink (copy);
+  rmdir (kill_dir);
+  return kill_summary (1, shadow->failed ? 1 : 0, 0);
+#endif
+}

@@ -1,0 +1,229 @@
+/* kill.h - what the kill tests share.
+
+   They compile the library in, so that the state of a heap can be read, and a
+   death be played, from inside.  Each ends with a line in the form of Check's
+   summary; what cannot be tried on a machine is said in a line "skipped:".  */
+
+#ifndef KILL_H
+#define KILL_H 1
+
+#define MMALLOC_NO_PAIRING 1
+#include "mmalloc.c"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#define KIB(n) ((size_t) (n) << 10)
+#define MIB(n) ((size_t) (n) << 20)
+
+/* Where the heaps of these tests lie: the same place in every process.  */
+#define KILL_BASE ((void *) UINT64_C (0x3a0000000000))
+
+
+/* ---- Failing ------------------------------------------------------------ */
+
+/* Something that the tests themselves need does not work.  */
+__attribute__ ((noreturn, format (printf, 1, 2))) static inline void
+broken (const char *format, ...)
+{
+  va_list ap;
+  int saved = errno;
+  fflush (stdout);
+  va_start (ap, format);
+  vfprintf (stderr, format, ap);
+  va_end (ap);
+  fprintf (stderr, " (errno: %s)\n", strerror (saved));
+  _exit (3);
+}
+
+#define NEED(claim) ((claim) ? (void) 0 : broken ("%s:%d: does not hold: %s", \
+                                                  __FILE__, __LINE__, #claim))
+
+/* The closing line, and the exit status.  */
+static inline int
+kill_summary (int checks, int failures, int errors)
+{
+  int good = checks - failures - errors;
+  printf ("%d%%: Checks: %d, Failures: %d, Errors: %d\n",
+          checks > 0 ? 100 * good / checks : 100, checks, failures, errors);
+  fflush (stdout);
+  return failures + errors != 0;
+}
+
+/* A number from the environment.  */
+static inline uint64_t
+kill_setting (const char *name, uint64_t otherwise)
+{
+  const char *given = getenv (name);
+  return given != NULL && given[0] != '\0' ? strtoull (given, NULL, 0)
+                                           : otherwise;
+}
+
+static inline double
+kill_seconds (void)
+{
+  struct timespec t;
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+
+/* ---- Chance ------------------------------------------------------------- */
+
+static inline uint64_t
+kill_seed (void)
+{
+  struct timespec now;
+  clock_gettime (CLOCK_REALTIME, &now);
+  uint64_t seed = kill_setting ("MMALLOC_TEST_SEED",
+                                (uint64_t) now.tv_nsec
+                                ^ (uint64_t) getpid () << 32);
+  printf ("MMALLOC_TEST_SEED=%" PRIu64 "\n", seed);
+  fflush (stdout);
+  return seed;
+}
+
+static inline uint64_t
+kill_random (uint64_t *state)
+{
+  uint64_t x = (*state += UINT64_C (0x9e3779b97f4a7c15));
+  x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
+  x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
+  return x ^ x >> 31;
+}
+
+
+/* ---- Files -------------------------------------------------------------- */
+
+static char kill_dir[PATH_MAX];
+
+/* Make the directory of the tests: in memory if there is such a place.  */
+static inline void
+kill_make_dir (void)
+{
+  const char *tmp = getenv ("TMPDIR");
+  if (tmp == NULL)
+    tmp = access ("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+  snprintf (kill_dir, sizeof kill_dir, "%s/mmalloc-kill-XXXXXX", tmp);
+  if (mkdtemp (kill_dir) == NULL)
+    broken ("%s", kill_dir);
+}
+
+static inline const char *
+kill_path (const char *name)
+{
+  static char paths[4][PATH_MAX + 64];
+  static unsigned next;
+  char *path = paths[next++ % 4];
+  snprintf (path, sizeof paths[0], "%s/%s", kill_dir, name);
+  return path;
+}
+
+/* Shared memory of all the test's processes.  */
+static inline void *
+kill_shared (size_t size)
+{
+  void *p = mmap (NULL, size, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  NEED (p != MAP_FAILED);
+  return p;
+}
+
+/* A child that does not outlive its parent.  */
+static inline pid_t
+kill_fork (void)
+{
+  pid_t parent = getpid ();
+  fflush (NULL);
+  pid_t pid = fork ();
+  NEED (pid >= 0);
+  if (pid == 0)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () != parent)
+        _exit (3);
+    }
+  return pid;
+}
+
+static inline void *
+kill_open (const char *path, int flags, size_t capacity)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.base = KILL_BASE;
+  opt.reserve = capacity;
+  void *md = mmalloc_open (path, flags, &opt);
+  if (md == NULL)
+    broken ("open: %s", mmalloc_strerror (NULL));
+  return md;
+}
+
+/* The library's own view of the only heap of this process.  */
+static inline struct heap *
+kill_heap (void)
+{
+  NEED (process.heaps != NULL && process.heaps->next == NULL);
+  return process.heaps;
+}
+
+
+/* ---- Contents of blocks ------------------------------------------------- */
+
+/* Large blocks are written and read at both ends only.  */
+enum { KILL_END = 512, KILL_WHOLE = 32 << 10 };
+
+static inline uint64_t
+kill_word (uint64_t tag, size_t i)
+{
+  uint64_t x = (tag + 1) * UINT64_C (0x9e3779b97f4a7c15) + i;
+  return x ^ x >> 29;
+}
+
+static inline void
+kill_fill_part (char *p, size_t from, size_t to, uint64_t tag)
+{
+  for (size_t i = from & ~(size_t) 7; i < to; i += 8)
+    {
+      uint64_t word = kill_word (tag, i);
+      memcpy (p + i, &word, to - i < 8 ? to - i : 8);
+    }
+}
+
+static inline bool
+kill_part_holds (const char *p, size_t from, size_t to, uint64_t tag)
+{
+  for (size_t i = from & ~(size_t) 7; i < to; i += 8)
+    {
+      uint64_t word = kill_word (tag, i);
+      if (memcmp (p + i, &word, to - i < 8 ? to - i : 8) != 0)
+        return false;
+    }
+  return true;
+}
+
+static inline void
+kill_fill (void *p, size_t size, uint64_t tag)
+{
+  if (size <= KILL_WHOLE)
+    kill_fill_part (p, 0, size, tag);
+  else
+    {
+      kill_fill_part (p, 0, KILL_END, tag);
+      kill_fill_part (p, size - KILL_END, size, tag);
+    }
+}
+
+/* Whether the first N of the SIZE bytes that were filled are there.  */
+static inline bool
+kill_holds (const void *p, size_t size, size_t n, uint64_t tag)
+{
+  if (size <= KILL_WHOLE)
+    return kill_part_holds (p, 0, n, tag);
+  return kill_part_holds (p, 0, n < KILL_END ? n : KILL_END, tag)
+         && (n < size || kill_part_holds (p, size - KILL_END, size, tag));
+}
+
+#endif /* KILL_H */

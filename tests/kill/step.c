@@ -1,0 +1,2260 @@
+/* step.c - killed after every instruction of an operation.
+
+   A victim, which is a child process, carries out one operation on a heap file
+   under PTRACE_SINGLESTEP.  After each instruction its parent looks at the
+   file.  A dead process leaves nothing but the file: its locks are dropped by
+   the kernel, its private memory is gone.  So when the file's bytes have not
+   changed since the last look, this death leads where the last one led.  When
+   they have, the parent plays the death, twice, on a copy of the file:
+
+     opener      everybody died; a process opens the file, in a new epoch
+     neighbour   a process that was attached all the time goes on; mutexes that
+                 the victim held are made anew, as a copy cannot tell their
+                 owner's death, and lock_owner_died is called for the heap lock
+
+   and each time: mmalloc_check finds nothing; every block that was live before
+   is live, once, and holds what was written to it; blocks that the operation
+   frees may be gone; at most as many unknown blocks are live as the operation
+   may leak; roots and keys are as before or as the operation sets them.  Then
+   the survivor allocates, frees and sets roots, and all is looked at again.
+   At last it frees all blocks, sweeps, and no page may remain in use but those
+   of a living neighbour.  Claims of disk blocks must be true at each moment:
+   the file has at least the blocks that its bits say.
+
+   When the operation has ended, nothing may be in doubt any more.
+
+   usage: step [NAME...]        the named operations only
+   MMALLOC_KILL_STRIDE=n        play every n-th state's death only; 1: all
+   MMALLOC_KILL_PATIENCE=n      seconds until a survivor is said to hang
+   MMALLOC_KILL_TRACE=1         print each state  */
+
+#include "kill.h"
+
+#include <sched.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <elf.h>
+
+#if defined __x86_64__ || defined __aarch64__
+# define CAN_STEP 1
+#else
+# define CAN_STEP 0
+#endif
+
+
+/* ---- What everybody knows ----------------------------------------------- */
+
+struct block
+{
+  char *p;
+  size_t size;
+  uint64_t tag;
+  bool doubt;           /* the operation frees it, perhaps */
+};
+
+enum { BLOCKS_MAX = 8192 };
+
+/* Shared by victim, neighbour and parent: the truth about the heap, and what
+   the operation may change.  */
+static struct plan
+{
+  size_t n;
+  struct block block[BLOCKS_MAX];
+  unsigned may_leak;            /* unknown blocks that may be live */
+  size_t want;                  /* the size of the new block */
+  size_t moved;                 /* block that realloc moves, + 1 */
+  char root[64];                /* the root that the operation sets */
+  void *root_old, *root_new;
+  int key;                      /* the key that it sets, or -1 */
+  void *key_old, *key_new;
+  size_t n_roots;               /* roots "root 0"... with values ROOT (i) */
+  bool no_end;                  /* an earlier death leaves doubts for ever */
+  void *result;                 /* of the finished operation */
+  uint32_t n_entry;             /* the neighbour in the file */
+  uint64_t n_id;
+  _Atomic int n_ready;
+} *plan;
+
+#define ROOT(i) ((void *) (UINT64_C (0x1000) + (i) * 16))
+
+static unsigned patience = 30;
+static char file[PATH_MAX + 64], copy[PATH_MAX + 64];
+static uint64_t next_tag = 1;
+
+static size_t
+plan_add (void *p, size_t size, uint64_t tag)
+{
+  NEED (p != NULL && plan->n < BLOCKS_MAX);
+  plan->block[plan->n] = (struct block) { p, size, tag, false };
+  return plan->n++;
+}
+
+/* Allocate a block that all must keep; its number in the plan.  */
+static size_t
+make (void *md, size_t size)
+{
+  void *p = mmalloc (md, size);
+  uint64_t tag = next_tag++ << 20 | (uint64_t) (getpid () & 0xfffff);
+  if (p == NULL)
+    broken ("no block of %zu bytes", size);
+  kill_fill (p, size, tag);
+  return plan_add (p, size, tag);
+}
+
+static void
+make_many (void *md, size_t size, size_t n)
+{
+  while (n-- > 0)
+    make (md, size);
+}
+
+/* Free block I of the plan and forget it.  */
+static void
+unmake (void *md, size_t i)
+{
+  mfree (md, plan->block[i].p);
+  memmove (&plan->block[i], &plan->block[i + 1],
+           (--plan->n - i) * sizeof plan->block[0]);
+}
+
+/* Pages of a class full to the last block: so many blocks.  */
+static size_t
+page_count (size_t size)
+{
+  return class_table[class_of (size)].count;
+}
+
+static void
+in_thread (void *(*fn) (void *), void *md)
+{
+  pthread_t t;
+  NEED (pthread_create (&t, NULL, fn, md) == 0);
+  NEED (pthread_join (t, NULL) == 0);
+}
+
+
+/* ---- The operations ----------------------------------------------------- */
+
+/* PREPARE runs in the victim, OPERATE under the stepper.  Static variables
+   carry pointers from one to the other.  */
+struct operation
+{
+  const char *name;
+  size_t capacity;              /* of the heap */
+  unsigned flags;
+  void (*prepare) (void *md);
+  void (*operate) (void *md);
+  const char *crashed;          /* first an operation of this name is killed */
+  bool (*when) (struct heap *); /* ... as soon as this holds */
+};
+enum
+{
+  ALONE = 1,       /* no neighbour */
+  OPENS = 2,       /* the operation opens the file itself */
+  EMPTY = 4,       /* ... which is empty */
+  TIGHT = 8,       /* the heap is full: survivors may find no room */
+  GUARDED = 16,    /* mmcheck */
+  LONG = 64,       /* many points: only when all are asked for */
+  COPIED = 32      /* the file was copied since it was used last */
+};
+
+#define SMALL_HEAP MIB (1)      /* without exclusive streams */
+#define HEAP MIB (16)
+#define BIG_HEAP MIB (192)      /* six chunks */
+
+static size_t op_size, op_align;
+static void *op_ptr;
+
+static void
+some_blocks (void *md)
+{
+  static const size_t sizes[] = { 16, 64, 200, 1024, 3000, 9000, 40000 };
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    make_many (md, sizes[i], i < 4 ? 5 : 1);
+  for (size_t i = 0; i < 3; i++, plan->n_roots++)
+    {
+      char name[32];
+      snprintf (name, sizeof name, "root %zu", plan->n_roots);
+      NEED (mmalloc_setroot (md, name, ROOT (plan->n_roots)) == 0);
+    }
+}
+
+/* Whatever free memory the heap has, use it up, in LARGE blocks.  */
+static void
+use_backed (void *md)
+{
+  struct mmalloc_stats st;
+  uint64_t tag = 77;
+  for (;;)
+    {
+      NEED (mmalloc_stats (md, &st) == 0);
+      if (st.largest_free == 0)
+        break;
+      size_t n = st.largest_free;
+      void *p = mmalloc (md, n > MM_SMALL_MAX ? n : MM_SMALL_MAX + 1);
+      if (n <= MM_SMALL_MAX)
+        {
+          /* One or two slices: no LARGE block is so small by itself.  */
+          struct heap *h = kill_heap ();
+          mfree (md, p);
+          uint32_t number = run_reuse (h, n >> MM_SLICE_SHIFT, MM_SLICE,
+                                       head_make (HEAD_LARGE, 0, 0, 0,
+                                                  n >> MM_SLICE_SHIFT));
+          NEED (number != 0);
+          p = page_start (h, number);
+        }
+      kill_fill (p, n, ++tag);
+      plan_add (p, n, tag);
+    }
+}
+
+/* No sweep is due for a long time.  */
+static void
+no_sweep (void *md)
+{
+  (void) md;
+  atomic_store (&kill_heap ()->locks->sweep_at, UINT64_MAX);
+}
+
+/* Growth goes in small steps.  */
+static void
+small_steps (void *md)
+{
+  (void) md;
+  atomic_store (&kill_heap ()->locks->n_backed, 0);
+}
+
+/* The slices that are there now will do: N of them are free.  */
+static void
+backed_and_free (void *md, size_t n)
+{
+  void *p = mmalloc (md, n * MM_SLICE);
+  NEED (p != NULL);
+  mfree (md, p);
+  no_sweep (md);
+}
+
+/* -- malloc -- */
+
+static void
+op_malloc (void *md)
+{
+  plan->result = mmalloc (md, op_size);
+}
+
+static void
+op_calloc (void *md)
+{
+  plan->result = mcalloc (md, 1, op_size);
+}
+
+static void
+op_memalign (void *md)
+{
+  plan->result = mmemalign (md, op_align, op_size);
+}
+
+static void
+wants (size_t size)
+{
+  op_size = plan->want = size;
+  plan->may_leak += 1;
+}
+
+static void
+pre_fast (void *md)
+{
+  some_blocks (md);
+  wants (64);
+}
+
+static void
+pre_calloc_fast (void *md)
+{
+  some_blocks (md);
+  wants (200);
+}
+
+/* The word in the bin is used up, the page has another.  */
+static void
+pre_next_word (void *md)
+{
+  some_blocks (md);
+  wants (48);
+  make_many (md, 48, 64);
+}
+
+/* The page is full, an older one on the list has room.  */
+static void
+pre_from_list (void *md)
+{
+  size_t n = page_count (1000);
+  some_blocks (md);
+  make_many (md, 1000, 3 * n);
+  unmake (md, plan->n - 2 * n);
+  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+    make (md, 1000);
+  wants (1000);
+}
+
+/* The page is full; a new one comes from memory that is there.  */
+static void
+pre_new_page (void *md)
+{
+  some_blocks (md);
+  make_many (md, 768, page_count (768));
+  backed_and_free (md, 8);
+  wants (768);
+}
+
+static void
+pre_new_page_of_five (void *md)
+{
+  some_blocks (md);
+  backed_and_free (md, 12);
+  wants (5000);
+}
+
+static void
+pre_grow (void *md)
+{
+  some_blocks (md);
+  make_many (md, 768, page_count (768));
+  use_backed (md);
+  no_sweep (md);
+  wants (768);
+}
+
+/* As before, and the sweep that is due finds an empty page.  */
+static void
+pre_sweep (void *md)
+{
+  some_blocks (md);
+  size_t from = plan->n, n = page_count (1000);
+  make_many (md, 1000, 3 * n);
+  make_many (md, 768, page_count (768));
+  use_backed (md);
+  for (size_t i = 0; i < 2 * n - 3; i++)
+    unmake (md, from);
+  atomic_store (&kill_heap ()->locks->sweep_at, 0);
+  wants (768);
+}
+
+static void
+pre_new_chunk (void *md)
+{
+  some_blocks (md);
+  make (md, MIB (14));
+  make (md, MIB (14));
+  for (;;)
+    {
+      size_t room = 0, limit = 0;
+      struct heap *h = kill_heap ();
+      struct disk_index *x = off_index (h, 0);
+      for (size_t s = 0; s < MM_CHUNK_SLICES; s++)
+        {
+          room = map_get (x->free, s) ? room + 1 : 0;
+          limit = room > limit ? room : limit;
+        }
+      if (limit == 0)
+        break;
+      uint32_t number;
+      NEED (run_grow (h, limit, MM_SLICE,
+                      head_make (HEAD_LARGE, 0, 0, 0, limit), &number) == 0);
+      NEED (number < MM_CHUNK_SLICES);
+      size_t size = limit << MM_SLICE_SHIFT;
+      kill_fill (page_start (h, number), size, 5);
+      plan_add (page_start (h, number), size, 5);
+    }
+  no_sweep (md);
+  small_steps (md);
+  wants (768);
+}
+
+static void *
+free_some (void *md)
+{
+  /* Every third block of 1000 bytes.  */
+  for (size_t i = plan->n; i-- > 0; )
+    if (plan->block[i].size == 1000 && i % 3 == 0)
+      unmake (md, i);
+  return NULL;
+}
+
+/* All pages are full, but others have freed blocks of them.  */
+static void
+pre_queue (void *md)
+{
+  some_blocks (md);
+  make_many (md, 1000, 4 * page_count (1000));
+  in_thread (free_some, md);
+  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+    make (md, 1000);
+  wants (1000);
+}
+
+static void *
+make_thousands (void *md)
+{
+  make_many (md, 1000, 2 * page_count (1000) + 3);
+  return NULL;
+}
+
+/* A stream without an owner has a page with room.  */
+static void
+pre_adopt (void *md)
+{
+  some_blocks (md);
+  in_thread (make_thousands, md);
+  make_many (md, 1000, page_count (1000)
+                       - (plan->n > 0 ? 5 : 0));
+  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+    make (md, 1000);
+  wants (1000);
+}
+
+/* The thread has no stream yet.  */
+static void
+pre_claim (void *md)
+{
+  in_thread (make_thousands, md);
+  wants (64);
+}
+
+/* All stream records that are there belong to others.  */
+static void
+pre_claim_grow (void *md)
+{
+  struct heap *h = kill_heap ();
+  in_thread (make_thousands, md);
+  for (uint32_t n = h->super.n_shared + 1; n <= h->locks->streams_ready; n++)
+    atomic_store (&off_stream (h, n)->owner, plan->n_id);
+  wants (64);
+}
+
+static void
+pre_shared (void *md)
+{
+  make_many (md, 64, 3);
+  make_many (md, 1000, 5);
+  wants (64);
+}
+
+static void
+pre_shared_page (void *md)
+{
+  make_many (md, 1000, 2 * page_count (1000));
+  backed_and_free (md, 4);
+  wants (1000);
+}
+
+static void
+pre_shared_list (void *md)
+{
+  make_many (md, 1000, 2 * page_count (1000));
+  unmake (md, plan->n - page_count (1000) - 3);
+  wants (1000);
+}
+
+/* Not a slice is left: a larger block must do.  */
+static void
+pre_elsewhere (void *md)
+{
+  make_many (md, 1024, 3);
+  for (size_t size = MIB (8); size >= 16; size = size > 64 ? size / 2 : 0)
+    for (void *p; (p = mmalloc (md, size)) != NULL; )
+      {
+        kill_fill (p, size, size);
+        plan_add (p, size, size);
+        if (plan->n == BLOCKS_MAX - 4)
+          broken ("too many blocks");
+        if (size <= 512)
+          break;
+      }
+  for (size_t i = 0; i < plan->n; i++)
+    if (plan->block[i].size == 1024)
+      {
+        unmake (md, i);
+        break;
+      }
+  wants (300);
+}
+
+static void
+pre_large (void *md)
+{
+  some_blocks (md);
+  backed_and_free (md, 9);
+  wants (100000);
+}
+
+static void
+pre_calloc_large (void *md)
+{
+  some_blocks (md);
+  backed_and_free (md, 9);
+  wants (34000);
+}
+
+static void
+pre_large_grow (void *md)
+{
+  some_blocks (md);
+  no_sweep (md);
+  wants (300000);
+}
+
+static void
+pre_huge (void *md)
+{
+  some_blocks (md);
+  no_sweep (md);
+  wants (MIB (40));
+}
+
+/* Chunk 1 was PAGED and is free again.  */
+static void
+pre_huge_over_pages (void *md)
+{
+  some_blocks (md);
+  size_t a = make (md, MIB (15));
+  size_t b = make (md, MIB (15));
+  size_t c = make (md, MIB (10));
+  unmake (md, c);
+  (void) a, (void) b;
+  no_sweep (md);
+  wants (MIB (40));
+}
+
+static void
+pre_memalign_small (void *md)
+{
+  some_blocks (md);
+  op_align = 256;
+  wants (700);
+}
+
+static void
+pre_memalign_large (void *md)
+{
+  some_blocks (md);
+  op_align = 128 << 10;
+  no_sweep (md);
+  wants (100000);
+}
+
+static void
+pre_memalign_huge (void *md)
+{
+  some_blocks (md);
+  op_align = 32 << 20;
+  no_sweep (md);
+  wants (MIB (20));
+}
+
+/* -- free -- */
+
+static void
+op_free (void *md)
+{
+  mfree (md, op_ptr);
+}
+
+/* The operation frees or moves block I.  */
+static void
+doubts (size_t i)
+{
+  plan->block[i].doubt = true;
+  op_ptr = plan->block[i].p;
+}
+
+static void
+pre_free (void *md)
+{
+  some_blocks (md);
+  doubts (make (md, 64));
+}
+
+/* The first free into a FULL page.  */
+static void
+pre_free_full (void *md)
+{
+  some_blocks (md);
+  make_many (md, 1000, 2 * page_count (1000) + 1);
+  doubts (plan->n - 2 * page_count (1000));
+}
+
+/* A block of the neighbour's.  */
+static void
+pre_free_remote (void *md)
+{
+  some_blocks (md);
+  doubts (2);
+}
+
+static void
+pre_free_remote_full (void *md)
+{
+  some_blocks (md);
+  in_thread (make_thousands, md);
+  size_t i = plan->n - 2 * page_count (1000);
+  NEED (plan->block[i].size == 1000);
+  doubts (i);
+}
+
+static void
+pre_free_large (void *md)
+{
+  some_blocks (md);
+  make (md, 100000);
+  doubts (make (md, 200000));
+  make (md, 100000);
+}
+
+static void
+pre_free_huge (void *md)
+{
+  some_blocks (md);
+  doubts (make (md, MIB (40)));
+}
+
+/* ... full of what looks like heads.  */
+static void
+pre_free_huge_garbage (void *md)
+{
+  size_t i = make (md, MIB (40));
+  memset (plan->block[i].p + KILL_END, 0xff, MIB (1));
+  doubts (i);
+}
+
+static void
+pre_free_shared (void *md)
+{
+  make_many (md, 1000, 2 * page_count (1000));
+  doubts (plan->n - page_count (1000) - 3);
+}
+
+/* -- realloc -- */
+
+static void
+op_realloc (void *md)
+{
+  plan->result = mrealloc (md, op_ptr, op_size);
+}
+
+static void
+resizes (size_t i, size_t size)
+{
+  doubts (i);
+  plan->moved = i + 1;
+  wants (size);
+}
+
+static void
+pre_realloc_stays (void *md)
+{
+  some_blocks (md);
+  resizes (make (md, 100), 110);
+}
+
+static void
+pre_realloc_moves (void *md)
+{
+  some_blocks (md);
+  make_many (md, 700, 2);
+  resizes (make (md, 100), 700);
+}
+
+static void
+pre_realloc_to_large (void *md)
+{
+  some_blocks (md);
+  backed_and_free (md, 8);
+  resizes (make (md, 20000), 70000);
+}
+
+static void
+pre_large_longer (void *md)
+{
+  some_blocks (md);
+  size_t i = make (md, 100000);
+  backed_and_free (md, 10);
+  resizes (i, 150000);
+}
+
+static void
+pre_large_shorter (void *md)
+{
+  some_blocks (md);
+  size_t i = make (md, 200000);
+  make (md, 40000);
+  resizes (i, 60000);
+}
+
+static void
+pre_large_moves (void *md)
+{
+  some_blocks (md);
+  size_t i = make (md, 34000);
+  make (md, 40000);
+  backed_and_free (md, 16);
+  resizes (i, 60000);
+}
+
+static void
+pre_huge_longer (void *md)
+{
+  some_blocks (md);
+  no_sweep (md);
+  resizes (make (md, MIB (40)), MIB (70));
+}
+
+static void
+pre_huge_shorter (void *md)
+{
+  some_blocks (md);
+  no_sweep (md);
+  resizes (make (md, MIB (70)), MIB (20));
+}
+
+static void
+pre_huge_to_small (void *md)
+{
+  some_blocks (md);
+  no_sweep (md);
+  resizes (make (md, MIB (20)), 1000);
+}
+
+static void
+pre_small_to_huge (void *md)
+{
+  some_blocks (md);
+  no_sweep (md);
+  resizes (make (md, 3000), MIB (20));
+}
+
+static void
+pre_realloc_zero (void *md)
+{
+  some_blocks (md);
+  doubts (make (md, 100));
+  op_size = 0;
+}
+
+/* -- streams -- */
+
+static void
+op_thread_exit (void *md)
+{
+  (void) md;
+  cache_thread_exit (NULL);
+}
+
+static void
+pre_release (void *md)
+{
+  some_blocks (md);
+  make_many (md, 1000, page_count (1000) + 2);
+}
+
+/* -- keys and roots -- */
+
+static void
+op_setkey (void *md)
+{
+  NEED (mmalloc_setkey (md, 3, plan->key_new) == 1);
+}
+
+static void
+pre_setkey (void *md)
+{
+  some_blocks (md);
+  plan->key = 3;
+  plan->key_old = ROOT (900);
+  plan->key_new = ROOT (901);
+  NEED (mmalloc_setkey (md, 3, plan->key_old) == 1);
+}
+
+static void
+op_setroot (void *md)
+{
+  NEED (mmalloc_setroot (md, plan->root, plan->root_new) == 0);
+}
+
+static void
+sets (const char *name, void *old, void *new)
+{
+  snprintf (plan->root, sizeof plan->root, "%s", name);
+  plan->root_old = old;
+  plan->root_new = new;
+}
+
+static void
+pre_root_new (void *md)
+{
+  some_blocks (md);
+  sets ("a new root", NULL, ROOT (500));
+}
+
+static void
+pre_root_overwrite (void *md)
+{
+  some_blocks (md);
+  sets ("changed", ROOT (501), ROOT (502));
+  NEED (mmalloc_setroot (md, "changed", ROOT (501)) == 0);
+}
+
+static void
+pre_root_forget (void *md)
+{
+  some_blocks (md);
+  sets ("forgotten", ROOT (503), NULL);
+  NEED (mmalloc_setroot (md, "forgotten", ROOT (503)) == 0);
+}
+
+/* A forgotten record of the same bucket is used again: the same name, and
+   another, shorter one.  */
+static void
+pre_root_again (void *md)
+{
+  some_blocks (md);
+  sets ("again", NULL, ROOT (504));
+  NEED (mmalloc_setroot (md, "again", ROOT (505)) == 0);
+  NEED (mmalloc_setroot (md, "again", NULL) == 0);
+}
+
+static void
+pre_root_other_name (void *md)
+{
+  char name[64];
+  uint64_t want = sum_bytes ("first", 5);
+  some_blocks (md);
+  for (unsigned i = 0; ; i++)
+    {
+      snprintf (name, sizeof name, "another with a long name %u", i);
+      if ((uint32_t) sum_bytes (name, strlen (name)) % MM_BUCKETS
+          == (uint32_t) want % MM_BUCKETS)
+        break;
+    }
+  NEED (mmalloc_setroot (md, name, ROOT (506)) == 0);
+  NEED (mmalloc_setroot (md, name, NULL) == 0);
+  sets ("first", NULL, ROOT (507));
+}
+
+/* No slice for records yet.  */
+static void
+pre_root_slice (void *md)
+{
+  make_many (md, 64, 5);
+  sets ("the first of all", NULL, ROOT (508));
+}
+
+/* The slice for records is full, and no slice is backed.  */
+static void
+pre_root_slice_grow (void *md)
+{
+  char name[600];
+  struct heap *h = kill_heap ();
+  memset (name, 'x', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
+  for (int i = 0; i == 0 || root_room_locked (h, 16) != NULL; i++)
+    {
+      name[0] = (char) ('a' + i / 20);
+      name[1] = (char) ('a' + i % 20);
+      if (i > 0)
+        name[300] = '\0';
+      NEED (mmalloc_setroot (md, name, ROOT (600)) == 0);
+    }
+  some_blocks (md);
+  make_many (md, 64, 5);
+  use_backed (md);
+  char filler[64];
+  for (int i = 0; root_room_locked (h, 16) != NULL; i++)
+    {
+      snprintf (filler, sizeof filler, "filler %d", i);
+      NEED (mmalloc_setroot (md, filler, ROOT (601)) == 0);
+    }
+  sets ("one more", NULL, ROOT (509));
+}
+
+/* -- trim -- */
+
+static void
+op_trim (void *md)
+{
+  NEED (mmalloc_trim (md) >= 0);
+}
+
+static void
+pre_trim (void *md)
+{
+  some_blocks (md);
+  size_t from = plan->n;
+  make_many (md, 1000, 4 * page_count (1000));
+  make_many (md, 100000, 3);
+  for (int i = 0; i < 50; i++)
+    unmake (md, from);
+  unmake (md, plan->n - 2);
+}
+
+static void
+pre_trim_chunk (void *md)
+{
+  some_blocks (md);
+  make (md, MIB (15));
+  size_t b = make (md, MIB (15));
+  size_t c = make (md, MIB (10));
+  unmake (md, c);
+  unmake (md, b);
+}
+
+/* -- attach and detach -- */
+
+static void
+op_open (void *md)
+{
+  int flags = MMALLOC_CREATE;
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  (void) md;
+  opt.base = KILL_BASE;
+  opt.reserve = HEAP;
+  NEED (mmalloc_open (file, flags, &opt) == KILL_BASE);
+}
+
+static void
+op_open_initial (void *md)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  (void) md;
+  opt.base = KILL_BASE;
+  opt.reserve = HEAP;
+  opt.initial = 300000;
+  NEED (mmalloc_open (file, MMALLOC_CREATE, &opt) == KILL_BASE);
+}
+
+static void
+op_detach (void *md)
+{
+  NEED (mmalloc_detach (md) == NULL);
+}
+
+/* -- guards -- */
+
+static void
+pre_guarded (void *md)
+{
+  make_many (md, 64, 5);
+  make_many (md, 40000, 2);
+  wants (64);
+}
+
+static void
+pre_guarded_free (void *md)
+{
+  make_many (md, 64, 5);
+  doubts (make (md, 40000));
+}
+
+/* -- what an earlier death left -- */
+
+static bool
+heap_locked (struct heap *h)
+{
+  int r = pthread_mutex_trylock (&h->locks->heap.mutex);
+  if (r == 0)
+    pthread_mutex_unlock (&h->locks->heap.mutex);
+  return r != 0;
+}
+
+/* A page is CLAIMED.  */
+static bool
+when_claimed (struct heap *h)
+{
+  uint32_t claim = (uint32_t) h->locks->claim;
+  struct disk_slice *r = claim != 0 ? run_record (h, claim) : NULL;
+  return r != NULL && head_kind (r->head) == HEAD_PAGE
+         && head_state (r->head) == HEAD_CLAIMED;
+}
+
+/* The index calls a slice used that no head covers.  */
+static bool
+when_index_ahead (struct heap *h)
+{
+  if (!heap_locked (h))
+    return false;
+  struct disk_index *x = off_index (h, 0);
+  size_t end = run_ready (h, 0, dir_get (h, 0)), n;
+  for (size_t s = off_first_data (h, 0); s < end; s += n > 0 ? n : 1)
+    {
+      n = run_covers (off_record (h, 0, s)->head, s, end);
+      if (n == 0 && !map_get (x->free, s)
+          && head_kind (off_record (h, 0, s)->head) == HEAD_FREE)
+        return true;
+    }
+  return false;
+}
+
+static bool
+when_heap_locked (struct heap *h)
+{
+  return heap_locked (h);
+}
+
+static bool
+when_growing (struct heap *h)
+{
+  int r = pthread_mutex_trylock (&h->locks->grow.mutex);
+  if (r == 0)
+    pthread_mutex_unlock (&h->locks->grow.mutex);
+  return r != 0;
+}
+
+static bool
+when_shared_locked (struct heap *h)
+{
+  pthread_mutex_t *m = &off_stream (h, 1)->lock.mutex;
+  int r = pthread_mutex_trylock (m);
+  if (r == 0)
+    pthread_mutex_unlock (m);
+  return r != 0;
+}
+
+static bool
+when_recovering (struct heap *h)
+{
+  return h->locks->state == MM_RECOVERING;
+}
+
+/* A large block's continuations lead ... a HUGE block's directory words, the
+   head not stored.  */
+static bool
+when_huge_half (struct heap *h)
+{
+  for (size_t c = 1; c < run_chunks (h); c++)
+    if (dir_kind (dir_get (h, c)) == DIR_CONT && run_chunk_is_empty (h, c))
+      return true;
+  return false;
+}
+
+/* A HUGE block is free, its memory not yet given back.  */
+static bool
+when_huge_freed (struct heap *h)
+{
+  return run_chunks (h) > 2 && dir_kind (dir_get (h, 1)) == DIR_EMPTY
+         && heap_locked (h) && *(uint8_t *) off_record (h, 1, 0) == 0xff;
+}
+
+/* What the second victim does after the first one's death.  */
+static void
+pre_after (void *md)
+{
+  (void) md;
+  wants (768);
+}
+
+static void
+pre_after_huge (void *md)
+{
+  (void) md;
+  wants (MIB (40));
+}
+
+static void
+pre_after_huge_freed (void *md)
+{
+  some_blocks (md);
+  make (md, MIB (14));
+  make (md, MIB (14));
+  wants (MIB (4));
+}
+
+static void
+pre_nothing (void *md)
+{
+  (void) md;
+}
+
+static const struct operation operations[] = {
+  { "malloc: fast path", HEAP, 0, pre_fast, op_malloc, NULL, NULL },
+  { "malloc: next word", HEAP, 0, pre_next_word, op_malloc, NULL, NULL },
+  { "malloc: page from the list", HEAP, 0, pre_from_list, op_malloc, NULL,
+    NULL },
+  { "malloc: new page", HEAP, 0, pre_new_page, op_malloc, NULL, NULL },
+  { "malloc: new page of five slices", HEAP, 0, pre_new_page_of_five,
+    op_malloc, NULL, NULL },
+  { "malloc: growth", HEAP, 0, pre_grow, op_malloc, NULL, NULL },
+  { "malloc: sweep retires pages", HEAP, 0, pre_sweep, op_malloc, NULL,
+    NULL },
+  { "malloc: new chunk", BIG_HEAP, 0, pre_new_chunk, op_malloc, NULL, NULL },
+  { "malloc: queue drained", HEAP, 0, pre_queue, op_malloc, NULL, NULL },
+  { "malloc: orphan's page adopted", HEAP, 0, pre_adopt, op_malloc, NULL,
+    NULL },
+  { "malloc: stream claimed", HEAP, 0, pre_claim, op_malloc, NULL, NULL },
+  { "malloc: stream records grow", MIB (64), 0, pre_claim_grow, op_malloc,
+    NULL, NULL },
+  { "malloc: shared stream", SMALL_HEAP, 0, pre_shared, op_malloc, NULL,
+    NULL },
+  { "malloc: shared stream, new page", SMALL_HEAP, 0, pre_shared_page,
+    op_malloc, NULL, NULL },
+  { "malloc: shared stream, list", SMALL_HEAP, 0, pre_shared_list, op_malloc,
+    NULL, NULL },
+  { "malloc: heap full, larger block", MIB (5), TIGHT, pre_elsewhere,
+    op_malloc, NULL, NULL },
+  { "malloc: large", HEAP, 0, pre_large, op_malloc, NULL, NULL },
+  { "malloc: large, growth", HEAP, 0, pre_large_grow, op_malloc, NULL, NULL },
+  { "malloc: huge", BIG_HEAP, 0, pre_huge, op_malloc, NULL, NULL },
+  { "malloc: huge in place of pages", BIG_HEAP, 0, pre_huge_over_pages,
+    op_malloc, NULL, NULL },
+  { "calloc: small", HEAP, 0, pre_calloc_fast, op_calloc, NULL, NULL },
+  { "calloc: large", HEAP, 0, pre_calloc_large, op_calloc, NULL, NULL },
+  { "calloc: huge", BIG_HEAP, 0, pre_huge, op_calloc, NULL, NULL },
+  { "memalign: small", HEAP, 0, pre_memalign_small, op_memalign, NULL, NULL },
+  { "memalign: large", HEAP, 0, pre_memalign_large, op_memalign, NULL, NULL },
+  { "memalign: huge", BIG_HEAP, 0, pre_memalign_huge, op_memalign, NULL,
+    NULL },
+  { "free: own", HEAP, 0, pre_free, op_free, NULL, NULL },
+  { "free: own, full page", HEAP, 0, pre_free_full, op_free, NULL, NULL },
+  { "free: remote", HEAP, 0, pre_free_remote, op_free, NULL, NULL },
+  { "free: remote, full page queued", HEAP, 0, pre_free_remote_full, op_free,
+    NULL, NULL },
+  { "free: shared stream", SMALL_HEAP, 0, pre_free_shared, op_free, NULL,
+    NULL },
+  { "free: large", HEAP, 0, pre_free_large, op_free, NULL, NULL },
+  { "free: huge", BIG_HEAP, 0, pre_free_huge, op_free, NULL, NULL },
+  { "realloc: stays", HEAP, 0, pre_realloc_stays, op_realloc, NULL, NULL },
+  { "realloc: moves", HEAP, 0, pre_realloc_moves, op_realloc, NULL, NULL },
+  { "realloc: small to large", HEAP, 0, pre_realloc_to_large, op_realloc,
+    NULL, NULL },
+  { "realloc: large longer", HEAP, 0, pre_large_longer, op_realloc, NULL,
+    NULL },
+  { "realloc: large shorter", HEAP, 0, pre_large_shorter, op_realloc, NULL,
+    NULL },
+  { "realloc: large moves", HEAP, 0, pre_large_moves, op_realloc, NULL,
+    NULL },
+  { "realloc: huge longer", BIG_HEAP, 0, pre_huge_longer, op_realloc, NULL,
+    NULL },
+  { "realloc: huge shorter", BIG_HEAP, 0, pre_huge_shorter, op_realloc, NULL,
+    NULL },
+  { "realloc: huge to small", BIG_HEAP, 0, pre_huge_to_small, op_realloc,
+    NULL, NULL },
+  { "realloc: small to huge", BIG_HEAP, 0, pre_small_to_huge, op_realloc,
+    NULL, NULL },
+  { "realloc: to size 0", HEAP, 0, pre_realloc_zero, op_realloc, NULL, NULL },
+  { "thread exit: stream released", HEAP, 0, pre_release, op_thread_exit,
+    NULL, NULL },
+  { "setkey", HEAP, 0, pre_setkey, op_setkey, NULL, NULL },
+  { "setroot: new record", HEAP, 0, pre_root_new, op_setroot, NULL, NULL },
+  { "setroot: overwrite", HEAP, 0, pre_root_overwrite, op_setroot, NULL,
+    NULL },
+  { "setroot: forget", HEAP, 0, pre_root_forget, op_setroot, NULL, NULL },
+  { "setroot: record used again", HEAP, 0, pre_root_again, op_setroot, NULL,
+    NULL },
+  { "setroot: record of another name", HEAP, 0, pre_root_other_name,
+    op_setroot, NULL, NULL },
+  { "setroot: first slice", HEAP, 0, pre_root_slice, op_setroot, NULL, NULL },
+  { "setroot: new slice, growth", HEAP, 0, pre_root_slice_grow, op_setroot,
+    NULL, NULL },
+  { "trim: beside a neighbour", HEAP, 0, pre_trim, op_trim, NULL, NULL },
+  { "trim: alone, file cut", HEAP, ALONE, pre_trim, op_trim, NULL, NULL },
+  { "trim: chunk given back", BIG_HEAP, ALONE | LONG, pre_trim_chunk, op_trim, NULL,
+    NULL },
+  { "open: create", HEAP, ALONE | OPENS | EMPTY, NULL, op_open, NULL, NULL },
+  { "open: create, initial size", HEAP, ALONE | OPENS | EMPTY | LONG, NULL,
+    op_open_initial, NULL, NULL },
+  { "open: clean file", HEAP, ALONE | OPENS, NULL, op_open, NULL, NULL },
+  { "open: copied file", HEAP, ALONE | OPENS | COPIED, NULL, op_open, NULL,
+    NULL },
+  { "open: join a neighbour", HEAP, OPENS, NULL, op_open, NULL, NULL },
+  { "detach: the last", HEAP, ALONE, some_blocks, op_detach, NULL, NULL },
+  { "detach: not the last", HEAP, 0, some_blocks, op_detach, NULL, NULL },
+  { "guards: malloc", HEAP, GUARDED, pre_guarded, op_malloc, NULL, NULL },
+  { "guards: free large", HEAP, GUARDED, pre_guarded_free, op_free, NULL,
+    NULL },
+  { "open: after death in growth", HEAP, ALONE | OPENS, NULL, op_open,
+    "malloc: growth", when_growing },
+  { "open: after death with a claim", HEAP, ALONE | OPENS, NULL, op_open,
+    "malloc: sweep retires pages", when_claimed },
+  { "open: after death in run_take", HEAP, ALONE | OPENS, NULL, op_open,
+    "malloc: new page of five slices", when_index_ahead },
+  { "open: after death in opening", HEAP, ALONE | OPENS, NULL, op_open,
+    "open: clean file", when_recovering },
+  { "open: join, entry of the dead", HEAP, OPENS, NULL, op_open,
+    "malloc: new page", when_heap_locked },
+  { "recovery: malloc finds a claim", HEAP, 0, pre_after, op_malloc,
+    "malloc: sweep retires pages", when_claimed },
+  { "recovery: malloc finds a stale index", HEAP, 0, pre_after, op_malloc,
+    "malloc: new page of five slices", when_index_ahead },
+  { "recovery: malloc finds a dead grower", HEAP, 0, pre_after, op_malloc,
+    "malloc: growth", when_growing },
+  { "recovery: malloc in a dead's stream", SMALL_HEAP, 0, pre_after,
+    op_malloc, "malloc: shared stream, new page", when_shared_locked },
+  { "recovery: huge over a dead's chunks", BIG_HEAP, 0, pre_after_huge,
+    op_malloc, "malloc: huge", when_huge_half },
+  { "recovery: free of a dead's huge", BIG_HEAP, 0, pre_after_huge, op_malloc,
+    "free: huge", when_huge_half },
+  { "free: huge, not punched", BIG_HEAP, LONG, pre_free_huge_garbage, op_free,
+    NULL, NULL },
+  { "recovery: pages in a dead's huge", BIG_HEAP, LONG, pre_after_huge_freed,
+    op_malloc, "free: huge, not punched", when_huge_freed },
+  { "recovery: trim after a death", HEAP, 0, pre_nothing, op_trim,
+    "malloc: growth", when_heap_locked },
+  { "recovery: setroot after a death", HEAP, 0, pre_nothing, op_trim,
+    "setroot: new slice, growth", when_heap_locked },
+};
+enum { N_OPERATIONS = sizeof operations / sizeof *operations };
+
+#if CAN_STEP
+
+/* ---- Processes ---------------------------------------------------------- */
+
+/* The steps from here ...  */
+static __attribute__ ((noinline, noclone)) void
+step_begin (void)
+{
+  __asm__ volatile ("" ::: "memory");
+}
+
+/* ... to here are counted.  */
+static __attribute__ ((noinline, noclone)) void
+step_end (void)
+{
+  __asm__ volatile ("" ::: "memory");
+}
+
+static void
+make_file (const struct operation *op)
+{
+  unlink (file);
+  int fd = open (file, O_RDWR | O_CREAT | O_EXCL, 0666);
+  NEED (fd >= 0);
+  close (fd);
+  if (op->flags & EMPTY)
+    return;
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      void *md = kill_open (file, MMALLOC_CREATE, op->capacity);
+      if (op->flags & GUARDED)
+        NEED (mmcheckf (md, NULL, 1) == 1);
+      if (op->flags & COPIED)
+        some_blocks (md);
+      NEED (mmalloc_detach (md) == NULL);
+      _exit (0);
+    }
+  int status;
+  NEED (waitpid (pid, &status, 0) == pid && status == 0);
+  if (op->flags & COPIED)
+    {
+      static char bytes[1 << 20];
+      int from = open (file, O_RDONLY), to = open (copy, O_RDWR | O_CREAT, 0666);
+      ssize_t n = read (from, bytes, sizeof bytes);
+      NEED (n > 0 && n < (ssize_t) sizeof bytes);
+      NEED (write (to, bytes, (size_t) n) == n);
+      NEED (rename (copy, file) == 0);
+      close (from);
+      close (to);
+    }
+}
+
+/* A process that has the heap attached and does nothing.  */
+static pid_t
+start_neighbour (const struct operation *op)
+{
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      void *md = kill_open (file, 0, op->capacity);
+      next_tag = 1000;
+      if (op->capacity > SMALL_HEAP)
+        for (size_t size = 16; size < 3000; size *= 2)
+          make_many (md, size, 3);
+      plan->n_entry = kill_heap ()->entry;
+      plan->n_id = kill_heap ()->id;
+      atomic_store (&plan->n_ready, 1);
+      for (;;)
+        pause ();
+    }
+  while (atomic_load (&plan->n_ready) == 0)
+    if (waitpid (pid, NULL, WNOHANG) != 0)
+      broken ("the neighbour has died");
+  return pid;
+}
+
+static long
+step_pc (pid_t pid)
+{
+#if defined __x86_64__
+  return ptrace (PTRACE_PEEKUSER, pid,
+                 (void *) offsetof (struct user_regs_struct, rip), NULL);
+#else
+  struct user_regs_struct regs;
+  struct iovec io = { &regs, sizeof regs };
+  NEED (ptrace (PTRACE_GETREGSET, pid, (void *) NT_PRSTATUS, &io) == 0);
+  return (long) regs.pc;
+#endif
+}
+
+/* Whether the instruction at PC enters the kernel.  The victim is a fork of
+   this process: its code is where ours is.  */
+static bool
+step_is_syscall (long pc)
+{
+#if defined __x86_64__
+  static const unsigned char code[2] = { 0x0f, 0x05 };
+#else
+  static const unsigned char code[4] = { 0x01, 0x00, 0x00, 0xd4 };
+#endif
+  return memcmp ((const void *) pc, code, sizeof code) == 0;
+}
+
+/* Whether the instruction at PC surely stores nothing outside of the stack.
+   True for the common ones only: they need no look at the file.  */
+static bool
+step_stores_nothing (long pc)
+{
+#if defined __x86_64__
+  const unsigned char *at = (const unsigned char *) pc;
+  if (*at == 0x66)
+    at++;
+  if (*at >= 0x40 && *at <= 0x4f)
+    at++;
+  unsigned op = at[0], mod = at[1] >> 6, reg = at[1] >> 3 & 7;
+  if (op == 0x0f)
+    {
+      op = at[1];
+      /* Conditional moves and jumps, extending loads, bit scans, imul, bt,
+         nop.  */
+      return (op >= 0x40 && op <= 0x4f) || (op >= 0x80 && op <= 0x8f)
+             || op == 0xb6 || op == 0xb7 || op == 0xbe || op == 0xbf
+             || op == 0xbc || op == 0xbd || op == 0xaf || op == 0xa3
+             || op == 0x1f;
+    }
+  /* Arithmetic into a register or the accumulator, and comparisons.  */
+  if (op < 0x40 && (op & 7) >= 2 && (op & 7) <= 5)
+    return true;
+  if (op == 0x38 || op == 0x39)
+    return true;
+  /* push, pop, movsxd, short jumps, test, load, lea, nop, moves of constants,
+     ret, call, jumps.  */
+  if ((op >= 0x50 && op <= 0x5f) || op == 0x63 || (op >= 0x70 && op <= 0x7f)
+      || op == 0x84 || op == 0x85 || op == 0x8a || op == 0x8b || op == 0x8d
+      || op == 0x90 || op == 0xa8 || op == 0xa9 || (op >= 0xb0 && op <= 0xbf)
+      || op == 0xc3 || op == 0xe8 || op == 0xe9 || op == 0xeb)
+    return true;
+  /* Those with a register for destination; cmp and test of constants.  */
+  if (op < 0x40 && (op & 7) <= 1)
+    return mod == 3;
+  if (op == 0x80 || op == 0x81 || op == 0x83)
+    return mod == 3 || reg == 7;
+  if (op == 0xf6 || op == 0xf7)
+    return mod == 3 || reg == 0;
+  return mod == 3
+         && (op == 0x88 || op == 0x89 || op == 0xc0 || op == 0xc1
+             || (op >= 0xd0 && op <= 0xd3) || op == 0xc6 || op == 0xc7);
+#else
+  (void) pc;
+  return false;
+#endif
+}
+
+/* Where the victim is, for people.  */
+static void
+step_where (long pc)
+{
+  extern const char __executable_start, etext;
+  char command[2 * PATH_MAX];
+  unsigned long off = (unsigned long) pc
+                      - (unsigned long) (uintptr_t) &__executable_start;
+  char self[PATH_MAX] = "";
+  NEED (readlink ("/proc/self/exe", self, sizeof self - 1) > 0);
+  fflush (stdout);
+  if (off > (unsigned long) (&etext - &__executable_start))
+    {
+      printf ("    the victim was in a library, at 0x%lx\n", pc);
+      return;
+    }
+  snprintf (command, sizeof command,
+            "addr2line -p -s -i -f -e '%s' 0x%lx 2> /dev/null"
+            " | sed 's/^/    the victim was in /'", self, off);
+  if (system (command) != 0)
+    printf ("    the victim was at 0x%lx\n", off);
+}
+
+/* One instruction further; false if the victim is gone.  */
+static bool
+step_once (pid_t pid)
+{
+  int status;
+  NEED (ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
+  NEED (waitpid (pid, &status, __WALL) == pid);
+  if (WIFSTOPPED (status) && WSTOPSIG (status) == SIGTRAP)
+    return true;
+  printf ("    the victim ended with status 0x%x\n", status);
+  if (WIFSTOPPED (status))
+    step_where (step_pc (pid));
+  return false;
+}
+
+/* A victim, stopped before the first step.  */
+static pid_t
+start_victim (const struct operation *op)
+{
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      void *md = NULL;
+      next_tag = 2000;
+      if (!(op->flags & OPENS))
+        {
+          md = kill_open (file, 0, op->capacity);
+          if (op->prepare != NULL)
+            op->prepare (md);
+        }
+      NEED (ptrace (PTRACE_TRACEME, 0, NULL, NULL) == 0);
+      raise (SIGSTOP);
+      step_begin ();
+      op->operate (md);
+      step_end ();
+      _exit (0);
+    }
+  int status;
+  NEED (waitpid (pid, &status, 0) == pid);
+  if (!WIFSTOPPED (status) || WSTOPSIG (status) != SIGSTOP)
+    broken ("%s: the victim could not prepare: 0x%x", op->name, status);
+  while (step_pc (pid) != (long) (uintptr_t) step_begin)
+    NEED (step_once (pid));
+  return pid;
+}
+
+static void
+end_process (pid_t pid)
+{
+  if (pid > 0)
+    {
+      kill (pid, SIGKILL);
+      NEED (waitpid (pid, NULL, __WALL) == pid);
+    }
+}
+
+
+/* ---- The file and its copy ---------------------------------------------- */
+
+/* Parts of the file in bytes from its beginning.  */
+struct range { size_t from, len; bool told; };
+enum { RANGES_MAX = 4096 };
+
+static struct
+{
+  int fd, copy_fd;
+  char *at, *copy_at;           /* both files, mapped */
+  size_t capacity;
+  size_t size, blocks;          /* of the file when last asked */
+  size_t copy_size;
+  struct range range[RANGES_MAX];
+  size_t n_ranges;
+  char *last;                   /* what told ranges held at the last look */
+  struct heap view;             /* the file as a heap, for reading alone */
+} world;
+
+/* Note bytes [FROM, FROM + LEN) of the file as worth copying; TOLD: a change
+   there makes a new state.  */
+static void
+world_add (size_t from, size_t len, bool told)
+{
+  if (from >= world.size || len == 0)
+    return;
+  if (len > world.size - from)
+    len = world.size - from;
+  NEED (world.n_ranges < RANGES_MAX);
+  struct range *last = world.n_ranges > 0 ? &world.range[world.n_ranges - 1]
+                                          : NULL;
+  if (last != NULL && last->told == told && last->from + last->len == from)
+    last->len += len;
+  else
+    world.range[world.n_ranges++] = (struct range) { from, len, told };
+}
+
+/* Both ends of a large block, and where the end of one moved there would
+   be.  */
+static void
+world_add_ends (size_t from, size_t len)
+{
+  world_add (from, MM_PAGE, false);
+  world_add (from + len - MM_PAGE, MM_PAGE, false);
+  for (size_t i = 0; i < plan->n; i++)
+    {
+      struct block *b = &plan->block[i];
+      size_t at = (size_t) (b->p - (char *) KILL_BASE);
+      if (b->size > KILL_WHOLE && at >= from && at < from + len)
+        world_add (at + b->size - KILL_END, KILL_END, false);
+    }
+  size_t moved = plan->moved > 0 ? plan->block[plan->moved - 1].size : 0;
+  if (moved > KILL_WHOLE && moved < len)
+    world_add (from + moved - KILL_END, KILL_END, false);
+}
+
+static void
+world_stat (void)
+{
+  struct stat st;
+  NEED (fstat (world.fd, &st) == 0);
+  world.size = (size_t) st.st_size;
+  world.blocks = (size_t) st.st_blocks * 512;
+}
+
+/* Look through the heads which parts matter: all metadata, used pages, both
+   ends of large blocks.  How many bytes of disk the file lays claim to; *REACH
+   gets the end of the last one.  */
+static size_t
+world_survey (size_t *reach_at)
+{
+  size_t reach = 0;
+  *reach_at = 0;
+  struct heap *h = &world.view;
+  world_stat ();
+  world.n_ranges = 0;
+  world_add (0, MM_OFF_INDEX, true);
+  if (world.size < MM_OFF_RECORDS
+      || *(uint64_t *) (void *) world.at != MM_MAGIC)
+    {
+      world_add (MM_OFF_INDEX, world.size, true);
+      return 0;
+    }
+  uint32_t ready = h->locks->streams_ready;
+  size_t claims = MM_OFF_INDEX;
+  size_t tables = off_dir_bytes (h)
+                  + round_up (ready * sizeof (struct disk_stream), MM_PAGE);
+  world_add (off_file (h, h->dir), tables, true);
+  claims += tables;
+  for (size_t c = 0; c < run_chunks (h); c++)
+    {
+      size_t chunk = off_file (h, off_chunk (h, c));
+      uint64_t d = dir_get (h, c);
+      if (chunk >= world.size)
+        break;
+      if (dir_kind (d) == DIR_HUGE)
+        {
+          size_t from = chunk + (dir_start (d) << MM_SLICE_SHIFT);
+          size_t len = dir_slices (d) << MM_SLICE_SHIFT;
+          claims += len;
+          reach = from + len;
+          world_add_ends (from, len);
+        }
+      if (dir_kind (d) != DIR_PAGED)
+        continue;
+      size_t end = run_ready (h, c, d), n;
+      size_t bytes = round_up (MM_PAGE + end * MM_RECORD, MM_PAGE);
+      world_add (chunk + MM_OFF_INDEX, bytes, true);
+      claims += bytes;
+      for (size_t s = off_first_data (h, c); s < end; s++)
+        if (map_get_backed (off_index (h, c), s))
+          {
+            claims += MM_SLICE;
+            reach = chunk + ((s + 1) << MM_SLICE_SHIFT);
+          }
+      for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
+        {
+          uint64_t head = off_record (h, c, s)->head;
+          size_t from = chunk + (s << MM_SLICE_SHIFT);
+          n = run_covers (head, s, end);
+          size_t len = n << MM_SLICE_SHIFT;
+          if (n == 0)
+            continue;
+          if (head_kind (head) == HEAD_LARGE && n > 16)
+            world_add_ends (from, len);
+          else
+            world_add (from, len, head_kind (head) == HEAD_ROOTS);
+        }
+    }
+  *reach_at = reach;
+  return claims;
+}
+
+/* Whether something has changed since the last look.  */
+static bool
+world_changed (bool asked)
+{
+  bool changed = false;
+  if (asked)
+    {
+      size_t size = world.size;
+      world_stat ();
+      changed = size != world.size;
+    }
+  for (size_t i = 0; i < world.n_ranges; i++)
+    {
+      struct range *r = &world.range[i];
+      if (!r->told || r->from >= world.size)
+        continue;
+      size_t len = r->len < world.size - r->from ? r->len
+                                                 : world.size - r->from;
+      changed = changed
+                || memcmp (world.last + r->from, world.at + r->from, len) != 0;
+    }
+  return changed;
+}
+
+static void
+world_remember (void)
+{
+  for (size_t i = 0; i < world.n_ranges; i++)
+    if (world.range[i].told)
+      memcpy (world.last + world.range[i].from,
+              world.at + world.range[i].from, world.range[i].len);
+}
+
+/* Make the copy as the file is, but for the note which file it is: else each
+   opener would give it disk blocks, as it must for a copy.  */
+static void
+world_copy (void)
+{
+  struct stat st;
+  NEED (fstat (world.copy_fd, &st) == 0);
+  if ((size_t) st.st_size != world.size)
+    NEED (ftruncate (world.copy_fd, (off_t) world.size) == 0);
+  for (size_t i = 0; i < world.n_ranges; i++)
+    {
+      struct range *r = &world.range[i];
+      for (size_t at = r->from, n; at < r->from + r->len; at += n)
+        {
+          n = MM_PAGE - at % MM_PAGE;
+          n = n < r->from + r->len - at ? n : r->from + r->len - at;
+          if (memcmp (world.copy_at + at, world.at + at, n) != 0)
+            memcpy (world.copy_at + at, world.at + at, n);
+        }
+    }
+  for (int i = 0; i < 2; i++)
+    {
+      struct disk_super *s = (struct disk_super *) (void *)
+                             (world.copy_at + i * MM_PAGE);
+      const char *told;
+      if (world.size < MM_OFF_INDEX || super_verify (s, &told) != 0)
+        continue;
+      s->dev = st.st_dev;
+      s->ino = st.st_ino;
+      s->blocks = 0;
+      s->sum = super_sum (s);
+    }
+}
+
+static void
+world_open (const struct operation *op)
+{
+  memset (&world, 0, sizeof world);
+  world.capacity = op->capacity;
+  world.fd = open (file, O_RDWR | O_CLOEXEC);
+  unlink (copy);
+  world.copy_fd = open (copy, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  NEED (world.fd >= 0 && world.copy_fd >= 0);
+  world.at = mmap (NULL, op->capacity, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_NORESERVE, world.fd, 0);
+  world.copy_at = mmap (NULL, op->capacity, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_NORESERVE, world.copy_fd, 0);
+  world.last = mmap (NULL, op->capacity, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  NEED (world.at != MAP_FAILED && world.copy_at != MAP_FAILED
+        && world.last != MAP_FAILED);
+  pthread_once (&process.once, process_start);
+  struct heap *h = &world.view;
+  h->kind = HEAP_READ;
+  h->fd = world.fd;
+  h->base = (uintptr_t) world.at;
+  h->mapped = h->capacity = op->capacity;
+  h->super.base = h->base;
+  h->super.capacity = op->capacity;
+  h->super.n_shared = 1;
+  size_t exclusive = op->capacity / MM_SYSTEM_STREAM_SPACE;
+  h->super.n_streams = 1 + (uint32_t) exclusive;
+  /* The grid begins at the base: mmap gives whole system pages only.  */
+  attach_layout (h);
+  if (h->grid != h->base)
+    {
+      char *room = mmap (NULL, op->capacity + MM_SLICE, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      NEED (room != MAP_FAILED);
+      char *to = (char *) round_up ((uintptr_t) room, MM_SLICE);
+      munmap (world.at, op->capacity);
+      world.at = mmap (to, op->capacity, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_NORESERVE | MAP_FIXED, world.fd, 0);
+      NEED (world.at == to);
+      h->base = (uintptr_t) to;
+      attach_layout (h);
+    }
+  world_stat ();
+}
+
+
+/* ---- Looking at what a death left --------------------------------------- */
+
+static struct
+{
+  const char *operation;
+  const char *way;              /* of recovery */
+  long points, states, played, bad;
+  long pc;                      /* where the victim was */
+  bool finished;                /* the operation */
+} now;
+
+static void
+bad (const char *format, ...)
+{
+  va_list ap;
+  if (now.bad++ >= 8)
+    return;
+  printf ("  %s, killed after instruction %ld (state %ld), %s: ",
+          now.operation, now.points, now.states, now.way);
+  va_start (ap, format);
+  vprintf (format, ap);
+  va_end (ap);
+  printf ("\n");
+  if (now.bad <= 3)
+    step_where (now.pc);
+  fflush (stdout);
+}
+
+static void
+bad_finding (const char *finding, const void *where, void *arg)
+{
+  (void) arg;
+  bad ("%s (at 0x%lx)", finding,
+       (unsigned long) ((uintptr_t) where - (uintptr_t) KILL_BASE));
+}
+
+static void
+bad_misuse (const char *call, void *md, const void *ptr, const char *what,
+            void *arg)
+{
+  (void) md, (void) arg;
+  bad ("misuse: %s (0x%lx): %s", call,
+       (unsigned long) ((uintptr_t) ptr - (uintptr_t) KILL_BASE), what);
+}
+
+/* This process hangs or crashes in recovery.  */
+static void
+bad_signal (int sig)
+{
+  now.bad = 0;
+  bad (sig == SIGALRM ? "the survivor hangs" : "the survivor gets signal %d",
+       sig);
+  printf ("  MMALLOC_KILL_AT=%ld stops there\n", now.states);
+  fflush (stdout);
+  _exit (2);
+}
+
+struct seen
+{
+  size_t n;
+  struct block block[BLOCKS_MAX];
+};
+
+static int
+see_block (void *p, size_t size, void *arg)
+{
+  struct seen *w = arg;
+  if (w->n > 0
+      && w->block[w->n - 1].p + w->block[w->n - 1].size > (char *) p)
+    bad ("two blocks overlap");
+  if (w->n < BLOCKS_MAX)
+    w->block[w->n++] = (struct block) { p, size, 0, false };
+  return 0;
+}
+
+/* Blocks come in the order of their addresses.  */
+static struct block *
+seen_find (struct seen *w, const void *p)
+{
+  size_t from = 0, to = w->n;
+  while (from < to)
+    {
+      size_t mid = (from + to) / 2;
+      if (w->block[mid].p < (const char *) p)
+        from = mid + 1;
+      else
+        to = mid;
+    }
+  return from < w->n && w->block[from].p == p ? &w->block[from] : NULL;
+}
+
+/* Slices of records: each has a record that some name leads to, or is the one
+   where the next record goes.  */
+static int
+see_roots (struct heap *h, const struct sight *at, void *arg)
+{
+  unsigned *wasted = arg;
+  if (at->r == NULL || head_kind (at->head) != HEAD_ROOTS
+      || h->root->slab >> 32 == off_number (at->c, at->s))
+    return 0;
+  uint64_t from = off_file (h, off_slice (h, at->c, at->s));
+  for (size_t b = 0; b < MM_BUCKETS; b++)
+    {
+      size_t steps = 0;
+      struct disk_name *r;
+      for (disk_u64 *link = &h->bucket[b];
+           (r = root_next (h, link, &steps)) != NULL; link = &r->next)
+        if (*link >= from && *link < from + MM_SLICE)
+          return 0;
+    }
+  ++*wasted;
+  return 0;
+}
+
+/* All that is promised about blocks, roots and keys.  W gets the live
+   blocks, with their tags; unknown ones have tag 0.  */
+static void
+look (void *md, struct seen *w)
+{
+  if (mmalloc_check (md, bad_finding, NULL) < 0)
+    bad ("no check: %s", mmalloc_strerror (md));
+  w->n = 0;
+  mmalloc_walk (md, see_block, w);
+  struct block *old = NULL;     /* what realloc moves */
+  bool moved = false;
+  for (size_t i = 0; i < plan->n; i++)
+    {
+      struct block *b = &plan->block[i];
+      struct block *s = seen_find (w, b->p);
+      if (plan->moved == i + 1)
+        old = b, moved = s == NULL;
+      if (s == NULL)
+        {
+          if (!b->doubt)
+            bad ("a block of %zu bytes is lost", b->size);
+          continue;
+        }
+      s->tag = b->tag;
+      if (now.finished && b->doubt && b->p != plan->result && !plan->no_end)
+        bad ("a freed block of %zu bytes is live", b->size);
+      /* A block resized in place may have any of the two sizes.  */
+      size_t n = b->size;
+      if (b == old && s->size < n)
+        n = plan->want < n ? plan->want : n;
+      if (s->size < n)
+        bad ("a block of %zu bytes has %zu", n, s->size);
+      else if (!kill_holds (b->p, b->size, n, b->tag))
+        bad ("the contents of a block of %zu bytes are gone", b->size);
+      s->size = n;
+      if (n < b->size && n > KILL_WHOLE)
+        {
+          s->tag = b->tag + (UINT64_C (1) << 63);
+          kill_fill (s->p, n, s->tag);
+        }
+    }
+  unsigned unknown = 0;
+  for (size_t i = 0; i < w->n; i++)
+    if (w->block[i].tag == 0)
+      {
+        struct block *s = &w->block[i];
+        unknown++;
+        if (moved && plan->may_leak == 1
+            && !kill_holds (s->p, old->size,
+                            old->size < plan->want ? old->size : plan->want,
+                            old->tag))
+          bad ("the moved block of %zu bytes has lost its contents",
+               old->size);
+        if (now.finished && !plan->no_end && s->p != plan->result)
+          bad ("an unknown block of %zu bytes is live", s->size);
+        s->tag = 1;
+        kill_fill (s->p, s->size, 1);
+      }
+  if (unknown > plan->may_leak)
+    bad ("%u blocks leaked", unknown);
+  if (moved && unknown == 0)
+    bad ("realloc lost its block");
+  if (now.finished && !plan->no_end && plan->result != NULL
+      && seen_find (w, plan->result) == NULL)
+    bad ("the new block is not live");
+  unsigned wasted = 0;
+  walk_heap (kill_heap (), see_roots, &wasted);
+  if (wasted > 0)
+    bad ("%u slices of roots are wasted", wasted);
+  for (size_t i = 0; i < plan->n_roots; i++)
+    {
+      char name[32];
+      snprintf (name, sizeof name, "root %zu", i);
+      if (mmalloc_getroot (md, name) != ROOT (i))
+        bad ("root \"%s\" is %p", name, mmalloc_getroot (md, name));
+    }
+  if (plan->root[0] != '\0')
+    {
+      void *value = mmalloc_getroot (md, plan->root);
+      if (value != plan->root_new
+          && (value != plan->root_old || (now.finished && !plan->no_end)))
+        bad ("root \"%s\" is %p", plan->root, value);
+    }
+  if (plan->key > 0)
+    {
+      void *value = mmalloc_getkey (md, plan->key);
+      if (value != plan->key_new
+          && (value != plan->key_old || now.finished))
+        bad ("key %d is %p", plan->key, value);
+    }
+}
+
+/* All blocks of W hold what they should.  */
+static void
+look_again (struct seen *w, const char *when)
+{
+  for (size_t i = 0; i < w->n; i++)
+    {
+      struct block *b = &w->block[i];
+      if (b->p != NULL && !kill_holds (b->p, b->size, b->size, b->tag))
+        bad ("%s: the contents of a block of %zu bytes are gone", when,
+             b->size);
+    }
+}
+
+static int
+see_used (struct heap *h, const struct sight *at, void *arg)
+{
+  size_t *n = arg;
+  uint32_t stream = head_owner (at->head);
+  if (at->r == NULL || head_kind (at->head) == HEAD_LARGE
+      || (head_kind (at->head) == HEAD_PAGE
+          && (stream <= h->super.n_shared || stream > h->super.n_streams
+              || off_stream (h, stream)->owner != plan->n_id)))
+    *n += 1;
+  return 0;
+}
+
+/* The survivor works with the heap.  */
+static void
+go_on (void *md, struct seen *w, bool tight, bool alone)
+{
+  static const size_t sizes[] = { 768, 64, 16, 1000, 1000, 48, 5000, 20000,
+                                  100000 };
+  enum { N = sizeof sizes / sizeof *sizes };
+  static struct seen mine;
+  struct heap *h = kill_heap ();
+  mine.n = 0;
+  for (size_t i = 0; i < N; i++)
+    {
+      void *p = mmalloc (md, sizes[i]);
+      if (p != NULL)
+        {
+          kill_fill (p, sizes[i], 1000 + i);
+          mine.block[mine.n++] = (struct block) { p, sizes[i], 1000 + i,
+                                                  false };
+        }
+      else if (!tight)
+        bad ("no room for %zu bytes: %s", sizes[i], mmalloc_strerror (md));
+    }
+  look_again (w, "after allocations");
+  for (size_t i = 0; i < w->n; i += 3)
+    {
+      mfree (md, w->block[i].p);
+      w->block[i].p = NULL;
+    }
+  if (!tight && mmalloc_setroot (md, "survivor", ROOT (700)) != 0)
+    bad ("no root: %s", mmalloc_strerror (md));
+  if (!tight && mmalloc_getroot (md, "survivor") != ROOT (700))
+    bad ("a root was not set");
+  look_again (w, "after frees");
+  look_again (&mine, "after frees");
+  if (mmalloc_check (md, bad_finding, NULL) != 0)
+    bad ("not whole after work");
+  for (size_t i = 0; i < w->n; i++)
+    if (w->block[i].p != NULL)
+      mfree (md, w->block[i].p);
+  for (size_t i = 0; i < mine.n; i++)
+    mfree (md, mine.block[i].p);
+  page_sweep (h, cache_of (h, md));
+  size_t used = 0;
+  plan->n_id = alone ? UINT64_MAX : plan->n_id;
+  walk_heap (h, see_used, &used);
+  if (used > 0)
+    bad ("%zu runs are still in use when all is freed", used);
+  if (mmalloc_check (md, bad_finding, NULL) != 0)
+    bad ("not whole after all is freed");
+}
+
+/* Nothing that this process keeps privately about the heap is true.  */
+static void
+forget_caches (struct heap *h)
+{
+  for (struct cache *k = thread.all; k != NULL; k = k->next)
+    {
+      k->heap = NULL;
+      k->key = 0;
+      k->name = 0;
+    }
+  thread.last = &no_cache;
+  h->caches = NULL;
+}
+
+static void
+mutex_of_dead (struct heap *h, pthread_mutex_t *m)
+{
+  int r = pthread_mutex_trylock (m);
+  if (r == EBUSY)
+    {
+      lock_make (h, m);
+      if (m == &h->locks->heap.mutex)
+        {
+          lock_heap (h);
+          lock_owner_died (h);
+          unlock_heap (h);
+        }
+      return;
+    }
+  if (r == EOWNERDEAD)
+    {
+      if (m == &h->locks->heap.mutex)
+        lock_owner_died (h);
+      pthread_mutex_consistent (m);
+    }
+  pthread_mutex_unlock (m);
+}
+
+/* Be the neighbour, or a thread of it, in the state of the copy.  */
+static void
+become_neighbour (struct heap *h)
+{
+  forget_caches (h);
+  h->epoch = h->locks->epoch;
+  h->entry = plan->n_entry;
+  h->id = plan->n_id;
+  mutex_of_dead (h, &h->locks->grow.mutex);
+  for (uint32_t n = 1; n <= h->super.n_shared; n++)
+    mutex_of_dead (h, &off_stream (h, n)->lock.mutex);
+  mutex_of_dead (h, &h->locks->heap.mutex);
+}
+
+/* Play the death at this point.  */
+static void
+play (const struct operation *op)
+{
+  static struct seen seen;
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  bool alone = (op->flags & ALONE) != 0;
+  uint64_t id = plan->n_id;
+  opt.base = KILL_BASE;
+  opt.reserve = op->capacity;
+  alarm (patience);
+  now.played++;
+  world_copy ();
+  now.way = "opener";
+  void *md = mmalloc_open (copy, op->flags & EMPTY ? MMALLOC_CREATE : 0,
+                           &opt);
+  if (md == NULL)
+    {
+      bad ("cannot be opened: %s", mmalloc_strerror (NULL));
+      return;
+    }
+  look (md, &seen);
+  go_on (md, &seen, (op->flags & TIGHT) != 0, true);
+  plan->n_id = id;
+  if (!alone)
+    {
+      now.way = "neighbour";
+      world_copy ();
+      become_neighbour (kill_heap ());
+      look (md, &seen);
+      go_on (md, &seen, (op->flags & TIGHT) != 0, false);
+    }
+  forget_caches (kill_heap ());
+  if (mmalloc_detach (md) != NULL)
+    bad ("cannot be detached");
+  alarm (0);
+}
+
+
+/* ---- Stepping ----------------------------------------------------------- */
+
+static const struct operation *
+operation_of (const char *name)
+{
+  for (size_t i = 0; i < N_OPERATIONS; i++)
+    if (strcmp (operations[i].name, name) == 0)
+      return &operations[i];
+  broken ("no operation \"%s\"", name);
+}
+
+/* Kill the victim of an earlier operation where WHEN holds.  */
+static void
+crash (const struct operation *op)
+{
+  const struct operation *first = operation_of (op->crashed);
+  NEED (first->capacity == op->capacity);
+  pid_t victim = start_victim (first);
+  world_stat ();
+  while (!op->when (&world.view))
+    {
+      if (step_pc (victim) == (long) (uintptr_t) step_end
+          || !step_once (victim))
+        broken ("%s: %s never comes to the point", op->name, first->name);
+      world_stat ();
+    }
+  end_process (victim);
+  plan->no_end = true;
+}
+
+/* Run through one operation; false if something was wrong.  */
+static bool
+run (const struct operation *op, long stride)
+{
+  bool trace = kill_setting ("MMALLOC_KILL_TRACE", 0) != 0;
+  pid_t neighbour = 0, victim = 0;
+  memset (plan, 0, sizeof *plan);
+  plan->key = -1;
+  plan->n_id = UINT64_MAX;
+  memset (&now, 0, sizeof now);
+  now.operation = op->name;
+  double start = kill_seconds ();
+
+  alarm (120);
+  now.way = "preparing";
+  make_file (op);
+  world_open (op);
+  if (!(op->flags & ALONE))
+    neighbour = start_neighbour (op);
+  if (!(op->flags & OPENS))
+    victim = start_victim (op);
+  if (op->crashed != NULL)
+    crash (op);
+  if (op->flags & OPENS)
+    victim = start_victim (op);
+  alarm (0);
+
+  mmalloc_onmisuse (bad_misuse, NULL);
+  size_t reach;
+  world_survey (&reach);
+  world_remember ();
+  play (op);
+  for (bool asked = true; !now.finished; )
+    {
+      now.pc = step_pc (victim);
+      now.finished = now.pc == (long) (uintptr_t) step_end;
+      if (!now.finished)
+        {
+          bool quiet = step_stores_nothing (now.pc);
+          asked = step_is_syscall (now.pc);
+          if (now.points % 1024 == 0)
+            alarm (patience);
+          if (!step_once (victim))
+            {
+              bad ("the operation failed");
+              break;
+            }
+          now.points++;
+          if (quiet || !world_changed (asked))
+            continue;
+        }
+      now.states++;
+      size_t claims = world_survey (&reach);
+      now.way = "claims";
+      if (claims > 0 && reach > world.view.root->length)
+        bad ("0x%zx bytes are in use, the length is 0x%zx", reach,
+             (size_t) world.view.root->length);
+      if (claims > world.blocks)
+        bad ("%zu bytes are said to be on disk, %zu are", claims,
+             world.blocks);
+      world_remember ();
+      if (trace)
+        {
+          printf ("state %ld after %ld\n", now.states, now.points);
+          step_where (now.pc);
+        }
+      if (now.finished || now.states % stride == 0)
+        play (op);
+    }
+  end_process (victim);
+  end_process (neighbour);
+  printf ("%-40s %8ld %7ld %7ld  %5.1f s%s\n", op->name, now.points,
+          now.states, now.played, kill_seconds () - start,
+          now.bad > 0 ? "  FAILED" : "");
+  if (now.bad > 8)
+    printf ("  ... %ld findings\n", now.bad);
+  fflush (stdout);
+  return now.bad == 0;
+}
+
+/* Whether this machine lets a parent step its child.  */
+static bool
+can_step (void)
+{
+  pid_t pid = kill_fork ();
+  int status;
+  if (pid == 0)
+    {
+      if (ptrace (PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        _exit (1);
+      raise (SIGSTOP);
+      _exit (0);
+    }
+  NEED (waitpid (pid, &status, 0) == pid);
+  if (!WIFSTOPPED (status))
+    return false;
+  bool can = ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL) == 0
+             && waitpid (pid, &status, 0) == pid && WIFSTOPPED (status)
+             && WSTOPSIG (status) == SIGTRAP;
+  end_process (pid);
+  return can;
+}
+
+#endif /* CAN_STEP */
+
+int
+main (int argc, char **argv)
+{
+#if CAN_STEP && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+  long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 16);
+  int checks = 0, failures = 0, errors = 0;
+  patience = (unsigned) kill_setting ("MMALLOC_KILL_PATIENCE", patience);
+  struct { long points, states, played; } *sum = kill_shared (sizeof *sum);
+  if (!can_step ())
+    {
+      printf ("skipped: no process may be stepped here\n");
+      return kill_summary (0, 0, 0);
+    }
+  plan = kill_shared (sizeof *plan);
+  kill_make_dir ();
+  snprintf (file, sizeof file, "%s", kill_path ("heap"));
+  snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
+  printf ("%-40s %8s %7s %7s\n", "killed in", "points", "states", "played");
+  for (size_t i = 0; i < N_OPERATIONS; i++)
+    {
+      bool wanted = argc == 1
+                    && (stride == 1 || !(operations[i].flags & LONG));
+      for (int a = 1; a < argc; a++)
+        wanted = wanted || strstr (operations[i].name, argv[a]) != NULL;
+      if (!wanted)
+        continue;
+      pid_t pid = kill_fork ();
+      if (pid == 0)
+        {
+          struct sigaction action = { .sa_handler = bad_signal };
+          sigaction (SIGSEGV, &action, NULL);
+          sigaction (SIGBUS, &action, NULL);
+          sigaction (SIGABRT, &action, NULL);
+          sigaction (SIGFPE, &action, NULL);
+          sigaction (SIGALRM, &action, NULL);
+          /* Parent and child take turns: on one processor that is quicker.  */
+          cpu_set_t one;
+          CPU_ZERO (&one);
+          CPU_SET ((size_t) sched_getcpu (), &one);
+          sched_setaffinity (0, sizeof one, &one);
+          bool good = run (&operations[i], stride > 0 ? stride : 1);
+          sum->points += now.points;
+          sum->states += now.states;
+          sum->played += now.played;
+          _exit (!good);
+        }
+      int status;
+      NEED (waitpid (pid, &status, 0) == pid);
+      checks++;
+      failures += WIFEXITED (status) && WEXITSTATUS (status) == 1;
+      errors += !WIFEXITED (status) || WEXITSTATUS (status) > 1;
+    }
+  unlink (file);
+  unlink (copy);
+  rmdir (kill_dir);
+  printf ("%-40s %8ld %7ld %7ld\n", "all", sum->points, sum->states,
+          sum->played);
+  return kill_summary (checks, failures, errors);
+#else
+  (void) argc, (void) argv;
+  printf ("skipped: processes are not stepped in this build\n");
+  return kill_summary (0, 0, 0);
+#endif
+}

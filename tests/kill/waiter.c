@@ -1,0 +1,198 @@
+/* waiter.c - a waiter that dies takes nobody's wake-up with it.
+
+   Whoever unlocks a mutex wakes one waiter.  If that one is killed before it
+   has the lock, somebody else must learn that the lock is free.  The kernel
+   sees to it if the lock is free still; not so if a third one has taken it
+   meanwhile, who knows of no waiters and will wake none.
+
+   Here the parent is that third one.  It holds a lock of the heap; two
+   processes wait for it in a call.  It unlocks; the first waiter is stopped on
+   its way out of the kernel; the parent locks again; the waiter is killed; the
+   parent unlocks, or dies too, as a process of its own.  The other waiter must
+   go on.  */
+
+#include "kill.h"
+
+#include <sched.h>
+#include <sys/ptrace.h>
+
+enum { PATIENCE = 20 };
+#define CAPACITY MIB (16)
+
+static char path[PATH_MAX + 64];
+static struct talk
+{
+  _Atomic int ready;            /* the second waiter may call */
+  _Atomic int done;             /* it has come back */
+  _Atomic int holder;           /* the steps of the process with the lock */
+} *talk;
+
+static bool
+until (_Atomic int *word, int value)
+{
+  double since = kill_seconds ();
+  while (atomic_load (word) != value)
+    {
+      if (kill_seconds () - since > PATIENCE)
+        return false;
+      sched_yield ();
+    }
+  return true;
+}
+
+/* A process that calls the heap when told to, and waits in there.  Number 0 is
+   traced.  */
+static void
+wait_inside (int number, bool grow)
+{
+  void *md = kill_open (path, 0, CAPACITY);
+  /* So that it has a stream.  */
+  NEED (mmalloc (md, 64) != NULL);
+  if (number == 0)
+    {
+      NEED (ptrace (PTRACE_TRACEME, 0, NULL, NULL) == 0);
+      raise (SIGSTOP);
+    }
+  else
+    NEED (until (&talk->ready, 1));
+  NEED (mmalloc (md, grow ? MIB (1) : 20000) != NULL);
+  atomic_store (&talk->done, 1);
+  _exit (0);
+}
+
+/* Whether the process is in, or on its way into, the wait for a lock;
+   ASLEEP: it sleeps there.  */
+static bool
+is_waiting (pid_t pid, bool asleep)
+{
+  char name[64], text[512] = "";
+  snprintf (name, sizeof name, "/proc/%d/syscall", pid);
+  int fd = open (name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read (fd, text, sizeof text - 1) < 0)
+    broken ("%s", name);
+  close (fd);
+  if (text[0] == 'r' || strtol (text, NULL, 10) != SYS_futex)
+    return false;
+  snprintf (name, sizeof name, "/proc/%d/stat", pid);
+  fd = open (name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read (fd, text, sizeof text - 1) < 0)
+    broken ("%s", name);
+  close (fd);
+  return !asleep || strstr (text, ") S ") != NULL;
+}
+
+/* The one that holds the lock, twice.  DIES: the second time to the end.  */
+static void
+hold (bool grow, bool dies)
+{
+  kill_open (path, 0, CAPACITY);
+  struct heap *h = kill_heap ();
+  pthread_mutex_t *m = grow ? &h->locks->grow.mutex : &h->locks->heap.mutex;
+  lock_take (h, m);
+  atomic_store (&talk->holder, 1);
+  NEED (until (&talk->holder, 2));
+  pthread_mutex_unlock (m);
+  atomic_store (&talk->holder, 3);
+  NEED (until (&talk->holder, 4));
+  lock_take (h, m);
+  atomic_store (&talk->holder, 5);
+  NEED (until (&talk->holder, 6));
+  if (!dies)
+    pthread_mutex_unlock (m);
+  _exit (0);
+}
+
+/* False if the second waiter waits for ever.  */
+static bool
+try (bool grow, bool dies)
+{
+  pid_t waiter[2], holder;
+  int status;
+  memset (talk, 0, sizeof *talk);
+  unlink (path);
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      void *md = kill_open (path, MMALLOC_CREATE, CAPACITY);
+      /* Enough free slices for the waiters, if they are to reuse them.  */
+      void *p = mmalloc (md, MIB (1) / 2);
+      mfree (md, p);
+      NEED (mmalloc_detach (md) == NULL);
+      _exit (0);
+    }
+  NEED (waitpid (pid, &status, 0) == pid && status == 0);
+  for (int i = 0; i < 2; i++)
+    {
+      waiter[i] = kill_fork ();
+      if (waiter[i] == 0)
+        wait_inside (i, grow);
+    }
+  NEED (waitpid (waiter[0], &status, 0) == waiter[0]);
+  NEED (WIFSTOPPED (status) && WSTOPSIG (status) == SIGSTOP);
+  holder = kill_fork ();
+  if (holder == 0)
+    hold (grow, dies);
+  NEED (until (&talk->holder, 1));
+  /* The first waiter enters the kernel to wait ...  */
+  NEED (ptrace (PTRACE_SETOPTIONS, waiter[0], NULL,
+                (void *) (uintptr_t) PTRACE_O_TRACESYSGOOD) == 0);
+  do
+    {
+      NEED (ptrace (PTRACE_SYSCALL, waiter[0], NULL, NULL) == 0);
+      NEED (waitpid (waiter[0], &status, 0) == waiter[0]);
+      NEED (WIFSTOPPED (status));
+    }
+  while (!is_waiting (waiter[0], false));
+  NEED (ptrace (PTRACE_SYSCALL, waiter[0], NULL, NULL) == 0);
+  /* It may come out and enter again: a wait may have its limits.  */
+  while (!is_waiting (waiter[0], true))
+    if (waitpid (waiter[0], &status, WNOHANG) == waiter[0])
+      NEED (WIFSTOPPED (status)
+            && ptrace (PTRACE_SYSCALL, waiter[0], NULL, NULL) == 0);
+  /* ... then the second one, behind it.  */
+  atomic_store (&talk->ready, 1);
+  while (!is_waiting (waiter[1], true))
+    sched_yield ();
+  /* Unlock: the first one comes out of the kernel, and stops there.  */
+  atomic_store (&talk->holder, 2);
+  NEED (until (&talk->holder, 3));
+  NEED (waitpid (waiter[0], &status, 0) == waiter[0] && WIFSTOPPED (status));
+  /* Lock again, kill it, unlock.  */
+  atomic_store (&talk->holder, 4);
+  NEED (until (&talk->holder, 5));
+  kill (waiter[0], SIGKILL);
+  NEED (waitpid (waiter[0], NULL, 0) == waiter[0]);
+  atomic_store (&talk->holder, 6);
+  NEED (waitpid (holder, &status, 0) == holder && status == 0);
+  bool good = until (&talk->done, 1);
+  kill (waiter[1], SIGKILL);
+  NEED (waitpid (waiter[1], NULL, 0) == waiter[1]);
+  printf ("%s lock, the third one %s: the second waiter %s\n",
+          grow ? "grow" : "heap", dies ? "dies with it" : "unlocks it",
+          good ? "goes on" : "waits for ever");
+  return good;
+}
+
+int
+main (void)
+{
+  int failures = 0;
+  pid_t pid = kill_fork ();
+  int status;
+  if (pid == 0)
+    _exit (ptrace (PTRACE_TRACEME, 0, NULL, NULL) != 0);
+  NEED (waitpid (pid, &status, 0) == pid);
+  if (status != 0)
+    {
+      printf ("skipped: no process may be traced here\n");
+      return kill_summary (0, 0, 0);
+    }
+  talk = kill_shared (sizeof *talk);
+  kill_make_dir ();
+  snprintf (path, sizeof path, "%s", kill_path ("heap"));
+  for (int i = 0; i < 4; i++)
+    failures += !try (i & 1, i & 2);
+  unlink (path);
+  rmdir (kill_dir);
+  return kill_summary (4, failures, 0);
+}

@@ -1,0 +1,140 @@
+/* Damaged, truncated and hostile map files: an error or a map that holds; no
+   crash, nothing mapped over.  */
+
+#include "qalloc_support.h"
+
+static char good[MIB (1)], bad[MIB (1)];
+enum { SIZE = 300000, ITEM = 48, STREAMS = 2 };
+
+static void
+make_good (int kind)
+{
+  void *map = map_make (kind, SIZE, ITEM, STREAMS);
+  for (int i = 0; i < 100; i++)
+    block_fill (qalloc_malloc (map, ITEM), ITEM, 1);
+  map_end (map);
+  int fd = open (map_path (kind), O_RDONLY);
+  ck_assert_int_eq (read (fd, good, SIZE), SIZE);
+  close (fd);
+}
+
+/* What the file BAD gives, all of which is used: 1 if it could be loaded.  */
+static int
+try_it (int kind, size_t length)
+{
+  static void *blocks[20000];
+  const char *path = map_path (kind);
+  file_write (path, bad, length);
+  int loaded = 0;
+  for (int how = 0; how < 2; how++)
+    {
+      void *map = how ? qalloc_loadmap (path)
+                  : kind == STATIC_MAP
+                    ? qalloc_makestatmap (SIZE, NULL, path, ITEM, STREAMS)
+                    : qalloc_makedynmap (SIZE, NULL, path, STREAMS);
+      if (map == NULL)
+        {
+          must (qalloc_errno () == EINVAL || qalloc_errno () == EBADMSG
+                || qalloc_errno () == ENOTSUP
+                || qalloc_errno () == EADDRINUSE
+                || qalloc_errno () == ENOMEM || qalloc_errno () == ENOSPC);
+          continue;
+        }
+      loaded++;
+      char *base = map_stats (map).address;
+      size_t n = map_fill (map, ITEM, blocks, 20000);
+      for (size_t i = 0; i < n; i++)
+        {
+          must ((char *) blocks[i] >= base + 96
+                && (char *) blocks[i] + ITEM <= base + SIZE);
+          memset (blocks[i], 7, ITEM);
+        }
+      for (size_t i = 0; i < n; i++)
+        qalloc_free (blocks[i], map);
+      qalloc_check (map, NULL, NULL);
+      qalloc_close (map);
+    }
+  return loaded;
+}
+
+/* Each bit of the constants of a static map.  */
+START_TEST (header_bits)
+{
+  make_good (STATIC_MAP);
+  for (size_t bit = 0; bit < 40 * 8; bit++)
+    {
+      memcpy (bad, good, SIZE);
+      bad[bit / 8] ^= (char) (1 << bit % 8);
+      int loaded = try_it (STATIC_MAP, SIZE);
+      /* Whose mutexes they are does not matter to the first one.  */
+      ck_assert_msg (loaded == (bit / 8 == 35 ? 2 : 0), "bit %zu: %d", bit,
+                     loaded);
+    }
+}
+END_TEST
+
+/* The root, mutexes, bits: loaded and used without harm.  */
+START_TEST (other_bits)
+{
+  make_good (STATIC_MAP);
+  for (size_t byte = 40; byte < 48 + 40 * STREAMS; byte++)
+    {
+      memcpy (bad, good, SIZE);
+      bad[byte] = (char) ~bad[byte];
+      ck_assert_int_eq (try_it (STATIC_MAP, SIZE), 2);
+    }
+  memcpy (bad, good, SIZE);
+  memset (bad + 48 + 40 * STREAMS, 0, 784);
+  ck_assert_int_eq (try_it (STATIC_MAP, SIZE), 0);
+}
+END_TEST
+
+START_TEST (truncated)
+{
+  make_good (_i);
+  memcpy (bad, good, SIZE);
+  bad[SIZE] = 1;
+  static const size_t lengths[] = { 1, 8, 16, 40, 47, 48, 90, 4096, 8192,
+                                    SIZE / 2, SIZE - 1 };
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+    if (_i == STATIC_MAP || lengths[i] != SIZE - 1)
+      ck_assert_int_eq (try_it (_i, lengths[i]), 0);
+  if (_i == STATIC_MAP)
+    ck_assert_int_eq (try_it (_i, SIZE + 1), 0);
+  ck_assert_int_eq (try_it (_i, SIZE), 2);
+}
+END_TEST
+
+/* Bytes changed by chance, mostly in front.  */
+START_TEST (random_bytes)
+{
+  uint64_t state = random_seed ();
+  mmalloc_onmisuse (misuse_handler, NULL);
+  make_good (_i);
+  for (int round = 0; round < 300; round++)
+    {
+      memcpy (bad, good, SIZE);
+      size_t within = random_below (&state, 2) ? 200 : 40000;
+      for (size_t n = 1 + random_below (&state, 5); n > 0; n--)
+        bad[random_below (&state, within)] = (char) random_below (&state, 256);
+      try_it (_i, SIZE);
+    }
+}
+END_TEST
+
+/* A file that says it belongs where something else is.  */
+START_TEST (forged_address)
+{
+  make_good (STATIC_MAP);
+  static char precious[8192] __attribute__ ((aligned (4096)));
+  block_fill (precious, sizeof precious, 4);
+  memcpy (bad, good, SIZE);
+  uint64_t at = (uintptr_t) precious;
+  memcpy (bad + 8, &at, 8);
+  ck_assert_int_eq (try_it (STATIC_MAP, SIZE), 0);
+  must (block_holds (precious, sizeof precious, 4));
+}
+END_TEST
+
+RUN_ON_EACH_MAP (header_bits, other_bits, truncated, random_bytes,
+                 forged_address)

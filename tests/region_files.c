@@ -1,0 +1,143 @@
+/* mmalloc_region_open: map files without a heap, for libraries that build
+   their own structures.  */
+
+#include "support.h"
+
+enum { MAGIC = 0x7e57, SIZE = 40000 };
+
+struct region
+{
+  uint64_t magic;
+  struct region *base;
+  uint64_t words[100];
+};
+
+static int calls[3];
+
+static int
+prepare (void *at, size_t size, enum mmalloc_region_why why,
+         const char **reason, void *arg)
+{
+  struct region *region = at;
+  calls[why]++;
+  ck_assert_uint_eq (size, SIZE);
+  ck_assert_ptr_eq (region->base, region);
+  if (why == MMALLOC_REGION_NEW)
+    {
+      must (block_is_zero (region->words, SIZE - 16));
+      region->words[0] = *(uint64_t *) arg;
+      region->magic = MAGIC;
+    }
+  if (region->words[0] == *(uint64_t *) arg)
+    return 0;
+  *reason = "another number";
+  return EPROTO;
+}
+
+static uint64_t number = 77;
+
+static struct region *
+region_open (int flags, void *base, size_t size)
+{
+  return mmalloc_region_open (temp_path ("region"), flags, base, size,
+                              prepare, &number);
+}
+
+static void
+join (void *where)
+{
+  ck_assert_ptr_eq (region_open (0, NULL, 0), where);
+  ck_assert_int_eq (calls[MMALLOC_REGION_JOIN], 1);
+  ((struct region *) where)->words[5] = 55;
+  ck_assert_int_eq (mmalloc_region_close (where), 0);
+}
+
+START_TEST (made_found_shared)
+{
+  struct region *region = region_open (MMALLOC_CREATE, NULL, SIZE);
+  ck_assert_msg (region != NULL, "%s", mmalloc_strerror (NULL));
+  ck_assert_int_eq (calls[MMALLOC_REGION_NEW], 1);
+  ck_assert_int_eq (file_length (temp_path ("region")), SIZE);
+  ck_assert_int_ge (file_disk (temp_path ("region")), SIZE);
+  ck_assert_ptr_eq (region_open (0, NULL, SIZE), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_JOIN], 1);
+  region->words[4] = 44;
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_uint_eq (region->words[4], 44);
+  ck_assert_int_eq (mmalloc_region_sync (region, SIZE), 0);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  must_give (mmalloc_region_close (region), -1, EINVAL);
+
+  ck_assert_ptr_eq (region_open (MMALLOC_CREATE, NULL, SIZE), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_FIRST], 1);
+  ck_assert_uint_eq (region->words[4], 44);
+  calls[MMALLOC_REGION_JOIN] = 0;
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_eq (region_open (0, NULL, 0), region);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+}
+END_TEST
+
+static void
+visit (void *where)
+{
+  baton_wait (baton);
+  join (where);
+}
+
+START_TEST (joined_by_another_process)
+{
+  void *base = mmalloc_findbase (MIB (1));
+  struct child child = child_start (visit, base);
+  struct region *region = region_open (MMALLOC_CREATE, base, SIZE);
+  ck_assert_ptr_eq (region, base);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  ck_assert_uint_eq (region->words[5], 55);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+}
+END_TEST
+
+START_TEST (refused)
+{
+  must_fail (NULL, region_open (0, NULL, SIZE), ENOENT);
+  must_fail (NULL, region_open (MMALLOC_CREATE, (void *) 16, SIZE), EINVAL);
+  struct region *region = region_open (MMALLOC_CREATE, NULL, SIZE);
+  must_fail (NULL, region_open (MMALLOC_CREATE | MMALLOC_EXCL, NULL, SIZE),
+             EEXIST);
+  must_fail (NULL, region_open (0, NULL, SIZE + 1), EINVAL);
+  number++;
+  must_fail (NULL, region_open (0, NULL, SIZE), EPROTO);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "another number"));
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  must_fail (NULL, region_open (0, NULL, SIZE), EPROTO);
+  number--;
+  must_fail (NULL, region_open (MMALLOC_CREATE | MMALLOC_EXCL, NULL, SIZE),
+             EEXIST);
+  must_fail (NULL, region_open (0, NULL, SIZE / 2), EINVAL);
+  size_t page = (size_t) sysconf (_SC_PAGESIZE);
+  char *there = mmap (region, page, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+                      0);
+  ck_assert_ptr_eq (there, region);
+  memset (there, 7, page);
+  must_fail (NULL, region_open (0, NULL, SIZE), EADDRINUSE);
+  for (size_t i = 0; i < page; i++)
+    must (there[i] == 7);
+  munmap (there, page);
+  ck_assert_ptr_eq (region_open (0, NULL, SIZE), region);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+}
+END_TEST
+
+START_TEST (misuse_reported_for_the_caller)
+{
+  misuse_record ();
+  mmalloc_misuse ("their_free", NULL, &number, "is no block");
+  misuse_was ("their_free", &number);
+  ck_assert_str_eq (misuse_seen.what, "is no block");
+}
+END_TEST
+
+RUN_TESTS (made_found_shared, joined_by_another_process, refused,
+           misuse_reported_for_the_caller)
