@@ -562,7 +562,7 @@ static struct cache no_cache;
 static _Thread_local struct thread thread
   __attribute__ ((tls_model ("initial-exec"))) = { .last = &no_cache };
 static _Thread_local struct error thread_error;
-static _Thread_local char thread_told[MM_TOLD + 64];
+static _Thread_local char thread_told[MM_TOLD + 80];
 
 static struct
 {
@@ -1091,6 +1091,7 @@ os_mark_own (const void *p, size_t len)
 {
   if (process.asan)
     __asan_unpoison_memory_region (p, len);
+  os_mark_range (p, len, true);
 }
 
 /* Set or query a lock on one of the bytes MM_BYTE_...  */
@@ -1815,11 +1816,13 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
   struct disk_slice *r = off_record (h, c, s);
   if (head_kind (head) == HEAD_PAGE)
     {
+      /* Equal is free.  rem is not stored: a second free of a block that was
+         here before may be under way, and must find what it expects or fail. */
       for (unsigned w = 0; w < class_words (head_class (head)); w++)
-        {
-          atomic_store_explicit (&r->own[w], 0, memory_order_relaxed);
-          atomic_store_explicit (&r->rem[w], 0, memory_order_relaxed);
-        }
+        atomic_store_explicit (&r->own[w],
+                               atomic_load_explicit (&r->rem[w],
+                                                     memory_order_relaxed),
+                               memory_order_relaxed);
       for (size_t i = 1; i < n; i++)
         atomic_store_explicit (&off_record (h, c, s + i)->head, head_cont (i),
                                memory_order_relaxed);
@@ -3295,10 +3298,11 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
   return err;
 }
 
-/* A block of SIZE bytes at ALIGN, zeroed if asked.  */
+/* A block of SIZE bytes at ALIGN.  *ZERO: all zero is wanted; false after the
+   call if the caller need not see to it.  */
 static int
 heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
-           bool zero, void **p)
+           bool *zero, void **p)
 {
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return ENOMEM;
@@ -3309,7 +3313,6 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
   if (align <= MM_SLICE && size <= MM_SMALL_MAX)
     cl = align <= 16 ? class_of (size) : class_of_aligned (size, align);
   int err;
-  bool is_zero = false;
   if (cl < MM_CLASSES)
     err = heap_small (h, k, cl, align, p);
   else
@@ -3322,23 +3325,18 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
         err = heap_large (h, k, n, align, p);
       if (err != 0)
         {
-          int huge = huge_take (h, n, align, zero, p);
-          is_zero = huge == 0;
+          int huge = huge_take (h, n, align, *zero, p);
           if (huge == ENOSPC && !large)
             {
               page_sweep (h, k);
-              huge = huge_take (h, n, align, zero, p);
-              is_zero = huge == 0;
+              huge = huge_take (h, n, align, *zero, p);
             }
-          if (huge != 0 && fits && !large)
+          if (huge == 0)
+            *zero = false;
+          else if (fits && !large)
             huge = heap_large (h, k, n, align, p);
           err = huge == 0 || !large ? huge : err;
         }
-    }
-  if (err == 0 && zero && !is_zero)
-    {
-      os_mark_block (*p, size);
-      memset (*p, 0, size);
     }
   return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
 }
@@ -3505,6 +3503,10 @@ struct guard
 };
 enum { GUARD_FILL = 0xd7, GUARD_MAX = 16 };
 
+/* Guards are also read in blocks of other threads and in blocks that have
+   none, which run-time tools take for mistakes.  */
+#define GUARD_READS __attribute__ ((no_sanitize ("address", "thread")))
+
 static uint64_t
 guard_magic (const void *user, uint64_t size)
 {
@@ -3536,7 +3538,7 @@ guard_set (const struct place *at, char *user, size_t size)
 }
 
 /* Whether they are intact; the size in *SIZE.  */
-static bool
+static GUARD_READS bool
 guard_is_intact (const struct place *at, const char *user, size_t *size)
 {
   const struct guard *g = (const struct guard *) (const void *)
@@ -3555,7 +3557,7 @@ guard_is_intact (const struct place *at, const char *user, size_t *size)
 
 /* The program's part of the guarded block at AT, or NULL if it has no guards:
    it begins behind the first intact guard struct.  */
-static char *
+static GUARD_READS char *
 guard_find (const struct place *at)
 {
   for (size_t off = 16; off < at->usable && off <= MM_ALIGN_MAX; off *= 2)
@@ -4665,6 +4667,7 @@ attach_mark_block (struct heap *h, const struct place *block, void *arg)
   (void) h;
   (void) arg;
   os_mark_block (block->start, block->usable);
+  os_mark_range (block->start, block->usable, true);
   return 0;
 }
 
@@ -5507,6 +5510,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
     return NULL;
   int err = heap_may_change (h);
   void *p = NULL;
+  bool zero = how & ALLOC_ZERO;
   size_t before = 0, need = size;
   if (err == 0)
     {
@@ -5519,7 +5523,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
             err = ENOMEM;
         }
       if (err == 0)
-        err = heap_take (h, k, need, align, how & ALLOC_ZERO, &p);
+        err = heap_take (h, k, need, align, &zero, &p);
     }
   if (err != 0)
     {
@@ -5531,9 +5535,13 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
       && heap_locate (h, p, false, &at) == NULL)
     {
       os_mark_block (p, at.usable);
+      if ((how & ALLOC_ZERO) && !zero)
+        os_mark_range (p, at.usable, true);
       if (before > 0)
         guard_set (&at, (char *) p + before, size);
     }
+  if (zero)
+    memset ((char *) p + before, 0, size);
   if (!(how & ALLOC_QUIET))
     trace_event ('+', (char *) p + before, size, true);
   errno = saved;
@@ -5718,6 +5726,9 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
       return NULL;
     }
   memcpy (p, ptr, user.usable < size ? user.usable : size);
+  /* The page may have become FULL meanwhile.  */
+  if (block.kind == PLACE_SMALL)
+    block.head = atomic_load_explicit (&block.r->head, memory_order_acquire);
   wrong = heap_give (h, cache_of (h, md), &block);
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);

@@ -63,6 +63,9 @@ START_TEST (header_bits)
   make_good (STATIC_MAP);
   for (size_t bit = 0; bit < 40 * 8; bit++)
     {
+      /* The tool ends a program that maps something at its places.  */
+      if (UNDER_TSAN && bit / 64 == 1)
+        continue;
       memcpy (bad, good, SIZE);
       bad[bit / 8] ^= (char) (1 << bit % 8);
       int loaded = try_it (STATIC_MAP, SIZE);
@@ -108,6 +111,11 @@ END_TEST
 /* Bytes changed by chance, mostly in front.  */
 START_TEST (random_bytes)
 {
+  if (UNDER_TSAN)
+    {
+      skip ("the tool has its own ideas of addresses");
+      return;
+    }
   uint64_t state = random_seed ();
   mmalloc_onmisuse (misuse_handler, NULL);
   make_good (_i);

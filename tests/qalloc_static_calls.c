@@ -5,14 +5,18 @@
 
 START_TEST (calloc_is_zero)
 {
+  static void *blocks[500];
   void *map = map_make (STATIC_MAP, 20000, 48, 2);
-  for (int i = 0; i < 20; i++)
-    {
-      void *p = qalloc_calloc (map, 6, 8);
-      must (block_is_zero (p, 48));
-      memset (p, -1, 48);
-      qalloc_free (p, map);
-    }
+  size_t n = map_fill (map, 48, blocks, 500);
+  for (size_t i = 0; i < n; i++)
+    memset (blocks[i], -1, 48);
+  for (size_t i = 0; i < n; i++)
+    qalloc_free (blocks[i], map);
+  for (size_t i = 0; i < n; i++)
+    must (block_is_zero (blocks[i] = qalloc_calloc (map, 6, 8), 48));
+  must_refuse (qalloc_calloc (map, 6, 8), ENOSPC);
+  for (size_t i = 0; i < n; i++)
+    qalloc_free (blocks[i], map);
   must_refuse (qalloc_calloc (map, 7, 8), EINVAL);
   must_refuse (qalloc_calloc (map, any_size (SIZE_MAX / 4), 8), ENOMEM);
   ck_assert_uint_eq (map_stats (map).blocks_live, 0);

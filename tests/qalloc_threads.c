@@ -98,6 +98,46 @@ START_TEST (too_few_items)
 }
 END_TEST
 
+/* A map with just the items that the threads hold: each gets its share at all
+   times, also while the others give and take.  */
+enum { SHARE = 100 };
+
+static void *
+take_ones_share (void *arg)
+{
+  struct work *w = arg;
+  uint64_t state = w->me;
+  void *mine[SHARE];
+  for (size_t i = 0; i < SHARE; i++)
+    must ((mine[i] = qalloc_malloc (w->map, 16)) != NULL);
+  for (size_t i = 0; i < STEPS; i++)
+    {
+      size_t k = random_below (&state, SHARE);
+      qalloc_free (mine[k], w->map);
+      must ((mine[k] = qalloc_malloc (w->map, 16)) != NULL);
+    }
+  return NULL;
+}
+
+START_TEST (just_enough_items)
+{
+  pthread_t thread[4];
+  struct work work[4];
+  void *map = map_make (STATIC_MAP, 48 + 2 * 40 + 7 * 8 + 8 + 4 * SHARE * 16,
+                        16, 2);
+  ck_assert_uint_eq (map_stats (map).bytes_free, 4 * SHARE * 16);
+  for (size_t i = 0; i < 4; i++)
+    {
+      work[i] = (struct work) { .map = map, .me = i };
+      thread[i] = thread_start (take_ones_share, &work[i]);
+    }
+  for (size_t i = 0; i < 4; i++)
+    thread_end (thread[i]);
+  must_refuse (qalloc_malloc (map, 16), ENOSPC);
+  map_end (map);
+}
+END_TEST
+
 /* One thread fills the map, others free all of it, a third one fills it
    again.  */
 static void *blocks[40000];
@@ -137,5 +177,5 @@ START_TEST (a_full_stream_takes_from_others)
 END_TEST
 
 RUN_ON_EACH_MAP (as_many_as_streams, more_threads_than_streams,
-                 more_streams_than_threads, too_few_items,
+                 more_streams_than_threads, too_few_items, just_enough_items,
                  a_full_stream_takes_from_others)

@@ -195,11 +195,6 @@ mutant stream_lock_believed '/^volatile_reset/,/^}/ {
   s/^    lock_make (h, &off_stream (h, n)->lock.mutex);/    (void) n;/
 }' 'step:shared stream, new'
 
-# A new epoch has the number of the last one.
-mutant epoch_kept '/^volatile_reset/,/^}/ {
-  /^  h->epoch = atomic_load/s/) + 1;/);/
-}' 'step:malloc: new page'
-
 # A file being made does not say so.
 mutant creating_unsaid '/^attach_create/,/^}/ {
   s/err = os_pwrite_all (h->fd, &creating.*/(void) creating;/
@@ -218,7 +213,7 @@ mutant dead_keep_bins '/^page_sweep/,/^}/ {
 # ---- Blocks, roots ----------------------------------------------------------
 
 # realloc frees the old block before it has copied it.
-mutant realloc_frees_first '/^mrealloc/,/^}/ {
+mutant realloc_frees_first '/^realloc_any/,/^}/ {
   s/^  memcpy (p, ptr,.*/  heap_give (h, cache_of (h, md), \&block);\
 &\
   return p;/

@@ -17,7 +17,7 @@
    frees may be gone; at most as many unknown blocks are live as the operation
    may leak; roots and keys are as before or as the operation sets them.  Then
    the survivor allocates, frees and sets roots, and all is looked at again.
-   At last it frees all blocks, sweeps, and no page may remain in use but those
+   At last it frees all blocks, trims, and no page may remain in use but those
    of a living neighbour.  Claims of disk blocks must be true at each moment:
    the file has at least the blocks that its bits say.
 
@@ -66,9 +66,11 @@ static struct plan
   size_t moved;                 /* block that realloc moves, + 1 */
   char root[64];                /* the root that the operation sets */
   void *root_old, *root_new;
+  char gone[64];                /* a root that was forgotten before */
   int key;                      /* the key that it sets, or -1 */
   void *key_old, *key_new;
   size_t n_roots;               /* roots "root 0"... with values ROOT (i) */
+  bool no_count;                /* the count of backed slices is made up */
   bool no_end;                  /* an earlier death leaves doubts for ever */
   void *result;                 /* of the finished operation */
   uint32_t n_entry;             /* the neighbour in the file */
@@ -223,6 +225,7 @@ small_steps (void *md)
 {
   (void) md;
   atomic_store (&kill_heap ()->locks->n_backed, 0);
+  plan->no_count = true;
 }
 
 /* The slices that are there now will do: N of them are free.  */
@@ -326,15 +329,19 @@ pre_grow (void *md)
   wants (768);
 }
 
-/* As before, and the sweep that is due finds an empty page.  */
+/* As before, and the sweep that is due finds empty pages, one of them of five
+   slices.  */
 static void
 pre_sweep (void *md)
 {
   some_blocks (md);
   size_t from = plan->n, n = page_count (1000);
   make_many (md, 1000, 3 * n);
+  make_many (md, 5000, page_count (5000));
   make_many (md, 768, page_count (768));
   use_backed (md);
+  for (size_t i = 0; i < page_count (5000); i++)
+    unmake (md, from + 3 * n);
   for (size_t i = 0; i < 2 * n - 3; i++)
     unmake (md, from);
   atomic_store (&kill_heap ()->locks->sweep_at, 0);
@@ -839,6 +846,7 @@ pre_root_other_name (void *md)
     }
   NEED (mmalloc_setroot (md, name, ROOT (506)) == 0);
   NEED (mmalloc_setroot (md, name, NULL) == 0);
+  snprintf (plan->gone, sizeof plan->gone, "%s", name);
   sets ("first", NULL, ROOT (507));
 }
 
@@ -898,6 +906,14 @@ pre_trim (void *md)
   unmake (md, plan->n - 2);
 }
 
+/* The end of the file is free.  */
+static void
+pre_trim_end (void *md)
+{
+  pre_trim (md);
+  unmake (md, plan->n - 1);
+}
+
 static void
 pre_trim_chunk (void *md)
 {
@@ -954,6 +970,17 @@ pre_guarded_free (void *md)
 {
   make_many (md, 64, 5);
   doubts (make (md, 40000));
+}
+
+/* A page of several slices is empty.  */
+static void
+pre_guarded_trim (void *md)
+{
+  make_many (md, 64, 5);
+  size_t from = plan->n;
+  make_many (md, 5000, page_count (5000));
+  while (plan->n > from)
+    unmake (md, from);
 }
 
 /* -- what an earlier death left -- */
@@ -1156,7 +1183,7 @@ static const struct operation operations[] = {
   { "setroot: new slice, growth", HEAP, 0, pre_root_slice_grow, op_setroot,
     NULL, NULL },
   { "trim: beside a neighbour", HEAP, 0, pre_trim, op_trim, NULL, NULL },
-  { "trim: alone, file cut", HEAP, ALONE, pre_trim, op_trim, NULL, NULL },
+  { "trim: alone, file cut", HEAP, ALONE, pre_trim_end, op_trim, NULL, NULL },
   { "trim: chunk given back", BIG_HEAP, ALONE | LONG, pre_trim_chunk, op_trim, NULL,
     NULL },
   { "open: create", HEAP, ALONE | OPENS | EMPTY, NULL, op_open, NULL, NULL },
@@ -1171,6 +1198,8 @@ static const struct operation operations[] = {
   { "guards: malloc", HEAP, GUARDED, pre_guarded, op_malloc, NULL, NULL },
   { "guards: free large", HEAP, GUARDED, pre_guarded_free, op_free, NULL,
     NULL },
+  { "guards: trim retires a page", HEAP, GUARDED, pre_guarded_trim, op_trim,
+    NULL, NULL },
   { "open: after death in growth", HEAP, ALONE | OPENS, NULL, op_open,
     "malloc: growth", when_growing },
   { "open: after death with a claim", HEAP, ALONE | OPENS, NULL, op_open,
@@ -1578,9 +1607,9 @@ world_changed (bool asked)
   bool changed = false;
   if (asked)
     {
-      size_t size = world.size;
+      size_t size = world.size, blocks = world.blocks;
       world_stat ();
-      changed = size != world.size;
+      changed = size != world.size || blocks != world.blocks;
     }
   for (size_t i = 0; i < world.n_ranges; i++)
     {
@@ -1882,6 +1911,8 @@ look (void *md, struct seen *w)
           && (value != plan->root_old || (now.finished && !plan->no_end)))
         bad ("root \"%s\" is %p", plan->root, value);
     }
+  if (plan->gone[0] != '\0' && mmalloc_getroot (md, plan->gone) != NULL)
+    bad ("forgotten root \"%s\" is back", plan->gone);
   if (plan->key > 0)
     {
       void *value = mmalloc_getkey (md, plan->key);
@@ -1939,6 +1970,10 @@ go_on (void *md, struct seen *w, bool tight, bool alone)
       else if (!tight)
         bad ("no room for %zu bytes: %s", sizes[i], mmalloc_strerror (md));
     }
+  /* With guards this one begins inside its run.  */
+  void *aligned = mmemalign (md, MM_SLICE, 60000);
+  if (aligned != NULL)
+    mfree (md, aligned);
   look_again (w, "after allocations");
   for (size_t i = 0; i < w->n; i += 3)
     {
@@ -1958,7 +1993,11 @@ go_on (void *md, struct seen *w, bool tight, bool alone)
       mfree (md, w->block[i].p);
   for (size_t i = 0; i < mine.n; i++)
     mfree (md, mine.block[i].p);
-  page_sweep (h, cache_of (h, md));
+  if (mmalloc_trim (md) < 0)
+    bad ("no trim: %s", mmalloc_strerror (md));
+  /* A hint, but neither may it run away: growth goes by it.  */
+  if (!plan->no_count && h->locks->n_backed > h->capacity / MM_SLICE)
+    bad ("%ld slices are counted as backed", (long) h->locks->n_backed);
   size_t used = 0;
   plan->n_id = alone ? UINT64_MAX : plan->n_id;
   walk_heap (h, see_used, &used);
