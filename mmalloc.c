@@ -5638,6 +5638,8 @@ mfree (void *md, void *ptr)
     {
       struct disk_slice *r = (struct disk_slice *) (void *)
         (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
+      /* Both lines of the record at once: rem's place depends on the head.  */
+      __builtin_prefetch (r->rem);
       uint32_t head = k->mine
                       ^ (uint32_t) atomic_load_explicit
                                      (&r->head, memory_order_relaxed);

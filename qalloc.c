@@ -253,20 +253,6 @@ fail_below (void *md)
    closing below happens outside of the lock, and counts there as it does
    here.  */
 
-/* In a fork child.  Its thread works at the places of one in the parent, so it
-   shall look for others.  */
-static void
-process_forked (void)
-{
-  pthread_mutex_init (&process.lock, NULL);
-  for (struct map *m = process.maps; m != NULL; m = m->next)
-    {
-      memset (m->seated, 0, m->streams * sizeof *m->seated);
-      m->turn = (size_t) getpid ();
-      atomic_store_explicit (&m->id, ++process.last_id, memory_order_relaxed);
-    }
-}
-
 static void
 process_lock (void)
 {
@@ -277,6 +263,20 @@ static void
 process_unlock (void)
 {
   pthread_mutex_unlock (&process.lock);
+}
+
+/* In a fork child.  Its thread works at the places of one in the parent, so it
+   shall look for others.  */
+static void
+process_forked (void)
+{
+  for (struct map *m = process.maps; m != NULL; m = m->next)
+    {
+      memset (m->seated, 0, m->streams * sizeof *m->seated);
+      m->turn = (size_t) getpid ();
+      atomic_store_explicit (&m->id, ++process.last_id, memory_order_relaxed);
+    }
+  process_unlock ();
 }
 
 static void seat_leave_all (void *unused);

@@ -1958,6 +1958,10 @@ go_on (void *md, struct seen *w, bool tight, bool alone)
   static struct seen mine;
   struct heap *h = kill_heap ();
   mine.n = 0;
+  /* With guards this one begins inside its run.  */
+  void *aligned = mmemalign (md, MM_SLICE, 60000);
+  if (aligned != NULL)
+    mfree (md, aligned);
   for (size_t i = 0; i < N; i++)
     {
       void *p = mmalloc (md, sizes[i]);
@@ -1970,10 +1974,6 @@ go_on (void *md, struct seen *w, bool tight, bool alone)
       else if (!tight)
         bad ("no room for %zu bytes: %s", sizes[i], mmalloc_strerror (md));
     }
-  /* With guards this one begins inside its run.  */
-  void *aligned = mmemalign (md, MM_SLICE, 60000);
-  if (aligned != NULL)
-    mfree (md, aligned);
   look_again (w, "after allocations");
   for (size_t i = 0; i < w->n; i += 3)
     {
