@@ -491,7 +491,13 @@ struct cache
 {
   _Atomic uintptr_t key;       /* heap as the program names it, + 1; 0: no fast
                                   paths here */
-  uintptr_t name;              /* the same, whether fast or not */
+  uintptr_t hot;               /* a chunk that stays PAGED as long as hot_page is
+                                  in a bin: where mfree looks first */
+  size_t hot_bytes;            /* of its slices that have records; 0: none */
+  char *hot_records;
+  uint32_t hot_page;
+  uint32_t zero;
+  uintptr_t name;              /* as key, whether fast or not */
   size_t n_chunks;
   uintptr_t grid;
   disk_u64 *dir;
@@ -1326,10 +1332,28 @@ lock_owner_died (struct heap *h)
     claim_decide (h, (uint32_t) claim);
 }
 
+/* Take mutex M.  A process killed right after it was woken takes the wake-up
+   with it, so nobody sleeps on a lock without looking again.  */
+static int
+lock_wait (pthread_mutex_t *m)
+{
+  int r = pthread_mutex_trylock (m);
+  while (r == EBUSY || r == ETIMEDOUT)
+    {
+      struct timespec t;
+      clock_gettime (CLOCK_REALTIME, &t);
+      t.tv_nsec += 100 * 1000 * 1000;
+      t.tv_sec += t.tv_nsec / 1000000000;
+      t.tv_nsec %= 1000000000;
+      r = pthread_mutex_timedlock (m, &t);
+    }
+  return r;
+}
+
 static void
 lock_take (struct heap *h, pthread_mutex_t *m)
 {
-  int r = pthread_mutex_lock (m);
+  int r = lock_wait (m);
   if (MM_UNLIKELY (r == EOWNERDEAD))
     {
       if (m == &h->locks->heap.mutex)
@@ -1506,22 +1530,32 @@ proc_limit (struct heap *h)
 /* ---- 10. Size classes ---------------------------------------------------- */
 
 /* Up to 128 every 16 bytes, then four to each doubling: at most a fifth of a
-   block is lost.  Pages have as many slices as leave little over; inverse is
-   2^32 / size rounded up.  The file holds class numbers only; all that
-   follows from them comes from this table, whose unused rows fit nothing.  */
+   block is lost.  Pages have as many slices as leave little over.
+
+   inverse is 2^32 / size rounded up.  The product of an offset in the page with
+   it has the block's number in its upper half; its lower half is less than
+   inverse if and only if the offset is a multiple of size (offsets are below
+   2^17, and so is what the rounding adds).  For the smallest size inverse is
+   one more than needed: then the lower half of a multiple is the offset itself,
+   and limit cuts the page off behind the bits that a record has.
+
+   The file holds class numbers only; all that follows from them comes from this
+   table, whose unused rows fit nothing.  */
 struct class
 {
   uint32_t inverse;
+  uint32_t limit;
   uint32_t size;
-  uint32_t slices;
-  uint32_t count;
+  uint16_t slices;
+  uint16_t count;
 };
 
+#define CLASS_INVERSE(size) \
+  ((uint32_t) (((UINT64_C (1) << 32) + (size) - 1) / (size)) + ((size) == 16))
 #define CLASS(size, slices) \
-  { (uint32_t) (((UINT64_C (1) << 32) + (size) - 1) / (size)), (size), \
-    (slices), \
-    (slices) * MM_SLICE / (size) < MM_WORDS * 64 \
-    ? (slices) * MM_SLICE / (size) : MM_WORDS * 64 }
+  { CLASS_INVERSE (size), \
+    (size) == 16 ? MM_WORDS * 64 * 16 : CLASS_INVERSE (size), (size), \
+    (slices), (size) == 16 ? MM_WORDS * 64 : (slices) * MM_SLICE / (size) }
 
 static const struct class class_table[64] = {
   CLASS (16, 1), CLASS (32, 1), CLASS (48, 1), CLASS (64, 1),
@@ -1571,7 +1605,7 @@ class_of_aligned (size_t size, size_t align)
 static inline unsigned
 class_words (unsigned cl)
 {
-  return (class_table[cl].count + 63) / 64;
+  return (class_table[cl].count + 63u) / 64;
 }
 
 /* Word W's bits that stand for blocks.  */
@@ -2673,6 +2707,25 @@ cache_disarm_all (struct heap *h)
       atomic_store_explicit (&k->key, 0, memory_order_relaxed);
 }
 
+/* Page NUMBER, which is ACTIVE, makes its chunk the one mfree looks at first;
+   or it leaves its bin.  */
+static void
+cache_heat (struct heap *h, struct cache *k, uint32_t number)
+{
+  size_t c = number / MM_CHUNK_SLICES;
+  k->hot = (uintptr_t) off_chunk (h, c);
+  k->hot_bytes = run_ready (h, c, dir_get (h, c)) << MM_SLICE_SHIFT;
+  k->hot_records = (char *) off_record (h, c, 0);
+  k->hot_page = number;
+}
+
+static void
+cache_cool (struct cache *k, uint32_t number)
+{
+  if (k->hot_page == number)
+    k->hot_bytes = k->hot_page = 0;
+}
+
 /* Empty the bins: their pages are HELD.  The calling thread must be the
    cache's, or the cache's thread must not be using the heap.  */
 static void
@@ -2686,6 +2739,7 @@ cache_empty (struct cache *k)
       k->page[cl] = 0;
       if (number != 0)
         {
+          cache_cool (k, number);
           atomic_store_explicit (&off_stream (h, k->stream)->active[cl], 0,
                                  memory_order_relaxed);
           stream_hold (h, k->stream, number);
@@ -2802,6 +2856,7 @@ cache_of (struct heap *h, void *md)
       k->records = (char *) h->grid + MM_OFF_RECORDS;
       k->stream = 0;
       k->mine = UINT32_MAX;
+      k->hot_bytes = k->hot_page = 0;
       pthread_mutex_lock (&process.lock);
       k->heap = h;
       k->heap_next = h->caches;
@@ -2870,6 +2925,7 @@ bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
 {
   k->page[cl] = number;
   k->bin[cl].word = 0;
+  cache_heat (h, k, number);
   atomic_store_explicit (&off_stream (h, k->stream)->active[cl], number,
                          memory_order_relaxed);
 }
@@ -2919,6 +2975,7 @@ page_refill (struct heap *h, struct cache *k, unsigned cl)
             return true;
           uint32_t full = k->page[cl];
           k->page[cl] = 0;
+          cache_cool (k, full);
           page_drop_full (h, k->stream, cl, full);
         }
       uint32_t number = 0;
@@ -5211,10 +5268,8 @@ fork_parent (void)
 /* The child has one thread.  To an anonymous heap the others look like killed:
    that is a state it can be in.  */
 static void
-fork_child (void)
+fork_adopt (void)
 {
-  pthread_mutex_init (&process.lock, NULL);
-  pthread_mutex_init (&process.open_lock, NULL);
   thread.all = NULL;
   thread.last = &no_cache;
   process.free_caches = NULL;
@@ -5243,6 +5298,14 @@ fork_child (void)
                      F_RDLCK, false);
         }
     }
+}
+
+static void
+fork_child (void)
+{
+  pthread_mutex_unlock (&process.lock);
+  pthread_mutex_unlock (&process.open_lock);
+  fork_adopt ();
 }
 
 static void
@@ -5279,7 +5342,11 @@ process_check (void)
 {
   pthread_once (&process.once, process_start);
   if (MM_UNLIKELY (process.fork_mark != NULL && *process.fork_mark == 0))
-    fork_child ();
+    {
+      pthread_mutex_init (&process.lock, NULL);
+      pthread_mutex_init (&process.open_lock, NULL);
+      fork_adopt ();
+    }
 }
 
 /* The heap behind a NULL descriptor, made on first use; NULL if that fails.  */
@@ -5621,8 +5688,25 @@ mmalloc (void *md, size_t size)
   return alloc_any (md, size, 16, 0);
 }
 
-MM_PUBLIC void
-mfree (void *md, void *ptr)
+/* Free the block at offset IN_PAGE of the one-slice page of record R, or of the
+   first slice of a longer one, if it is a live block of the cache's stream.
+   The common case of mfree; false: something else, or misuse.  */
+static inline bool
+free_own (struct cache *k, struct disk_slice *r, size_t in_page)
+{
+  uint32_t head = k->mine ^ (uint32_t) atomic_load_explicit
+                                         (&r->head, memory_order_relaxed);
+  if (MM_UNLIKELY ((head & HEAD_MINE) != 0))
+    return false;
+  const struct class *cl = &class_table[head >> 24];
+  uint64_t product = (uint64_t) cl->inverse * in_page;
+  return MM_LIKELY ((uint32_t) product < cl->limit)
+         && page_free_own (r, (unsigned) (product >> 32));
+}
+
+/* mfree of what does not lie in the hot chunk, or is not the caller's own.  */
+static MM_NOINLINE void
+free_far (void *md, void *ptr)
 {
   struct cache *k = thread.last;
   uintptr_t off = (uintptr_t) ptr - k->grid;
@@ -5630,30 +5714,38 @@ mfree (void *md, void *ptr)
   size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
   /* NULL and foreign pointers have no chunk or no record.  Acquire: pairs with
      the chunk's publication.  */
-  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
-                 == (uintptr_t) md + 1
-                 && c < k->n_chunks
-                 && s < dir_ready (atomic_load_explicit
-                                     (&k->dir[c], memory_order_acquire))))
+  if (atomic_load_explicit (&k->key, memory_order_relaxed)
+      == (uintptr_t) md + 1
+      && c < k->n_chunks
+      && s < dir_ready (atomic_load_explicit (&k->dir[c],
+                                              memory_order_acquire)))
     {
       struct disk_slice *r = (struct disk_slice *) (void *)
         (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
-      /* Both lines of the record at once: rem's place depends on the head.  */
-      __builtin_prefetch (r->rem);
-      uint32_t head = k->mine
-                      ^ (uint32_t) atomic_load_explicit
-                                     (&r->head, memory_order_relaxed);
-      if (MM_LIKELY ((head & HEAD_MINE) == 0))
-        {
-          uint32_t inverse = class_table[head >> 24].inverse;
-          uint64_t product = (uint64_t) inverse * (off & (MM_SLICE - 1));
-          if (MM_LIKELY ((uint32_t) product < inverse
-                         && product >> 32 < MM_WORDS * 64
-                         && page_free_own (r, (unsigned) (product >> 32))))
-            return;
-        }
+      if (free_own (k, r, off & (MM_SLICE - 1)))
+        return;
     }
   free_any ("mfree", md, ptr);
+}
+
+MM_PUBLIC void
+mfree (void *md, void *ptr)
+{
+  struct cache *k = thread.last;
+  uintptr_t off = (uintptr_t) ptr - k->hot;
+  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
+                 == (uintptr_t) md + 1
+                 && off < k->hot_bytes))
+    {
+      struct disk_slice *r = (struct disk_slice *) (void *)
+        (k->hot_records + (off >> (MM_SLICE_SHIFT - MM_RECORD_SHIFT)
+                           & ~(uintptr_t) (MM_RECORD - 1)));
+      /* Both lines of the record at once: rem's place depends on the head.  */
+      __builtin_prefetch (r->rem);
+      if (MM_LIKELY (free_own (k, r, off & (MM_SLICE - 1))))
+        return;
+    }
+  free_far (md, ptr);
 }
 
 MM_PUBLIC void *

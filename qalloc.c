@@ -70,7 +70,7 @@
    calls.  */
 
 
-/* ---- 2. Includes and platform ------------------------------------------- */
+/* ---- 2. Includes and platform ---------------------------------------- */
 
 #ifdef HAVE_CONFIG_H
 # include <config.h>
@@ -103,7 +103,7 @@
 #define QA_UNLIKELY(x) __builtin_expect (!!(x), 0)
 
 
-/* ---- 3. Numbers ----------------------------------------------------------- */
+/* ---- 3. Numbers ------------------------------------------------------ */
 
 /* First word of a static map; its bytes read "qalloc s" in the file of a
    little-endian machine.  */
@@ -132,7 +132,7 @@ enum
 #endif
 
 
-/* ---- 4. What is in the file ------------------------------------------------ */
+/* ---- 4. What is in the file ------------------------------------------ */
 
 typedef _Atomic uint64_t disk_u64;
 
@@ -157,7 +157,7 @@ _Static_assert (sizeof (pthread_mutex_t) % 8 == 0
                 && sizeof (pthread_mutex_t) < 256, "a mutex fits");
 
 
-/* ---- 5. What is in the process --------------------------------------------- */
+/* ---- 5. What is in the process --------------------------------------- */
 
 enum kind { STATIC = 1, DYNAMIC };
 
@@ -225,7 +225,7 @@ static struct
 } process = { .once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 
-/* ---- 6. Failing ------------------------------------------------------------- */
+/* ---- 6. Failing ------------------------------------------------------ */
 
 /* Owns: the thread's error.  Each gives NULL, for the caller to return.  */
 
@@ -247,7 +247,7 @@ fail_below (void *md)
 }
 
 
-/* ---- 7. Maps ------------------------------------------------------------------ */
+/* ---- 7. Maps --------------------------------------------------------- */
 
 /* Owns: the lists of maps, and all under the lock in struct map.  Opening and
    closing below happens outside of the lock, and counts there as it does
@@ -426,7 +426,7 @@ map_leave (const void *handle, bool all)
 }
 
 
-/* ---- 8. Seats ------------------------------------------------------------------- */
+/* ---- 8. Seats -------------------------------------------------------- */
 
 /* Owns: the thread's seats.  A seat is a hint where to work, and the proof
    that the handle was found among the open maps: no lock on the way to an
@@ -520,7 +520,7 @@ seat_of (void *handle)
 }
 
 
-/* ---- 9. Items --------------------------------------------------------------------- */
+/* ---- 9. Items -------------------------------------------------------- */
 
 /* Owns: the words of bits.  Needs: no lock.  Crash: each function changes a
    word with one atomic instruction.  Keeps: Q2.  */
@@ -713,7 +713,7 @@ item_verify (const struct mapinfo_s *m, const void *ptr)
 }
 
 
-/* ---- 10. Opening -------------------------------------------------------------------- */
+/* ---- 10. Opening ----------------------------------------------------- */
 
 /* Owns: struct disk_map.  Needs: for the functions called by
    mmalloc_region_open, that nobody comes or goes.  Crash: a map without its
@@ -987,7 +987,7 @@ open_file (const char *filename, int flags)
 }
 
 
-/* ---- 11. Public calls ------------------------------------------------------------------ */
+/* ---- 11. Public calls ------------------------------------------------ */
 
 /* The seat in a map of either kind, or of one kind: NULL and an error.  */
 static inline struct seat *

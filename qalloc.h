@@ -45,7 +45,7 @@ typedef struct mapinfo_s mapinfo_t;       /* a static map */
 typedef struct dynmapinfo_s dynmapinfo_t; /* a dynamic map */
 
 
-/* ---- Making, loading, closing ----------------------------------------- */
+/* ---- Making, loading, closing ---------------------------------------- */
 
 /* Make file FILENAME, which is missing or empty, a static map of FILESIZE bytes
    with items of ITEMSIZE bytes, or load the static map that is there and has
@@ -89,7 +89,7 @@ void qalloc_checkpoint (void);
 void qalloc_cleanup (void);
 
 
-/* ---- Blocks ------------------------------------------------------------- */
+/* ---- Blocks ---------------------------------------------------------- */
 
 /* A block of at least SIZE bytes, contents undefined.  An item if the map is
    static: SIZE is then ignored.  NULL and ENOSPC if there is no room; NULL if
@@ -118,7 +118,7 @@ void qalloc_free (void *block, void *map);
 size_t qalloc_usable_size (const void *block, void *map);
 
 
-/* ---- Finding things again ----------------------------------------------- */
+/* ---- Finding things again -------------------------------------------- */
 
 /* Give the map a root, a word for the program, NULL at first: 0, or -1.
    Setting is atomic to threads, processes and kills.  NAME NULL is a root that
@@ -129,7 +129,7 @@ int qalloc_setroot (void *map, const char *name, void *ptr);
 void *qalloc_getroot (void *map, const char *name);
 
 
-/* ---- Errors --------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------- */
 
 /* Why this thread's last failing call of qalloc failed: an errno value, 0 if
    none did.  */
@@ -140,7 +140,7 @@ int qalloc_errno (void);
 const char *qalloc_strerror (void);
 
 
-/* ---- Looking inside --------------------------------------------------------- */
+/* ---- Looking inside -------------------------------------------------- */
 
 /* Numbers of a map, exact when nobody works on it meanwhile: 0, or -1.  */
 struct qalloc_stats

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -179,10 +180,25 @@ now (clockid_t clock)
 struct run
 {
   const struct allocator *a;
-  size_t n_live;
+  size_t n_live, n;
   pthread_barrier_t *barrier;
   double ns;
 };
+
+/* Stay on a processor of one's own, the Nth that the program may use.  */
+static void
+stay (size_t n)
+{
+  cpu_set_t all, one;
+  CPU_ZERO (&one);
+  if (sched_getaffinity (0, sizeof all, &all) != 0)
+    return;
+  for (size_t i = 0; i < CPU_SETSIZE; i++)
+    if (CPU_ISSET (i, &all) && n-- == 0)
+      CPU_SET (i, &one);
+  if (CPU_COUNT (&one) == 1)
+    pthread_setaffinity_np (pthread_self (), sizeof one, &one);
+}
 
 /* N_PAIRS times replace the oldest of N_LIVE blocks.  */
 static void *
@@ -195,7 +211,10 @@ pairs (void *arg)
   for (size_t i = 0; i < run->n_live; i++)
     live[i] = take ();
   if (run->barrier != NULL)
-    pthread_barrier_wait (run->barrier);
+    {
+      stay (run->n);
+      pthread_barrier_wait (run->barrier);
+    }
   clockid_t clock = run->barrier != NULL ? CLOCK_MONOTONIC
                                          : CLOCK_THREAD_CPUTIME_ID;
   double start = now (clock);
@@ -224,7 +243,8 @@ measure (const struct allocator *a, size_t n_threads, size_t n_live)
   pthread_t thread[2];
   for (size_t i = 0; i < n_threads; i++)
     {
-      run[i] = (struct run) { a, n_live, n_threads > 1 ? &barrier : NULL, 0 };
+      run[i] = (struct run) { a, n_live, i, n_threads > 1 ? &barrier : NULL,
+                              0 };
       if (pthread_create (&thread[i], NULL, pairs, &run[i]) != 0)
         abort ();
     }

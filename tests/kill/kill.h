@@ -11,6 +11,7 @@
 #include "mmalloc.c"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/prctl.h>

@@ -138,7 +138,9 @@ mutant records_not_cleaned '/^run_back_records/,/^}/ {
 
 # Blocks are given back to the disk before the slices are called unbacked.
 mutant punch_first '/^heap_trim_chunk/,/^}/ {
-  /^    map_put_backed (x, s, 1, false);/s/.*/    os_punch (h, off_slice (h, c, s), MM_SLICE), map_put_backed (x, s, 1, false);/
+  s/^    map_put_backed (x, s, 1, false);/\
+    os_punch (h, off_slice (h, c, s), MM_SLICE),\
+&/
 }' 'step:trim: beside'
 
 # The file is cut before the length says so.
@@ -233,7 +235,8 @@ mutant root_linked_early '/^root_set/,/^}/ {
 
 # A root's value is stored before its name.
 mutant root_value_first '/^root_set/,/^}/ {
-  s/^              at->hash = hash;/              atomic_store (\&at->value, value);\
+  s/^              at->hash = hash;/\
+              atomic_store (\&at->value, value);\
 &/
 }' 'step:setroot: record of'
 
@@ -250,7 +253,9 @@ mutant root_mark_late '/^root_room_locked/,/^}/ {
 
 # A slice is set aside for records before the mark knows it.
 mutant root_slice_first '/^root_slice/,/^}/ {
-  s/^          atomic_store_explicit (&h->root->slab.*/          run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));\
+  s/^          atomic_store_explicit (&h->root->slab.*/\
+          run_take_locked (h, number, 1,\
+                           head_make (HEAD_ROOTS, 0, 0, 0, 1));\
 &/
 }' 'step:setroot: first'
 

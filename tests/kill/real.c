@@ -17,12 +17,7 @@
                               long ones; 0: one at each instruction  */
 
 #include "kill.h"
-
-#include <sched.h>
-#include <sys/ptrace.h>
-#include <sys/user.h>
-#include <elf.h>
-#include <sys/uio.h>
+#include "trace.h"
 
 enum { HELD_MAX = 64, OWN_MAX = 64, PATIENCE = 30 };
 #define HEAP MIB (96)
@@ -307,7 +302,7 @@ neighbour (void)
   for (size_t i = 0; i < OWN_MAX / 2; i++)
     {
       struct block *b = &round.own[round.n_own++];
-      b->size = 16 << i % 8;
+      b->size = (size_t) 16 << i % 8;
       b->tag = i;
       b->p = mmalloc (md, b->size);
       NEED (b->p != NULL);
@@ -353,43 +348,6 @@ neighbour_answers (pid_t pid, bool told)
 
 /* ---- The victim --------------------------------------------------------- */
 
-static __attribute__ ((noinline, noclone)) void
-step_begin (void)
-{
-  __asm__ volatile ("" ::: "memory");
-}
-
-static __attribute__ ((noinline, noclone)) void
-step_end (void)
-{
-  __asm__ volatile ("" ::: "memory");
-}
-
-static uintptr_t
-step_pc (pid_t pid)
-{
-  struct user_regs_struct regs;
-  struct iovec io = { &regs, sizeof regs };
-  NEED (ptrace (PTRACE_GETREGSET, pid, (void *) NT_PRSTATUS, &io) == 0);
-#if defined __x86_64__
-  return regs.rip;
-#elif defined __aarch64__
-  return regs.pc;
-#else
-  return 0;
-#endif
-}
-
-static void
-step_once (pid_t pid)
-{
-  int status;
-  NEED (ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
-  NEED (waitpid (pid, &status, 0) == pid);
-  if (!WIFSTOPPED (status) || WSTOPSIG (status) != SIGTRAP)
-    broken ("the victim ended with status 0x%x", status);
-}
-
 /* Kill a victim after K instructions; true if the operation was over before.
    *STEPS gets how many there were.  */
 static bool
@@ -411,25 +369,20 @@ kill_one (const struct operation *op, long k, long *steps)
         }
       close (commands[1]);
       close (answers[0]);
-      NEED (ptrace (PTRACE_TRACEME, 0, NULL, NULL) == 0);
-      raise (SIGSTOP);
-      step_begin ();
+      trace_me ();
+      trace_begin ();
       op->operate (md);
-      step_end ();
+      trace_end ();
       for (;;)
         pause ();
     }
-  NEED (waitpid (pid, &status, 0) == pid);
-  if (!WIFSTOPPED (status) || WSTOPSIG (status) != SIGSTOP)
-    broken ("the victim could not prepare: 0x%x", status);
   alarm (PATIENCE);
-  while (step_pc (pid) != (uintptr_t) step_begin)
-    step_once (pid);
+  trace_await (pid);
   bool over = false;
   for (*steps = 0; *steps < k && !over; ++*steps)
     {
-      step_once (pid);
-      over = step_pc (pid) == (uintptr_t) step_end;
+      trace_once (pid);
+      over = trace_is_at (pid, trace_end);
     }
   alarm (0);
   kill (pid, SIGKILL);
@@ -518,53 +471,14 @@ run (const struct operation *op, long deaths)
   return !talk->bad;
 }
 
-static bool
-can_step (void)
-{
-#if defined __x86_64__ || defined __aarch64__
-  pid_t pid = kill_fork ();
-  int status;
-  if (pid == 0)
-    {
-      if (ptrace (PTRACE_TRACEME, 0, NULL, NULL) != 0)
-        _exit (1);
-      raise (SIGSTOP);
-      _exit (0);
-    }
-  NEED (waitpid (pid, &status, 0) == pid);
-  if (!WIFSTOPPED (status))
-    return false;
-  bool can = ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL) == 0
-             && waitpid (pid, &status, 0) == pid && WIFSTOPPED (status)
-             && WSTOPSIG (status) == SIGTRAP;
-  kill (pid, SIGKILL);
-  waitpid (pid, NULL, 0);
-  return can;
-#else
-  return false;
-#endif
-}
-
 int
 main (int argc, char **argv)
 {
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-  (void) argc, (void) argv;
-  printf ("skipped: processes are not stepped in this build\n");
-  return kill_summary (0, 0, 0);
-#else
   int checks = 0, failures = 0;
   long deaths = (long) kill_setting ("MMALLOC_KILL_REAL", 25);
-  if (!can_step ())
-    {
-      printf ("skipped: no process may be stepped here\n");
-      return kill_summary (0, 0, 0);
-    }
-  /* They take turns: on one processor that is quicker.  */
-  cpu_set_t one;
-  CPU_ZERO (&one);
-  CPU_SET ((size_t) sched_getcpu (), &one);
-  sched_setaffinity (0, sizeof one, &one);
+  if (!trace_works ())
+    return kill_summary (0, 0, 0);
+  trace_on_one_processor ();
   talk = kill_shared (sizeof *talk);
   kill_make_dir ();
   snprintf (path, sizeof path, "%s", kill_path ("heap"));
@@ -581,5 +495,4 @@ main (int argc, char **argv)
   unlink (path);
   rmdir (kill_dir);
   return kill_summary (checks, failures, 0);
-#endif
 }

@@ -12,8 +12,6 @@
 
 #include "kill.h"
 
-#include <sched.h>
-
 enum
 {
   WORKERS = 4,
@@ -149,7 +147,8 @@ work_on (void *md, struct note *n, struct slot *s, uint64_t *chance)
     {
       atomic_store (&n->op, ALLOC);
       void *q = what % 8 == 0 ? mcalloc (md, 1, n->size)
-                : what % 8 == 1 ? mmemalign (md, 16 << what / 8 % 12, n->size)
+                : what % 8 == 1 ? mmemalign (md, (size_t) 16 << what / 8 % 12,
+                                             n->size)
                 : mmalloc (md, n->size);
       atomic_store (&n->result, q);
       if (q != NULL)
@@ -353,7 +352,7 @@ worker_mourn (int worker)
       if (s != NULL && s->holder != me)
         s = NULL;
       char *result = n->result;
-      switch (n->op)
+      switch (atomic_load (&n->op))
         {
         case ALLOC:
           if (result == NULL || s->p != result)
@@ -431,7 +430,7 @@ show_file (const char *format, int pid, int tid)
 static void
 say_who_waits (void)
 {
-  printf ("no progress for %d seconds\n", PATIENCE);
+  printf ("somebody makes no progress\n");
   for (int w = 0; w < WORKERS; w++)
     for (int i = 0; i < THREADS; i++)
       {
@@ -466,21 +465,23 @@ all_ops (void)
   return n;
 }
 
-/* Wait until READY says so; false after PATIENCE seconds without progress.  */
+/* Wait until READY says so; false after PATIENCE seconds without progress, or
+   if only some make progress and READY is not content for far longer.  */
 static bool
 wait_for (bool (*ready) (uint64_t arg), uint64_t arg)
 {
   uint64_t last = all_ops ();
-  double since = kill_seconds ();
+  double since = kill_seconds (), start = since;
   while (!ready (arg) && !shadow->failed)
     {
       uint64_t ops = all_ops ();
-      if (ops != last)
+      if (ops != last && kill_seconds () - start < 4 * PATIENCE)
         {
           last = ops;
           since = kill_seconds ();
         }
-      else if (kill_seconds () - since > PATIENCE)
+      else if (kill_seconds () - start > 4 * PATIENCE
+               || kill_seconds () - since > PATIENCE)
         {
           say_who_waits ();
           wrong ("somebody waits for ever");

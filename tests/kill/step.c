@@ -29,18 +29,7 @@
    MMALLOC_KILL_TRACE=1         print each state  */
 
 #include "kill.h"
-
-#include <sched.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
-#include <sys/user.h>
-#include <elf.h>
-
-#if defined __x86_64__ || defined __aarch64__
-# define CAN_STEP 1
-#else
-# define CAN_STEP 0
-#endif
+#include "trace.h"
 
 
 /* ---- What everybody knows ----------------------------------------------- */
@@ -1184,8 +1173,8 @@ static const struct operation operations[] = {
     NULL, NULL },
   { "trim: beside a neighbour", HEAP, 0, pre_trim, op_trim, NULL, NULL },
   { "trim: alone, file cut", HEAP, ALONE, pre_trim_end, op_trim, NULL, NULL },
-  { "trim: chunk given back", BIG_HEAP, ALONE | LONG, pre_trim_chunk, op_trim, NULL,
-    NULL },
+  { "trim: chunk given back", BIG_HEAP, ALONE | LONG, pre_trim_chunk, op_trim,
+    NULL, NULL },
   { "open: create", HEAP, ALONE | OPENS | EMPTY, NULL, op_open, NULL, NULL },
   { "open: create, initial size", HEAP, ALONE | OPENS | EMPTY | LONG, NULL,
     op_open_initial, NULL, NULL },
@@ -1233,23 +1222,7 @@ static const struct operation operations[] = {
 };
 enum { N_OPERATIONS = sizeof operations / sizeof *operations };
 
-#if CAN_STEP
-
 /* ---- Processes ---------------------------------------------------------- */
-
-/* The steps from here ...  */
-static __attribute__ ((noinline, noclone)) void
-step_begin (void)
-{
-  __asm__ volatile ("" ::: "memory");
-}
-
-/* ... to here are counted.  */
-static __attribute__ ((noinline, noclone)) void
-step_end (void)
-{
-  __asm__ volatile ("" ::: "memory");
-}
 
 static void
 make_file (const struct operation *op)
@@ -1276,7 +1249,8 @@ make_file (const struct operation *op)
   if (op->flags & COPIED)
     {
       static char bytes[1 << 20];
-      int from = open (file, O_RDONLY), to = open (copy, O_RDWR | O_CREAT, 0666);
+      int from = open (file, O_RDONLY);
+      int to = open (copy, O_RDWR | O_CREAT, 0666);
       ssize_t n = read (from, bytes, sizeof bytes);
       NEED (n > 0 && n < (ssize_t) sizeof bytes);
       NEED (write (to, bytes, (size_t) n) == n);
@@ -1310,24 +1284,10 @@ start_neighbour (const struct operation *op)
   return pid;
 }
 
-static long
-step_pc (pid_t pid)
-{
-#if defined __x86_64__
-  return ptrace (PTRACE_PEEKUSER, pid,
-                 (void *) offsetof (struct user_regs_struct, rip), NULL);
-#else
-  struct user_regs_struct regs;
-  struct iovec io = { &regs, sizeof regs };
-  NEED (ptrace (PTRACE_GETREGSET, pid, (void *) NT_PRSTATUS, &io) == 0);
-  return (long) regs.pc;
-#endif
-}
-
 /* Whether the instruction at PC enters the kernel.  The victim is a fork of
    this process: its code is where ours is.  */
 static bool
-step_is_syscall (long pc)
+step_is_syscall (uintptr_t pc)
 {
 #if defined __x86_64__
   static const unsigned char code[2] = { 0x0f, 0x05 };
@@ -1340,7 +1300,7 @@ step_is_syscall (long pc)
 /* Whether the instruction at PC surely stores nothing outside of the stack.
    True for the common ones only: they need no look at the file.  */
 static bool
-step_stores_nothing (long pc)
+step_stores_nothing (uintptr_t pc)
 {
 #if defined __x86_64__
   const unsigned char *at = (const unsigned char *) pc;
@@ -1389,18 +1349,18 @@ step_stores_nothing (long pc)
 
 /* Where the victim is, for people.  */
 static void
-step_where (long pc)
+step_where (uintptr_t pc)
 {
   extern const char __executable_start, etext;
   char command[2 * PATH_MAX];
-  unsigned long off = (unsigned long) pc
-                      - (unsigned long) (uintptr_t) &__executable_start;
+  unsigned long off = pc - (uintptr_t) &__executable_start;
   char self[PATH_MAX] = "";
   NEED (readlink ("/proc/self/exe", self, sizeof self - 1) > 0);
   fflush (stdout);
   if (off > (unsigned long) (&etext - &__executable_start))
     {
-      printf ("    the victim was in a library, at 0x%lx\n", pc);
+      printf ("    the victim was in a library, at 0x%lx\n",
+              (unsigned long) pc);
       return;
     }
   snprintf (command, sizeof command,
@@ -1414,14 +1374,12 @@ step_where (long pc)
 static bool
 step_once (pid_t pid)
 {
-  int status;
-  NEED (ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
-  NEED (waitpid (pid, &status, __WALL) == pid);
-  if (WIFSTOPPED (status) && WSTOPSIG (status) == SIGTRAP)
+  int status = trace_try (pid);
+  if (status == 0)
     return true;
-  printf ("    the victim ended with status 0x%x\n", status);
+  printf ("    the victim ended with status 0x%x\n", (unsigned) status);
   if (WIFSTOPPED (status))
-    step_where (step_pc (pid));
+    step_where (trace_pc (pid));
   return false;
 }
 
@@ -1440,19 +1398,13 @@ start_victim (const struct operation *op)
           if (op->prepare != NULL)
             op->prepare (md);
         }
-      NEED (ptrace (PTRACE_TRACEME, 0, NULL, NULL) == 0);
-      raise (SIGSTOP);
-      step_begin ();
+      trace_me ();
+      trace_begin ();
       op->operate (md);
-      step_end ();
+      trace_end ();
       _exit (0);
     }
-  int status;
-  NEED (waitpid (pid, &status, 0) == pid);
-  if (!WIFSTOPPED (status) || WSTOPSIG (status) != SIGSTOP)
-    broken ("%s: the victim could not prepare: 0x%x", op->name, status);
-  while (step_pc (pid) != (long) (uintptr_t) step_begin)
-    NEED (step_once (pid));
+  trace_await (pid);
   return pid;
 }
 
@@ -1721,7 +1673,7 @@ static struct
   const char *operation;
   const char *way;              /* of recovery */
   long points, states, played, bad;
-  long pc;                      /* where the victim was */
+  uintptr_t pc;                 /* where the victim was */
   bool finished;                /* the operation */
 } now;
 
@@ -2119,7 +2071,7 @@ crash (const struct operation *op)
   world_stat ();
   while (!op->when (&world.view))
     {
-      if (step_pc (victim) == (long) (uintptr_t) step_end
+      if (trace_is_at (victim, trace_end)
           || !step_once (victim))
         broken ("%s: %s never comes to the point", op->name, first->name);
       world_stat ();
@@ -2162,8 +2114,8 @@ run (const struct operation *op, long stride)
   play (op);
   for (bool asked = true; !now.finished; )
     {
-      now.pc = step_pc (victim);
-      now.finished = now.pc == (long) (uintptr_t) step_end;
+      now.pc = trace_pc (victim);
+      now.finished = trace_is_at (victim, trace_end);
       if (!now.finished)
         {
           bool quiet = step_stores_nothing (now.pc);
@@ -2208,44 +2160,15 @@ run (const struct operation *op, long stride)
   return now.bad == 0;
 }
 
-/* Whether this machine lets a parent step its child.  */
-static bool
-can_step (void)
-{
-  pid_t pid = kill_fork ();
-  int status;
-  if (pid == 0)
-    {
-      if (ptrace (PTRACE_TRACEME, 0, NULL, NULL) != 0)
-        _exit (1);
-      raise (SIGSTOP);
-      _exit (0);
-    }
-  NEED (waitpid (pid, &status, 0) == pid);
-  if (!WIFSTOPPED (status))
-    return false;
-  bool can = ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL) == 0
-             && waitpid (pid, &status, 0) == pid && WIFSTOPPED (status)
-             && WSTOPSIG (status) == SIGTRAP;
-  end_process (pid);
-  return can;
-}
-
-#endif /* CAN_STEP */
-
 int
 main (int argc, char **argv)
 {
-#if CAN_STEP && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
   long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 16);
   int checks = 0, failures = 0, errors = 0;
   patience = (unsigned) kill_setting ("MMALLOC_KILL_PATIENCE", patience);
   struct { long points, states, played; } *sum = kill_shared (sizeof *sum);
-  if (!can_step ())
-    {
-      printf ("skipped: no process may be stepped here\n");
-      return kill_summary (0, 0, 0);
-    }
+  if (!trace_works ())
+    return kill_summary (0, 0, 0);
   plan = kill_shared (sizeof *plan);
   kill_make_dir ();
   snprintf (file, sizeof file, "%s", kill_path ("heap"));
@@ -2268,11 +2191,7 @@ main (int argc, char **argv)
           sigaction (SIGABRT, &action, NULL);
           sigaction (SIGFPE, &action, NULL);
           sigaction (SIGALRM, &action, NULL);
-          /* Parent and child take turns: on one processor that is quicker.  */
-          cpu_set_t one;
-          CPU_ZERO (&one);
-          CPU_SET ((size_t) sched_getcpu (), &one);
-          sched_setaffinity (0, sizeof one, &one);
+          trace_on_one_processor ();
           bool good = run (&operations[i], stride > 0 ? stride : 1);
           sum->points += now.points;
           sum->states += now.states;
@@ -2291,9 +2210,4 @@ main (int argc, char **argv)
   printf ("%-40s %8ld %7ld %7ld\n", "all", sum->points, sum->states,
           sum->played);
   return kill_summary (checks, failures, errors);
-#else
-  (void) argc, (void) argv;
-  printf ("skipped: processes are not stepped in this build\n");
-  return kill_summary (0, 0, 0);
-#endif
 }

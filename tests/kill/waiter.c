@@ -12,9 +12,7 @@
    go on.  */
 
 #include "kill.h"
-
-#include <sched.h>
-#include <sys/ptrace.h>
+#include "trace.h"
 
 enum { PATIENCE = 20 };
 #define CAPACITY MIB (16)
@@ -49,10 +47,7 @@ wait_inside (int number, bool grow)
   /* So that it has a stream.  */
   NEED (mmalloc (md, 64) != NULL);
   if (number == 0)
-    {
-      NEED (ptrace (PTRACE_TRACEME, 0, NULL, NULL) == 0);
-      raise (SIGSTOP);
-    }
+    trace_me ();
   else
     NEED (until (&talk->ready, 1));
   NEED (mmalloc (md, grow ? MIB (1) : 20000) != NULL);
@@ -177,16 +172,8 @@ int
 main (void)
 {
   int failures = 0;
-  pid_t pid = kill_fork ();
-  int status;
-  if (pid == 0)
-    _exit (ptrace (PTRACE_TRACEME, 0, NULL, NULL) != 0);
-  NEED (waitpid (pid, &status, 0) == pid);
-  if (status != 0)
-    {
-      printf ("skipped: no process may be traced here\n");
-      return kill_summary (0, 0, 0);
-    }
+  if (!trace_works ())
+    return kill_summary (0, 0, 0);
   talk = kill_shared (sizeof *talk);
   kill_make_dir ();
   snprintf (path, sizeof path, "%s", kill_path ("heap"));
