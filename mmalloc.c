@@ -4091,7 +4091,15 @@ check_roots (struct heap *h, struct check *k)
     }
 }
 
-/* I2, I7, I10 of the page at AT.  */
+/* Whether the run at AT is still what it was: a finding about one that others
+   changed meanwhile is none.  */
+static bool
+check_stands (const struct sight *at)
+{
+  return atomic_load_explicit (&at->r->head, memory_order_acquire) == at->head;
+}
+
+/* I1, I2, I7 of the page at AT.  */
 static void
 check_page (struct heap *h, const struct sight *at, struct check *k)
 {
@@ -4104,9 +4112,7 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
     check_found (k, start, "I1: a page has another length than its class");
   if (head_state (at->head) > HEAD_CLAIMED)
     check_found (k, start, "I1: a page is in no state");
-  if (head_state (at->head) == HEAD_CLAIMED
-      && atomic_load_explicit (&at->r->head, memory_order_acquire)
-         == at->head
+  if (head_state (at->head) == HEAD_CLAIMED && check_stands (at)
       && atomic_load_explicit (&h->locks->claim, memory_order_relaxed)
          != off_number (at->c, at->s))
     check_found (k, start, "I7: a page is claimed by nobody");
@@ -4116,12 +4122,13 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
                                               memory_order_relaxed)
                         ^ atomic_load_explicit (&at->r->rem[w],
                                                 memory_order_relaxed);
-      if (differ & ~class_valid (cl, w))
+      if ((differ & ~class_valid (cl, w)) && check_stands (at))
         check_found (k, start, "I2: a bit behind the last block is set");
     }
   for (size_t i = 1; i < at->n; i++)
     if (atomic_load_explicit (&off_record (h, at->c, at->s + i)->head,
-                              memory_order_relaxed) != head_cont (i))
+                              memory_order_acquire) != head_cont (i)
+        && check_stands (at))
       check_found (k, start, "I1: a page has lost a continuation");
 }
 
@@ -4134,7 +4141,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
     return 0;
   struct disk_index *x = off_index (h, at->c);
   for (size_t i = at->s; i < at->s + at->n; i++)
-    if (!map_get_backed (x, i))
+    if (!map_get_backed (x, i) && check_stands (at))
       {
         check_found (k, start, "I3: a used run has no memory behind it");
         break;
@@ -4404,9 +4411,11 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
           || (err[1] == 0 && copy[1].generation > copy[0].generation);
   *s = copy[i];
   *told = "the file is truncated";
+  /* The size after the length: others may grow the file just now.  */
+  struct stat st;
   if (file_size < MM_OFF_RECORDS
       || os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT) != 0
-      || *length > file_size)
+      || os.fstat (fd, &st) != 0 || *length > (uint64_t) st.st_size)
     return EBADMSG;
   *told = "the length is damaged";
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
