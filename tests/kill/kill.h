@@ -24,6 +24,20 @@
 #define KILL_BASE ((void *) UINT64_C (0x3a0000000000))
 
 
+#if defined __has_feature
+# if __has_feature (address_sanitizer) || __has_feature (thread_sanitizer) \
+     || __has_feature (memory_sanitizer)
+#  define KILL_SANITIZED 1
+# endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+# define KILL_SANITIZED 1
+#endif
+#if !defined KILL_SANITIZED
+# define KILL_SANITIZED 0
+#endif
+
+
 /* ---- Failing ------------------------------------------------------------ */
 
 /* Something that the tests themselves need does not work.  */
@@ -52,6 +66,20 @@ kill_summary (int checks, int failures, int errors)
           checks > 0 ? 100 * good / checks : 100, checks, failures, errors);
   fflush (stdout);
   return failures + errors != 0;
+}
+
+/* Whether processes can be killed here in earnest: not under a sanitizer or an
+   emulator, which have a say in how a process ends.  Says so if not.  */
+static inline bool
+kill_works (void)
+{
+  const char *emulator = getenv ("EMULATOR"), *preload = getenv ("LD_PRELOAD");
+  bool works = !KILL_SANITIZED
+               && (emulator == NULL || emulator[0] == '\0')
+               && (preload == NULL || strstr (preload, "vgpreload") == NULL);
+  if (!works)
+    printf ("skipped: processes are not killed in this build\n");
+  return works;
 }
 
 /* A number from the environment.  */

@@ -8,8 +8,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 
-#if (defined __x86_64__ || defined __aarch64__) \
-    && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+#if defined __x86_64__ || defined __aarch64__
 # define TRACE_BUILT 1
 #else
 # define TRACE_BUILT 0
@@ -105,6 +104,8 @@ static inline bool
 trace_works (void)
 {
   bool works = false;
+  if (!kill_works ())
+    return false;
   if (TRACE_BUILT)
     {
       int status;
