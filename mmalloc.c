@@ -2347,14 +2347,17 @@ huge_chunks (size_t start, size_t n)
   return (start + n + MM_CHUNK_SLICES - 1) / MM_CHUNK_SLICES;
 }
 
-/* Make PAGED chunk C EMPTY if all of it is free.  Needs: the grow lock.  */
+/* Whether chunk C is EMPTY.  With ALONE a PAGED one is made so if all of it is
+   free: then nobody else must be able to touch its records, not even a thread
+   that stopped between the last look at a list and its store.  Needs: the grow
+   lock.  */
 static bool
-huge_empty_chunk (struct heap *h, size_t c)
+huge_empty_chunk (struct heap *h, size_t c, bool alone)
 {
   uint64_t d = dir_get (h, c);
   if (run_chunk_is_empty (h, c))
     return true;
-  if (dir_kind (d) != DIR_PAGED || c == 0)
+  if (dir_kind (d) != DIR_PAGED || c == 0 || !alone)
     return false;
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
@@ -2391,7 +2394,7 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
       if (c + chunks > h->n_chunks || end > limit)
         break;
       size_t i = 0;
-      while (i < chunks && huge_empty_chunk (h, c + i))
+      while (i < chunks && huge_empty_chunk (h, c + i, false))
         i++;
       if (i == chunks)
         {
@@ -2484,7 +2487,7 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
   else if (c + needs <= h->n_chunks && end <= limit)
     {
       size_t i = has;
-      while (i < needs && huge_empty_chunk (h, c + i))
+      while (i < needs && huge_empty_chunk (h, c + i, false))
         i++;
       if (i == needs
           && os_back (h, block + (n << MM_SLICE_SHIFT),
@@ -5459,7 +5462,7 @@ heap_cut (struct heap *h)
               && os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
             {
               size_t c = run_chunks (h);
-              while (c > 1 && huge_empty_chunk (h, c - 1))
+              while (c > 1 && huge_empty_chunk (h, c - 1, true))
                 c--;
               uint64_t d = dir_get (h, --c);
               char *end = off_slice (h, c, off_first_data (h, c));
