@@ -4690,7 +4690,6 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
 static int
 attach_back_again (struct heap *h)
 {
-  char *base = (char *) h->base;
   int err = os_reserve_blocks (h->fd, 0, MM_OFF_INDEX, false);
   size_t len = off_dir_bytes (h)
                + round_up (atomic_load_explicit (&h->locks->streams_ready,
@@ -4725,7 +4724,6 @@ attach_back_again (struct heap *h)
           n += n == 0;
         }
     }
-  (void) base;
   return err;
 }
 
