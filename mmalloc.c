@@ -30,7 +30,7 @@
 
        chunk 0                          chunk c > 0, PAGED
        0      superblock A, B           0      nothing: a gap behind the last
-       8 K    locks                            block of the chunk before
+       8 K    locks, slot calls                block of the chunk before
        12 K   process entries
        24 K   root page: length, keys
        28 K   buckets of named roots
@@ -81,6 +81,12 @@
    further, and a legal free needs a live block.  So an idle thread keeps no
    empty page from others, but for the one page a class in its bins.
 
+   Slot calls (mmalloc_to and its kin) change two truths, a block's bit and a
+   word of the program's that points to the block.  What they are about is
+   written into an operation record first; whoever finds the process dead
+   finishes the call or undoes it, before the dead one's streams find a new
+   owner.  Until then nobody else gets a block that is on record.
+
    Paths to follow on a first visit
      small allocation       mmalloc -> bin_take; heap_small -> page_refill
      free from elsewhere    mfree -> heap_free -> page_free_remote
@@ -120,9 +126,9 @@
 
    Sections: 2 includes, 3 numbers, 4 what is in the file, 5 what is in the
    process, 6 failing, 7 bits and offsets, 8 the system, 9 locks and
-   liveness, 10 classes, 11 runs, 12 pages, 13 large blocks, 14 streams,
-   15 allocate and free, 16 keys and roots, 17 looking inside, 18 attach and
-   detach, 19 public calls.  */
+   liveness, 10 classes, 11 operation records, 12 runs, 13 pages, 14 large
+   blocks, 15 streams, 16 allocate and free, 17 keys and roots, 18 looking
+   inside, 19 attach and detach, 20 public calls.  */
 
 
 /* ---- 2. Includes and platform ----------------------------------------- */
@@ -141,6 +147,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -228,6 +235,8 @@ enum
   MM_RECORDS_PAGE = MM_PAGE / MM_RECORD, /* records become usable together */
 
   MM_PROCS = 192,              /* fill the space between locks and root */
+  MM_OPS = 60,                 /* slot calls under way at once: these fill the
+                                  page of the locks */
   MM_KEYS = 16,                /* historical number */
   MM_BUCKETS = MM_PAGE / 8,
   MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
@@ -246,6 +255,9 @@ enum
   MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: keeps a new file small */
   MM_GROW_MIN_ANON = 1 << 20,  /* memory costs nothing before it is touched */
   MM_GROW_MAX = 8 << 20,       /* tmpfs starts a step over after a signal */
+  MM_ANON_ALIGN = 2 << 20,
+  MM_AHEAD_MIN = 4 << 20,      /* anonymous memory made usable in advance */
+  MM_AHEAD_MAX = 64 << 20,
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
   MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
   MM_TOLD = 256                /* bytes of a reason */
@@ -319,7 +331,8 @@ struct disk_super
    made anew by the first process of each epoch.  */
 struct disk_locks
 {
-  uint64_t tag;         /* which libc's mutexes these are */
+  uint32_t tag;         /* which libc's mutexes these are */
+  uint32_t namespace;   /* and which PID namespace's; 0: not known */
   disk_u32 state;       /* MM_RECOVERING, MM_IN_USE, MM_CLEAN */
   disk_u32 epoch;
   disk_u64 claim;       /* the slice being retired */
@@ -330,11 +343,27 @@ struct disk_locks
   disk_u64 sweep_at;    /* backed slices at which the next sweep is due */
   disk_u64 n_backed;    /* a hint: backed slices */
   disk_u64 n_entered;   /* processes so far in this epoch */
-  uint64_t zero[8];
+  disk_u64 ops_busy;    /* bit i: operation record i may name blocks */
+  uint64_t zero[7];
   union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
   union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
 };
 enum { MM_RECOVERING = 1, MM_IN_USE = 2, MM_CLEAN = 3 };
+
+/* A slot call under way; behind the locks.  slot, fresh and old are offsets
+   from the base, 0: none.  */
+struct disk_op
+{
+  disk_u64 owner;       /* id of the process; 0: not in use */
+  disk_u64 slot;        /* the word that gets the result */
+  disk_u64 fresh;       /* the block that it gets, until it has it */
+  disk_u64 old;         /* the block to be freed when the slot has left it */
+  disk_u64 guard;       /* OP_HEAP or a shared stream: a block changes hands
+                           under this lock just now */
+  disk_u64 turn;        /* counts the uses */
+  uint64_t zero[2];
+};
+#define OP_HEAP UINT64_C (0x10000)
 
 /* One process.  Published by storing id.  */
 struct disk_proc
@@ -386,7 +415,7 @@ struct disk_stream
   disk_u64 owner;       /* the id of the process; 0: nobody */
   uint64_t zero[7];
   union { pthread_mutex_t mutex; uint8_t room[64]; } lock; /* if shared */
-  uint64_t op[8];       /* operation record, for calls that change two truths */
+  uint64_t zero1[8];
   disk_u64 queue;       /* pages that others freed into */
   uint64_t zero2[7];
   disk_u32 first[MM_CLASSES]; /* partial pages, oldest first */
@@ -419,7 +448,7 @@ struct disk_name
 enum
 {
   HEAD_FREE = 0, HEAD_PAGE = 1, HEAD_LARGE = 2, HEAD_CONT = 3,
-  HEAD_SYSTEM = 4, HEAD_ROOTS = 5,
+  HEAD_ROOTS = 5,
   HEAD_ACTIVE = 0, HEAD_HELD = 1, HEAD_CLAIMED = 2
 };
 #define HEAD_FULL (UINT64_C (1) << 22)
@@ -454,6 +483,7 @@ DISK_AT (struct disk_super, boot_id, 136);
 DISK_SIZE (struct disk_locks, 256);
 DISK_AT (struct disk_locks, claim, 16);
 DISK_AT (struct disk_locks, heap, 128);
+DISK_SIZE (struct disk_op, 64);
 DISK_SIZE (struct disk_proc, 64);
 DISK_SIZE (struct disk_root, MM_PAGE);
 DISK_AT (struct disk_root, key, 64);
@@ -467,6 +497,7 @@ DISK_AT (struct disk_stream, queue, 192);
 DISK_AT (struct disk_stream, first, 256);
 DISK_AT (struct disk_name, name, 24);
 _Static_assert (sizeof (pthread_mutex_t) <= 64, "a mutex fits its room");
+_Static_assert (MM_OFF_LOCKS + 256 + MM_OPS * 64 <= MM_OFF_PROCS, "ops fit");
 _Static_assert (MM_OFF_PROCS + MM_PROCS * 64 <= MM_OFF_ROOT, "entries fit");
 
 
@@ -526,8 +557,11 @@ struct heap
   uintptr_t grid;              /* base rounded up to a slice */
   size_t mapped;               /* bytes from base */
   size_t capacity;             /* bytes from base, as recorded */
+  size_t usable;               /* anonymous: may be touched from base up to
+                                  here; more lies behind huge gaps */
   size_t n_chunks;             /* of the mapped part */
   struct disk_locks *locks;
+  struct disk_op *op;
   struct disk_proc *procs;
   struct disk_root *root;
   disk_u64 *bucket;
@@ -560,6 +594,7 @@ struct thread
 {
   struct cache *last;          /* the one used last */
   struct cache *all;
+  struct disk_op *op;          /* of the slot call under way; or NULL */
   bool leaving;                /* its exit hook has run */
   bool hooked;
 };
@@ -1012,9 +1047,10 @@ static int
 os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
 {
   int err = os_may_reach (off + len);
+  size_t most = MM_GROW_MAX;
   while (err == 0 && len > 0)
     {
-      size_t step = len < MM_GROW_MAX ? len : MM_GROW_MAX;
+      size_t step = len < most ? len : most;
       if (os.fallocate (fd, 0, (off_t) off, (off_t) step) == 0)
         {
           off += step;
@@ -1023,7 +1059,12 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
         }
       err = errno;
       if (err == EINTR)
-        err = 0;
+        {
+          /* tmpfs starts a step over after a signal: the next one is
+             shorter.  */
+          most = most > MM_GROW_MIN_FILE ? most / 2 : most;
+          err = 0;
+        }
       else if (err == EOPNOTSUPP || err == ENOSYS)
         {
           static const char zeros[16 * MM_PAGE];
@@ -1067,7 +1108,27 @@ os_back (struct heap *h, char *p, size_t len)
   if (h->kind == HEAP_FILE)
     return os_reserve_blocks (h->fd, off_file (h, p), len, true);
   uintptr_t from = (uintptr_t) p & ~(process.page - 1);
-  size_t to = round_up ((uintptr_t) p + len, process.page);
+  uintptr_t to = round_up ((uintptr_t) p + len, process.page);
+  uintptr_t usable = h->base + h->usable;
+  if (to <= usable)
+    return 0;
+  if (from <= usable)
+    {
+      /* More than was asked for, so that there are few calls: memory costs
+         nothing before it is touched.  */
+      size_t ahead = round_up (h->usable / 4, process.page);
+      ahead = ahead < MM_AHEAD_MIN ? MM_AHEAD_MIN
+              : ahead > MM_AHEAD_MAX ? MM_AHEAD_MAX : ahead;
+      uintptr_t end = usable + ahead > to ? usable + ahead : to;
+      if (end > h->base + h->mapped)
+        end = h->base + h->mapped;
+      if (os.mprotect ((void *) usable, end - usable,
+                       PROT_READ | PROT_WRITE) == 0)
+        {
+          h->usable = end - h->base;
+          return 0;
+        }
+    }
   if (os.mprotect ((void *) from, to - from, PROT_READ | PROT_WRITE) != 0)
     return ENOMEM;
   return 0;
@@ -1303,25 +1364,37 @@ lock_make (struct heap *h, pthread_mutex_t *m)
 }
 
 /* Which libc's mutexes lie in the lock area.  */
-static uint64_t
+static uint32_t
 lock_tag (void)
 {
-  uint64_t tag = sizeof (pthread_mutex_t);
+  uint32_t tag = sizeof (pthread_mutex_t) | UINT32_C (1) << 31;
 #ifdef __GLIBC__
-  tag |= UINT64_C (1) << 32;
+  tag |= UINT32_C (1) << 16;
 #endif
 #if defined __x86_64__
-  tag |= UINT64_C (1) << 40;
+  tag |= UINT32_C (1) << 20;
 #elif defined __aarch64__
-  tag |= UINT64_C (2) << 40;
+  tag |= UINT32_C (2) << 20;
 #endif
-  return tag | UINT64_C (1) << 63;
+  return tag;
+}
+
+/* Whose numbers of threads they hold.  In another PID namespace these are
+   other threads, and the kernel takes a living owner for a dead one.  */
+static uint32_t
+lock_namespace (void)
+{
+  struct stat st;
+  return stat ("/proc/self/ns/pid", &st) == 0 ? (uint32_t) st.st_ino : 0;
 }
 
 static void claim_decide (struct heap *h, uint32_t number);
+static void op_lock_died_locked (struct heap *h, uint64_t guard);
+static void op_finish_locked (struct heap *h, struct disk_op *op);
 
 /* Somebody died holding the heap lock.  Chunk indexes may disagree with the
-   heads: all are made stale.  A page under claim is decided.  */
+   heads: all are made stale.  A page under claim is decided, and whether a
+   block of a slot call had changed hands.  */
 static void
 lock_owner_died (struct heap *h)
 {
@@ -1330,6 +1403,7 @@ lock_owner_died (struct heap *h)
   uint64_t claim = atomic_load_explicit (&l->claim, memory_order_relaxed);
   if (claim != 0)
     claim_decide (h, (uint32_t) claim);
+  op_lock_died_locked (h, OP_HEAP);
 }
 
 /* Take mutex M.  A process killed right after it was woken takes the wake-up
@@ -1386,22 +1460,20 @@ unlock_grow (struct heap *h)
   pthread_mutex_unlock (&h->locks->grow.mutex);
 }
 
-/* A shared stream's lock, waiting or not.  */
+/* The lock of shared stream N, waiting or not.  */
 static bool
-lock_stream (struct heap *h, struct disk_stream *st, bool wait)
+lock_stream (struct heap *h, uint32_t n, bool wait)
 {
-  pthread_mutex_t *m = &st->lock.mutex;
-  if (wait)
-    lock_take (h, m);
-  else
+  pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
+  int r = wait ? lock_wait (m) : pthread_mutex_trylock (m);
+  if (MM_UNLIKELY (r == EOWNERDEAD))
     {
-      int r = pthread_mutex_trylock (m);
-      if (r == EOWNERDEAD)
-        pthread_mutex_consistent (m);
-      else if (r != 0)
-        return false;
+      lock_heap (h);
+      op_lock_died_locked (h, n);
+      unlock_heap (h);
+      pthread_mutex_consistent (m);
     }
-  return true;
+  return r == 0 || r == EOWNERDEAD;
 }
 
 static inline void
@@ -1429,10 +1501,14 @@ proc_streams (struct heap *h)
   return ready < h->super.n_streams ? ready : h->super.n_streams;
 }
 
-/* A process id's streams have lost their owner.  Needs: the heap lock.  */
+/* Process ID is dead: its slot calls are ended, then its streams have no owner
+   any more.  Needs: the heap lock.  */
 static void
 proc_orphan_locked (struct heap *h, uint64_t id)
 {
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (atomic_load_explicit (&h->op[i].owner, memory_order_acquire) == id)
+      op_finish_locked (h, &h->op[i]);
   for (uint32_t n = 1; n <= proc_streams (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
@@ -1633,7 +1709,129 @@ class_sum (void)
 }
 
 
-/* ---- 11. Runs ------------------------------------------------------------ */
+/* ---- 11. Operation records ----------------------------------------------- */
+
+/* Owns: struct disk_op.  Needs: no lock, but for ..._locked the heap lock.
+   Crash: a record in use tells what the dead one was about:
+
+       fresh, and the slot points to it    the call is done but for old
+       fresh, and the slot does not        undo: fresh is nobody's
+       old alone, and the slot points there    nothing has happened yet
+       old alone, and the slot does not        old is nobody's
+
+   What is nobody's is freed if it is live, so all of this can be repeated.
+   That it may be another's block by then is kept from happening: a free block
+   that is on record is not handed out again (page_free_bits), nor is its page
+   retired; and where a block changes hands under a lock, the next one to get
+   the lock from a dead holder looks whether it did.  Checked by: the kill
+   tests.  */
+
+/* A record for a call that works on SLOT and block OLD, or NULL.  Waits if
+   there are too many such calls.  */
+static struct disk_op *
+op_claim (struct heap *h, const void *slot, const void *old)
+{
+  uint64_t none = 0;
+  struct disk_op *op;
+  for (uintptr_t i = ((uintptr_t) &thread >> 12) + h->entry, tries = 1; ;
+       i++, tries++, none = 0)
+    {
+      op = &h->op[i % MM_OPS];
+      /* Acquire: pairs with op_release.  */
+      if (atomic_load_explicit (&op->owner, memory_order_relaxed) == 0
+          && atomic_compare_exchange_strong_explicit (&op->owner, &none, h->id,
+                                                      memory_order_acquire,
+                                                      memory_order_relaxed))
+        break;
+      if (tries % MM_OPS == 0)
+        {
+          proc_bury_all (h);
+          sched_yield ();
+        }
+    }
+  atomic_fetch_add_explicit (&op->turn, 1, memory_order_relaxed);
+  atomic_store_explicit (&op->slot, off_file (h, slot), memory_order_relaxed);
+  atomic_store_explicit (&op->old, old != NULL ? off_file (h, old) : 0,
+                         memory_order_relaxed);
+  /* Release: whoever sees a block change sees the record before.  */
+  atomic_fetch_or_explicit (&h->locks->ops_busy,
+                            UINT64_C (1) << (op - h->op),
+                            memory_order_release);
+  return op;
+}
+
+/* The call is over.  */
+static void
+op_release (struct heap *h, struct disk_op *op)
+{
+  atomic_store_explicit (&op->guard, 0, memory_order_relaxed);
+  atomic_store_explicit (&op->fresh, 0, memory_order_relaxed);
+  atomic_store_explicit (&op->old, 0, memory_order_relaxed);
+  atomic_store_explicit (&op->slot, 0, memory_order_relaxed);
+  /* Sequentially consistent: a look at the head for FULL comes after it.  */
+  atomic_fetch_and (&h->locks->ops_busy, ~(UINT64_C (1) << (op - h->op)));
+  atomic_store_explicit (&op->owner, 0, memory_order_release);
+}
+
+/* The slot call of this thread, if there is one, is about to publish block
+   FRESH; under the lock GUARD, or 0.  */
+static inline void
+op_note (struct heap *h, const void *fresh, uint64_t guard)
+{
+  struct disk_op *op = thread.op;
+  if (MM_LIKELY (op == NULL))
+    return;
+  atomic_store_explicit (&op->guard, guard, memory_order_relaxed);
+  /* Release: the compiler must not move it behind the publication.  */
+  atomic_store_explicit (&op->fresh, off_file (h, fresh),
+                         memory_order_release);
+}
+
+/* It is about to free its old block, of whole slices, under the heap lock.  */
+static inline void
+op_note_free_locked (void)
+{
+  if (thread.op != NULL)
+    atomic_store_explicit (&thread.op->guard, OP_HEAP, memory_order_release);
+}
+
+/* Before the lock is let go: the block has changed hands; FREED: it was the
+   old one.  */
+static inline void
+op_noted (bool freed)
+{
+  if (MM_LIKELY (thread.op == NULL))
+    return;
+  if (freed)
+    atomic_store_explicit (&thread.op->old, 0, memory_order_release);
+  atomic_store_explicit (&thread.op->guard, 0, memory_order_release);
+}
+
+/* FREE, the free blocks of word W of the page at START, without those that are
+   on record.  */
+static MM_NOINLINE uint64_t
+op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
+         uint64_t free)
+{
+  uint64_t first = off_file (h, start) + (uint64_t) w * 64 * size;
+  uint64_t busy = atomic_load_explicit (&h->locks->ops_busy,
+                                        memory_order_acquire);
+  for (; busy != 0; busy &= busy - 1)
+    {
+      struct disk_op *op = &h->op[bit_lowest (busy) % MM_OPS];
+      uint64_t block[2] = {
+        atomic_load_explicit (&op->fresh, memory_order_relaxed),
+        atomic_load_explicit (&op->old, memory_order_relaxed)
+      };
+      for (int i = 0; i < 2; i++)
+        if (block[i] >= first && block[i] - first < UINT64_C (64) * size)
+          free &= ~(UINT64_C (1) << ((block[i] - first) / size));
+    }
+  return free;
+}
+
+
+/* ---- 12. Runs ------------------------------------------------------------ */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs,
    length.  Needs: the heap lock, for ..._locked; the grow lock to give unbacked
@@ -1683,6 +1881,15 @@ map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
     }
 }
 
+/* N slices fewer are backed.  */
+static void
+map_less_backed_locked (struct heap *h, uint64_t n)
+{
+  disk_u64 *at = &h->locks->n_backed;
+  uint64_t old = atomic_load_explicit (at, memory_order_relaxed);
+  atomic_store_explicit (at, old > n ? old - n : 0, memory_order_relaxed);
+}
+
 static bool
 map_get_backed (struct disk_index *x, size_t i)
 {
@@ -1728,7 +1935,6 @@ run_covers (uint64_t head, size_t s, size_t end)
     case HEAD_LARGE:
       n = head_slices (head);
       break;
-    case HEAD_SYSTEM:
     case HEAD_ROOTS:
       n = 1;
       break;
@@ -1752,7 +1958,8 @@ run_chunks (struct heap *h)
   return n < h->n_chunks ? n : h->n_chunks;
 }
 
-/* Chunk C's index, rebuilt from the heads if it is stale.  */
+/* Chunk C's index, rebuilt from the heads if it is stale.  Continuations that
+   a kill left without a page go.  */
 static struct disk_index *
 run_index_locked (struct heap *h, size_t c)
 {
@@ -1768,8 +1975,13 @@ run_index_locked (struct heap *h, size_t c)
     {
       size_t n = 0;
       if (s < ready)
-        n = run_covers (atomic_load_explicit (&off_record (h, c, s)->head,
-                                              memory_order_relaxed), s, end);
+        {
+          disk_u64 *at = &off_record (h, c, s)->head;
+          uint64_t head = atomic_load_explicit (at, memory_order_relaxed);
+          n = run_covers (head, s, end);
+          if (head_kind (head) == HEAD_CONT)
+            atomic_store_explicit (at, 0, memory_order_release);
+        }
       if (n == 0)
         map_put (x->free, s++, 1, true);
       s += n;
@@ -1861,9 +2073,14 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
         atomic_store_explicit (&off_record (h, c, s + i)->head, head_cont (i),
                                memory_order_relaxed);
     }
+  bool block = head_kind (head) == HEAD_LARGE;
+  if (block)
+    op_note (h, off_slice (h, c, s), OP_HEAP);
   /* Release: pairs with the acquire of look-ups, and keeps the compiler from
      publishing early.  */
   atomic_store_explicit (&r->head, head, memory_order_release);
+  if (block)
+    op_noted (false);
 }
 
 /* Give the run back.  */
@@ -1904,8 +2121,8 @@ run_reach (struct heap *h, const char *end)
 }
 
 /* Slice records of chunk C up to READY are about to be read: give the pages
-   behind OLD a backing and zero them, since a HUGE block may have been there.
-   Needs: the grow lock.  */
+   behind OLD a backing and zero them, since a HUGE block may have been there,
+   but for the first chunk, where none can be.  Needs: the grow lock.  */
 static int
 run_back_records (struct heap *h, size_t c, size_t old, size_t ready)
 {
@@ -1915,7 +2132,7 @@ run_back_records (struct heap *h, size_t c, size_t old, size_t ready)
     return 0;
   int err = os_back (h, from, len);
   os_mark_own (from, len);
-  if (err == 0)
+  if (err == 0 && c > 0)
     memset (from, 0, len);
   return err;
 }
@@ -1939,10 +2156,6 @@ run_make_chunk (struct heap *h, size_t c)
   memset (x, 0, MM_PAGE);
   x->epoch = atomic_load_explicit (&h->locks->index_epoch,
                                    memory_order_relaxed) - 1;
-  for (size_t s = 0; s < first; s++)
-    atomic_store_explicit (&off_record (h, c, s)->head,
-                           head_make (HEAD_SYSTEM, 0, 0, 0, 1),
-                           memory_order_relaxed);
   run_reach (h, (char *) off_record (h, c, round_up (ready, MM_RECORDS_PAGE)));
   lock_heap (h);
   dir_set (h, c, dir_paged (ready, 0));
@@ -2083,7 +2296,7 @@ run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 12. Pages ----------------------------------------------------------- */
+/* ---- 13. Pages ----------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.  Crash: before the store that
@@ -2116,31 +2329,47 @@ page_start (struct heap *h, uint32_t number)
   return off_slice (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
 }
 
-/* Word W's free blocks.  */
+/* Word W's live blocks.  */
 static inline uint64_t
-page_free_bits (struct disk_slice *r, unsigned cl, unsigned w)
+page_live_bits (struct disk_slice *r, unsigned cl, unsigned w)
 {
   /* Acquire: pairs with the release of those who freed the blocks, so that
      what they last did with them is over.  */
   uint64_t rem = atomic_load_explicit (&r->rem[w], memory_order_acquire);
   uint64_t own = atomic_load_explicit (&r->own[w], memory_order_acquire);
-  return ~(own ^ rem) & class_valid (cl, w);
+  return (own ^ rem) & class_valid (cl, w);
+}
+
+/* Word W's blocks that may be handed out, of page R, which begins at START.  */
+static inline uint64_t
+page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
+                unsigned cl, unsigned w)
+{
+  uint64_t free = ~page_live_bits (r, cl, w) & class_valid (cl, w);
+  if (MM_UNLIKELY (atomic_load_explicit (&h->locks->ops_busy,
+                                         memory_order_relaxed) != 0))
+    free = op_mask (h, start, class_table[cl].size, w, free);
+  return free;
 }
 
 static bool
-page_is_empty (struct disk_slice *r, unsigned cl)
+page_is_empty (struct heap *h, struct disk_slice *r, uint32_t number,
+               unsigned cl)
 {
+  char *start = page_start (h, number);
   for (unsigned w = 0; w < class_words (cl); w++)
-    if (page_free_bits (r, cl, w) != class_valid (cl, w))
+    if (page_free_bits (h, r, start, cl, w) != class_valid (cl, w))
       return false;
   return true;
 }
 
 static bool
-page_has_free (struct disk_slice *r, unsigned cl)
+page_has_free (struct heap *h, struct disk_slice *r, uint32_t number,
+               unsigned cl)
 {
+  char *start = page_start (h, number);
   for (unsigned w = 0; w < class_words (cl); w++)
-    if (page_free_bits (r, cl, w) != 0)
+    if (page_free_bits (h, r, start, cl, w) != 0)
       return true;
   return false;
 }
@@ -2312,7 +2541,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
                     uint64_t head)
 {
   unsigned cl = head_class (head);
-  if (!page_is_empty (r, cl))
+  if (!page_is_empty (h, r, number, cl))
     return false;
   atomic_store_explicit (&h->locks->claim, number, memory_order_relaxed);
   uint64_t claimed = (head & ~HEAD_STATE) | (uint64_t) HEAD_CLAIMED << 20;
@@ -2321,7 +2550,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
                                                memory_order_acq_rel,
                                                memory_order_relaxed))
     {
-      empty = page_is_empty (r, cl);
+      empty = page_is_empty (h, r, number, cl);
       if (empty)
         run_give_locked (h, number, class_table[cl].slices);
       else
@@ -2332,7 +2561,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 13. Large blocks ---------------------------------------------------- */
+/* ---- 14. Large blocks ---------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.  Needs: no
    lock.  Crash: one store of the head or of the first directory word gives and
@@ -2369,8 +2598,7 @@ huge_empty_chunk (struct heap *h, size_t c, bool alone)
       for (size_t s = first; s < end; s++)
         n += map_get_backed (x, s);
       dir_set (h, c, 0);
-      atomic_fetch_sub_explicit (&h->locks->n_backed, n,
-                                 memory_order_relaxed);
+      map_less_backed_locked (h, n);
     }
   unlock_heap (h);
   return all;
@@ -2429,7 +2657,9 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
           lock_heap (h);
           for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
             dir_set (h, c + i, dir_cont (i));
+          op_note (h, block, OP_HEAP);
           dir_set (h, c, dir_huge (start, n));
+          op_noted (false);
           unlock_heap (h);
           *p = block;
         }
@@ -2440,26 +2670,34 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
   return err;
 }
 
-/* Free the block that begins in chunk C.  False if there is none.  */
+/* Free the block that begins in chunk C; how many slices, 0 if there is
+   none.  */
+static size_t
+huge_give_locked (struct heap *h, size_t c, size_t start)
+{
+  uint64_t d = dir_get (h, c);
+  if (dir_kind (d) != DIR_HUGE || dir_start (d) != start)
+    return 0;
+  dir_set (h, c, 0);
+  size_t chunks = huge_chunks (start, dir_slices (d));
+  for (size_t i = 1; i < chunks && c + i < h->n_chunks; i++)
+    dir_set (h, c + i, 0);
+  return dir_slices (d);
+}
+
 static bool
 huge_give (struct heap *h, size_t c, size_t start)
 {
   lock_grow (h);
   lock_heap (h);
-  uint64_t d = dir_get (h, c);
-  bool found = dir_kind (d) == DIR_HUGE && dir_start (d) == start;
-  size_t n = dir_slices (d);
-  if (found)
-    {
-      dir_set (h, c, 0);
-      for (size_t i = 1; i < huge_chunks (start, n); i++)
-        dir_set (h, c + i, 0);
-    }
+  op_note_free_locked ();
+  size_t n = huge_give_locked (h, c, start);
+  op_noted (true);
   unlock_heap (h);
-  if (found)
+  if (n != 0)
     os_punch (h, off_slice (h, c, start), n << MM_SLICE_SHIFT);
   unlock_grow (h);
-  return found;
+  return n != 0;
 }
 
 /* Resize in place the block of N slices that begins at START of chunk C.  */
@@ -2508,18 +2746,25 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
 
 /* Free the LARGE block at NUMBER.  False if there is none.  */
 static bool
-large_give (struct heap *h, struct disk_slice *r, uint32_t number)
+large_give_locked (struct heap *h, uint32_t number)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  uint64_t head = atomic_load_explicit (&off_record (h, c, s)->head,
+                                        memory_order_relaxed);
+  if (head_kind (head) != HEAD_LARGE)
+    return false;
+  run_give_locked (h, number,
+                   run_covers (head, s, run_ready (h, c, dir_get (h, c))));
+  return true;
+}
+
+static bool
+large_give (struct heap *h, uint32_t number)
 {
   lock_heap (h);
-  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
-  bool found = head_kind (head) == HEAD_LARGE;
-  if (found)
-    {
-      size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
-      run_give_locked (h, number,
-                       run_covers (head, s,
-                                   run_ready (h, c, dir_get (h, c))));
-    }
+  op_note_free_locked ();
+  bool found = large_give_locked (h, number);
+  op_noted (true);
   unlock_heap (h);
   return found;
 }
@@ -2562,7 +2807,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 14. Streams --------------------------------------------------------- */
+/* ---- 15. Streams --------------------------------------------------------- */
 
 /* Owns: struct disk_stream, the caches.  Needs: the heap lock to change a
    stream's owner.  Crash: a stream whose process died is an orphan; its pages
@@ -2625,6 +2870,7 @@ stream_grow (struct heap *h)
       err = os_back (h, at, MM_PAGE);
       if (err == 0)
         {
+          run_reach (h, at + MM_PAGE);
           memset (at, 0, MM_PAGE);
           uint32_t old = ready;
           ready = ready + more < h->super.n_streams ? ready + more
@@ -2896,6 +3142,18 @@ bin_take (struct bin *b)
   return b->base + bit_lowest (avail) * b->size;
 }
 
+/* The same for all but the fast paths: a slot call notes the block; GUARD: the
+   shared stream whose lock is held, or 0.  */
+static void *
+bin_take_noted (struct heap *h, struct bin *b, uint32_t guard)
+{
+  op_note (h, b->base + bit_lowest (b->avail) * b->size, guard);
+  void *p = bin_take (b);
+  if (guard != 0)
+    op_noted (false);
+  return p;
+}
+
 /* Find a word with free blocks in the bin's page, beginning with the current
    one, which is in the processor's cache; false if the page is full.  */
 static bool
@@ -2906,15 +3164,16 @@ bin_fill (struct heap *h, struct cache *k, unsigned cl)
   struct disk_slice *r = off_record (h, number / MM_CHUNK_SLICES,
                                      number % MM_CHUNK_SLICES);
   unsigned words = class_words (cl), w = b->word;
+  char *start = page_start (h, number);
   for (unsigned i = 0; i < words; i++, w = w + 1 < words ? w + 1 : 0)
     {
-      uint64_t avail = page_free_bits (r, cl, w);
+      uint64_t avail = page_free_bits (h, r, start, cl, w);
       if (avail != 0)
         {
           b->word = w;
           b->own = &r->own[w];
           b->size = class_table[cl].size;
-          b->base = page_start (h, number) + (size_t) w * 64 * b->size;
+          b->base = start + (size_t) w * 64 * b->size;
           b->avail = avail;
           return true;
         }
@@ -2961,7 +3220,7 @@ page_drop_full (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
   /* Sequentially consistent: the second look comes after the store.  */
   atomic_store (&r->head, head_in_state (head, HEAD_HELD) | HEAD_FULL);
   atomic_thread_fence (memory_order_seq_cst);
-  if (page_has_free (r, cl))
+  if (page_has_free (h, r, number, cl))
     page_unfull (h, st, stream, r, number);
 }
 
@@ -3059,6 +3318,7 @@ page_sweep (struct heap *h, struct cache *k)
 {
   struct disk_locks *l = h->locks;
   uint64_t ours[(MM_STREAMS_MAX + 64) / 64] = { 0 };
+  uint64_t backed = 0;
   uint32_t shared = h->super.n_shared;
   uint32_t mine = k != NULL && k->stream > shared ? k->stream : 0;
   proc_bury_all (h);
@@ -3068,7 +3328,7 @@ page_sweep (struct heap *h, struct cache *k)
       map_put (ours, mine, 1, true);
     }
   for (uint32_t n = 1; n <= shared; n++)
-    if (lock_stream (h, off_stream (h, n), false))
+    if (lock_stream (h, n, false))
       {
         stream_hold_all (h, n);
         map_put (ours, n, 1, true);
@@ -3095,6 +3355,10 @@ page_sweep (struct heap *h, struct cache *k)
       uint64_t d = dir_get (h, c);
       size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
       size_t n;
+      for (size_t w = 0; end > 0 && w < MM_CHUNK_SLICES / 64; w++)
+        backed += (unsigned) __builtin_popcountll
+                    (atomic_load_explicit (&off_index (h, c)->backed[w],
+                                           memory_order_relaxed));
       for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
         {
           struct disk_slice *r = off_record (h, c, s);
@@ -3118,7 +3382,7 @@ page_sweep (struct heap *h, struct cache *k)
               || page_retire_locked (h, r, off_number (c, s), head) || !our)
             continue;
           atomic_store_explicit (&r->link, 0, memory_order_relaxed);
-          if (!page_has_free (r, head_class (head)))
+          if (!page_has_free (h, r, off_number (c, s), head_class (head)))
             continue;
           if (head & HEAD_FULL)
             page_unfull (h, off_stream (h, stream), stream, r,
@@ -3132,8 +3396,10 @@ page_sweep (struct heap *h, struct cache *k)
   for (uint32_t n = 1; n <= shared; n++)
     if (map_get (ours, n))
       unlock_stream (off_stream (h, n));
-  uint64_t n = atomic_load_explicit (&l->n_backed, memory_order_relaxed);
-  atomic_store_explicit (&l->sweep_at, n + (n / 8 > 64 ? n / 8 : 64),
+  /* Kills and growth meanwhile make the count a hint.  */
+  atomic_store_explicit (&l->n_backed, backed, memory_order_relaxed);
+  atomic_store_explicit (&l->sweep_at,
+                         backed + (backed / 8 > 64 ? backed / 8 : 64),
                          memory_order_relaxed);
 }
 
@@ -3147,7 +3413,7 @@ page_sweep_is_due (struct heap *h)
 }
 
 
-/* ---- 15. Allocate, free, resize ------------------------------------------ */
+/* ---- 16. Allocate, free, resize ------------------------------------------ */
 
 /* Owns: nothing; routes.  Needs: no lock.  */
 
@@ -3165,7 +3431,7 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
 {
   struct disk_stream *st = off_stream (h, stream);
   int err = 0;
-  lock_stream (h, st, true);
+  lock_stream (h, stream, true);
   for (*p = NULL; *p == NULL && err == 0; )
     {
       uint64_t head;
@@ -3175,14 +3441,14 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
       if (r != NULL && head_owner (head) == stream && head_class (head) == cl
           && head_state (head) == HEAD_ACTIVE)
         {
+          char *start = page_start (h, number);
           for (unsigned w = 0; w < class_words (cl) && *p == NULL; w++)
             {
-              struct bin b = { page_free_bits (r, cl, w), &r->own[w],
-                               page_start (h, number)
-                               + (size_t) w * 64 * class_table[cl].size,
+              struct bin b = { page_free_bits (h, r, start, cl, w), &r->own[w],
+                               start + (size_t) w * 64 * class_table[cl].size,
                                class_table[cl].size, w };
               if (b.avail != 0)
-                *p = bin_take (&b);
+                *p = bin_take_noted (h, &b, stream);
             }
           if (*p == NULL)
             page_drop_full (h, stream, cl, number);
@@ -3310,7 +3576,7 @@ heap_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
           && (page_refill (h, k, cl) || (page_adopt (h, k, cl, UINT32_MAX)
                                          && page_refill (h, k, cl))))
         {
-          *p = bin_take (&k->bin[cl]);
+          *p = bin_take_noted (h, &k->bin[cl], 0);
           return 0;
         }
       for (uint32_t n = 1; n <= h->super.n_shared; n++)
@@ -3351,7 +3617,7 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
               bin_use (h, k, cl, number);
           }
       if (err == 0)
-        *p = bin_take (b);
+        *p = bin_take_noted (h, b, 0);
     }
   if (err != 0)
     err = heap_small_elsewhere (h, k, cl, align, p);
@@ -3480,16 +3746,24 @@ heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
   at->head = head;
   at->number = off_number (c, s);
   at->start = off_slice (h, c, s);
+  /* Blocks lie in the part of the file that is in use, whatever its words
+     say.  */
+  size_t length = atomic_load_explicit (&h->root->length,
+                                        memory_order_relaxed);
   if (head_kind (head) == HEAD_LARGE)
     {
       at->kind = PLACE_LARGE;
       at->usable = run_covers (head, s, run_ready (h, c, d))
                    << MM_SLICE_SHIFT;
+      if (off_file (h, at->start) + at->usable > length)
+        return foreign;
       return p == at->start || interior ? NULL : inside;
     }
   if (head_kind (head) != HEAD_PAGE || head_class (head) >= MM_CLASSES)
     return head_kind (head) == HEAD_FREE ? freed : foreign;
   unsigned cl = head_class (head);
+  if (off_file (h, at->start) + class_table[cl].slices * MM_SLICE > length)
+    return foreign;
   size_t in_page = (size_t) ((const char *) p - at->start);
   uint64_t product = in_page * class_table[cl].inverse;
   at->kind = PLACE_SMALL;
@@ -3507,6 +3781,25 @@ heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
   return (own ^ rem) >> (at->i % 64) & 1 ? NULL : freed;
 }
 
+/* Whether the small block at AT is the calling thread's own to free.  */
+static bool
+heap_is_owner (struct cache *k, const struct place *at)
+{
+  uint32_t owner = head_owner (at->head);
+  return owner != 0 && heap_is_exclusive (k) && owner == k->stream;
+}
+
+/* The page of small block AT, which was FULL, has room now.  */
+static void
+heap_hint (struct heap *h, struct cache *k, const struct place *at)
+{
+  uint32_t owner = head_owner (at->head);
+  if (heap_is_owner (k, at))
+    page_unfull (h, off_stream (h, owner), owner, at->r, at->number);
+  else
+    queue_push (h, owner, at->r, at->number);
+}
+
 /* Free the block at AT; what is wrong, or NULL.  */
 static const char *
 heap_give (struct heap *h, struct cache *k, struct place *at)
@@ -3518,21 +3811,83 @@ heap_give (struct heap *h, struct cache *k, struct place *at)
     return huge_give (h, at->number / MM_CHUNK_SLICES,
                       at->number % MM_CHUNK_SLICES) ? NULL : freed;
   if (at->kind == PLACE_LARGE)
-    return large_give (h, at->r, at->number) ? NULL : freed;
-  uint32_t owner = head_owner (at->head);
-  if (owner != 0 && heap_is_exclusive (k) && owner == k->stream)
-    {
-      if (!page_free_own (at->r, at->i))
-        return freed;
-      if (at->head & HEAD_FULL)
-        page_unfull (h, off_stream (h, owner), owner, at->r, at->number);
-      return NULL;
-    }
-  if (!page_free_remote (at->r, at->i))
+    return large_give (h, at->number) ? NULL : freed;
+  if (heap_is_owner (k, at) ? !page_free_own (at->r, at->i)
+                            : !page_free_remote (at->r, at->i))
     return freed;
   if (at->head & HEAD_FULL)
-    queue_push (h, owner, at->r, at->number);
+    heap_hint (h, k, at);
   return NULL;
+}
+
+/* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
+   the heap lock.  */
+static bool
+op_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
+{
+  uint64_t slot = atomic_load_explicit (&op->slot, memory_order_relaxed);
+  struct place at;
+  if (slot % sizeof (disk_u64) != 0
+      || heap_locate (h, (char *) h->base + slot, true, &at) != NULL
+      || heap_locate (h, (char *) h->base + block, false, &at) != NULL)
+    return false;
+  uint64_t value = atomic_load_explicit ((disk_u64 *) (h->base + slot),
+                                         memory_order_acquire);
+  return value - (uintptr_t) at.start < at.usable;
+}
+
+/* The process with record OP died: bring its call to an end.  */
+static void
+op_finish_locked (struct heap *h, struct disk_op *op)
+{
+  uint64_t fresh = atomic_load_explicit (&op->fresh, memory_order_relaxed);
+  uint64_t old = atomic_load_explicit (&op->old, memory_order_relaxed);
+  uint64_t nobodys = old;
+  if (fresh != 0 && !op_slot_holds (h, op, fresh))
+    nobodys = fresh;
+  else if (fresh == 0 && op_slot_holds (h, op, old))
+    nobodys = 0;
+  struct place at;
+  if (nobodys != 0
+      && heap_locate (h, (char *) h->base + nobodys, false, &at) == NULL)
+    {
+      /* If we die here, too: nobody has the lock before somebody has looked
+         whether it was done.  */
+      atomic_store_explicit (&op->guard, OP_HEAP, memory_order_release);
+      if (at.kind == PLACE_SMALL)
+        page_free_remote (at.r, at.i);
+      else if (at.kind == PLACE_LARGE)
+        large_give_locked (h, at.number);
+      else
+        huge_give_locked (h, at.number / MM_CHUNK_SLICES,
+                          at.number % MM_CHUNK_SLICES);
+      /* Release: done before the record is free.  */
+      atomic_thread_fence (memory_order_release);
+    }
+  op_release (h, op);
+}
+
+/* The one who held lock GUARD died, and a block may have changed hands: what
+   is not live on its record is not its any more.  */
+static void
+op_lock_died_locked (struct heap *h, uint64_t guard)
+{
+  for (unsigned i = 0; i < MM_OPS; i++)
+    {
+      struct disk_op *op = &h->op[i];
+      if (atomic_load_explicit (&op->guard, memory_order_acquire) != guard)
+        continue;
+      disk_u64 *block[2] = { &op->fresh, &op->old };
+      for (int j = 0; j < 2; j++)
+        {
+          struct place at;
+          uint64_t off = atomic_load_explicit (block[j], memory_order_relaxed);
+          if (off != 0
+              && heap_locate (h, (char *) h->base + off, false, &at) != NULL)
+            atomic_store_explicit (block[j], 0, memory_order_relaxed);
+        }
+      atomic_store_explicit (&op->guard, 0, memory_order_release);
+    }
 }
 
 /* Make the block at AT SIZE bytes long without moving it.  */
@@ -3674,7 +4029,7 @@ heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
 }
 
 
-/* ---- 16. Keys and roots -------------------------------------------------- */
+/* ---- 17. Keys and roots -------------------------------------------------- */
 
 /* Owns: keys, buckets, slices of kind ROOTS.  Needs: no lock; takes the heap
    lock.  Crash: a root changes by the store of its value; a new record is
@@ -3704,15 +4059,37 @@ root_at (struct heap *h, uint64_t off)
   return name->len <= MM_NAME_MAX && name->len <= name->room ? name : NULL;
 }
 
-/* Visit the records of bucket B until FN is not 0.  The number of steps is
-   bounded, whatever the file says.  */
+/* A walk along a chain of roots.  It ends, whatever the file says: a chain
+   that comes back to where it was at the last power of two of steps is
+   circular (Brent's method).  */
+struct root_walk
+{
+  size_t steps;
+  uint64_t mark;
+};
+
+/* The record that LINK leads to, or NULL.  *DAMAGED is set if there should be
+   one.  */
 static struct disk_name *
-root_next (struct heap *h, disk_u64 *link, size_t *steps)
+root_step (struct heap *h, disk_u64 *link, struct root_walk *walk,
+           bool *damaged)
 {
   uint64_t off = atomic_load_explicit (link, memory_order_acquire);
-  if (off == 0 || ++*steps > (run_chunks (h) << 20))
+  if (off == 0)
     return NULL;
-  return root_at (h, off);
+  struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
+  *damaged = r == NULL;
+  walk->steps++;
+  if ((walk->steps & (walk->steps - 1)) == 0)
+    walk->mark = off;
+  return r;
+}
+
+static struct disk_name *
+root_next (struct heap *h, disk_u64 *link, struct root_walk *walk)
+{
+  bool damaged;
+  return root_step (h, link, walk, &damaged);
 }
 
 static bool
@@ -3725,10 +4102,10 @@ root_is (struct disk_name *r, const char *name, size_t len, uint32_t hash)
 static struct disk_name *
 root_find (struct heap *h, const char *name, size_t len, uint32_t hash)
 {
-  size_t steps = 0;
+  struct root_walk walk = { 0, 0 };
   struct disk_name *r;
   for (disk_u64 *link = &h->bucket[hash % MM_BUCKETS];
-       (r = root_next (h, link, &steps)) != NULL; link = &r->next)
+       (r = root_next (h, link, &walk)) != NULL; link = &r->next)
     if (atomic_load_explicit (&r->value, memory_order_acquire) != 0
         && root_is (r, name, len, hash))
       return r;
@@ -3801,9 +4178,9 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
       bool is_new = false;
       if (r == NULL && value != 0)
         {
-          size_t steps = 0;
+          struct root_walk walk = { 0, 0 };
           for (disk_u64 *link = bucket;
-               (at = root_next (h, link, &steps)) != NULL; link = &at->next)
+               (at = root_next (h, link, &walk)) != NULL; link = &at->next)
             if (atomic_load_explicit (&at->value, memory_order_relaxed) == 0
                 && at->room >= len)
               break;
@@ -3855,7 +4232,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 }
 
 
-/* ---- 17. Looking inside -------------------------------------------------- */
+/* ---- 18. Looking inside -------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Needs: no lock; h->walkers is held shared
    so that the file is not cut meanwhile.  Counts are exact if nobody else
@@ -3885,7 +4262,9 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
         {
           at.s = dir_start (d);
           at.n = dir_slices (d);
-          stop = see (h, &at, arg);
+          if (off_file (h, off_slice (h, c, at.s)) + (at.n << MM_SLICE_SHIFT)
+              <= atomic_load_explicit (&h->root->length, memory_order_acquire))
+            stop = see (h, &at, arg);
           continue;
         }
       size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
@@ -3914,14 +4293,6 @@ static bool
 sight_is_block (const struct sight *at)
 {
   return at->r == NULL || head_kind (at->head) == HEAD_LARGE;
-}
-
-/* The live bits of word W.  */
-static uint64_t
-page_live_bits (const struct sight *at, unsigned w)
-{
-  unsigned cl = head_class (at->head);
-  return ~page_free_bits (at->r, cl, w) & class_valid (cl, w);
 }
 
 /* For blocks: FN of mmalloc_walk, with guards taken off.  */
@@ -3957,15 +4328,19 @@ sight_blocks (struct heap *h, const struct sight *at,
   struct place block = { .start = off_slice (h, at->c, at->s),
                          .usable = at->n << MM_SLICE_SHIFT };
   int stop = 0;
+  /* In a damaged heap a run may reach too far.  */
+  if (off_file (h, block.start) + block.usable
+      > atomic_load_explicit (&h->root->length, memory_order_acquire))
+    return 0;
   if (sight_is_block (at))
     return fn (h, &block, arg);
-  if (!sight_is_page (at))
+  if (!sight_is_page (at) || at->n < class_table[head_class (at->head)].slices)
     return 0;
   unsigned cl = head_class (at->head);
   char *start = block.start;
   block.usable = class_table[cl].size;
   for (unsigned w = 0; w < class_words (cl); w++)
-    for (uint64_t live = page_live_bits (at, w); live != 0 && stop == 0;
+    for (uint64_t live = page_live_bits (at->r, cl, w); live != 0 && stop == 0;
          live &= live - 1)
       {
         block.start = start + (w * 64 + bit_lowest (live)) * block.usable;
@@ -3996,7 +4371,7 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
     {
       unsigned n = head_class (at->head), live = 0;
       for (unsigned w = 0; w < class_words (n); w++)
-        live += (unsigned) __builtin_popcountll (page_live_bits (at, w));
+        live += (unsigned) __builtin_popcountll (page_live_bits (at->r, n, w));
       unsigned free = class_table[n].count - live;
       cl = &st->classes[n];
       cl->blocks_live += live;
@@ -4075,22 +4450,17 @@ check_found (struct check *k, const void *where, const char *finding)
 static void
 check_roots (struct heap *h, struct check *k)
 {
-  size_t bound = run_chunks (h) << 20, steps = 0;
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      disk_u64 *link = &h->bucket[b];
-      uint64_t off;
-      while ((off = atomic_load_explicit (link, memory_order_acquire)) != 0)
-        {
-          struct disk_name *r = root_at (h, off);
-          if (r == NULL || r->hash % MM_BUCKETS != b || ++steps > bound)
-            {
-              check_found (k, (char *) h->base + off,
-                           "I8: a chain of roots is broken");
-              break;
-            }
-          link = &r->next;
-        }
+      struct root_walk walk = { 0, 0 };
+      struct disk_name *r;
+      bool damaged = false;
+      for (disk_u64 *link = &h->bucket[b];
+           (r = root_step (h, link, &walk, &damaged)) != NULL && !damaged;
+           link = &r->next)
+        damaged = r->hash % MM_BUCKETS != b;
+      if (damaged)
+        check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
 }
 
@@ -4200,8 +4570,8 @@ check_chunk (struct heap *h, size_t c, struct check *k)
     unlock_heap (h);
 }
 
-/* I5, I6.  */
-static void
+/* I5, I6.  False if the file cannot be looked at.  */
+static bool
 check_directory (struct heap *h, struct check *k)
 {
   bool locked = h->kind == HEAP_FILE || h->kind == HEAP_ANON;
@@ -4210,8 +4580,9 @@ check_directory (struct heap *h, struct check *k)
   struct stat st;
   if (len > h->capacity)
     check_found (k, h->root, "I6: the length is beyond the capacity");
-  if (h->kind == HEAP_FILE
-      && (os.fstat (h->fd, &st) != 0 || (uint64_t) st.st_size < len))
+  if (h->kind == HEAP_FILE && os.fstat (h->fd, &st) != 0)
+    return false;
+  if (h->kind == HEAP_FILE && (uint64_t) st.st_size < len)
     check_found (k, h->root, "I6: the file is too short");
   if (locked)
     lock_heap (h);
@@ -4251,6 +4622,7 @@ check_directory (struct heap *h, struct check *k)
     }
   if (locked)
     unlock_heap (h);
+  return true;
 }
 
 /* I10: a block with a guard struct has intact guards.  */
@@ -4272,7 +4644,7 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 }
 
 
-/* ---- 18. Attach and detach ----------------------------------------------- */
+/* ---- 19. Attach and detach ----------------------------------------------- */
 
 /* Owns: struct disk_super, the registry, struct heap.  Needs: the open lock.
    Crash: a file under construction says so in its first word and is made anew;
@@ -4286,6 +4658,7 @@ attach_layout (struct heap *h)
   h->grid = round_up (h->base, MM_SLICE);
   char *base = (char *) h->base;
   h->locks = (struct disk_locks *) (void *) (base + MM_OFF_LOCKS);
+  h->op = (struct disk_op *) (void *) (h->locks + 1);
   h->procs = (struct disk_proc *) (void *) (base + MM_OFF_PROCS);
   h->root = (struct disk_root *) (void *) (base + MM_OFF_ROOT);
   h->bucket = (disk_u64 *) (void *) (base + MM_OFF_BUCKETS);
@@ -4305,6 +4678,7 @@ volatile_reset (struct heap *h)
   struct disk_locks *l = h->locks;
   atomic_store_explicit (&l->state, MM_RECOVERING, memory_order_relaxed);
   l->tag = lock_tag ();
+  l->namespace = h->kind == HEAP_FILE ? lock_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
   uint32_t ready = atomic_load_explicit (&l->streams_ready,
@@ -4319,6 +4693,10 @@ volatile_reset (struct heap *h)
   atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
   h->id = (uint64_t) h->epoch << 32 | 1;
   lock_owner_died (h);
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (atomic_load_explicit (&h->op[i].owner, memory_order_relaxed) != 0)
+      op_finish_locked (h, &h->op[i]);
+  atomic_store_explicit (&l->ops_busy, 0, memory_order_relaxed);
   atomic_store_explicit (&l->n_orphans,
                          ready > h->super.n_shared ? ready - h->super.n_shared
                                                    : 0, memory_order_relaxed);
@@ -4347,8 +4725,8 @@ super_save (struct heap *h)
       s->dev = st.st_dev;
       s->ino = st.st_ino;
       s->blocks = (uint64_t) st.st_blocks;
+      os_boot_id (s->boot_id);
     }
-  os_boot_id (s->boot_id);
   s->generation++;
   s->sum = super_sum (s);
   memcpy ((char *) h->base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
@@ -4431,11 +4809,14 @@ static void
 create_super (struct heap *h, const struct mmalloc_options *opt)
 {
   struct disk_super *s = &h->super;
-  uint64_t id[2] = { os_random (), os_random () };
   s->magic = MM_MAGIC;
   s->version = MM_FORMAT;
   s->order = MM_ORDER;
-  memcpy (s->uuid, id, sizeof s->uuid);
+  if (h->kind == HEAP_FILE)
+    {
+      uint64_t id[2] = { os_random (), os_random () };
+      memcpy (s->uuid, id, sizeof s->uuid);
+    }
   s->base = h->base;
   s->capacity = h->capacity;
   s->slice = MM_SLICE;
@@ -4487,9 +4868,12 @@ create_fill (struct heap *h, const struct mmalloc_options *opt)
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
   uint32_t ready = (uint32_t) round_up (h->super.n_shared, unit);
   size_t stream_bytes = ready * sizeof (struct disk_stream);
-  int err = whole ? os_reserve_blocks (h->fd, 0, h->capacity, true) : 0;
+  /* A file's first word stays: it says that this is not complete.  */
+  size_t skip = sizeof h->super.magic;
+  int err = whole ? os_reserve_blocks (h->fd, skip, h->capacity - skip, true)
+                  : 0;
   if (err == 0)
-    err = os_back (h, (char *) h->base, MM_OFF_INDEX);
+    err = os_back (h, (char *) h->base + skip, MM_OFF_INDEX - skip);
   if (err == 0)
     err = os_back (h, (char *) h->dir, off_dir_bytes (h) + stream_bytes);
   if (err != 0)
@@ -4575,17 +4959,22 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
         err = os_map_at (base, len, prot, flags, h->fd);
       else if (anon)
         {
-          /* Any place, aligned: cut it out of a larger one.  */
-          size_t room = len + MM_CHUNK;
-          char *p = os.mmap (NULL, room, prot, flags, -1, 0);
+          /* Any place, aligned for huge pages, as new kernels do it; else it
+             is cut out of a larger one.  */
+          char *p = os.mmap (NULL, len, prot, flags, -1, 0);
           err = p == MAP_FAILED ? errno : 0;
-          if (err == 0)
+          h->base = (uintptr_t) p;
+          if (err == 0 && h->base % MM_ANON_ALIGN != 0)
             {
-              h->base = round_up ((uintptr_t) p, MM_CHUNK);
+              size_t room = len + MM_ANON_ALIGN;
+              os.munmap (p, len);
+              p = os.mmap (NULL, room, prot, flags, -1, 0);
+              err = p == MAP_FAILED ? errno : 0;
+              h->base = round_up ((uintptr_t) p, MM_ANON_ALIGN);
               size_t before = h->base - (uintptr_t) p;
-              if (before > 0)
+              if (err == 0 && before > 0)
                 os.munmap (p, before);
-              if (room - before > len)
+              if (err == 0 && room - before > len)
                 os.munmap ((char *) h->base + len, room - before - len);
             }
         }
@@ -4763,6 +5152,59 @@ detach_mark_see (struct heap *h, const struct sight *at, void *arg)
   return sight_blocks (h, at, detach_mark_block, arg);
 }
 
+/* The words that say where other parts of the file lie are right, so that
+   later a look at those parts stays in the file.  Others may be at work on
+   the heap, so a chunk whose word changed is looked at again.  */
+static bool
+attach_verify (struct heap *h)
+{
+  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
+                                         memory_order_acquire);
+  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+  size_t length = atomic_load_explicit (&h->root->length,
+                                        memory_order_acquire);
+  if (ready < h->super.n_shared || ready > h->super.n_streams
+      || (ready % unit != 0 && ready != h->super.n_streams)
+      || off_file (h, &h->stream[ready]) > length
+      || dir_kind (dir_get (h, 0)) != DIR_PAGED
+      || dir_ready (dir_get (h, 0)) < off_first_data (h, 0))
+    return false;
+  for (size_t c = 0; c < h->n_chunks; c++)
+    {
+      uint64_t d = dir_get (h, c);
+      length = atomic_load_explicit (&h->root->length, memory_order_acquire);
+      size_t end = 0;
+      bool right = true;
+      switch (dir_kind (d))
+        {
+        case DIR_PAGED:
+          right = dir_ready (d) > 0 && dir_ready (d) <= off_slices (h, c);
+          end = off_file (h, off_record (h, c, dir_ready (d)));
+          break;
+        case DIR_HUGE:
+          right = dir_start (d) < MM_CHUNK_SLICES && dir_slices (d) > 0
+                  && dir_slices (d) <= h->capacity >> MM_SLICE_SHIFT;
+          end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
+          for (size_t i = 1; right && end <= length
+                             && i < huge_chunks (dir_start (d),
+                                                 dir_slices (d)); i++)
+            right = dir_get (h, c + i) == dir_cont (i);
+          break;
+        case DIR_CONT:
+        case DIR_EMPTY:
+          break;
+        default:
+          right = false;
+        }
+      if (right && end <= length)
+        continue;
+      if (dir_get (h, c) == d)
+        return false;
+      c--;
+    }
+  return true;
+}
+
 /* Become a user of the file with the door closed behind us: the volatile part
    is new if nobody else is there.  */
 static int
@@ -4776,6 +5218,9 @@ attach_register (struct heap *h, const char **told)
       struct stat st;
       if (os.fstat (h->fd, &st) == 0
           && (h->super.dev != st.st_dev || h->super.ino != st.st_ino
+              || (uint64_t) st.st_blocks * 512 / MM_SLICE
+                 < atomic_load_explicit (&h->locks->n_backed,
+                                         memory_order_relaxed)
               || ((uint64_t) st.st_blocks < h->super.blocks
                   && atomic_load_explicit (&h->root->punched,
                                            memory_order_relaxed) == 0)))
@@ -4798,6 +5243,8 @@ attach_register (struct heap *h, const char **told)
     return err;
   if (h->locks->tag != lock_tag ())
     return *told = "in use by a program with another libc", ENOTSUP;
+  if (h->locks->namespace != lock_namespace ())
+    return *told = "in use by processes of another PID namespace", ENOTSUP;
   err = proc_enter (h);
   if (err == 0)
     {
@@ -4926,6 +5373,11 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
              > h->capacity)
         {
           why = "the superblock is damaged";
+          err = EBADMSG;
+        }
+      else if (!attach_verify (h))
+        {
+          why = "the directory is damaged";
           err = EBADMSG;
         }
       else if (h->kind == HEAP_FILE)
@@ -5541,13 +5993,14 @@ heap_trim_chunk (struct heap *h, size_t c)
         }
       s = stop;
     }
-  atomic_fetch_sub_explicit (&h->locks->n_backed, given,
-                             memory_order_relaxed);
+  lock_heap (h);
+  map_less_backed_locked (h, given);
+  unlock_heap (h);
   return given << MM_SLICE_SHIFT;
 }
 
 
-/* ---- 19. Public calls ----------------------------------------------------- */
+/* ---- 20. Public calls ----------------------------------------------------- */
 
 /* Append an event to the trace.  One write each, so that lines of threads do
    not mix.  */
@@ -5855,6 +6308,165 @@ mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
   if (__builtin_mul_overflow (nmemb, size, &bytes))
     bytes = SIZE_MAX;
   return realloc_any ("mreallocarray", md, ptr, bytes);
+}
+
+/* Store P in the program's word at SLOT.  */
+static void
+slot_store (void **slot, void *p)
+{
+  /* Release: the block is whole for whoever finds it there.  */
+  atomic_store_explicit ((disk_u64 *) (void *) slot, (uintptr_t) p,
+                         memory_order_release);
+}
+
+/* Put a new block of SIZE bytes, NULL for 0, into SLOT.  OLD: the block at
+   BLOCK, known to the program as USER, was there: its contents are taken over,
+   and it is freed.  Public call CALL.  */
+static int
+slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
+          bool old, struct place *block, const struct place *user)
+{
+  struct disk_op *op = op_claim (h, slot, old ? block->start : NULL);
+  void *p = NULL;
+  if (size > 0)
+    {
+      thread.op = op;
+      p = alloc_any (md, size, 16, old ? ALLOC_QUIET : 0);
+      thread.op = NULL;
+      if (p == NULL)
+        {
+          op_release (h, op);
+          return old && size <= user->usable ? 0 : -1;
+        }
+      if (old)
+        memcpy (p, user->start, user->usable < size ? user->usable : size);
+    }
+  slot_store (slot, p);
+  /* Right behind it: from here on the block is the slot's.  */
+  atomic_store_explicit (&op->fresh, 0, memory_order_release);
+  const char *wrong = NULL;
+  if (old)
+    {
+      struct cache *k = cache_of (h, md);
+      if (block->kind == PLACE_SMALL)
+        block->head = atomic_load_explicit (&block->r->head,
+                                            memory_order_acquire)
+                      & ~HEAD_FULL;
+      thread.op = op;
+      wrong = heap_give (h, k, block);
+      thread.op = NULL;
+      op_release (h, op);
+      /* Nobody could take the block before; so the hint comes last.  */
+      if (block->kind == PLACE_SMALL && wrong == NULL
+          && (atomic_load (&block->r->head) & HEAD_FULL) != 0)
+        heap_hint (h, k, block);
+    }
+  else
+    op_release (h, op);
+  if (wrong != NULL)
+    fail_misuse (call, md, user->start, wrong);
+  return 0;
+}
+
+/* Make the block in SLOT SIZE bytes long.  Public call CALL.  */
+static int
+slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  int err = heap_may_change (h);
+  struct place block, user;
+  if (err != 0)
+    fail_room (h, err);
+  else if ((uintptr_t) slot % sizeof *slot != 0
+           || heap_locate (h, slot, true, &block) != NULL)
+    fail_told (h, err = EINVAL, "the slot is no word in a block of the heap");
+  if (err != 0)
+    return -1;
+  void *old = NULL;
+  if (!is_new)
+    old = (void *) (uintptr_t)
+          atomic_load_explicit ((disk_u64 *) (void *) slot,
+                                memory_order_acquire);
+  if (old != NULL)
+    {
+      const char *wrong = heap_locate_user (h, call, md, old, &block, &user);
+      if (wrong != NULL)
+        {
+          fail_misuse (call, md, old, wrong);
+          fail_told (h, EINVAL, wrong);
+          return -1;
+        }
+      trace_event (size > 0 ? '<' : '-', old, 0, false);
+    }
+  bool stays = old != NULL && size > 0 && user.start == block.start
+               && !process.valgrind && heap_resize (h, &block, size);
+  if (stays && process.asan && block.kind != PLACE_SMALL)
+    os_mark_block (old, round_up (size, MM_SLICE));
+  if (!stays
+      && slot_put (call, md, h, slot, size, old != NULL, &block, &user) != 0)
+    {
+      if (old != NULL)
+        trace_event ('!', old, size, true);
+      return -1;
+    }
+  if (old != NULL && size > 0)
+    trace_event ('>', *slot, size, true);
+  errno = saved;
+  return 0;
+}
+
+MM_PUBLIC int
+mmalloc_to (void *md, void **slot, size_t size)
+{
+  return slot_change ("mmalloc_to", md, slot, size, true);
+}
+
+MM_PUBLIC int
+mrealloc_in (void *md, void **slot, size_t size)
+{
+  return slot_change ("mrealloc_in", md, slot, size, false);
+}
+
+MM_PUBLIC int
+mfree_from (void *md, void **slot)
+{
+  return slot_change ("mfree_from", md, slot, 0, false);
+}
+
+MM_PUBLIC int
+mmalloc_recover (void *md)
+{
+  int saved = errno;
+  struct heap *h = heap_of (md);
+  if (h == NULL)
+    return -1;
+  int err = heap_may_change (h);
+  if (err != 0)
+    {
+      fail_room (h, err);
+      return -1;
+    }
+  for (unsigned i = 0; i < MM_OPS; i++)
+    {
+      struct disk_op *op = &h->op[i];
+      uint64_t id = atomic_load_explicit (&op->owner, memory_order_acquire);
+      uint64_t turn = atomic_load_explicit (&op->turn, memory_order_relaxed);
+      /* A dying process loses its locks one by one: what looks alive may be
+         dead the next moment.  */
+      while (id != 0 && id != h->id
+             && atomic_load_explicit (&op->owner, memory_order_acquire) == id
+             && atomic_load_explicit (&op->turn, memory_order_relaxed) == turn)
+        {
+          proc_bury_all (h);
+          sched_yield ();
+        }
+    }
+  proc_bury_all (h);
+  errno = saved;
+  return 0;
 }
 
 MM_PUBLIC void *
@@ -6354,10 +6966,10 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
   int stop = 0;
   for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
     {
-      size_t steps = 0;
+      struct root_walk walk = { 0, 0 };
       struct disk_name *r;
       for (disk_u64 *link = &h->bucket[b];
-           stop == 0 && (r = root_next (h, link, &steps)) != NULL;
+           stop == 0 && (r = root_next (h, link, &walk)) != NULL;
            link = &r->next)
         {
           char name[MM_NAME_MAX + 1];
@@ -6493,9 +7105,13 @@ mmalloc_check (void *md,
   struct heap *h = heap_of (md);
   int err = h != NULL && h->kind != HEAP_READ ? heap_may_change (h) : 0;
   struct check k = { report, arg, 0 };
-  if (h == NULL || err != 0)
+  if (h == NULL)
     return -1;
-  check_directory (h, &k);
+  if (err != 0 || !check_directory (h, &k))
+    {
+      fail_told (h, err != 0 ? err : errno, NULL);
+      return -1;
+    }
   pthread_rwlock_rdlock (&h->walkers);
   for (size_t c = 0; c < run_chunks (h); c++)
     check_chunk (h, c, &k);

@@ -34,7 +34,7 @@
      copy; in the child of a process with a file heap the heap is attached
      anew on first use, shared with the parent.
    - A process killed at any instruction leaves the heap whole.  A block whose
-     pointer was not stored yet stays allocated.
+     pointer was not stored yet stays allocated; see mmalloc_to.
 
    Callable from C89 and C++.  Manual: mmalloc(3), mmalloc(7), mmalloc(5).  */
 
@@ -183,7 +183,7 @@ void *mcalloc (void *md, size_t nmemb, size_t size)
    stay up to the smaller size.  PTR NULL: mmalloc.  SIZE 0: the block is
    freed, NULL.  On failure NULL, and the old block stays as it was.  Killed
    between moving and the caller's storing the result, the caller's old
-   pointer is stale.  */
+   pointer is stale: mrealloc_in has no such moment.  */
 void *mrealloc (void *md, void *ptr, size_t size)
   MMALLOC_ATTR_ ((__alloc_size__ (3)));
 
@@ -204,6 +204,42 @@ void *mvalloc (void *md, size_t size)
 /* How many bytes of block PTR may be used, at least what was asked for; 0 for
    NULL.  Misuse is reported, then 0.  */
 size_t mmalloc_usable_size (void *md, const void *ptr);
+
+
+/* ---- Blocks that a word in the heap points to -------------------------- */
+
+/* The same calls for a pointer that lies in the heap itself.  SLOT is an
+   aligned word in a live block of heap MD, or EINVAL.  The library stores the
+   result there, with release order, so that block and slot change together:
+   killed at any instruction, the call has happened or has not; no block is
+   lost, and at no moment does the slot point to a block that is free.
+   Each returns 0, or -1 and an error, and then the slot is as it was.  Two
+   threads must not change one slot at once, as with any variable.
+
+   What a killed process left undone is finished when the heap is next opened
+   by a first process, or by mmalloc_recover; until then others must not change
+   a slot that the dead one may have been changing.  Not more than 60 of these
+   calls are under way in a heap at once; others wait.  */
+
+/* Put a new block of SIZE bytes into *SLOT, NULL if SIZE is 0.  What was there
+   is not looked at.  */
+int mmalloc_to (void *md, void **slot, size_t size);
+
+/* Make the block in *SLOT at least SIZE bytes long, as mrealloc; if it moves,
+   the slot changes before the old block is freed.  *SLOT NULL: a new block.
+   SIZE 0: the block is freed and the slot NULL.  */
+int mrealloc_in (void *md, void **slot, size_t size);
+
+/* Set *SLOT to NULL and free the block that was in it, if any.  */
+int mfree_from (void *md, void **slot);
+
+/* End the calls above that processes have left unfinished by their death, and
+   make their memory usable.  All such calls that were under way in other
+   processes when this one began have ended one way or the other when it
+   returns; it waits for those of processes that live.  To be called by whoever
+   learns that a neighbour died, from a robust mutex for instance, before it
+   changes slots of the dead one.  0, or -1 and an error.  */
+int mmalloc_recover (void *md);
 
 
 /* ---- Finding things again -------------------------------------------- */

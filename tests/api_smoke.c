@@ -209,6 +209,12 @@ numbers (void *md)
   mfree (md, p);
   EXPECT (mmalloc_find (&n) == NULL);
   EXPECT (mmalloc_trim (md) >= 0);
+  void **slot = mcalloc (md, 1, sizeof *slot);
+  EXPECT (mmalloc_to (md, slot, 10) == 0 && *slot != NULL);
+  EXPECT (mrealloc_in (md, slot, 1000) == 0 && *slot != NULL);
+  EXPECT (mfree_from (md, slot) == 0 && *slot == NULL);
+  EXPECT (mmalloc_recover (md) == 0);
+  mfree (md, slot);
   EXPECT (mmalloc_prefetch (md) == 0);
   EXPECT (mmalloc_sync (md) == 0);
   EXPECT (mmalloc_check (md, show_finding, NULL) == 0);

@@ -85,6 +85,7 @@ length=$(word 24576)
 check "length" "$length" -le "$(stat -c %s "$file")"
 check "used" "$(word 24584)" -ne 0
 check "guards" "$(word 24592)" -eq 0
+check "operation records" "$(word 8256)$(word 8448)" = 00
 check "key" "$(word 24640)" -eq 0
 
 # The named root, in its bucket.
@@ -130,7 +131,7 @@ stream=$((directory + $(up $((chunks * 8)) 4096)))
 first=$(up $((stream + streams * 1024 - grid)) 16384)
 check "first slice" "$slice" -ge $((first / 16384))
 check "slice before it" \
-  $(($(word $((grid + 36864 + (first / 16384 - 1) * 256))) >> 16 & 15)) -eq 4
+  $(($(word $((grid + 36864 + (first / 16384 - 1) * 256))) >> 16 & 15)) -eq 0
 owner=$((head & 65535))
 check "stream" "$owner" -ge 1
 check "owner" "$(word $((stream + (owner - 1) * 1024)))" -eq 0
