@@ -63,9 +63,10 @@
    and flips the block's bit in own: that store allocates.  mfree by the owner
    flips own again; by anybody else it flips rem.  Neither touches avail, so
    a block comes back when the bin next looks at its word.  When a page has no
-   free block it is dropped: HELD, with the flag FULL.  The first free into a
-   FULL page puts it on its stream's list of partial pages (owner) or on the
-   stream's queue (others); both are lists of hints, checked when read.
+   free block it is dropped: HELD.  A free into a word whose blocks were all
+   live puts a HELD page on its stream's list of partial pages (owner) or any
+   page on the stream's queue (others); both are lists of hints, checked when
+   read.
 
    States of a page's head
      ACTIVE(s)   a bin of stream s hands out its blocks
@@ -108,7 +109,8 @@
    Invariants, checked by mmalloc_check and named in comments as I1..I9
      I1  the runs of a PAGED chunk do not overlap and end inside it; the head
          of a page says a class of the table and its number of slices
-     I2  own == rem in every bit that stands for no block
+     I2  own != rem in every bit of a page's words that stands for no block, so
+         that a word is ~0 if all of its blocks are live
      I3  every slice of a used run has memory or disk blocks behind it
      I4  in the chunk index a slice is free if no used run covers it
      I5  a chunk is EMPTY, PAGED, or covered by exactly one HUGE head
@@ -171,6 +173,9 @@
 #endif
 #ifndef MADV_WIPEONFORK
 # define MADV_WIPEONFORK 18
+#endif
+#ifndef MADV_HUGEPAGE
+# define MADV_HUGEPAGE 14
 #endif
 #ifndef F_OFD_GETLK
 # define F_OFD_GETLK 36
@@ -241,7 +246,7 @@ enum
   MM_BUCKETS = MM_PAGE / 8,
   MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
 
-  MM_WORDS = 15,               /* words of bits in a record: with the head
+  MM_WORDS = 14,               /* words of bits in a record: with the head
                                   they fill two cache lines */
   MM_CLASSES = 40,
   MM_FAST_MAX = 1024,          /* sizes of the table look-up */
@@ -258,8 +263,10 @@ enum
   MM_ANON_ALIGN = 2 << 20,
   MM_AHEAD_MIN = 4 << 20,      /* anonymous memory made usable in advance */
   MM_AHEAD_MAX = 64 << 20,
+  MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
   MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
+  MM_FIRST_FIT = 64,           /* for so many slices the first place will do */
   MM_TOLD = 256                /* bytes of a reason */
 };
 #define MM_RESERVE (UINT64_C (64) << 30)        /* a new heap's address space */
@@ -340,11 +347,13 @@ struct disk_locks
   disk_u32 reach_epoch; /* so are the directory's run lengths */
   disk_u32 streams_ready;  /* stream records with memory behind them */
   disk_u32 n_orphans;   /* a hint: exclusive streams without an owner */
-  disk_u64 sweep_at;    /* backed slices at which the next sweep is due */
+  disk_u64 sweep_at;    /* n_taken at which the next sweep is due */
   disk_u64 n_backed;    /* a hint: backed slices */
   disk_u64 n_entered;   /* processes so far in this epoch */
   disk_u64 ops_busy;    /* bit i: operation record i may name blocks */
-  uint64_t zero[7];
+  disk_u64 n_taken;     /* slices taken so far in this epoch */
+  disk_u64 sweep_gap;   /* how many between the last sweep and the next */
+  uint64_t zero[5];
   union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
   union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
 };
@@ -389,14 +398,18 @@ struct disk_root
 };
 
 /* The record of a slice.  own is written by the owner of the page, the line
-   of rem by everybody else.  */
+   of rem by everybody else.  foreign keeps the owner from touching that line:
+   whoever changes rem sets it first, and it stays.  */
 struct disk_slice
 {
   disk_u64 head;
+  disk_u32 foreign;     /* 0: all words of rem are 0 */
+  disk_u32 link;        /* next in the owner's list; 0: not on it */
   disk_u64 own[MM_WORDS];
-  disk_u32 link;        /* next in a list of pages; 0: in none */
+  disk_u32 queue;       /* next in the queue of others' frees; 0: not on it */
   uint32_t zero;
   disk_u64 rem[MM_WORDS];
+  uint64_t zero2;
 };
 
 /* A chunk's index, under the heap lock.  free follows from the heads and is
@@ -429,18 +442,19 @@ struct disk_name
 {
   disk_u64 next;        /* region offset; 0: last */
   disk_u64 value;       /* 0: no root, the record may be used again */
-  uint32_t hash;
+  disk_u64 turn;        /* odd while the record gets another name */
+  disk_u32 hash;
   uint16_t room;        /* bytes for the name */
-  uint16_t len;
-  char name[];
+  _Atomic uint16_t len;
+  _Atomic char name[];
 };
 
 /* The head of a run.
 
        63      48 47      32 31  24 23 22 21  20 19  16 15            0
-      +----------+----------+------+--+--+------+------+---------------+
-      | back     | slices   | class| 0|FU| state| kind | owner stream  |
-      +----------+----------+------+--+--+------+------+---------------+
+      +----------+----------+------+-----+------+------+---------------+
+      | back     | slices   | class| 0   | state| kind | owner stream  |
+      +----------+----------+------+-----+------+------+---------------+
 
    back: in a continuation, how many slices before lies the head.  The kind of
    all slices without a head of their own but the continuations of pages is
@@ -451,11 +465,10 @@ enum
   HEAD_ROOTS = 5,
   HEAD_ACTIVE = 0, HEAD_HELD = 1, HEAD_CLAIMED = 2
 };
-#define HEAD_FULL (UINT64_C (1) << 22)
 #define HEAD_STATE (UINT64_C (3) << 20)
-/* Owner, kind, FULL, and that the class is below 64: the bits that must match
-   for an owner's plain free.  */
-#define HEAD_MINE UINT32_C (0xc04fffff)
+/* Owner, kind, and that the class is below 64: the bits that must match for an
+   owner's plain free.  */
+#define HEAD_MINE UINT32_C (0xc00fffff)
 
 /* A chunk's word in the directory.
 
@@ -488,14 +501,14 @@ DISK_SIZE (struct disk_proc, 64);
 DISK_SIZE (struct disk_root, MM_PAGE);
 DISK_AT (struct disk_root, key, 64);
 DISK_SIZE (struct disk_slice, MM_RECORD);
-DISK_AT (struct disk_slice, own, 8);
-DISK_AT (struct disk_slice, link, 128);
+DISK_AT (struct disk_slice, own, 16);
+DISK_AT (struct disk_slice, queue, 128);
 DISK_AT (struct disk_slice, rem, 136);
 DISK_SIZE (struct disk_index, MM_PAGE);
 DISK_SIZE (struct disk_stream, 1024);
 DISK_AT (struct disk_stream, queue, 192);
 DISK_AT (struct disk_stream, first, 256);
-DISK_AT (struct disk_name, name, 24);
+DISK_AT (struct disk_name, name, 32);
 _Static_assert (sizeof (pthread_mutex_t) <= 64, "a mutex fits its room");
 _Static_assert (MM_OFF_LOCKS + 256 + MM_OPS * 64 <= MM_OFF_PROCS, "ops fit");
 _Static_assert (MM_OFF_PROCS + MM_PROCS * 64 <= MM_OFF_ROOT, "entries fit");
@@ -560,6 +573,8 @@ struct heap
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
   size_t n_chunks;             /* of the mapped part */
+  size_t last_chunk;           /* of the capacity; it may be short */
+  size_t first_data[3];        /* of the first chunk, others, the last */
   struct disk_locks *locks;
   struct disk_op *op;
   struct disk_proc *procs;
@@ -595,6 +610,7 @@ struct thread
   struct cache *last;          /* the one used last */
   struct cache *all;
   struct disk_op *op;          /* of the slot call under way; or NULL */
+  bool forking;                /* in fork, with all locks */
   bool leaving;                /* its exit hook has run */
   bool hooked;
 };
@@ -623,6 +639,7 @@ static struct
   _Atomic bool slow;           /* no fast paths: tracing, tools */
   _Atomic int trace_fd;        /* of mmtrace; -1: off */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
+  bool adopted;                /* in a fork child: it was noticed */
   mmalloc_misuse_fn on_misuse;
   void *on_misuse_arg;
 } process = {
@@ -777,11 +794,11 @@ static inline unsigned head_class (uint64_t h) { return h >> 24 & 255; }
 static inline size_t head_slices (uint64_t h) { return h >> 32 & 0xffff; }
 static inline size_t head_back (uint64_t h) { return h >> 48; }
 
-/* H in another state, not FULL.  */
+/* H in another state.  */
 static inline uint64_t
 head_in_state (uint64_t h, unsigned state)
 {
-  return (h & ~(HEAD_STATE | HEAD_FULL)) | (uint64_t) state << 20;
+  return (h & ~HEAD_STATE) | (uint64_t) state << 20;
 }
 
 static inline uint64_t
@@ -903,8 +920,14 @@ off_dir_bytes (struct heap *h)
 }
 
 /* The first slice of chunk C that can hold blocks.  */
-static size_t
+static inline size_t
 off_first_data (struct heap *h, size_t c)
+{
+  return h->first_data[c == 0 ? 0 : c < h->last_chunk ? 1 : 2];
+}
+
+static size_t
+off_find_first_data (struct heap *h, size_t c)
 {
   size_t end = off_records_end (h, c);
   if (c == 0)
@@ -959,6 +982,27 @@ static struct
   fallocate, ftruncate, pread, pwrite, fdatasync, msync, fstat, open, close,
   fcntl, mmap, munmap, mprotect
 };
+
+/* open, ftruncate: begun again after a signal.  */
+static int
+os_open (const char *path, int flags, unsigned mode)
+{
+  int fd;
+  do
+    fd = os.open (path, flags, mode);
+  while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+static int
+os_cut (int fd, off_t len)
+{
+  int r;
+  do
+    r = os.ftruncate (fd, len);
+  while (r != 0 && errno == EINTR);
+  return r;
+}
 
 /* Random bits; good enough to spread addresses and to name heaps.  */
 static uint64_t
@@ -1125,6 +1169,9 @@ os_back (struct heap *h, char *p, size_t len)
       if (os.mprotect ((void *) usable, end - usable,
                        PROT_READ | PROT_WRITE) == 0)
         {
+          /* A small heap would be touched here and there only.  */
+          if (h->usable >= MM_HUGE_PAGES)
+            madvise ((void *) usable, end - usable, MADV_HUGEPAGE);
           h->usable = end - h->base;
           return 0;
         }
@@ -1191,11 +1238,11 @@ os_reopen (int fd, int access, const char *path)
 {
   char name[40];
   snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
-  int own = os.open (name, access | O_CLOEXEC);
+  int own = os_open (name, access | O_CLOEXEC, 0);
   if (own < 0 && errno == ENOENT && path != NULL)
     {
       struct stat a, b;
-      own = os.open (path, access | O_CLOEXEC);
+      own = os_open (path, access | O_CLOEXEC, 0);
       if (own >= 0
           && (os.fstat (own, &a) != 0 || os.fstat (fd, &b) != 0
               || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
@@ -1235,7 +1282,7 @@ static void
 os_boot_id (uint8_t id[16])
 {
   memset (id, 0, 16);
-  int fd = os.open ("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0)
     return;
   char text[36];
@@ -1274,7 +1321,7 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
 {
   snprintf (told, MM_TOLD, "the address range 0x%lx-0x%lx is taken",
             (unsigned long) base, (unsigned long) (base + len));
-  int fd = os.open ("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  int fd = os_open ("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0)
     return;
   char buf[4096];
@@ -1313,11 +1360,21 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
   os.close (fd);
 }
 
-/* Tell run-time tools what became of memory: a block was handed out, or
-   memory is no block any more.  Only for heaps this process has alone.  */
-static void
-os_mark_block (const void *p, size_t len)
+/* Whether run-time tools are told of blocks: only of heaps that this process has
+   alone, since they do not see what others do.  */
+static bool
+os_marks_blocks (struct heap *h)
 {
+  return (process.asan || process.valgrind)
+         && (h->kind == HEAP_ANON || h->kind == HEAP_PRIVATE);
+}
+
+/* A block was handed out, or memory is no block any more.  */
+static void
+os_mark_block (struct heap *h, const void *p, size_t len)
+{
+  if (!os_marks_blocks (h))
+    return;
   if (process.asan)
     __asan_unpoison_memory_region (p, len);
 #ifdef HAVE_VALGRIND_VALGRIND_H
@@ -1329,8 +1386,10 @@ os_mark_block (const void *p, size_t len)
 }
 
 static void
-os_mark_free (const void *p, size_t len)
+os_mark_free (struct heap *h, const void *p, size_t len)
 {
+  if (!os_marks_blocks (h))
+    return;
   if (process.asan)
     __asan_poison_memory_region (p, len);
 #ifdef HAVE_VALGRIND_VALGRIND_H
@@ -1348,6 +1407,36 @@ os_mark_free (const void *p, size_t len)
    Crash: a holder's death is noticed by the next one; what it left undone is
    finished by lock_owner_died.  Nothing else needs mending, because all
    truths change by one store.  */
+
+/* The locks of the process.  fork takes them first and lets them go last, and
+   other handlers of fork that run in between may call the library.  */
+static void
+lock_opening (void)
+{
+  if (!thread.forking)
+    pthread_mutex_lock (&process.open_lock);
+}
+
+static void
+unlock_opening (void)
+{
+  if (!thread.forking)
+    pthread_mutex_unlock (&process.open_lock);
+}
+
+static void
+lock_registry (void)
+{
+  if (!thread.forking)
+    pthread_mutex_lock (&process.lock);
+}
+
+static void
+unlock_registry (void)
+{
+  if (!thread.forking)
+    pthread_mutex_unlock (&process.lock);
+}
 
 static void
 lock_make (struct heap *h, pthread_mutex_t *m)
@@ -1611,27 +1700,26 @@ proc_limit (struct heap *h)
    inverse is 2^32 / size rounded up.  The product of an offset in the page with
    it has the block's number in its upper half; its lower half is less than
    inverse if and only if the offset is a multiple of size (offsets are below
-   2^17, and so is what the rounding adds).  For the smallest size inverse is
-   one more than needed: then the lower half of a multiple is the offset itself,
-   and limit cuts the page off behind the bits that a record has.
+   2^17, and so is what the rounding adds).  bytes is where the last block
+   ends.
 
    The file holds class numbers only; all that follows from them comes from this
    table, whose unused rows fit nothing.  */
 struct class
 {
   uint32_t inverse;
-  uint32_t limit;
+  uint32_t bytes;
   uint32_t size;
   uint16_t slices;
   uint16_t count;
 };
 
-#define CLASS_INVERSE(size) \
-  ((uint32_t) (((UINT64_C (1) << 32) + (size) - 1) / (size)) + ((size) == 16))
+#define CLASS_COUNT(size, slices) \
+  ((size) == 16 ? MM_WORDS * 64 : (slices) * MM_SLICE / (size))
 #define CLASS(size, slices) \
-  { CLASS_INVERSE (size), \
-    (size) == 16 ? MM_WORDS * 64 * 16 : CLASS_INVERSE (size), (size), \
-    (slices), (size) == 16 ? MM_WORDS * 64 : (slices) * MM_SLICE / (size) }
+  { (uint32_t) (((UINT64_C (1) << 32) + (size) - 1) / (size)), \
+    CLASS_COUNT (size, slices) * (size), (size), (slices), \
+    CLASS_COUNT (size, slices) }
 
 static const struct class class_table[64] = {
   CLASS (16, 1), CLASS (32, 1), CLASS (48, 1), CLASS (64, 1),
@@ -1676,6 +1764,16 @@ class_of_aligned (size_t size, size_t align)
   while (cl < MM_CLASSES && class_table[cl].size % align != 0)
     cl++;
   return cl;
+}
+
+/* The number of the block that begins IN_PAGE bytes behind the page's start, in
+   *I; false if none does.  */
+static inline bool
+class_index (const struct class *cl, size_t in_page, unsigned *i)
+{
+  uint64_t product = (uint64_t) cl->inverse * in_page;
+  *i = (unsigned) (product >> 32);
+  return (uint32_t) product < cl->inverse && in_page < cl->bytes;
 }
 
 static inline unsigned
@@ -1856,29 +1954,42 @@ map_next (const uint64_t *map, size_t i, size_t end, bool want)
   return end;
 }
 
+/* The bits of word I / 64 from I on, at most N; how many in *K.  */
+static uint64_t
+map_bits (size_t i, size_t n, size_t *k)
+{
+  size_t room = 64 - i % 64;
+  *k = n < room ? n : room;
+  return (*k < 64 ? (UINT64_C (1) << *k) - 1 : ~UINT64_C (0)) << (i % 64);
+}
+
 static void
 map_put (uint64_t *map, size_t i, size_t n, bool value)
 {
-  for (; n > 0; i++, n--)
-    if (value)
-      map[i / 64] |= UINT64_C (1) << (i % 64);
-    else
-      map[i / 64] &= ~(UINT64_C (1) << (i % 64));
+  size_t k;
+  for (; n > 0; i += k, n -= k)
+    {
+      uint64_t bits = map_bits (i, n, &k);
+      map[i / 64] = value ? map[i / 64] | bits : map[i / 64] & ~bits;
+    }
 }
 
-/* backed is read without the lock by those who only look.  */
-static void
+/* backed is read without the lock by those who only look.  How many bits
+   changed.  */
+static size_t
 map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
 {
-  for (; n > 0; i++, n--)
+  size_t k, changed = 0;
+  for (; n > 0; i += k, n -= k)
     {
-      uint64_t bit = UINT64_C (1) << (i % 64);
-      uint64_t old = atomic_load_explicit (&x->backed[i / 64],
-                                           memory_order_relaxed);
-      atomic_store_explicit (&x->backed[i / 64],
-                             value ? old | bit : old & ~bit,
-                             memory_order_release);
+      uint64_t bits = map_bits (i, n, &k);
+      disk_u64 *word = &x->backed[i / 64];
+      uint64_t old = atomic_load_explicit (word, memory_order_relaxed);
+      uint64_t new = value ? old | bits : old & ~bits;
+      atomic_store_explicit (word, new, memory_order_release);
+      changed += (unsigned) __builtin_popcountll (old ^ new);
     }
+  return changed;
 }
 
 /* N slices fewer are backed.  */
@@ -1901,8 +2012,11 @@ map_get_backed (struct disk_index *x, size_t i)
 static size_t
 run_ready (struct heap *h, size_t c, uint64_t d)
 {
-  size_t n = off_slices_within (h, c, h->mapped < h->capacity
-                                      ? h->mapped : h->capacity);
+  /* Not behind the file's end, whatever the record says.  */
+  size_t length = atomic_load_explicit (&h->root->length,
+                                        memory_order_acquire);
+  size_t n = off_slices_within (h, c, length < h->mapped ? length
+                                                         : h->mapped);
   return dir_ready (d) < n ? dir_ready (d) : n;
 }
 
@@ -1990,31 +2104,70 @@ run_index_locked (struct heap *h, size_t c)
   return x;
 }
 
-/* First free run of N slices at absolute alignment ALIGN in chunk C before
-   slice END, if BACKED among the backed ones only; 0: none.  LONGEST gets an
-   upper bound of the lengths there.  */
+/* Where N slices at absolute alignment ALIGN begin in the free run [START, STOP)
+   of chunk C; 0: it is too short.  */
+static size_t
+run_fit (struct heap *h, size_t c, size_t start, size_t stop, size_t n,
+         size_t align)
+{
+  uintptr_t at = (uintptr_t) off_slice (h, c, start);
+  start += (round_up (at, align) - at) >> MM_SLICE_SHIFT;
+  return start + n <= stop ? start : 0;
+}
+
+/* N free slices at absolute alignment ALIGN in chunk C before slice END, if
+   BACKED among the backed ones only; 0: none, and then LONGEST gets an upper
+   bound of the lengths there.  The shortest run is taken that has them, so
+   that long ones stay; for many slices the first one, since none may be much
+   shorter.  */
 static size_t
 run_find_in_locked (struct heap *h, size_t c, size_t n, size_t align,
                     bool backed, size_t end, size_t *longest)
 {
   struct disk_index *x = run_index_locked (h, c);
-  uint64_t map[MM_CHUNK_SLICES / 64];
-  for (size_t i = 0; i < MM_CHUNK_SLICES / 64; i++)
-    map[i] = x->free[i] & (backed ? x->backed[i] : ~UINT64_C (0));
+  size_t best = 0, best_length = SIZE_MAX, start = 0;
+  bool open = false;    /* a run goes on from slice START */
   *longest = 0;
-  size_t s = map_next (map, 0, end, true);
-  while (s < end)
+  for (size_t i = 0; i * 64 < end + 64; i++)
     {
-      size_t stop = map_next (map, s, end, false);
-      uintptr_t at = (uintptr_t) off_slice (h, c, s);
-      size_t skip = (round_up (at, align) - at) >> MM_SLICE_SHIFT;
-      if (skip + n <= stop - s)
-        return s + skip;
-      if (stop - s > *longest)
-        *longest = stop - s;
-      s = map_next (map, stop, end, true);
+      /* A word of no free slices behind the last one closes the last run.  */
+      uint64_t word = 0;
+      if (i * 64 < end)
+        word = x->free[i] & (backed ? x->backed[i] : ~UINT64_C (0));
+      if (i * 64 < end && end - i * 64 < 64)
+        word &= (UINT64_C (1) << (end - i * 64)) - 1;
+      if (word == (open ? ~UINT64_C (0) : 0))
+        continue;
+      for (unsigned bit = 0; ; )
+        {
+          if (!open)
+            {
+              if (word >> bit == 0)
+                break;
+              bit += bit_lowest (word >> bit);
+              start = i * 64 + bit;
+              open = true;
+            }
+          if (~word >> bit == 0)
+            break;
+          bit += bit_lowest (~word >> bit);
+          open = false;
+          size_t length = i * 64 + bit - start;
+          if (length > *longest)
+            *longest = length;
+          if (length < n || length >= best_length)
+            continue;
+          size_t s = run_fit (h, c, start, start + length, n, align);
+          if (s != 0 && (length == n || n >= MM_FIRST_FIT))
+            return s;
+          if (s != 0)
+            {
+              best = s;
+              best_length = length;
+            }
+        }
     }
-  return 0;
+  return best;
 }
 
 /* Find a free, backed run; its number or 0.  Chunks that were searched in vain
@@ -2052,6 +2205,17 @@ run_find_locked (struct heap *h, size_t n, size_t align)
   return 0;
 }
 
+/* Word W of rem.  */
+static inline uint64_t
+page_rem (struct disk_slice *r, unsigned w)
+{
+  /* Acquire: pairs with page_free_remote.  */
+  if (MM_LIKELY (atomic_load_explicit (&r->foreign, memory_order_acquire)
+                 == 0))
+    return 0;
+  return atomic_load_explicit (&r->rem[w], memory_order_acquire);
+}
+
 /* Take the free, backed run of N slices at NUMBER.  HEAD publishes it, last;
    a page's bits and continuations are made before.  */
 static void
@@ -2064,15 +2228,19 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
     {
       /* Equal is free.  rem is not stored: a second free of a block that was
          here before may be under way, and must find what it expects or fail. */
-      for (unsigned w = 0; w < class_words (head_class (head)); w++)
+      unsigned cl = head_class (head);
+      for (unsigned w = 0; w < class_words (cl); w++)
         atomic_store_explicit (&r->own[w],
-                               atomic_load_explicit (&r->rem[w],
-                                                     memory_order_relaxed),
+                               page_rem (r, w) ^ ~class_valid (cl, w),
                                memory_order_relaxed);
       for (size_t i = 1; i < n; i++)
         atomic_store_explicit (&off_record (h, c, s + i)->head, head_cont (i),
                                memory_order_relaxed);
     }
+  disk_u64 *taken = &h->locks->n_taken;
+  atomic_store_explicit (taken,
+                         atomic_load_explicit (taken, memory_order_relaxed)
+                         + n, memory_order_relaxed);
   bool block = head_kind (head) == HEAD_LARGE;
   if (block)
     op_note (h, off_slice (h, c, s), OP_HEAP);
@@ -2260,13 +2428,12 @@ run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
 
   run_reach (h, off_slice (h, c, s + k));
   lock_heap (h);
-  x = run_index_locked (h, c);
-  size_t fresh = 0;
-  for (size_t i = s; i < s + k; i++)
-    fresh += !map_get_backed (x, i);
-  map_put_backed (x, s, k, true);
-  atomic_fetch_add_explicit (&l->n_backed, fresh, memory_order_relaxed);
+  /* Before the bits: a bit behind the ready records would outlive a cut of the
+     file.  */
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));
+  x = run_index_locked (h, c);
+  atomic_fetch_add_explicit (&l->n_backed, map_put_backed (x, s, k, true),
+                             memory_order_relaxed);
   unlock_heap (h);
   return 0;
 }
@@ -2335,7 +2502,7 @@ page_live_bits (struct disk_slice *r, unsigned cl, unsigned w)
 {
   /* Acquire: pairs with the release of those who freed the blocks, so that
      what they last did with them is over.  */
-  uint64_t rem = atomic_load_explicit (&r->rem[w], memory_order_acquire);
+  uint64_t rem = page_rem (r, w);
   uint64_t own = atomic_load_explicit (&r->own[w], memory_order_acquire);
   return (own ^ rem) & class_valid (cl, w);
 }
@@ -2374,17 +2541,15 @@ page_has_free (struct heap *h, struct disk_slice *r, uint32_t number,
   return false;
 }
 
-/* Append the page to the stream's partial pages of its class, unless some list
-   has it.  Needs: ownership of the stream.  */
+/* Append page R to the stream's partial pages of its class, unless it is on
+   that list.  Needs: ownership of the stream.  */
 static void
 list_push (struct heap *h, struct disk_stream *st, unsigned cl,
            struct disk_slice *r, uint32_t number)
 {
-  uint32_t none = 0;
-  if (!atomic_compare_exchange_strong_explicit (&r->link, &none, LINK_END,
-                                                memory_order_relaxed,
-                                                memory_order_relaxed))
+  if (atomic_load_explicit (&r->link, memory_order_relaxed) != 0)
     return;
+  atomic_store_explicit (&r->link, LINK_END, memory_order_relaxed);
   uint32_t last = atomic_load_explicit (&st->last[cl], memory_order_relaxed);
   struct disk_slice *before = last != 0 ? run_record (h, last) : NULL;
   if (before != NULL
@@ -2404,7 +2569,10 @@ list_pop (struct heap *h, struct disk_stream *st, unsigned cl)
   struct disk_slice *r = run_record (h, number);
   uint32_t next = 0;
   if (r != NULL)
-    next = atomic_exchange_explicit (&r->link, 0, memory_order_relaxed);
+    {
+      next = atomic_load_explicit (&r->link, memory_order_relaxed);
+      atomic_store_explicit (&r->link, 0, memory_order_relaxed);
+    }
   if (next == LINK_END)
     next = 0;
   atomic_store_explicit (&st->first[cl], next, memory_order_relaxed);
@@ -2413,45 +2581,42 @@ list_pop (struct heap *h, struct disk_stream *st, unsigned cl)
   return r != NULL ? number : 0;
 }
 
-/* Note that a foreign free made room in a FULL page of stream STREAM.  Any
-   process may call it, and the page may be something else by now.  */
+/* The owner freed into a full word of page R, or learned that others did: put
+   it on the list, unless it is in a bin or something else by now.  Needs:
+   ownership of the stream.  */
+static void
+page_relist (struct heap *h, uint32_t stream, struct disk_slice *r,
+             uint32_t number)
+{
+  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+  if (head_kind (head) == HEAD_PAGE && head_owner (head) == stream
+      && head_state (head) != HEAD_ACTIVE && head_class (head) < MM_CLASSES)
+    list_push (h, off_stream (h, stream), head_class (head), r, number);
+}
+
+/* Note that a foreign free made room in a full word of page R of stream
+   STREAM.  Any process may call it, and the page may be something else by
+   now.  */
 static void
 queue_push (struct heap *h, uint32_t stream, struct disk_slice *r,
             uint32_t number)
 {
   uint32_t none = 0;
   if (stream == 0 || stream > proc_streams (h)
-      || !atomic_compare_exchange_strong_explicit (&r->link, &none, LINK_END,
+      || atomic_load_explicit (&r->queue, memory_order_relaxed) != 0
+      || !atomic_compare_exchange_strong_explicit (&r->queue, &none, LINK_END,
                                                    memory_order_relaxed,
                                                    memory_order_relaxed))
     return;
   struct disk_stream *st = off_stream (h, stream);
   uint64_t first = atomic_load_explicit (&st->queue, memory_order_relaxed);
   do
-    atomic_store_explicit (&r->link, first != 0 ? (uint32_t) first : LINK_END,
+    atomic_store_explicit (&r->queue,
+                           first != 0 ? (uint32_t) first : LINK_END,
                            memory_order_relaxed);
   while (!atomic_compare_exchange_weak_explicit (&st->queue, &first, number,
                                                  memory_order_release,
                                                  memory_order_relaxed));
-}
-
-/* Page R of stream STREAM has free blocks again: not FULL, and on the list if
-   no list has it.  Needs: ownership of the stream.  If a claimer has the page
-   this moment, the hint is lost.  */
-static void
-page_unfull (struct heap *h, struct disk_stream *st, uint32_t stream,
-             struct disk_slice *r, uint32_t number)
-{
-  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
-  if (head_kind (head) != HEAD_PAGE || head_owner (head) != stream
-      || head_state (head) != HEAD_HELD || head_class (head) >= MM_CLASSES)
-    return;
-  if ((head & HEAD_FULL) == 0
-      || atomic_compare_exchange_strong_explicit (&r->head, &head,
-                                                  head & ~HEAD_FULL,
-                                                  memory_order_acq_rel,
-                                                  memory_order_relaxed))
-    list_push (h, st, head_class (head), r, number);
 }
 
 /* Move what others freed into from the stream's queue to its lists.  True if
@@ -2470,9 +2635,9 @@ queue_drain (struct heap *h, uint32_t stream)
       struct disk_slice *r = run_record (h, number);
       if (r == NULL)
         break;
-      uint32_t next = atomic_exchange_explicit (&r->link, 0,
+      uint32_t next = atomic_exchange_explicit (&r->queue, 0,
                                                 memory_order_relaxed);
-      page_unfull (h, st, stream, r, number);
+      page_relist (h, stream, r, number);
       if (next == 0 || next == LINK_END)
         break;
       number = next;
@@ -2480,41 +2645,54 @@ queue_drain (struct heap *h, uint32_t stream)
   return true;
 }
 
-/* Free block I of page R, owned by the calling thread's stream.  False if the
-   block is free.  */
+/* Free block I of page R, owned by the calling thread's stream.  False if it is
+   free; else *FULL: all blocks of its word were live.  */
 static inline bool
-page_free_own (struct disk_slice *r, unsigned i)
+page_free_own (struct disk_slice *r, unsigned i, bool *full)
 {
   uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
-  uint64_t rem = atomic_load_explicit (&r->rem[i / 64], memory_order_relaxed);
-  uint64_t bit = UINT64_C (1) << (i % 64);
-  if (MM_UNLIKELY (((own ^ rem) & bit) == 0))
+  uint64_t live = own;
+  if (MM_UNLIKELY (atomic_load_explicit (&r->foreign, memory_order_relaxed)
+                   != 0))
+    live ^= atomic_load_explicit (&r->rem[i / 64], memory_order_relaxed);
+  *full = live == UINT64_MAX;
+  if (MM_UNLIKELY ((live >> (i % 64) & 1) == 0))
     return false;
   /* Release: pairs with page_free_bits of whoever retires the page.  */
-  atomic_store_explicit (&r->own[i / 64], own ^ bit, memory_order_release);
+  atomic_store_explicit (&r->own[i / 64], own ^ UINT64_C (1) << (i % 64),
+                         memory_order_release);
   return true;
 }
 
-/* Free block I of page R, owned by somebody else.  False if it is free.  The
-   change of rem is the last access to the page.  */
+/* The same for a block of somebody else's page.  */
 static bool
-page_free_remote (struct disk_slice *r, unsigned i)
+page_free_remote (struct disk_slice *r, unsigned i, bool *full)
 {
   /* Relaxed: the pointer came here in an ordered way, and own with it.  */
   uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
   uint64_t bit = UINT64_C (1) << (i % 64);
   uint64_t old;
+  *full = false;
   if (((own ^ atomic_load_explicit (&r->rem[i / 64], memory_order_relaxed))
        & bit) == 0)
     return false;
-  /* Release: pairs with page_free_bits.  */
+  if (atomic_load_explicit (&r->foreign, memory_order_relaxed) == 0)
+    atomic_store_explicit (&r->foreign, 1, memory_order_relaxed);
+  /* Release: pairs with page_rem.  */
   if (own & bit)
     old = atomic_fetch_or_explicit (&r->rem[i / 64], bit,
                                     memory_order_release);
   else
     old = atomic_fetch_and_explicit (&r->rem[i / 64], ~bit,
                                      memory_order_release);
-  return ((old ^ own) & bit) != 0;
+  if (((old ^ own) & bit) == 0)
+    return false;
+  /* Once more: the owner may have filled the word meanwhile, and has dropped
+     the page then.  In the moment before it sees our change and we see its the
+     hint is lost.  */
+  own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
+  *full = (old ^ own) == UINT64_MAX;
+  return true;
 }
 
 /* A page was CLAIMED by somebody who died under the heap lock: it is HELD as
@@ -3033,7 +3211,7 @@ cache_thread_exit (void *arg)
   (void) arg;
   thread.leaving = true;
   thread.last = &no_cache;
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   while (thread.all != NULL)
     {
       struct cache *k = thread.all;
@@ -3042,7 +3220,7 @@ cache_thread_exit (void *arg)
       k->next = process.free_caches;
       process.free_caches = k;
     }
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
 }
 
 /* An unused cache of this thread, or NULL.  Needs: the registry lock.  */
@@ -3091,9 +3269,9 @@ cache_of (struct heap *h, void *md)
         thread.hooked = true;
       if (!thread.hooked)
         return NULL;
-      pthread_mutex_lock (&process.lock);
+      lock_registry ();
       k = cache_new ();
-      pthread_mutex_unlock (&process.lock);
+      unlock_registry ();
       if (k == NULL)
         return NULL;
       memset (k->page, 0, sizeof k->page);
@@ -3106,11 +3284,11 @@ cache_of (struct heap *h, void *md)
       k->stream = 0;
       k->mine = UINT32_MAX;
       k->hot_bytes = k->hot_page = 0;
-      pthread_mutex_lock (&process.lock);
+      lock_registry ();
       k->heap = h;
       k->heap_next = h->caches;
       h->caches = k;
-      pthread_mutex_unlock (&process.lock);
+      unlock_registry ();
     }
   cache_arm (k, md);
   thread.last = k;
@@ -3207,21 +3385,18 @@ page_take_back (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
                memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* Drop an ACTIVE page without free blocks.  A foreign free between the last
-   look and the store would leave no hint: look again behind it.  */
+/* Drop an ACTIVE page without free blocks.  */
 static void
 page_drop_full (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
 {
   struct disk_slice *r = off_record (h, number / MM_CHUNK_SLICES,
                                      number % MM_CHUNK_SLICES);
   uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
-  struct disk_stream *st = off_stream (h, stream);
-  atomic_store_explicit (&st->active[cl], 0, memory_order_relaxed);
-  /* Sequentially consistent: the second look comes after the store.  */
-  atomic_store (&r->head, head_in_state (head, HEAD_HELD) | HEAD_FULL);
-  atomic_thread_fence (memory_order_seq_cst);
-  if (page_has_free (h, r, number, cl))
-    page_unfull (h, st, stream, r, number);
+  atomic_store_explicit (&off_stream (h, stream)->active[cl], 0,
+                         memory_order_relaxed);
+  /* Release: whoever claims the page sees its bits.  */
+  atomic_store_explicit (&r->head, head_in_state (head, HEAD_HELD),
+                         memory_order_release);
 }
 
 /* Make the bin hand out blocks, from pages the stream has.  */
@@ -3318,7 +3493,7 @@ page_sweep (struct heap *h, struct cache *k)
 {
   struct disk_locks *l = h->locks;
   uint64_t ours[(MM_STREAMS_MAX + 64) / 64] = { 0 };
-  uint64_t backed = 0;
+  uint64_t backed = 0, retired = 0;
   uint32_t shared = h->super.n_shared;
   uint32_t mine = k != NULL && k->stream > shared ? k->stream : 0;
   proc_bury_all (h);
@@ -3378,16 +3553,14 @@ page_sweep (struct heap *h, struct cache *k)
               head = head_in_state (head, HEAD_HELD);
               atomic_store_explicit (&r->head, head, memory_order_release);
             }
-          if (head_state (head) != HEAD_HELD
-              || page_retire_locked (h, r, off_number (c, s), head) || !our)
+          bool gone = head_state (head) == HEAD_HELD
+                      && page_retire_locked (h, r, off_number (c, s), head);
+          retired += gone ? n : 0;
+          if (gone || head_state (head) != HEAD_HELD || !our)
             continue;
           atomic_store_explicit (&r->link, 0, memory_order_relaxed);
-          if (!page_has_free (h, r, off_number (c, s), head_class (head)))
-            continue;
-          if (head & HEAD_FULL)
-            page_unfull (h, off_stream (h, stream), stream, r,
-                         off_number (c, s));
-          else
+          atomic_store_explicit (&r->queue, 0, memory_order_relaxed);
+          if (page_has_free (h, r, off_number (c, s), head_class (head)))
             list_push (h, off_stream (h, stream), head_class (head), r,
                        off_number (c, s));
         }
@@ -3398,17 +3571,23 @@ page_sweep (struct heap *h, struct cache *k)
       unlock_stream (off_stream (h, n));
   /* Kills and growth meanwhile make the count a hint.  */
   atomic_store_explicit (&l->n_backed, backed, memory_order_relaxed);
-  atomic_store_explicit (&l->sweep_at,
-                         backed + (backed / 8 > 64 ? backed / 8 : 64),
-                         memory_order_relaxed);
+  /* One that was worth its while is soon repeated; the others come after
+     twice as many slices each time, up to an eighth of the heap.  */
+  uint64_t taken = atomic_load_explicit (&l->n_taken, memory_order_relaxed);
+  uint64_t gap = atomic_load_explicit (&l->sweep_gap, memory_order_relaxed);
+  uint64_t most = backed / 8 > 64 ? backed / 8 : 64;
+  gap = retired >= backed / 16 ? 0 : gap < 32 ? 64 : gap < most / 2 ? 2 * gap
+                                                                    : most;
+  atomic_store_explicit (&l->sweep_gap, gap, memory_order_relaxed);
+  atomic_store_explicit (&l->sweep_at, taken + gap, memory_order_relaxed);
 }
 
-/* Whether the heap has grown enough since the last sweep for another one.  */
+/* Whether enough runs were taken since the last sweep for another one.  */
 static bool
 page_sweep_is_due (struct heap *h)
 {
   struct disk_locks *l = h->locks;
-  return atomic_load_explicit (&l->n_backed, memory_order_relaxed)
+  return atomic_load_explicit (&l->n_taken, memory_order_relaxed)
          >= atomic_load_explicit (&l->sweep_at, memory_order_relaxed);
 }
 
@@ -3542,9 +3721,8 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
   k->debt[cl] = 0;
   size_t slices = class_table[cl].slices;
   uint64_t head = page_new_head (k->stream, cl);
-  number = run_reuse (h, slices, MM_SLICE, head);
-  if (number == 0 && run_grow (h, slices, MM_SLICE, head, &number) != 0)
-    return true;
+  if (heap_run (h, k, slices, MM_SLICE, head, &number) != 0)
+    return page_refill (h, k, cl);
   bin_exchange (h, k, cl, number);
   return page_refill (h, k, cl);
 }
@@ -3596,7 +3774,7 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
   if (!heap_is_exclusive (k))
     {
       uint32_t stream = k != NULL ? k->stream : stream_share (h);
-      err = heap_shared (h, stream, cl, true, p);
+      err = heap_shared (h, stream, cl, !page_sweep_is_due (h), p);
       if (err != 0)
         {
           page_sweep (h, k);
@@ -3776,9 +3954,7 @@ heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
     return inside;
   uint64_t own = atomic_load_explicit (&r->own[at->i / 64],
                                        memory_order_relaxed);
-  uint64_t rem = atomic_load_explicit (&r->rem[at->i / 64],
-                                       memory_order_relaxed);
-  return (own ^ rem) >> (at->i % 64) & 1 ? NULL : freed;
+  return (own ^ page_rem (r, at->i / 64)) >> (at->i % 64) & 1 ? NULL : freed;
 }
 
 /* Whether the small block at AT is the calling thread's own to free.  */
@@ -3789,35 +3965,43 @@ heap_is_owner (struct cache *k, const struct place *at)
   return owner != 0 && heap_is_exclusive (k) && owner == k->stream;
 }
 
-/* The page of small block AT, which was FULL, has room now.  */
+/* A full word of the page of small block AT has room now.  */
 static void
 heap_hint (struct heap *h, struct cache *k, const struct place *at)
 {
   uint32_t owner = head_owner (at->head);
   if (heap_is_owner (k, at))
-    page_unfull (h, off_stream (h, owner), owner, at->r, at->number);
+    page_relist (h, owner, at->r, at->number);
   else
     queue_push (h, owner, at->r, at->number);
 }
 
-/* Free the block at AT; what is wrong, or NULL.  */
+/* Free the block at AT; what is wrong, or NULL.  *FULL: heap_hint has to be
+   called for it.  */
 static const char *
-heap_give (struct heap *h, struct cache *k, struct place *at)
+heap_give_block (struct heap *h, struct cache *k, struct place *at, bool *full)
 {
   static const char freed[] = "the block is already free";
   /* Before the block can be somebody else's.  */
-  os_mark_free (at->start, at->usable);
+  os_mark_free (h, at->start, at->usable);
   if (at->kind == PLACE_HUGE)
     return huge_give (h, at->number / MM_CHUNK_SLICES,
                       at->number % MM_CHUNK_SLICES) ? NULL : freed;
   if (at->kind == PLACE_LARGE)
     return large_give (h, at->number) ? NULL : freed;
-  if (heap_is_owner (k, at) ? !page_free_own (at->r, at->i)
-                            : !page_free_remote (at->r, at->i))
-    return freed;
-  if (at->head & HEAD_FULL)
+  bool done = heap_is_owner (k, at) ? page_free_own (at->r, at->i, full)
+                                    : page_free_remote (at->r, at->i, full);
+  return done ? NULL : freed;
+}
+
+static const char *
+heap_give (struct heap *h, struct cache *k, struct place *at)
+{
+  bool full = false;
+  const char *wrong = heap_give_block (h, k, at, &full);
+  if (full && wrong == NULL)
     heap_hint (h, k, at);
-  return NULL;
+  return wrong;
 }
 
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
@@ -3854,8 +4038,9 @@ op_finish_locked (struct heap *h, struct disk_op *op)
       /* If we die here, too: nobody has the lock before somebody has looked
          whether it was done.  */
       atomic_store_explicit (&op->guard, OP_HEAP, memory_order_release);
+      bool full;
       if (at.kind == PLACE_SMALL)
-        page_free_remote (at.r, at.i);
+        page_free_remote (at.r, at.i, &full);
       else if (at.kind == PLACE_LARGE)
         large_give_locked (h, at.number);
       else
@@ -3923,9 +4108,11 @@ enum { GUARD_FILL = 0xd7, GUARD_MAX = 16 };
 #define GUARD_READS __attribute__ ((no_sanitize ("address", "thread")))
 
 static uint64_t
-guard_magic (const void *user, uint64_t size)
+guard_magic (const struct heap *h, const void *user, uint64_t size)
 {
-  return ((uintptr_t) user ^ UINT64_C (0x6d6d616c6c6f6364))
+  /* The same wherever the heap is mapped.  */
+  uintptr_t place = (uintptr_t) user - h->base + h->super.base;
+  return (place ^ UINT64_C (0x6d6d616c6c6f6364))
          + size * UINT64_C (0x9e3779b97f4a7c15);
 }
 
@@ -3941,25 +4128,27 @@ guard_tail (const struct place *at, const char *user, size_t size)
 /* Put the guards of a block of SIZE bytes, the program's part being USER.  What
    an earlier block has left before is made invalid.  */
 static void
-guard_set (const struct place *at, char *user, size_t size)
+guard_set (const struct heap *h, const struct place *at, char *user,
+           size_t size)
 {
   for (char *before = at->start + 16; before < user;
        before = at->start + 2 * (before - at->start))
     memset (before - sizeof (struct guard), 0, sizeof (struct guard));
   struct guard *g = (struct guard *) (void *) (user - sizeof *g);
   g->size = size;
-  g->magic = guard_magic (user, size);
+  g->magic = guard_magic (h, user, size);
   memset (user + size, GUARD_FILL, guard_tail (at, user, size));
 }
 
 /* Whether they are intact; the size in *SIZE.  */
 static GUARD_READS bool
-guard_is_intact (const struct place *at, const char *user, size_t *size)
+guard_is_intact (const struct heap *h, const struct place *at,
+                 const char *user, size_t *size)
 {
   const struct guard *g = (const struct guard *) (const void *)
                           (user - sizeof *g);
   *size = (size_t) (at->start + at->usable - user);
-  if (user < at->start + sizeof *g || g->magic != guard_magic (user, g->size)
+  if (user < at->start + sizeof *g || g->magic != guard_magic (h, user, g->size)
       || g->size > *size)
     return false;
   *size = g->size;
@@ -3973,13 +4162,13 @@ guard_is_intact (const struct place *at, const char *user, size_t *size)
 /* The program's part of the guarded block at AT, or NULL if it has no guards:
    it begins behind the first intact guard struct.  */
 static GUARD_READS char *
-guard_find (const struct place *at)
+guard_find (const struct heap *h, const struct place *at)
 {
   for (size_t off = 16; off < at->usable && off <= MM_ALIGN_MAX; off *= 2)
     {
       char *user = at->start + off;
       struct guard *g = (struct guard *) (void *) (user - sizeof *g);
-      if (g->magic == guard_magic (user, g->size)
+      if (g->magic == guard_magic (h, user, g->size)
           && g->size <= at->usable - off)
         return user;
     }
@@ -4017,12 +4206,12 @@ heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
   *user = *block;
   if (wrong != NULL || !guarded)
     return wrong;
-  char *part = guard_find (block);
+  char *part = guard_find (h, block);
   if (part == NULL && p == block->start)
     return NULL;
   if (part != NULL ? p != part : !guard_could_be (block, p))
     return "points into a block, not at its start";
-  if (!guard_is_intact (block, p, &user->usable))
+  if (!guard_is_intact (h, block, p, &user->usable))
     guard_damaged (h, call, md, p);
   user->start += (const char *) p - block->start;
   return NULL;
@@ -4056,7 +4245,8 @@ root_at (struct heap *h, uint64_t off)
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *)
                            ((char *) h->base + off);
-  return name->len <= MM_NAME_MAX && name->len <= name->room ? name : NULL;
+  size_t len = atomic_load_explicit (&name->len, memory_order_relaxed);
+  return len <= MM_NAME_MAX && len <= name->room ? name : NULL;
 }
 
 /* A walk along a chain of roots.  It ends, whatever the file says: a chain
@@ -4092,22 +4282,54 @@ root_next (struct heap *h, disk_u64 *link, struct root_walk *walk)
   return root_step (h, link, walk, &damaged);
 }
 
-static bool
-root_is (struct disk_name *r, const char *name, size_t len, uint32_t hash)
+/* Read record R, which another process may be giving to another name just now:
+   its value, 0 if it has none, with the name in NAME.  */
+static uint64_t
+root_read (struct disk_name *r, char name[MM_NAME_MAX + 1])
 {
-  return r->hash == hash && r->len == len && memcmp (r->name, name, len) == 0;
+  /* Acquire: pairs with the release of the last writer.  */
+  uint64_t turn = atomic_load_explicit (&r->turn, memory_order_acquire);
+  uint64_t value = atomic_load_explicit (&r->value, memory_order_acquire);
+  size_t len = atomic_load_explicit (&r->len, memory_order_relaxed);
+  if (value == 0 || (turn & 1) != 0 || len > MM_NAME_MAX)
+    return 0;
+  for (size_t i = 0; i < len; i++)
+    name[i] = atomic_load_explicit (&r->name[i], memory_order_relaxed);
+  name[len] = '\0';
+  atomic_thread_fence (memory_order_acquire);
+  return atomic_load_explicit (&r->turn, memory_order_relaxed) == turn ? value
+                                                                       : 0;
 }
 
-/* The live record of NAME, or NULL.  */
+/* Give record R, which has no value, a name.  */
+static void
+root_write_locked (struct disk_name *r, const char *name, size_t len,
+                   uint32_t hash)
+{
+  uint64_t turn = atomic_load_explicit (&r->turn, memory_order_relaxed) | 1;
+  atomic_store_explicit (&r->turn, turn, memory_order_relaxed);
+  atomic_thread_fence (memory_order_release);
+  atomic_store_explicit (&r->hash, hash, memory_order_relaxed);
+  atomic_store_explicit (&r->len, (uint16_t) len, memory_order_relaxed);
+  for (size_t i = 0; i < len; i++)
+    atomic_store_explicit (&r->name[i], name[i], memory_order_relaxed);
+  atomic_store_explicit (&r->turn, turn + 1, memory_order_release);
+}
+
+/* The record of NAME if it has a value, which is put into VALUE; or NULL.  */
 static struct disk_name *
-root_find (struct heap *h, const char *name, size_t len, uint32_t hash)
+root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
+           uint64_t *value)
 {
   struct root_walk walk = { 0, 0 };
   struct disk_name *r;
+  char found[MM_NAME_MAX + 1];
   for (disk_u64 *link = &h->bucket[hash % MM_BUCKETS];
        (r = root_next (h, link, &walk)) != NULL; link = &r->next)
-    if (atomic_load_explicit (&r->value, memory_order_acquire) != 0
-        && root_is (r, name, len, hash))
+    if (atomic_load_explicit (&r->hash, memory_order_relaxed) == hash
+        && atomic_load_explicit (&r->len, memory_order_relaxed) == len
+        && (*value = root_read (r, found)) != 0
+        && memcmp (found, name, len + 1) == 0)
       return r;
   return NULL;
 }
@@ -4173,7 +4395,8 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
   for (bool swept = false; ; )
     {
       lock_heap (h);
-      struct disk_name *r = root_find (h, name, len, hash);
+      uint64_t old;
+      struct disk_name *r = root_find (h, name, len, hash, &old);
       struct disk_name *at;
       bool is_new = false;
       if (r == NULL && value != 0)
@@ -4193,6 +4416,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
                 {
                   at->room = (uint16_t) room;
                   atomic_store_explicit (&at->value, 0, memory_order_relaxed);
+                  atomic_store_explicit (&at->turn, 0, memory_order_relaxed);
                   atomic_store_explicit
                     (&at->next,
                      atomic_load_explicit (bucket, memory_order_relaxed),
@@ -4201,9 +4425,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
             }
           if (at != NULL)
             {
-              at->hash = hash;
-              at->len = (uint16_t) len;
-              memcpy (at->name, name, len);
+              root_write_locked (at, name, len, hash);
               r = at;
             }
         }
@@ -4272,6 +4494,11 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
         {
           at.r = off_record (h, c, at.s);
           at.head = atomic_load_explicit (&at.r->head, memory_order_acquire);
+          /* A new run may reach into records that were not there before.  */
+          d = dir_get (h, c);
+          end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
+          if (at.s >= end)
+            break;
           at.n = run_covers (at.head, at.s, end);
           if (at.n > 0)
             stop = see (h, &at, arg);
@@ -4310,11 +4537,11 @@ walk_block (struct heap *h, const struct place *block, void *arg)
   char *user = block->start;
   if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
     {
-      user = guard_find (block);
+      user = guard_find (h, block);
       if (user == NULL)
         user = block->start;
       else
-        guard_is_intact (block, user, &size);
+        guard_is_intact (h, block, user, &size);
     }
   return w->fn (user, size, w->arg);
 }
@@ -4458,7 +4685,8 @@ check_roots (struct heap *h, struct check *k)
       for (disk_u64 *link = &h->bucket[b];
            (r = root_step (h, link, &walk, &damaged)) != NULL && !damaged;
            link = &r->next)
-        damaged = r->hash % MM_BUCKETS != b;
+        damaged = atomic_load_explicit (&r->hash, memory_order_relaxed)
+                  % MM_BUCKETS != b;
       if (damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
@@ -4491,12 +4719,16 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
     check_found (k, start, "I7: a page is claimed by nobody");
   for (unsigned w = 0; w < class_words (cl); w++)
     {
-      uint64_t differ = atomic_load_explicit (&at->r->own[w],
-                                              memory_order_relaxed)
-                        ^ atomic_load_explicit (&at->r->rem[w],
-                                                memory_order_relaxed);
-      if ((differ & ~class_valid (cl, w)) && check_stands (at))
-        check_found (k, start, "I2: a bit behind the last block is set");
+      uint64_t rem = atomic_load_explicit (&at->r->rem[w],
+                                           memory_order_acquire);
+      if (rem != 0 && page_rem (at->r, w) != rem && check_stands (at)
+          && atomic_load_explicit (&at->r->foreign, memory_order_acquire) == 0)
+        check_found (k, start, "I2: others freed here without a mark");
+      uint64_t equal = ~(atomic_load_explicit (&at->r->own[w],
+                                               memory_order_relaxed)
+                         ^ page_rem (at->r, w));
+      if ((equal & ~class_valid (cl, w)) && check_stands (at))
+        check_found (k, start, "I2: a bit behind the last block is free");
     }
   for (size_t i = 1; i < at->n; i++)
     if (atomic_load_explicit (&off_record (h, at->c, at->s + i)->head,
@@ -4630,9 +4862,9 @@ static int
 check_block (struct heap *h, const struct place *block, void *arg)
 {
   size_t size;
-  char *user = guard_find (block);
+  char *user = guard_find (h, block);
   (void) h;
-  if (user != NULL && !guard_is_intact (block, user, &size))
+  if (user != NULL && !guard_is_intact (h, block, user, &size))
     check_found (arg, user, "I10: a guard was overwritten");
   return 0;
 }
@@ -4668,6 +4900,10 @@ attach_layout (struct heap *h)
   size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
   h->n_chunks = (limit - (h->grid - h->base) + MM_CHUNK - 1)
                 >> MM_CHUNK_SHIFT;
+  h->last_chunk = (h->capacity - (h->grid - h->base) - 1) >> MM_CHUNK_SHIFT;
+  h->first_data[0] = off_find_first_data (h, 0);
+  h->first_data[1] = h->last_chunk > 1 ? off_find_first_data (h, 1) : 0;
+  h->first_data[2] = off_find_first_data (h, h->last_chunk);
 }
 
 /* A new epoch: all that only lived with its processes is made anew.  Needs: to
@@ -4688,7 +4924,16 @@ volatile_reset (struct heap *h)
                            memory_order_relaxed);
   for (uint32_t n = 1; n <= h->super.n_shared && n <= ready; n++)
     lock_make (h, &off_stream (h, n)->lock.mutex);
+  /* Numbers that are in no part of the file: after a power cut the last ones
+     may be in parts that are newer than this one.  */
   h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed) + 1;
+  if (h->kind == HEAP_FILE)
+    {
+      uint64_t r = os_random ();
+      h->epoch = (uint32_t) r;
+      atomic_store_explicit (&l->index_epoch, (uint32_t) (r >> 32),
+                             memory_order_relaxed);
+    }
   h->epoch += h->epoch == 0;
   atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
   h->id = (uint64_t) h->epoch << 32 | 1;
@@ -4701,6 +4946,8 @@ volatile_reset (struct heap *h)
                          ready > h->super.n_shared ? ready - h->super.n_shared
                                                    : 0, memory_order_relaxed);
   atomic_store_explicit (&l->n_entered, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->n_taken, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->sweep_gap, 0, memory_order_relaxed);
   atomic_store_explicit (&l->sweep_at, 0, memory_order_relaxed);
   atomic_store_explicit (&l->state, MM_IN_USE, memory_order_release);
 }
@@ -4777,10 +5024,14 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
     {
       err[i] = EINVAL;
       why[i] = *told;
-      if (file_size >= (uint64_t) i * MM_PAGE + sizeof copy[0]
-          && os_pread_all (fd, &copy[i], sizeof copy[i],
-                           (off_t) i * MM_PAGE) == 0)
+      if (file_size < (uint64_t) i * MM_PAGE + sizeof copy[0])
+        continue;
+      err[i] = os_pread_all (fd, &copy[i], sizeof copy[i],
+                             (off_t) i * MM_PAGE);
+      if (err[i] == 0)
         err[i] = super_verify (&copy[i], &why[i]);
+      else
+        why[i] = "the superblock cannot be read";
     }
   if (err[0] != 0 && err[1] != 0)
     {
@@ -4794,9 +5045,14 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   *told = "the file is truncated";
   /* The size after the length: others may grow the file just now.  */
   struct stat st;
-  if (file_size < MM_OFF_RECORDS
-      || os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT) != 0
-      || os.fstat (fd, &st) != 0 || *length > (uint64_t) st.st_size)
+  if (file_size < MM_OFF_RECORDS)
+    return EBADMSG;
+  int unread = os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
+  if (unread == 0 && os.fstat (fd, &st) != 0)
+    unread = errno;
+  if (unread != 0 && unread != EBADMSG)
+    return *told = NULL, unread;
+  if (unread != 0 || *length > (uint64_t) st.st_size)
     return EBADMSG;
   *told = "the length is damaged";
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
@@ -5122,7 +5378,7 @@ attach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
   (void) h;
   (void) arg;
-  os_mark_block (block->start, block->usable);
+  os_mark_block (h, block->start, block->usable);
   os_mark_range (block->start, block->usable, true);
   return 0;
 }
@@ -5142,7 +5398,7 @@ detach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
   (void) h;
   (void) arg;
-  os_mark_free (block->start, block->usable);
+  os_mark_free (h, block->start, block->usable);
   return 0;
 }
 
@@ -5152,57 +5408,97 @@ detach_mark_see (struct heap *h, const struct sight *at, void *arg)
   return sight_blocks (h, at, detach_mark_block, arg);
 }
 
-/* The words that say where other parts of the file lie are right, so that
-   later a look at those parts stays in the file.  Others may be at work on
-   the heap, so a chunk whose word changed is looked at again.  */
+/* Whether word D of chunk C's directory leads to nothing outside of LENGTH
+   bytes.  */
 static bool
-attach_verify (struct heap *h)
+verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
 {
-  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
-                                         memory_order_acquire);
-  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-  size_t length = atomic_load_explicit (&h->root->length,
-                                        memory_order_acquire);
-  if (ready < h->super.n_shared || ready > h->super.n_streams
-      || (ready % unit != 0 && ready != h->super.n_streams)
-      || off_file (h, &h->stream[ready]) > length
-      || dir_kind (dir_get (h, 0)) != DIR_PAGED
-      || dir_ready (dir_get (h, 0)) < off_first_data (h, 0))
+  size_t end = 0;
+  switch (dir_kind (d))
+    {
+    case DIR_PAGED:
+      if (dir_ready (d) == 0 || dir_ready (d) > off_slices (h, c))
+        return false;
+      end = off_file (h, off_record (h, c, dir_ready (d)));
+      break;
+    case DIR_HUGE:
+      if (c == 0 || dir_start (d) >= MM_CHUNK_SLICES || dir_slices (d) == 0
+          || dir_slices (d) > h->capacity >> MM_SLICE_SHIFT)
+        return false;
+      end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
+      break;
+    case DIR_CONT:
+    case DIR_EMPTY:
+      break;
+    default:
+      return false;
+    }
+  /* mfree looks at this number, whatever the kind.  */
+  if (dir_kind (d) != DIR_PAGED && dir_ready (d) != 0)
     return false;
+  return end <= length;
+}
+
+/* Whether the words that say where other parts of the file lie are right, so
+   that a look at those parts stays in the file.  They are read, not mapped: on
+   a full tmpfs a look at a hole is deadly.  */
+static int
+verify_once (struct heap *h, bool *right)
+{
+  enum { N = 2 * MM_PAGE / 8 };
+  uint64_t word[N], length = 0;
+  size_t dir_at = off_file (h, h->dir);
+  size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
+  *right = false;
   for (size_t c = 0; c < h->n_chunks; c++)
     {
-      uint64_t d = dir_get (h, c);
-      length = atomic_load_explicit (&h->root->length, memory_order_acquire);
-      size_t end = 0;
-      bool right = true;
-      switch (dir_kind (d))
+      size_t i = c % N;
+      size_t bytes = off_dir_bytes (h) - c * 8;
+      bytes = bytes < sizeof word ? bytes : sizeof word;
+      int err = i != 0 ? 0 : os_pread_all (h->fd, word, bytes,
+                                           (off_t) (dir_at + c * 8));
+      /* After the words: the length grows before they change.  */
+      if (err == 0 && i == 0)
+        err = os_pread_all (h->fd, &length, sizeof length, MM_OFF_ROOT);
+      if (err != 0)
+        return err;
+      uint64_t d = word[i];
+      if (!verify_chunk (h, c, d, length)
+          || (c == 0 && (dir_kind (d) != DIR_PAGED
+                         || dir_ready (d) < off_first_data (h, 0)))
+          || (expect > 0 && d != dir_cont (c - first)))
+        return 0;
+      expect -= expect > 0;
+      if (dir_kind (d) == DIR_HUGE)
         {
-        case DIR_PAGED:
-          right = dir_ready (d) > 0 && dir_ready (d) <= off_slices (h, c);
-          end = off_file (h, off_record (h, c, dir_ready (d)));
-          break;
-        case DIR_HUGE:
-          right = dir_start (d) < MM_CHUNK_SLICES && dir_slices (d) > 0
-                  && dir_slices (d) <= h->capacity >> MM_SLICE_SHIFT;
-          end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
-          for (size_t i = 1; right && end <= length
-                             && i < huge_chunks (dir_start (d),
-                                                 dir_slices (d)); i++)
-            right = dir_get (h, c + i) == dir_cont (i);
-          break;
-        case DIR_CONT:
-        case DIR_EMPTY:
-          break;
-        default:
-          right = false;
+          expect = huge_chunks (dir_start (d), dir_slices (d)) - 1;
+          first = c;
         }
-      if (right && end <= length)
-        continue;
-      if (dir_get (h, c) == d)
-        return false;
-      c--;
     }
-  return true;
+  struct disk_locks l;
+  int err = os_pread_all (h->fd, &l, offsetof (struct disk_locks, heap),
+                          MM_OFF_LOCKS);
+  uint32_t ready = l.streams_ready;
+  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+  *right = expect == 0 && ready >= h->super.n_shared
+           && ready <= h->super.n_streams
+           && (ready % unit == 0 || ready == h->super.n_streams)
+           && off_file (h, &h->stream[ready]) <= length;
+  return err;
+}
+
+/* The same, with others at work on the file, who change several words one
+   after the other.  */
+static int
+attach_verify (struct heap *h, const char **told)
+{
+  bool right = false;
+  int err = 0;
+  for (int i = 0; i < 1000 && err == 0 && !right; i++)
+    err = verify_once (h, &right);
+  if (err == EBADMSG || (err == 0 && !right))
+    return *told = "the directory is damaged", EBADMSG;
+  return err;
 }
 
 /* Become a user of the file with the door closed behind us: the volatile part
@@ -5292,10 +5588,10 @@ static void
 registry_add (struct heap *h)
 {
   h->n_attached = 1;
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   h->next = process.heaps;
   process.heaps = h;
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
 }
 
 /* An anonymous heap, not yet in the registry.  */
@@ -5320,7 +5616,7 @@ attach_create (struct heap *h, const struct mmalloc_options *opt,
   static const uint64_t creating = MM_CREATING;
   const char *why = NULL;
   int err = os_may_reach (MM_PAGE);
-  if (err == 0 && os.ftruncate (h->fd, 0) != 0)
+  if (err == 0 && os_cut (h->fd, 0) != 0)
     err = errno;
   if (err == 0)
     err = os_pwrite_all (h->fd, &creating, sizeof creating, 0);
@@ -5338,7 +5634,7 @@ attach_create (struct heap *h, const struct mmalloc_options *opt,
     {
       if (why != NULL)
         snprintf (told, MM_TOLD, "%s", why);
-      int ignored = os.ftruncate (h->fd, 0);
+      int ignored = os_cut (h->fd, 0);
       (void) ignored;
     }
   return err;
@@ -5375,12 +5671,12 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
           why = "the superblock is damaged";
           err = EBADMSG;
         }
-      else if (!attach_verify (h))
-        {
-          why = "the directory is damaged";
-          err = EBADMSG;
-        }
-      else if (h->kind == HEAP_FILE)
+      else
+        err = attach_verify (h, &why);
+    }
+  if (err == 0)
+    {
+      if (h->kind == HEAP_FILE)
         err = attach_register (h, &why);
       else if (h->kind == HEAP_PRIVATE)
         {
@@ -5426,12 +5722,12 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
   h->access = h->kind == HEAP_FILE ? O_RDWR : O_RDONLY;
 
   /* 2. Do we have it?  */
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   for (struct heap *i = process.heaps; i != NULL && !h->elsewhere; i = i->next)
     if (i->kind != HEAP_ANON && !i->elsewhere && i->dev == h->dev
         && i->ino == h->ino)
       *known = i;
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
   if (*known != NULL)
     {
       if (flags & MMALLOC_EXCL)
@@ -5524,7 +5820,7 @@ static int
 heap_rejoin (struct heap *h)
 {
   int err = 0;
-  pthread_mutex_lock (&process.open_lock);
+  lock_opening ();
   if (atomic_load_explicit (&h->forked, memory_order_acquire))
     {
       const char *why = NULL;
@@ -5545,7 +5841,7 @@ heap_rejoin (struct heap *h)
           h->lock_fd = -1;
         }
     }
-  pthread_mutex_unlock (&process.open_lock);
+  unlock_opening ();
   return err;
 }
 
@@ -5591,14 +5887,14 @@ region_create (struct region *r, uintptr_t base, char told[MM_TOLD])
       return EINVAL;
     }
   int err = os_may_reach (r->size);
-  if (err == 0 && os.ftruncate (r->fd, 0) != 0)
+  if (err == 0 && os_cut (r->fd, 0) != 0)
     err = errno;
   if (err == 0)
     err = os_pwrite_all (r->fd, &creating, sizeof creating, 0);
   if (err == 0)
     err = os_reserve_blocks (r->fd, sizeof creating,
                              r->size - sizeof creating, true);
-  if (err == 0 && os.ftruncate (r->fd, (off_t) r->size) != 0)
+  if (err == 0 && os_cut (r->fd, (off_t) r->size) != 0)
     err = errno;
   int prot = PROT_READ | PROT_WRITE;
   if (err == 0 && base != 0)
@@ -5696,7 +5992,7 @@ region_enter (struct region *r, int flags, uintptr_t base,
     err = os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
   if (err != 0 && fresh)
     {
-      int ignored = os.ftruncate (r->fd, 0);
+      int ignored = os_cut (r->fd, 0);
       (void) ignored;
     }
   return err;
@@ -5716,15 +6012,18 @@ region_forked (struct region *r)
 static void
 fork_prepare (void)
 {
-  pthread_mutex_lock (&process.open_lock);
-  pthread_mutex_lock (&process.lock);
+  lock_opening ();
+  lock_registry ();
+  thread.forking = true;
+  process.adopted = false;
 }
 
 static void
 fork_parent (void)
 {
-  pthread_mutex_unlock (&process.lock);
-  pthread_mutex_unlock (&process.open_lock);
+  thread.forking = false;
+  unlock_registry ();
+  unlock_opening ();
 }
 
 /* The child has one thread.  To an anonymous heap the others look like killed:
@@ -5734,6 +6033,7 @@ fork_adopt (void)
 {
   thread.all = NULL;
   thread.last = &no_cache;
+  process.adopted = true;
   process.free_caches = NULL;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
@@ -5765,8 +6065,12 @@ fork_adopt (void)
 static void
 fork_child (void)
 {
-  pthread_mutex_unlock (&process.lock);
-  pthread_mutex_unlock (&process.open_lock);
+  thread.forking = false;
+  /* Another handler may have used the library already.  */
+  if (process.adopted)
+    return;
+  unlock_registry ();
+  unlock_opening ();
   fork_adopt ();
 }
 
@@ -5819,7 +6123,7 @@ heap_default (void)
                                          memory_order_acquire);
   if (h != NULL)
     return h;
-  pthread_mutex_lock (&process.open_lock);
+  lock_opening ();
   h = atomic_load_explicit (&process.default_heap, memory_order_relaxed);
   if (h == NULL && (h = heap_new ()) != NULL)
     {
@@ -5839,7 +6143,7 @@ heap_default (void)
                                  memory_order_release);
         }
     }
-  pthread_mutex_unlock (&process.open_lock);
+  unlock_opening ();
   return h;
 }
 
@@ -5859,11 +6163,11 @@ heap_find (void *md)
       }
   if (md == NULL)
     return heap_default ();
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   struct heap *h = process.heaps;
   while (h != NULL && (void *) h->base != md)
     h = h->next;
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
   return h;
 }
 
@@ -5898,7 +6202,7 @@ heap_cut (struct heap *h)
 {
   if (h->kind != HEAP_FILE)
     return;
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   bool alone = true;
   for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
     alone = alone && k == thread.last;
@@ -5909,7 +6213,7 @@ heap_cut (struct heap *h)
       if (os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
         {
           if (!os_is_locked (h->lock_fd, MM_BYTE_READERS, F_WRLCK)
-              && os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
+              && !os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
             {
               size_t c = run_chunks (h);
               while (c > 1 && huge_empty_chunk (h, c - 1, true))
@@ -5938,18 +6242,17 @@ heap_cut (struct heap *h)
                 {
                   atomic_store_explicit (&h->root->length, len,
                                          memory_order_release);
-                  int ignored = os.ftruncate (h->fd, (off_t) len);
+                  int ignored = os_cut (h->fd, (off_t) len);
                   (void) ignored;
                 }
               super_save (h);
-              os_lock (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
             }
           os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
         }
       unlock_grow (h);
       pthread_rwlock_unlock (&h->walkers);
     }
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
 }
 
 /* Give back the free backed slices of chunk C; the number of bytes.  Needs: the
@@ -6061,14 +6364,14 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
       return NULL;
     }
   struct place at;
-  if ((before > 0 || process.asan || process.valgrind)
+  if ((before > 0 || os_marks_blocks (h))
       && heap_locate (h, p, false, &at) == NULL)
     {
-      os_mark_block (p, at.usable);
+      os_mark_block (h, p, at.usable);
       if ((how & ALLOC_ZERO) && !zero)
         os_mark_range (p, at.usable, true);
       if (before > 0)
-        guard_set (&at, (char *) p + before, size);
+        guard_set (h, &at, (char *) p + before, size);
     }
   if (zero)
     memset ((char *) p + before, 0, size);
@@ -6082,16 +6385,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
 static MM_NOINLINE bool
 free_any (const char *call, void *md, void *p)
 {
-  struct cache *fast = thread.last;
-  struct place quick;
   if (p == NULL)
-    return true;
-  /* No fast path of its own, but nobody wants to see the call.  */
-  if (atomic_load_explicit (&fast->key, memory_order_relaxed)
-      == (uintptr_t) md + 1
-      && heap_locate (fast->heap, p, false, &quick) == NULL
-      && quick.kind == PLACE_SMALL
-      && heap_give (fast->heap, fast, &quick) == NULL)
     return true;
   int saved = errno;
   struct heap *h = heap_of (md);
@@ -6151,23 +6445,21 @@ mmalloc (void *md, size_t size)
   return alloc_any (md, size, 16, 0);
 }
 
-/* Free the block at offset IN_PAGE of the one-slice page of record R, or of the
-   first slice of a longer one, if it is a live block of the cache's stream.
-   The common case of mfree; false: something else, or misuse.  */
-static inline bool
-free_own (struct cache *k, struct disk_slice *r, size_t in_page)
+/* The page of record R, of the caller's stream, has room in a word that was
+   full.  */
+static MM_NOINLINE void
+free_first (struct cache *k, struct disk_slice *r)
 {
-  uint32_t head = k->mine ^ (uint32_t) atomic_load_explicit
-                                         (&r->head, memory_order_relaxed);
-  if (MM_UNLIKELY ((head & HEAD_MINE) != 0))
-    return false;
-  const struct class *cl = &class_table[head >> 24];
-  uint64_t product = (uint64_t) cl->inverse * in_page;
-  return MM_LIKELY ((uint32_t) product < cl->limit)
-         && page_free_own (r, (unsigned) (product >> 32));
+  struct heap *h = k->heap;
+  size_t off = (uintptr_t) r - h->grid;
+  page_relist (h, k->stream, r,
+               off_number (off >> MM_CHUNK_SHIFT,
+                           ((off & (MM_CHUNK - 1)) - MM_OFF_RECORDS)
+                           >> MM_RECORD_SHIFT));
 }
 
-/* mfree of what does not lie in the hot chunk, or is not the caller's own.  */
+/* mfree of what does not lie in the hot chunk or in the first slice of its page,
+   or is not the caller's own.  */
 static MM_NOINLINE void
 free_far (void *md, void *ptr)
 {
@@ -6185,8 +6477,32 @@ free_far (void *md, void *ptr)
     {
       struct disk_slice *r = (struct disk_slice *) (void *)
         (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
-      if (free_own (k, r, off & (MM_SLICE - 1)))
-        return;
+      uint64_t head = atomic_load_explicit (&r->head, memory_order_acquire);
+      size_t back = 0;
+      if (head_kind (head) == HEAD_CONT && head_back (head) <= s)
+        {
+          back = head_back (head);
+          r -= back;
+          head = atomic_load_explicit (&r->head, memory_order_acquire);
+        }
+      unsigned cl = head_class (head), i;
+      if (head_kind (head) == HEAD_PAGE && cl < MM_CLASSES
+          && class_index (&class_table[cl],
+                          (back << MM_SLICE_SHIFT) + (off & (MM_SLICE - 1)),
+                          &i))
+        {
+          bool own = ((k->mine ^ (uint32_t) head) & HEAD_MINE) == 0, full;
+          if (own ? page_free_own (r, i, &full)
+                  : page_free_remote (r, i, &full))
+            {
+              if (full && own)
+                page_relist (k->heap, k->stream, r, off_number (c, s - back));
+              else if (full)
+                queue_push (k->heap, head_owner (head), r,
+                            off_number (c, s - back));
+              return;
+            }
+        }
     }
   free_any ("mfree", md, ptr);
 }
@@ -6203,10 +6519,21 @@ mfree (void *md, void *ptr)
       struct disk_slice *r = (struct disk_slice *) (void *)
         (k->hot_records + (off >> (MM_SLICE_SHIFT - MM_RECORD_SHIFT)
                            & ~(uintptr_t) (MM_RECORD - 1)));
-      /* Both lines of the record at once: rem's place depends on the head.  */
-      __builtin_prefetch (r->rem);
-      if (MM_LIKELY (free_own (k, r, off & (MM_SLICE - 1))))
-        return;
+      uint32_t head = k->mine ^ (uint32_t) atomic_load_explicit
+                                             (&r->head, memory_order_relaxed);
+      unsigned i;
+      if (MM_LIKELY ((head & HEAD_MINE) == 0
+                     && class_index (&class_table[head >> 24],
+                                     off & (MM_SLICE - 1), &i)))
+        {
+          bool full;
+          if (MM_LIKELY (page_free_own (r, i, &full)))
+            {
+              if (MM_UNLIKELY (full))
+                free_first (k, r);
+              return;
+            }
+        }
     }
   free_far (md, ptr);
 }
@@ -6238,9 +6565,16 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
       return NULL;
     }
   int saved = errno;
+  struct cache *k = thread.last;
+  struct place block, user;
+  /* Armed: the heap is in order, and nobody wants to see the call.  */
+  if (atomic_load_explicit (&k->key, memory_order_relaxed)
+      == (uintptr_t) md + 1
+      && heap_locate (k->heap, ptr, false, &block) == NULL
+      && heap_resize (k->heap, &block, size))
+    return ptr;
   struct heap *h = heap_of (md);
   int err = h != NULL ? heap_may_change (h) : 0;
-  struct place block, user;
   const char *wrong = h == NULL
                       ? "no heap is attached at the descriptor's address"
                       : NULL;
@@ -6261,7 +6595,7 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
       && heap_resize (h, &block, size))
     {
       if (process.asan && block.kind != PLACE_SMALL)
-        os_mark_block (ptr, round_up (size, MM_SLICE));
+        os_mark_block (h, ptr, round_up (size, MM_SLICE));
       trace_event ('<', ptr, 0, false);
       trace_event ('>', ptr, size, true);
       errno = saved;
@@ -6283,7 +6617,7 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
       return NULL;
     }
   memcpy (p, ptr, user.usable < size ? user.usable : size);
-  /* The page may have become FULL meanwhile.  */
+  /* The page may have another owner by now.  */
   if (block.kind == PLACE_SMALL)
     block.head = atomic_load_explicit (&block.r->head, memory_order_acquire);
   wrong = heap_give (h, cache_of (h, md), &block);
@@ -6348,17 +6682,16 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
   if (old)
     {
       struct cache *k = cache_of (h, md);
+      bool full = false;
       if (block->kind == PLACE_SMALL)
         block->head = atomic_load_explicit (&block->r->head,
-                                            memory_order_acquire)
-                      & ~HEAD_FULL;
+                                            memory_order_acquire);
       thread.op = op;
-      wrong = heap_give (h, k, block);
+      wrong = heap_give_block (h, k, block, &full);
       thread.op = NULL;
       op_release (h, op);
       /* Nobody could take the block before; so the hint comes last.  */
-      if (block->kind == PLACE_SMALL && wrong == NULL
-          && (atomic_load (&block->r->head) & HEAD_FULL) != 0)
+      if (full && wrong == NULL)
         heap_hint (h, k, block);
     }
   else
@@ -6404,7 +6737,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
   bool stays = old != NULL && size > 0 && user.start == block.start
                && !process.valgrind && heap_resize (h, &block, size);
   if (stays && process.asan && block.kind != PLACE_SMALL)
-    os_mark_block (old, round_up (size, MM_SLICE));
+    os_mark_block (h, old, round_up (size, MM_SLICE));
   if (!stays
       && slot_put (call, md, h, slot, size, old != NULL, &block, &user) != 0)
     {
@@ -6449,21 +6782,24 @@ mmalloc_recover (void *md)
       fail_room (h, err);
       return -1;
     }
+  uint64_t id[MM_OPS], turn[MM_OPS];
   for (unsigned i = 0; i < MM_OPS; i++)
     {
-      struct disk_op *op = &h->op[i];
-      uint64_t id = atomic_load_explicit (&op->owner, memory_order_acquire);
-      uint64_t turn = atomic_load_explicit (&op->turn, memory_order_relaxed);
-      /* A dying process loses its locks one by one: what looks alive may be
-         dead the next moment.  */
-      while (id != 0 && id != h->id
-             && atomic_load_explicit (&op->owner, memory_order_acquire) == id
-             && atomic_load_explicit (&op->turn, memory_order_relaxed) == turn)
-        {
-          proc_bury_all (h);
-          sched_yield ();
-        }
+      id[i] = atomic_load_explicit (&h->op[i].owner, memory_order_acquire);
+      turn[i] = atomic_load_explicit (&h->op[i].turn, memory_order_relaxed);
     }
+  /* A dying process loses its locks one by one: what looks alive may be dead
+     the next moment.  */
+  for (unsigned i = 0; i < MM_OPS; i++)
+    while (id[i] != 0 && id[i] != h->id
+           && atomic_load_explicit (&h->op[i].owner, memory_order_acquire)
+              == id[i]
+           && atomic_load_explicit (&h->op[i].turn, memory_order_relaxed)
+              == turn[i])
+      {
+        proc_bury_all (h);
+        sched_yield ();
+      }
   proc_bury_all (h);
   errno = saved;
   return 0;
@@ -6557,7 +6893,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
                 MM_SHARED_MAX);
       err = EINVAL;
     }
-  pthread_mutex_lock (&process.open_lock);
+  lock_opening ();
   if (err == 0 && (h = heap_new ()) == NULL)
     err = ENOMEM;
   if (err == 0 && path == NULL && o.fd < 0)
@@ -6572,7 +6908,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
       int access = reads || (flags & MMALLOC_PRIVATE) ? O_RDONLY : O_RDWR;
       if (path != NULL)
         /* O_NONBLOCK: a pipe is refused, not waited for.  */
-        h->fd = os.open (path, access | O_CLOEXEC | O_NONBLOCK
+        h->fd = os_open (path, access | O_CLOEXEC | O_NONBLOCK
                                | (flags & MMALLOC_CREATE ? O_CREAT : 0),
                          o.mode != 0 ? o.mode : 0666);
       else
@@ -6600,10 +6936,9 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
     }
   else if (h != NULL)
     registry_add (h);
-  if (err == 0 && known == NULL && (process.asan || process.valgrind)
-      && h->kind != HEAP_READ)
+  if (err == 0 && known == NULL && os_marks_blocks (h))
     walk_heap (h, attach_mark_see, NULL);
-  pthread_mutex_unlock (&process.open_lock);
+  unlock_opening ();
   if (err != 0)
     {
       fail_told (NULL, err, told[0] != '\0' ? told : NULL);
@@ -6629,8 +6964,8 @@ mmalloc_detach (void *md)
     return NULL;
   int saved = errno;
   process_check ();
-  pthread_mutex_lock (&process.open_lock);
-  pthread_mutex_lock (&process.lock);
+  lock_opening ();
+  lock_registry ();
   struct heap **at = &process.heaps;
   while (*at != NULL && (void *) (*at)->base != md)
     at = &(*at)->next;
@@ -6643,10 +6978,10 @@ mmalloc_detach (void *md)
         cache_release (h->caches);
       *at = h->next;
     }
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
   if (last)
     {
-      if (process.valgrind)
+      if (os_marks_blocks (h))
         walk_heap (h, detach_mark_see, NULL);
       if (h->kind == HEAP_FILE)
         detach_file (h);
@@ -6657,7 +6992,7 @@ mmalloc_detach (void *md)
                                           memory_order_relaxed));
       heap_drop (h);
     }
-  pthread_mutex_unlock (&process.open_lock);
+  unlock_opening ();
   if (!ours)
     {
       fail_told (NULL, EINVAL, "no heap is attached at this address");
@@ -6682,13 +7017,13 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   struct region *known = NULL;
   if (err == 0 && r == NULL)
     err = ENOMEM;
-  pthread_mutex_lock (&process.open_lock);
+  lock_opening ();
   if (err == 0)
     {
       r->size = size;
       r->lock_fd = -1;
       r->n_attached = 1;
-      r->fd = os.open (path, O_RDWR | O_CLOEXEC | O_NONBLOCK
+      r->fd = os_open (path, O_RDWR | O_CLOEXEC | O_NONBLOCK
                              | (flags & MMALLOC_CREATE ? O_CREAT : 0), 0666);
       if (r->fd < 0 || os.fstat (r->fd, &st) != 0)
         err = errno;
@@ -6734,14 +7069,14 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
     region_drop (r);
   else if (r != NULL)
     {
-      pthread_mutex_lock (&process.lock);
+      lock_registry ();
       r->next = process.regions;
       process.regions = r;
-      pthread_mutex_unlock (&process.lock);
+      unlock_registry ();
       known = r;
     }
   void *region = err == 0 ? (void *) known->base : NULL;
-  pthread_mutex_unlock (&process.open_lock);
+  unlock_opening ();
   if (err != 0)
     fail_told (NULL, err, told[0] != '\0' ? told : NULL);
   else
@@ -6753,8 +7088,8 @@ MM_PUBLIC int
 mmalloc_region_close (void *region)
 {
   process_check ();
-  pthread_mutex_lock (&process.open_lock);
-  pthread_mutex_lock (&process.lock);
+  lock_opening ();
+  lock_registry ();
   struct region **at = &process.regions;
   while (*at != NULL && (void *) (*at)->base != region)
     at = &(*at)->next;
@@ -6762,10 +7097,10 @@ mmalloc_region_close (void *region)
   bool last = r != NULL && --r->n_attached == 0;
   if (last)
     *at = r->next;
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
   if (last)
     region_drop (r);
-  pthread_mutex_unlock (&process.open_lock);
+  unlock_opening ();
   if (r == NULL)
     {
       fail_told (NULL, EINVAL, "no region is mapped at this address");
@@ -6829,11 +7164,11 @@ MM_PUBLIC void *
 mmalloc_find (const void *ptr)
 {
   process_check ();
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   struct heap *h = process.heaps;
   while (h != NULL && (uintptr_t) ptr - h->base >= h->mapped)
     h = h->next;
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
   return h != NULL ? (void *) h->base : NULL;
 }
 
@@ -6947,13 +7282,13 @@ mmalloc_getroot (void *md, const char *name)
   size_t len = name != NULL ? strlen (name) : 0;
   if (h == NULL)
     return NULL;
-  struct disk_name *r = NULL;
-  if (len > 0 && len <= MM_NAME_MAX)
-    r = root_find (h, name, len, (uint32_t) sum_bytes (name, len));
+  uint64_t value = 0;
+  if (len > 0 && len <= MM_NAME_MAX
+      && root_find (h, name, len, (uint32_t) sum_bytes (name, len), &value)
+         == NULL)
+    value = 0;
   errno = saved;
-  return r != NULL ? (void *) (uintptr_t)
-                       atomic_load_explicit (&r->value, memory_order_acquire)
-                   : NULL;
+  return (void *) (uintptr_t) value;
 }
 
 MM_PUBLIC int
@@ -6973,14 +7308,9 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
            link = &r->next)
         {
           char name[MM_NAME_MAX + 1];
-          uint64_t value = atomic_load_explicit (&r->value,
-                                                 memory_order_acquire);
-          if (value == 0)
-            continue;
-          size_t len = r->len;
-          memcpy (name, r->name, len);
-          name[len] = '\0';
-          stop = fn (name, (void *) (uintptr_t) value, arg);
+          uint64_t value = root_read (r, name);
+          if (value != 0)
+            stop = fn (name, (void *) (uintptr_t) value, arg);
         }
     }
   return stop;
@@ -7144,9 +7474,9 @@ mmcheckf (void *md, void (*func) (void), int force)
       && atomic_load_explicit (&h->root->used, memory_order_relaxed) != 0)
     return 0;
   atomic_store_explicit (&h->root->guards, 1, memory_order_release);
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   cache_disarm_all (h);
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
   return 1;
 }
 
@@ -7180,7 +7510,7 @@ mmtrace (void)
   if (name == NULL || name[0] == '\0'
       || atomic_load_explicit (&process.trace_fd, memory_order_relaxed) >= 0)
     return 1;
-  int fd = os.open (name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
+  int fd = os_open (name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
                     0666);
   if (fd < 0)
     {
@@ -7191,8 +7521,8 @@ mmtrace (void)
   (void) ignored;
   atomic_store_explicit (&process.slow, true, memory_order_relaxed);
   atomic_store_explicit (&process.trace_fd, fd, memory_order_relaxed);
-  pthread_mutex_lock (&process.lock);
+  lock_registry ();
   cache_disarm_all (NULL);
-  pthread_mutex_unlock (&process.lock);
+  unlock_registry ();
   return 1;
 }

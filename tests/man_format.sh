@@ -94,10 +94,10 @@ hash=$((hash & 4294967295))
 record=$(word $((28672 + hash % 512 * 8)))
 check "record" "$record" -gt 0
 check "end of the bucket" "$(word "$record")" -eq 0
-check "hash" "$(half $((record + 16)))" -eq "$hash"
-check "lengths" "$(od -A n -t u2 -j $((record + 20)) -N 4 "$file" \
+check "hash" "$(half $((record + 24)))" -eq "$hash"
+check "lengths" "$(od -A n -t u2 -j $((record + 28)) -N 4 "$file" \
   | awk '{ print ($1 >= $2) ":" $2 }')" = 1:4
-check "name" "$(od -A n -c -j $((record + 24)) -N 4 "$file" | tr -d ' ')" \
+check "name" "$(od -A n -c -j $((record + 32)) -N 4 "$file" | tr -d ' ')" \
   = list
 
 # The block it leads to: chunk, slice, the record of the slice.
@@ -108,7 +108,7 @@ slice=$(((at - grid) % 33554432 / 16384))
 start=$((grid + chunk * 33554432))
 head=$(word $((start + 36864 + slice * 256)))
 i=$(((at - grid) % 16384 / 16))
-own=$(word $((start + 36864 + slice * 256 + 8 + i / 64 * 8)))
+own=$(word $((start + 36864 + slice * 256 + 16 + i / 64 * 8)))
 rem=$(word $((start + 36864 + slice * 256 + 136 + i / 64 * 8)))
 check "kind of the head" $((head >> 16 & 15)) -eq 1
 check "state of the page" $((head >> 20 & 3)) -le 1
