@@ -367,12 +367,11 @@ struct disk_op
   disk_u64 slot;        /* the word that gets the result */
   disk_u64 fresh;       /* the block that it gets, until it has it */
   disk_u64 old;         /* the block to be freed when the slot has left it */
-  disk_u64 guard;       /* OP_HEAP or a shared stream: a block changes hands
-                           under this lock just now */
+  disk_u64 locked;      /* not 0: a block of whole slices changes hands under
+                           the heap lock just now */
   disk_u64 turn;        /* counts the uses */
   uint64_t zero[2];
 };
-#define OP_HEAP UINT64_C (0x10000)
 
 /* One process.  Published by storing id.  */
 struct disk_proc
@@ -630,6 +629,8 @@ static struct
   struct region *regions;
   _Atomic (struct heap *) default_heap;
   struct cache *free_caches;
+  char *fresh;                 /* caches never used yet */
+  size_t fresh_caches;
   pthread_key_t exit_key;
   bool have_key;
   size_t page;                 /* the system's page size */
@@ -1478,7 +1479,7 @@ lock_namespace (void)
 }
 
 static void claim_decide (struct heap *h, uint32_t number);
-static void op_lock_died_locked (struct heap *h, uint64_t guard);
+static void op_lock_died_locked (struct heap *h);
 static void op_finish_locked (struct heap *h, struct disk_op *op);
 
 /* Somebody died holding the heap lock.  Chunk indexes may disagree with the
@@ -1492,7 +1493,7 @@ lock_owner_died (struct heap *h)
   uint64_t claim = atomic_load_explicit (&l->claim, memory_order_relaxed);
   if (claim != 0)
     claim_decide (h, (uint32_t) claim);
-  op_lock_died_locked (h, OP_HEAP);
+  op_lock_died_locked (h);
 }
 
 /* Take mutex M.  A process killed right after it was woken takes the wake-up
@@ -1556,12 +1557,7 @@ lock_stream (struct heap *h, uint32_t n, bool wait)
   pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
   int r = wait ? lock_wait (m) : pthread_mutex_trylock (m);
   if (MM_UNLIKELY (r == EOWNERDEAD))
-    {
-      lock_heap (h);
-      op_lock_died_locked (h, n);
-      unlock_heap (h);
-      pthread_mutex_consistent (m);
-    }
+    pthread_mutex_consistent (m);
   return r == 0 || r == EOWNERDEAD;
 }
 
@@ -1818,11 +1814,11 @@ class_sum (void)
        old alone, and the slot does not        old is nobody's
 
    What is nobody's is freed if it is live, so all of this can be repeated.
-   That it may be another's block by then is kept from happening: a free block
-   that is on record is not handed out again (page_free_bits), nor is its page
-   retired; and where a block changes hands under a lock, the next one to get
-   the lock from a dead holder looks whether it did.  Checked by: the kill
-   tests.  */
+   That it may be another's block by then is kept from happening: a free small
+   block that is on record is not handed out again (page_free_bits), nor is its
+   page retired; where a block of whole slices changes hands under the heap
+   lock, the next one to get the lock from a dead holder looks whether it did.
+   Checked by: the kill tests.  */
 
 /* A record for a call that works on SLOT and block OLD, or NULL.  Waits if
    there are too many such calls.  */
@@ -1862,9 +1858,11 @@ op_claim (struct heap *h, const void *slot, const void *old)
 static void
 op_release (struct heap *h, struct disk_op *op)
 {
-  atomic_store_explicit (&op->guard, 0, memory_order_relaxed);
   atomic_store_explicit (&op->fresh, 0, memory_order_relaxed);
   atomic_store_explicit (&op->old, 0, memory_order_relaxed);
+  /* Release: as long as a block is on record, the next holder of the lock must
+     be told of it.  */
+  atomic_store_explicit (&op->locked, 0, memory_order_release);
   atomic_store_explicit (&op->slot, 0, memory_order_relaxed);
   /* Sequentially consistent: a look at the head for FULL comes after it.  */
   atomic_fetch_and (&h->locks->ops_busy, ~(UINT64_C (1) << (op - h->op)));
@@ -1872,14 +1870,14 @@ op_release (struct heap *h, struct disk_op *op)
 }
 
 /* The slot call of this thread, if there is one, is about to publish block
-   FRESH; under the lock GUARD, or 0.  */
+   FRESH; LOCKED: one of whole slices, under the heap lock.  */
 static inline void
-op_note (struct heap *h, const void *fresh, uint64_t guard)
+op_note (struct heap *h, const void *fresh, bool locked)
 {
   struct disk_op *op = thread.op;
   if (MM_LIKELY (op == NULL))
     return;
-  atomic_store_explicit (&op->guard, guard, memory_order_relaxed);
+  atomic_store_explicit (&op->locked, locked, memory_order_relaxed);
   /* Release: the compiler must not move it behind the publication.  */
   atomic_store_explicit (&op->fresh, off_file (h, fresh),
                          memory_order_release);
@@ -1890,7 +1888,7 @@ static inline void
 op_note_free_locked (void)
 {
   if (thread.op != NULL)
-    atomic_store_explicit (&thread.op->guard, OP_HEAP, memory_order_release);
+    atomic_store_explicit (&thread.op->locked, 1, memory_order_release);
 }
 
 /* Before the lock is let go: the block has changed hands; FREED: it was the
@@ -1902,7 +1900,7 @@ op_noted (bool freed)
     return;
   if (freed)
     atomic_store_explicit (&thread.op->old, 0, memory_order_release);
-  atomic_store_explicit (&thread.op->guard, 0, memory_order_release);
+  atomic_store_explicit (&thread.op->locked, 0, memory_order_release);
 }
 
 /* FREE, the free blocks of word W of the page at START, without those that are
@@ -2022,16 +2020,14 @@ run_ready (struct heap *h, size_t c, uint64_t d)
 
 /* Whether slice number N may be looked at; gives its record.  For numbers that
    come from the file.  */
-static struct disk_slice *
+static inline struct disk_slice *
 run_record (struct heap *h, uint32_t number)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   if (number == 0 || c >= h->n_chunks)
     return NULL;
-  uint64_t d = dir_get (h, c);
-  if (dir_kind (d) != DIR_PAGED || s >= run_ready (h, c, d))
-    return NULL;
-  return off_record (h, c, s);
+  /* No other kind of chunk has ready records.  */
+  return s < dir_ready (dir_get (h, c)) ? off_record (h, c, s) : NULL;
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -2243,7 +2239,7 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
                          + n, memory_order_relaxed);
   bool block = head_kind (head) == HEAD_LARGE;
   if (block)
-    op_note (h, off_slice (h, c, s), OP_HEAP);
+    op_note (h, off_slice (h, c, s), true);
   /* Release: pairs with the acquire of look-ups, and keeps the compiler from
      publishing early.  */
   atomic_store_explicit (&r->head, head, memory_order_release);
@@ -2472,6 +2468,15 @@ run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
 
 #define LINK_END UINT32_MAX
 
+/* Whether a page of class CL could begin with slice NUMBER.  */
+static inline bool
+page_fits (struct heap *h, uint32_t number, unsigned cl)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  return s >= off_first_data (h, c)
+         && s + class_table[cl].slices <= run_ready (h, c, dir_get (h, c));
+}
+
 /* The page of NUMBER if it is one, with its head; else NULL.  For numbers from
    lists, which may be old or damaged.  */
 static struct disk_slice *
@@ -2481,11 +2486,8 @@ page_of (struct heap *h, uint32_t number, uint64_t *head)
   if (r == NULL)
     return NULL;
   *head = atomic_load_explicit (&r->head, memory_order_acquire);
-  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   if (head_kind (*head) != HEAD_PAGE || head_class (*head) >= MM_CLASSES
-      || s < off_first_data (h, c)
-      || s + class_table[head_class (*head)].slices
-         > run_ready (h, c, dir_get (h, c)))
+      || !page_fits (h, number, head_class (*head)))
     return NULL;
   return r;
 }
@@ -2560,13 +2562,14 @@ list_push (struct heap *h, struct disk_stream *st, unsigned cl,
   atomic_store_explicit (&st->last[cl], number, memory_order_relaxed);
 }
 
-/* Unlink the first page; its number or 0.  It may be anything by now.  */
-static uint32_t
-list_pop (struct heap *h, struct disk_stream *st, unsigned cl)
+/* Unlink the first page: its record, or NULL, and its number.  It may be
+   anything by now.  */
+static inline struct disk_slice *
+list_pop (struct heap *h, struct disk_stream *st, unsigned cl,
+          uint32_t *number)
 {
-  uint32_t number = atomic_load_explicit (&st->first[cl],
-                                          memory_order_relaxed);
-  struct disk_slice *r = run_record (h, number);
+  *number = atomic_load_explicit (&st->first[cl], memory_order_relaxed);
+  struct disk_slice *r = run_record (h, *number);
   uint32_t next = 0;
   if (r != NULL)
     {
@@ -2578,7 +2581,7 @@ list_pop (struct heap *h, struct disk_stream *st, unsigned cl)
   atomic_store_explicit (&st->first[cl], next, memory_order_relaxed);
   if (next == 0)
     atomic_store_explicit (&st->last[cl], 0, memory_order_relaxed);
-  return r != NULL ? number : 0;
+  return r;
 }
 
 /* The owner freed into a full word of page R, or learned that others did: put
@@ -2835,7 +2838,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
           lock_heap (h);
           for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
             dir_set (h, c + i, dir_cont (i));
-          op_note (h, block, OP_HEAP);
+          op_note (h, block, true);
           dir_set (h, c, dir_huge (start, n));
           op_noted (false);
           unlock_heap (h);
@@ -3140,7 +3143,14 @@ static void
 cache_heat (struct heap *h, struct cache *k, uint32_t number)
 {
   size_t c = number / MM_CHUNK_SLICES;
-  k->hot = (uintptr_t) off_chunk (h, c);
+  uintptr_t chunk = (uintptr_t) off_chunk (h, c);
+  if (chunk == k->hot
+      && (size_t) (number % MM_CHUNK_SLICES) << MM_SLICE_SHIFT < k->hot_bytes)
+    {
+      k->hot_page = number;
+      return;
+    }
+  k->hot = chunk;
   k->hot_bytes = run_ready (h, c, dir_get (h, c)) << MM_SLICE_SHIFT;
   k->hot_records = (char *) off_record (h, c, 0);
   k->hot_page = number;
@@ -3230,22 +3240,25 @@ cache_new (void)
   for (struct cache *k = thread.all; k != NULL; k = k->next)
     if (k->heap == NULL)
       return k;
-  if (process.free_caches == NULL)
-    {
-      enum { SLAB = 64 << 10 };
-      char *slab = os_private (SLAB, true);
-      if (slab == NULL)
-        return NULL;
-      for (size_t at = 0; at + sizeof (struct cache) <= SLAB;
-           at += round_up (sizeof (struct cache), 64))
-        {
-          struct cache *k = (struct cache *) (void *) (slab + at);
-          k->next = process.free_caches;
-          process.free_caches = k;
-        }
-    }
   struct cache *k = process.free_caches;
-  process.free_caches = k->next;
+  if (k != NULL)
+    process.free_caches = k->next;
+  else
+    {
+      /* One after the other, so that those not needed are not touched.  */
+      enum { N = 16 };
+      size_t size = round_up (sizeof (struct cache), 64);
+      if (process.fresh_caches == 0)
+        {
+          process.fresh = os_private (N * size, true);
+          if (process.fresh == NULL)
+            return NULL;
+          process.fresh_caches = N;
+        }
+      k = (struct cache *) (void *) process.fresh;
+      process.fresh += size;
+      process.fresh_caches--;
+    }
   k->next = thread.all;
   thread.all = k;
   return k;
@@ -3320,16 +3333,12 @@ bin_take (struct bin *b)
   return b->base + bit_lowest (avail) * b->size;
 }
 
-/* The same for all but the fast paths: a slot call notes the block; GUARD: the
-   shared stream whose lock is held, or 0.  */
+/* The same for all but the fast paths: a slot call notes the block.  */
 static void *
-bin_take_noted (struct heap *h, struct bin *b, uint32_t guard)
+bin_take_noted (struct heap *h, struct bin *b)
 {
-  op_note (h, b->base + bit_lowest (b->avail) * b->size, guard);
-  void *p = bin_take (b);
-  if (guard != 0)
-    op_noted (false);
-  return p;
+  op_note (h, b->base + bit_lowest (b->avail) * b->size, false);
+  return bin_take (b);
 }
 
 /* Find a word with free blocks in the bin's page, beginning with the current
@@ -3370,19 +3379,27 @@ bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
                          memory_order_relaxed);
 }
 
-/* Take HELD page NUMBER back from the list it was in; false if it is no page
-   of the stream's and class any more.  */
-static bool
-page_take_back (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
+/* Take the next page of the stream's list that is still HELD by it; its number
+   or 0.  */
+static uint32_t
+page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
+                unsigned cl)
 {
-  uint64_t head;
-  struct disk_slice *r = page_of (h, number, &head);
-  return r != NULL && head_owner (head) == stream && head_class (head) == cl
-         && head_state (head) == HEAD_HELD
-         /* Acquire: pairs with whoever held it.  */
-         && atomic_compare_exchange_strong_explicit
-              (&r->head, &head, head_in_state (head, HEAD_ACTIVE),
-               memory_order_acq_rel, memory_order_relaxed);
+  uint64_t held = head_make (HEAD_PAGE, HEAD_HELD, stream, cl,
+                             class_table[cl].slices);
+  while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
+    {
+      uint32_t number;
+      struct disk_slice *r = list_pop (h, st, cl, &number);
+      uint64_t head = held;
+      /* Acquire: pairs with whoever held it.  */
+      if (r != NULL && page_fits (h, number, cl)
+          && atomic_compare_exchange_strong_explicit
+               (&r->head, &head, head_in_state (held, HEAD_ACTIVE),
+                memory_order_acq_rel, memory_order_relaxed))
+        return number;
+    }
+  return 0;
 }
 
 /* Drop an ACTIVE page without free blocks.  */
@@ -3415,14 +3432,7 @@ page_refill (struct heap *h, struct cache *k, unsigned cl)
           cache_cool (k, full);
           page_drop_full (h, k->stream, cl, full);
         }
-      uint32_t number = 0;
-      while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0
-             && number == 0)
-        {
-          number = list_pop (h, st, cl);
-          if (number != 0 && !page_take_back (h, k->stream, cl, number))
-            number = 0;
-        }
+      uint32_t number = page_take_back (h, st, k->stream, cl);
       if (number != 0)
         bin_use (h, k, cl, number);
       else if (!queue_drain (h, k->stream))
@@ -3459,7 +3469,8 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
              && atomic_load_explicit (&st->first[cl], memory_order_relaxed))
         {
           uint64_t head;
-          uint32_t number = list_pop (h, st, cl);
+          uint32_t number;
+          list_pop (h, st, cl, &number);
           struct disk_slice *r = page_of (h, number, &head);
           if (r == NULL || head_owner (head) != n || head_class (head) != cl
               || head_state (head) != HEAD_HELD)
@@ -3627,19 +3638,18 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
                                start + (size_t) w * 64 * class_table[cl].size,
                                class_table[cl].size, w };
               if (b.avail != 0)
-                *p = bin_take_noted (h, &b, stream);
+                *p = bin_take_noted (h, &b);
             }
           if (*p == NULL)
             page_drop_full (h, stream, cl, number);
           continue;
         }
       atomic_store_explicit (&st->active[cl], 0, memory_order_relaxed);
-      if (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
+      number = page_take_back (h, st, stream, cl);
+      if (number != 0)
         {
-          number = list_pop (h, st, cl);
-          if (number != 0 && page_take_back (h, stream, cl, number))
-            atomic_store_explicit (&st->active[cl], number,
-                                   memory_order_relaxed);
+          atomic_store_explicit (&st->active[cl], number,
+                                 memory_order_relaxed);
           continue;
         }
       if (queue_drain (h, stream))
@@ -3692,6 +3702,17 @@ bin_exchange (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
   stream_hold (h, k->stream, old);
 }
 
+/* How many more free blocks the bin's word should have had.  */
+static unsigned
+bin_lacks (const struct bin *b, unsigned cl)
+{
+  unsigned lacks = class_fair (cl);
+  for (uint64_t avail = b->avail; avail != 0 && lacks > 0;
+       avail &= avail - 1)
+    lacks--;
+  return lacks;
+}
+
 /* Make the bin hand out blocks as page_refill does, but look for more than the
    odd one: a search for each block would cost more than all the rest.  A poor
    word makes us try the next page of the list; what still lacks is added up,
@@ -3703,27 +3724,26 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
   struct bin *b = &k->bin[cl];
   if (!page_refill (h, k, cl))
     return false;
-  unsigned n = (unsigned) __builtin_popcountll (b->avail);
-  if (n >= class_fair (cl))
+  unsigned lacks = bin_lacks (b, cl);
+  if (lacks == 0)
     return true;
-  uint32_t number = list_pop (h, off_stream (h, k->stream), cl);
-  if (number != 0 && page_take_back (h, k->stream, cl, number))
+  uint32_t number = page_take_back (h, off_stream (h, k->stream), k->stream,
+                                    cl);
+  if (number != 0)
     {
       bin_exchange (h, k, cl, number);
       if (!page_refill (h, k, cl))
         return false;
-      n = (unsigned) __builtin_popcountll (b->avail);
+      lacks = bin_lacks (b, cl);
     }
-  if (n < class_fair (cl))
-    k->debt[cl] += class_fair (cl) - n;
+  k->debt[cl] += lacks;
   if (k->debt[cl] < class_table[cl].count || h->capacity < MM_SLACK_LEAST)
     return true;
   k->debt[cl] = 0;
   size_t slices = class_table[cl].slices;
   uint64_t head = page_new_head (k->stream, cl);
-  if (heap_run (h, k, slices, MM_SLICE, head, &number) != 0)
-    return page_refill (h, k, cl);
-  bin_exchange (h, k, cl, number);
+  if (heap_run (h, k, slices, MM_SLICE, head, &number) == 0)
+    bin_exchange (h, k, cl, number);
   return page_refill (h, k, cl);
 }
 
@@ -3754,7 +3774,7 @@ heap_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
           && (page_refill (h, k, cl) || (page_adopt (h, k, cl, UINT32_MAX)
                                          && page_refill (h, k, cl))))
         {
-          *p = bin_take_noted (h, &k->bin[cl], 0);
+          *p = bin_take_noted (h, &k->bin[cl]);
           return 0;
         }
       for (uint32_t n = 1; n <= h->super.n_shared; n++)
@@ -3795,7 +3815,7 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
               bin_use (h, k, cl, number);
           }
       if (err == 0)
-        *p = bin_take_noted (h, b, 0);
+        *p = bin_take_noted (h, b);
     }
   if (err != 0)
     err = heap_small_elsewhere (h, k, cl, align, p);
@@ -4037,7 +4057,7 @@ op_finish_locked (struct heap *h, struct disk_op *op)
     {
       /* If we die here, too: nobody has the lock before somebody has looked
          whether it was done.  */
-      atomic_store_explicit (&op->guard, OP_HEAP, memory_order_release);
+      atomic_store_explicit (&op->locked, 1, memory_order_release);
       bool full;
       if (at.kind == PLACE_SMALL)
         page_free_remote (at.r, at.i, &full);
@@ -4052,15 +4072,15 @@ op_finish_locked (struct heap *h, struct disk_op *op)
   op_release (h, op);
 }
 
-/* The one who held lock GUARD died, and a block may have changed hands: what
+/* The one who held the heap lock died, and a block may have changed hands: what
    is not live on its record is not its any more.  */
 static void
-op_lock_died_locked (struct heap *h, uint64_t guard)
+op_lock_died_locked (struct heap *h)
 {
   for (unsigned i = 0; i < MM_OPS; i++)
     {
       struct disk_op *op = &h->op[i];
-      if (atomic_load_explicit (&op->guard, memory_order_acquire) != guard)
+      if (atomic_load_explicit (&op->locked, memory_order_acquire) == 0)
         continue;
       disk_u64 *block[2] = { &op->fresh, &op->old };
       for (int j = 0; j < 2; j++)
@@ -4071,8 +4091,16 @@ op_lock_died_locked (struct heap *h, uint64_t guard)
               && heap_locate (h, (char *) h->base + off, false, &at) != NULL)
             atomic_store_explicit (block[j], 0, memory_order_relaxed);
         }
-      atomic_store_explicit (&op->guard, 0, memory_order_release);
+      atomic_store_explicit (&op->locked, 0, memory_order_release);
     }
+}
+
+/* Whether a small block of USABLE bytes should be left where it is when it is
+   resized to SIZE.  */
+static inline bool
+heap_may_keep (size_t usable, size_t size)
+{
+  return size <= usable && (size > usable / 2 || usable <= 64);
 }
 
 /* Make the block at AT SIZE bytes long without moving it.  */
@@ -4080,7 +4108,7 @@ static bool
 heap_resize (struct heap *h, struct place *at, size_t size)
 {
   if (at->kind == PLACE_SMALL)
-    return size <= at->usable && (size > at->usable / 2 || at->usable <= 64);
+    return heap_may_keep (at->usable, size);
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX || size <= MM_SMALL_MAX / 2)
     return false;
   size_t n = at->usable >> MM_SLICE_SHIFT;
@@ -4225,6 +4253,14 @@ heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
    linked by one store when it is complete.  Keeps: I8.  Checked by:
    check_roots.  */
 
+/* Whether slice NUMBER, which has a record, lies before the end of the file.  */
+static bool
+root_is_inside (struct heap *h, uint32_t number)
+{
+  size_t c = number / MM_CHUNK_SLICES;
+  return number % MM_CHUNK_SLICES < run_ready (h, c, dir_get (h, c));
+}
+
 /* The record at region offset OFF, or NULL if there cannot be one.  */
 static struct disk_name *
 root_at (struct heap *h, uint64_t off)
@@ -4241,7 +4277,8 @@ root_at (struct heap *h, uint64_t off)
   if (r == NULL
       || head_kind (atomic_load_explicit (&r->head, memory_order_acquire))
          != HEAD_ROOTS
-      || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE)
+      || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
+      || !root_is_inside (h, (uint32_t) number))
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *)
                            ((char *) h->base + off);
@@ -4346,6 +4383,7 @@ root_room_locked (struct heap *h, size_t room)
   if (r == NULL
       || head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
          != HEAD_ROOTS
+      || !root_is_inside (h, number)
       || used % 16 != 0
       || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || used + need > MM_SLICE)
@@ -5236,6 +5274,15 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
         }
       else
         err = map_anywhere (len, prot, flags, h->fd, &h->base);
+      if (err == 0 && anon && base == 0 && len < want
+          && len / 2 >= MM_RESERVE_MIN)
+        {
+          /* Address space is short: leave as much to the rest of the
+             program.  */
+          size_t half = (len / 2) & ~(process.page - 1);
+          os.munmap ((char *) h->base + half, len - half);
+          len = half;
+        }
       if (err == 0)
         {
           h->mapped = len;
@@ -6035,6 +6082,7 @@ fork_adopt (void)
   thread.last = &no_cache;
   process.adopted = true;
   process.free_caches = NULL;
+  process.fresh_caches = 0;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct region *r = process.regions; r != NULL; r = r->next)
@@ -6415,6 +6463,61 @@ free_any (const char *call, void *md, void *p)
   return wrong == NULL;
 }
 
+/* A small block, found by the short way.  */
+struct quick
+{
+  struct disk_slice *r;
+  uint64_t head;
+  uint32_t number;
+  unsigned i;
+};
+
+/* Find the small block of the heap MD, for which cache K is armed, that begins
+   at PTR, live or not; false: it is something else.  */
+static inline bool
+quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
+{
+  uintptr_t off = (uintptr_t) ptr - k->grid;
+  size_t c = off >> MM_CHUNK_SHIFT;
+  size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
+  size_t back = 0;
+  /* NULL and foreign pointers have no chunk or no record.  Acquire: pairs with
+     the chunk's publication.  */
+  if (atomic_load_explicit (&k->key, memory_order_relaxed)
+      != (uintptr_t) md + 1
+      || c >= k->n_chunks
+      || s >= dir_ready (atomic_load_explicit (&k->dir[c],
+                                               memory_order_acquire)))
+    return false;
+  at->r = (struct disk_slice *) (void *)
+          (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
+  at->head = atomic_load_explicit (&at->r->head, memory_order_acquire);
+  if (head_kind (at->head) == HEAD_CONT && head_back (at->head) <= s)
+    {
+      back = head_back (at->head);
+      at->r -= back;
+      at->head = atomic_load_explicit (&at->r->head, memory_order_acquire);
+    }
+  at->number = off_number (c, s - back);
+  return head_kind (at->head) == HEAD_PAGE
+         && head_class (at->head) < MM_CLASSES
+         && class_index (&class_table[head_class (at->head)],
+                         (back << MM_SLICE_SHIFT) + (off & (MM_SLICE - 1)),
+                         &at->i);
+}
+
+/* The size of the live small block at PTR, or 0: it is something else.  */
+static inline size_t
+quick_size (void *md, const void *ptr)
+{
+  struct quick at;
+  if (!quick_locate (thread.last, md, ptr, &at))
+    return 0;
+  unsigned cl = head_class (at.head);
+  return page_live_bits (at.r, cl, at.i / 64) >> (at.i % 64) & 1
+         ? class_table[cl].size : 0;
+}
+
 /* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
 static MM_NOINLINE void *
 alloc_refill (void *md, size_t size, struct cache *k, unsigned cl)
@@ -6464,44 +6567,24 @@ static MM_NOINLINE void
 free_far (void *md, void *ptr)
 {
   struct cache *k = thread.last;
-  uintptr_t off = (uintptr_t) ptr - k->grid;
-  size_t c = off >> MM_CHUNK_SHIFT;
-  size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
-  /* NULL and foreign pointers have no chunk or no record.  Acquire: pairs with
-     the chunk's publication.  */
-  if (atomic_load_explicit (&k->key, memory_order_relaxed)
-      == (uintptr_t) md + 1
-      && c < k->n_chunks
-      && s < dir_ready (atomic_load_explicit (&k->dir[c],
-                                              memory_order_acquire)))
+  struct quick at;
+  bool full;
+  if (quick_locate (k, md, ptr, &at))
     {
-      struct disk_slice *r = (struct disk_slice *) (void *)
-        (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
-      uint64_t head = atomic_load_explicit (&r->head, memory_order_acquire);
-      size_t back = 0;
-      if (head_kind (head) == HEAD_CONT && head_back (head) <= s)
+      if (((k->mine ^ (uint32_t) at.head) & HEAD_MINE) == 0)
         {
-          back = head_back (head);
-          r -= back;
-          head = atomic_load_explicit (&r->head, memory_order_acquire);
-        }
-      unsigned cl = head_class (head), i;
-      if (head_kind (head) == HEAD_PAGE && cl < MM_CLASSES
-          && class_index (&class_table[cl],
-                          (back << MM_SLICE_SHIFT) + (off & (MM_SLICE - 1)),
-                          &i))
-        {
-          bool own = ((k->mine ^ (uint32_t) head) & HEAD_MINE) == 0, full;
-          if (own ? page_free_own (r, i, &full)
-                  : page_free_remote (r, i, &full))
+          if (page_free_own (at.r, at.i, &full))
             {
-              if (full && own)
-                page_relist (k->heap, k->stream, r, off_number (c, s - back));
-              else if (full)
-                queue_push (k->heap, head_owner (head), r,
-                            off_number (c, s - back));
+              if (full)
+                page_relist (k->heap, k->stream, at.r, at.number);
               return;
             }
+        }
+      else if (page_free_remote (at.r, at.i, &full))
+        {
+          if (full)
+            queue_push (k->heap, head_owner (at.head), at.r, at.number);
+          return;
         }
     }
   free_any ("mfree", md, ptr);
@@ -6565,13 +6648,8 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
       return NULL;
     }
   int saved = errno;
-  struct cache *k = thread.last;
   struct place block, user;
-  /* Armed: the heap is in order, and nobody wants to see the call.  */
-  if (atomic_load_explicit (&k->key, memory_order_relaxed)
-      == (uintptr_t) md + 1
-      && heap_locate (k->heap, ptr, false, &block) == NULL
-      && heap_resize (k->heap, &block, size))
+  if (heap_may_keep (quick_size (md, ptr), size))
     return ptr;
   struct heap *h = heap_of (md);
   int err = h != NULL ? heap_may_change (h) : 0;
@@ -6833,6 +6911,9 @@ mmalloc_usable_size (void *md, const void *ptr)
   static const char call[] = "mmalloc_usable_size";
   if (ptr == NULL)
     return 0;
+  size_t size = quick_size (md, ptr);
+  if (size > 0)
+    return size;
   struct heap *h = heap_of (md);
   struct place block, user;
   const char *wrong = h == NULL

@@ -110,8 +110,9 @@ done <"$dir/findings"
 
 # References among the pages, and the list of pages in the Makefile.
 for page in "$srcdir"/doc/*.[1-9]; do
-  cat "$srcdir/doc/doc.am" "$srcdir/doc/qalloc.am" | grep -q "doc/${page##*/}"
-  check $? "$page is not listed in doc/doc.am or doc/qalloc.am"
+  cat "$srcdir"/doc/*.am "$srcdir/tools/preload.am" |
+    grep -q "doc/${page##*/}"
+  check $? "$page is not listed in doc/doc.am, qalloc.am or tools/preload.am"
 done
 sed -n '/^\.Xr mmap/d; s/^\.Xr \(mm[a-z_]*\|q[a-z_]*\) \([1-9]\).*/\1.\2/p' \
   "$srcdir"/doc/*.[1-9] | sort -u >"$dir/references"

@@ -142,13 +142,12 @@ try_copy (bool reboot)
   for (int w = 0; w < WORKERS; w++)
     worker_mourn (w);
   pid_t pid = kill_fork ();
-  int status;
   if (pid == 0)
     {
-      alarm (PATIENCE);
+      alarm (kill_patience ());
       verify (copy, true);
     }
-  NEED (waitpid (pid, &status, 0) == pid);
+  int status = kill_wait (pid);
   if (WIFSIGNALED (status) && WTERMSIG (status) == SIGALRM)
     wrong ("opening the copy hangs");
   else if (status != 0)
@@ -210,28 +209,13 @@ try_stopped (int stopped)
 int
 main (void)
 {
-  long copies = (long) kill_setting ("MMALLOC_KILL_COPIES", 60);
+  long copies = (long) kill_setting ("MMALLOC_KILL_COPIES", 20), i;
   if (!kill_works ())
-    return kill_summary (0, 0, 0);
-  shadow = kill_shared (sizeof *shadow);
-  shadow->seed = kill_seed ();
-  uint64_t chance = shadow->seed;
-  kill_make_dir ();
-  snprintf (path, sizeof path, "%s", kill_path ("heap"));
-  snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
-  pid_t maker = kill_fork ();
-  int status;
-  if (maker == 0)
-    {
-      void *md = kill_open (path, MMALLOC_CREATE, CAPACITY);
-      NEED (mmalloc_detach (md) == NULL);
-      _exit (0);
-    }
-  NEED (waitpid (maker, &status, 0) == maker && status == 0);
+    return KILL_SKIPPED;
+  uint64_t chance = shadow_begin (SLOTS / 2);
   double start = kill_seconds ();
-  for (int w = 0; w < WORKERS; w++)
-    worker_start (w);
-  for (long i = 0; i < copies && !shadow->failed; i++)
+  snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
+  for (i = 0; i < copies && !shadow->failed; i++)
     {
       if (!wait_for (ops_reach, all_ops () + kill_random (&chance) % 2000))
         break;
@@ -240,23 +224,13 @@ main (void)
       if (!shadow->failed)
         try_stopped ((int) (kill_random (&chance) % WORKERS));
     }
-  for (int w = 0; w < WORKERS; w++)
-    {
-      kill (shadow->pid[w], SIGKILL);
-      worker_wait (w, true);
-    }
-  if (!shadow->failed)
-    quiet_point (true);
-  if (shadow->failed)
-    printf ("failed: %s\n", shadow->told);
+  unlink (copy);
+  shadow_end ();
   printf ("%ld copies, %.1f s; %ld taken while a lock was held, %ld made to"
           " come from another boot; a stopped neighbour: %ld times the others"
           " went on at once, %ld times it held a lock or may have stood in the"
           " door\n",
-          copies, kill_seconds () - start, n_locked, n_other_boot, n_free,
+          i, kill_seconds () - start, n_locked, n_other_boot, n_free,
           n_blocked);
-  unlink (path);
-  unlink (copy);
-  rmdir (kill_dir);
-  return kill_summary (1, shadow->failed ? 1 : 0, 0);
+  return kill_summary (1, shadow->failed, 0);
 }

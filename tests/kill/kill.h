@@ -1,8 +1,13 @@
 /* kill.h - what the kill tests share.
 
    They compile the library in, so that the state of a heap can be read, and a
-   death be played, from inside.  Each ends with a line in the form of Check's
-   summary; what cannot be tried on a machine is said in a line "skipped:".  */
+   death be played, from inside.  Each tells what it tried and ends with a line
+   in the form of Check's summary.  What cannot be tried on a machine is said in
+   a line "skipped:"; a program that can try nothing exits with KILL_SKIPPED.
+
+   `make check' runs them with the numbers that are built in, `make check-kill'
+   with those that kill.am sets in the environment.  Nothing here is a matter of
+   time but the watchdogs, which are there for tests that would hang.  */
 
 #ifndef KILL_H
 #define KILL_H 1
@@ -19,6 +24,10 @@
 
 #define KIB(n) ((size_t) (n) << 10)
 #define MIB(n) ((size_t) (n) << 20)
+
+/* The exit status of a program that could try nothing: what make calls
+   SKIP.  */
+enum { KILL_SKIPPED = 77 };
 
 /* Where the heaps of these tests lie: the same place in every process.  */
 #define KILL_BASE ((void *) UINT64_C (0x3a0000000000))
@@ -91,6 +100,14 @@ kill_setting (const char *name, uint64_t otherwise)
                                            : otherwise;
 }
 
+/* Seconds until somebody is said to wait for ever: many, as other work may
+   keep this one from running.  */
+static inline unsigned
+kill_patience (void)
+{
+  return (unsigned) kill_setting ("MMALLOC_KILL_PATIENCE", 120);
+}
+
 static inline double
 kill_seconds (void)
 {
@@ -161,6 +178,22 @@ kill_shared (size_t size)
   return p;
 }
 
+/* The end of a child: its status, as waitpid gives it.  */
+static inline int
+kill_wait (pid_t pid)
+{
+  int status;
+  NEED (waitpid (pid, &status, __WALL) == pid);
+  return status;
+}
+
+static inline void
+kill_process (pid_t pid)
+{
+  kill (pid, SIGKILL);
+  kill_wait (pid);
+}
+
 /* A child that does not outlive its parent.  */
 static inline pid_t
 kill_fork (void)
@@ -188,6 +221,20 @@ kill_open (const char *path, int flags, size_t capacity)
   if (md == NULL)
     broken ("open: %s", mmalloc_strerror (NULL));
   return md;
+}
+
+/* Make a heap in file PATH, which nobody has open afterwards.  */
+static inline void
+kill_make_heap (const char *path, size_t capacity)
+{
+  unlink (path);
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      void *md = kill_open (path, MMALLOC_CREATE, capacity);
+      _exit (mmalloc_detach (md) != NULL);
+    }
+  NEED (kill_wait (pid) == 0);
 }
 
 /* The library's own view of the only heap of this process.  */

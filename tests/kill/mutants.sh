@@ -1,9 +1,9 @@
 #!/bin/sh
 # usage: mutants.sh SRCDIR [NAME...]
 # Can the kill tests fail?  Each mutant takes one ordering, one check or one
-# step of recovery out of a copy of mmalloc.c; the tests named with it are built
-# against the copy, and one of them must notice.  A mutant whose change no
-# longer applies is an error.  Says for each mutant what became of it.
+# step of recovery out of a copy of mmalloc.c or qalloc.c; the tests named with
+# it are built against the copy, and one of them must notice.  A mutant whose
+# change no longer applies is an error.  Says for each mutant what became of it.
 
 srcdir=$1
 [ -f "$srcdir/mmalloc.c" ] || { echo "usage: $0 SRCDIR [NAME...]" >&2; exit 2; }
@@ -14,22 +14,28 @@ dir=$(mktemp -d "${TMPDIR-/tmp}/mmalloc-mutants-XXXXXX") || exit 2
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 2' HUP INT TERM
 caught=0 missed=0 broken=0
-MMALLOC_KILL_PATIENCE=${MMALLOC_KILL_PATIENCE-5}
+MMALLOC_KILL_PATIENCE=${MMALLOC_KILL_PATIENCE-10}
 export MMALLOC_KILL_PATIENCE
 
 build () { # TEST
+  qalloc=
+  [ "$1" != maps ] || qalloc=$dir/qalloc.c
+  # shellcheck disable=SC2086 # nothing, or one word
   $CC -std=c11 -D_GNU_SOURCE -O2 -w -I"$dir" -I"$srcdir" \
-    -I"$srcdir/tests/kill" -o "$dir/$1" "$srcdir/tests/kill/$1.c" -lpthread
+    -I"$srcdir/tests/kill" -o "$dir/$1" "$srcdir/tests/kill/$1.c" $qalloc \
+    -lpthread
 }
 
-# mutant NAME SED-SCRIPT TEST[:FILTER]...
-# Filters choose operations of step and real; a number, kills of random.
-mutant () {
-  name=$1 script=$2
-  shift 2
+# mutant_of FILE NAME SED-SCRIPT TEST[:FILTER]...
+# Filters choose operations of step, maps and real; a number, how many kills or
+# copies random and copies make.
+mutant_of () {
+  file=$1 name=$2 script=$3
+  shift 3
   case $wanted in "  " | *" $name "*) ;; *) return ;; esac
-  sed -e "$script" "$srcdir/mmalloc.c" > "$dir/mmalloc.c" || exit 2
-  if cmp -s "$dir/mmalloc.c" "$srcdir/mmalloc.c"; then
+  cp "$srcdir/mmalloc.c" "$srcdir/qalloc.c" "$dir" || exit 2
+  sed -e "$script" "$srcdir/$file" > "$dir/$file" || exit 2
+  if cmp -s "$dir/$file" "$srcdir/$file"; then
     echo "$name: does not apply any more"
     broken=$((broken + 1))
     return
@@ -44,19 +50,29 @@ mutant () {
     fi
     case $program in
       random) MMALLOC_KILLS=${filter:-500} "$dir/$program" ;;
+      copies) MMALLOC_KILL_COPIES=${filter:-60} "$dir/$program" ;;
       *) MMALLOC_KILL_STRIDE=1 MMALLOC_KILL_REAL=60 \
            "$dir/$program" ${filter:+"$filter"} ;;
     esac > "$dir/log" 2>&1
     status=$?
-    if [ $status -ne 0 ]; then
+    if [ $status -ne 0 ] && [ $status -ne 77 ]; then
       echo "$name: caught by $test:"
-      grep -am 1 'killed after\|failed after' "$dir/log" | cut -c 1-150
+      grep -am 1 'killed after\|stopped after\|failed: \|waits for ever\|does not hold' \
+        "$dir/log" | cut -c 1-150
       caught=$((caught + 1))
       return
     fi
   done
   echo "$name: NOT CAUGHT by $*"
   missed=$((missed + 1))
+}
+
+mutant () {
+  mutant_of mmalloc.c "$@"
+}
+
+map_mutant () {
+  mutant_of qalloc.c "$@"
 }
 
 # ---- Order of the stores that take and give runs -------------------------
@@ -258,6 +274,181 @@ mutant root_slice_first '/^root_slice/,/^}/ {
                            head_make (HEAD_ROOTS, 0, 0, 0, 1));\
 &/
 }' 'step:setroot: first'
+
+# ---- Slot calls --------------------------------------------------------------
+
+# The block is noted when it has been taken already: small, large, huge.
+mutant fresh_noted_late '/^bin_take_noted/,/^}/ {
+  /^  op_note/d
+  s/^  void \*p = bin_take (b);/&\
+  op_note (h, p, false);/
+}' 'step:mmalloc_to: fast path'
+mutant large_not_noted '/^run_take_locked/,/^}/ {
+  s/^    op_note (h, off_slice.*/    (void) block;/
+}' 'step:mmalloc_to: large'
+mutant huge_not_noted '/^huge_take/,/^}/ {
+  /^          op_note (h, block/d
+}' 'step:mmalloc_to: huge'
+
+# The slot gets the block before its contents are there.
+mutant slot_before_contents '/^slot_put/,/^}/ {
+  s/^        memcpy (p, user->start.*/        slot_store (slot, p);\
+&/
+}' 'step:mrealloc_in: moves'
+
+# The block is called the slot'"'"'s before the slot has it.
+mutant fresh_forgotten_early '/^slot_put/,/^}/ {
+  s/^  slot_store (slot, p);/  atomic_store (\&op->fresh, 0);\
+&/
+}' 'step:mmalloc_to: fast path'
+
+# The old block goes before the slot has left it.
+mutant old_freed_first '/^slot_put/,/^}/ {
+  s/^  slot_store (slot, p);/  if (old)\
+    large_give (h, block->number);\
+&/
+}' 'step:mfree_from: large'
+
+# What the call is about is not on record: the old block, the slot.
+mutant old_not_recorded '/^op_claim/,/^}/ {
+  s/old != NULL ? off_file (h, old) : 0/old != NULL ? 0 : 0/
+}' 'step:mfree_from: own'
+mutant slot_not_recorded '/^op_claim/,/^}/ {
+  s/&op->slot, off_file (h, slot)/\&op->slot, 0 * off_file (h, slot)/
+}' 'step:mmalloc_to: fast path'
+
+# The record is free before the call is over.
+mutant released_early '/^slot_put/,/^}/ {
+  s/^      struct cache \*k = cache_of (h, md);/      op_release (h, op);\
+&/
+}' 'step:mfree_from: own'
+
+# A record keeps the block of the call before.
+mutant record_keeps_old '/^op_release/,/^}/ {
+  /&op->old, 0/d
+}' 'step:mmalloc_to: second call'
+
+# Free blocks on record are handed out.
+mutant record_not_masked '/^page_free_bits/,/^}/ {
+  s/    free = op_mask.*/    (void) start;/
+}' 'step:recovery: malloc beside a freed' 'step:mfree_from: shared'
+
+# The calls of the dead are not ended: by others, by the next opener.
+mutant calls_not_ended '/^proc_orphan_locked/,/^}/ {
+  s/op_finish_locked (h, &h->op\[i\]);/(void) i;/
+}' 'step:mfree_from: own'
+mutant calls_not_ended_at_open '/^volatile_reset/,/^}/ {
+  s/op_finish_locked (h, &h->op\[i\]);/(void) i;/
+}' 'step:mfree_from: own'
+
+# They are ended one way only: the new block stays, the old one stays.
+mutant fresh_not_undone '/^op_finish_locked/,/^}/ {
+  s/nobodys = fresh;/nobodys = 0;/
+}' 'step:mmalloc_to: fast path'
+mutant old_not_freed '/^op_finish_locked/,/^}/ {
+  s/uint64_t nobodys = old;/uint64_t nobodys = 0;/
+}' 'step:mfree_from: own'
+# ... or although nothing had happened yet.
+mutant old_always_freed '/^op_finish_locked/,/^}/ {
+  s/else if (fresh == 0 .. op_slot_holds (h, op, old))/else if (false)/
+}' 'step:mfree_from: own'
+
+# Who finds a lock of the dead does not ask what a slot call did under it.
+mutant change_under_lock_ignored '/^lock_owner_died/,/^}/ {
+  /op_lock_died_locked (h)/d
+}' 'step:recovery: malloc at a noted large'
+
+# A call does not say that a block changes hands under a lock: the new one, the
+# old one.
+mutant change_not_noted '/^op_note (/,/^}/ {
+  s/&op->locked, locked,/\&op->locked, 0 * locked,/
+}' 'step:recovery: malloc at a noted'
+mutant free_not_noted '/^op_note_free_locked/,/^}/ {
+  s/locked, 1,/locked, 0,/
+}' 'step:mfree_from: large'
+# ... or keeps the freed one on record when the lock is let go.
+mutant freed_stays_recorded '/^op_noted/,/^}/ {
+  s/^  if (freed)/  if (false \&\& freed)/
+}' 'step:recovery: malloc of a freed, unlocked' 'step:mfree_from: large'
+
+# Recovery that dies while it frees is not noticed.
+mutant recovery_not_noted '/^op_finish_locked/,/^}/ {
+  /op->locked, 1/d
+}' 'step:recovery: slot has left a large' 'step:recovery: new large block'
+
+# ... or not while the record names what it has freed.
+mutant note_gone_first '/^op_release/,/^}/ {
+  /&op->locked, 0/d
+  s/^{/{\
+  atomic_store (\&op->locked, 0);/
+}' 'step:recovery: slot has left a large'
+
+# mmalloc_recover does not look for the dead.
+mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
+  s/^          proc_bury_all (h);/          break;/
+  s/^  proc_bury_all (h);/  (void) h;/
+}' 'step:mfree_from: own'
+
+# ---- Backed slices behind the ready records -----------------------------------
+
+mutant backed_before_ready '/^run_back (/,/^}/ {
+  /^  dir_set (h, c, dir_paged (ready/d
+  /map_put_backed (x, s, k, true),/ {
+    n
+    s/$/\
+  dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));/
+  }
+}' 'step:mmalloc_to: growth'
+
+# ---- Copies, pauses, waiters ---------------------------------------------------
+
+# Lock words in a copy are believed.
+mutant copied_locks_believed '/^volatile_reset/,/^}/ {
+  /lock_make (h, &l->heap.mutex);/d
+  /lock_make (h, &l->grow.mutex);/d
+}' copies:60
+
+# A chunk becomes a HUGE block while others may look at its records.
+mutant records_taken_away '/^huge_empty_chunk/,/^}/ {
+  s/alone/true/g
+  s/bool true/bool alone/
+}' paused
+
+# A wake-up dies with the one who got it.
+mutant wake_up_lost '/^lock_wait/,/^}/ {
+  s/^{/{ return pthread_mutex_lock (m);/
+}' waiter
+
+# ---- Maps of qalloc.h ------------------------------------------------------------
+
+# The magic is there before the map.
+map_mutant magic_first '/^disk_make (/,/^}/ {
+  s/^  d->size = m->map.size;/\
+  atomic_store (\&d->magic, QA_MAGIC);\
+&/
+}' 'maps:makestatmap: new'
+
+# All items of a word are taken in advance.
+map_mutant word_taken_in_advance '/^item_look/,/^}/ {
+  s/^  uint64_t avail = .*/&\
+  if (avail != 0)\
+    atomic_fetch_or (\&m->word[w], avail \& (avail - 1));/
+}' 'maps:statmalloc: first'
+
+# An item is free for a moment while its neighbours change.
+map_mutant items_given_twice '/^item_give/,/^}/ {
+  s/^  t->freed = n \/ 64;/&\
+  uint64_t word = atomic_exchange (\&m->word[n \/ 64], 0);\
+  atomic_store (\&m->word[n \/ 64], word);/
+}' 'maps:statfree: own'
+
+# The mutexes of a map are believed, the numbers not written: the map says that
+# it is complete before its file is.
+map_mutant complete_too_early '/^dynamic_verify/,/^}/ {
+  s/^  int err = 0;/&\
+  if (has == 0)\
+    mmalloc_setkey (md, QA_KEY_STREAMS, (void *) (uintptr_t) *streams);/
+}' 'maps:makedynmap: new'
 
 echo "$caught mutants caught, $missed not caught, $broken broken"
 [ $missed -eq 0 ] && [ $broken -eq 0 ]

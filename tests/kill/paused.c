@@ -15,7 +15,7 @@
 #include "kill.h"
 #include "trace.h"
 
-enum { SIZE = 28000, LOOK = 2 << 20, PATIENCE = 60 };
+enum { SIZE = 28000, LOOK = 2 << 20 };
 #define HEAP MIB (160)
 #define HUGE MIB (40)
 
@@ -87,8 +87,7 @@ actor_do (struct actor *a, char what)
 static void
 actor_end (struct actor *a)
 {
-  kill (a->pid, SIGKILL);
-  NEED (waitpid (a->pid, NULL, __WALL) == a->pid);
+  kill_process (a->pid);
   close (a->in);
   close (a->out);
 }
@@ -117,8 +116,7 @@ take_slices (size_t n)
         == 0);
   if (number < MM_CHUNK_SLICES)
     return number;
-  large_give (h, off_record (h, number / MM_CHUNK_SLICES,
-                             number % MM_CHUNK_SLICES), number);
+  large_give (h, number);
   /* Else its memory would be taken first the next time.  */
   NEED (mmalloc_trim (KILL_BASE) >= 0);
   return 0;
@@ -142,9 +140,7 @@ act_other (char what)
       NEED (talk->hole != 0 && mmalloc_trim (md) >= 0);
       break;
     case 'h':                   /* a hole for one page */
-      NEED (large_give (kill_heap (),
-                        off_record (kill_heap (), 0, talk->hole),
-                        talk->hole));
+      NEED (large_give (kill_heap (), talk->hole));
       break;
     case 'b':                   /* the HUGE block */
       NEED (mmalloc_trim (md) >= 0);
@@ -270,7 +266,7 @@ pause_at (char what, long k, long *steps, struct counts *n, bool *good)
   struct actor other = actor_start (act_other);
   struct actor owner = actor_start (act_owner);
   struct actor victim = actor_start (act_victim);
-  alarm (PATIENCE);
+  alarm (kill_patience ());
   actor_do (&other, 'j');
   actor_do (&owner, 'j');
   actor_do (&victim, 'j');
@@ -340,7 +336,7 @@ main (void)
   int failures = 0;
   long pauses = (long) kill_setting ("MMALLOC_KILL_PAUSES", 40);
   if (!trace_works ())
-    return kill_summary (0, 0, 0);
+    return KILL_SKIPPED;
   trace_on_one_processor ();
   talk = kill_shared (sizeof *talk);
   kill_make_dir ();

@@ -5,7 +5,11 @@
    check.  The truth about the heap, the shadow, lies in memory that they
    share: a table of slots with the block in each, and for each thread a note
    that says, before a call, what it is about to do, and after it what came
-   out.  When a worker is killed, its notes say which blocks are in doubt.  */
+   out.  When a worker is killed, its notes say which blocks are in doubt.
+
+   Some slots of the table, or all, have a cell: a word in the heap that slot
+   calls work on.  Such a call may not leak.  What it came to when its worker
+   was killed is asked of the heap, after mmalloc_recover.  */
 
 #ifndef SHADOW_H
 #define SHADOW_H 1
@@ -17,16 +21,17 @@ enum
   WORKERS = 4,
   THREADS = 3,                  /* of each; the last one is replaced often */
   SLOTS = 1500,
-  DOUBTS = 4096,
-  PATIENCE = 60                 /* seconds without progress */
+  DOUBTS = 4096
 };
 #define CAPACITY MIB (512)
 
-enum op { IDLE, ALLOC, FREE, REALLOC, SETROOT, TRIM, CHECK, OPEN, DETACH,
-          EXIT, PARKED };
-static const char *const op_names[] = { "idle", "malloc", "free", "realloc",
-                                        "setroot", "trim", "check", "open",
-                                        "detach", "thread exit", "parked" };
+enum op { IDLE, ALLOC, FREE, REALLOC, TO, FROM, IN, SETROOT, TRIM, CHECK, OPEN,
+          DETACH, EXIT, PARKED };
+static const char *const op_names[] = {
+  "idle", "malloc", "free", "realloc", "mmalloc_to", "mfree_from",
+  "mrealloc_in", "setroot", "trim", "check", "open", "detach", "thread exit",
+  "parked"
+};
 
 /* What a thread is doing.  Stored in the order in which things happen: a kill
    leaves a beginning of it.  */
@@ -46,7 +51,8 @@ struct note
 
 struct slot
 {
-  _Atomic int holder;           /* worker * THREADS + thread + 1; 0: nobody */
+  _Atomic int holder;           /* worker * THREADS + thread + 1; 0: nobody;
+                                   -1: what its cell holds is not known */
   _Atomic (char *) p;
   size_t size;
   uint64_t tag;
@@ -60,6 +66,18 @@ struct doubt
   bool is_live;                 /* that is certain; its contents are not */
 };
 
+/* A slot call that was cut short: what was in the cell, and what was to be.  */
+struct cut
+{
+  enum op op;
+  int slot;
+  char *old;
+  size_t old_size, size;
+  uint64_t old_tag;
+  bool returned;                /* the contents are being written */
+};
+enum { CUTS = WORKERS * THREADS };
+
 static struct shadow
 {
   uint64_t seed;
@@ -70,6 +88,10 @@ static struct shadow
   struct slot slot[SLOTS];
   struct doubt doubt[DOUBTS];
   size_t n_doubts;
+  int n_cells;                  /* so many slots of the table have one */
+  void **cell;
+  struct cut cut[CUTS];
+  size_t n_cut, all_cut;
   size_t may_leak;
   size_t leaked, undone, verified;
   _Atomic pid_t pid[WORKERS];
@@ -190,6 +212,50 @@ work_on (void *md, struct note *n, struct slot *s, uint64_t *chance)
   atomic_store (&n->op, IDLE);
 }
 
+/* The same by slot calls; CELL holds S->p.  */
+static void
+work_on_cell (void *md, struct note *n, struct slot *s, void **cell,
+              uint64_t *chance)
+{
+  char *p = s->p;
+  uint64_t what = kill_random (chance);
+  if (*cell != p)
+    wrong ("a slot has changed by itself");
+  if (p != NULL && !kill_holds (p, s->size, s->size, s->tag))
+    wrong ("the slot's block of %zu bytes has lost its contents", s->size);
+  n->old = p;
+  n->old_size = s->size;
+  n->old_tag = s->tag;
+  n->size = some_size (chance);
+  n->tag = kill_random (chance);
+  atomic_store (&n->result, NULL);
+  enum op op = p == NULL && what % 4 != 0 ? TO : p != NULL && what % 4 != 0
+               ? FROM : IN;
+  atomic_store (&n->op, op);
+  int r = op == TO ? mmalloc_to (md, cell, n->size)
+          : op == FROM ? mfree_from (md, cell)
+          : mrealloc_in (md, cell, n->size);
+  if (r != 0 && (op == FROM || (errno != ENOSPC && errno != ENOMEM)))
+    wrong ("%s: %s", op_names[op], mmalloc_strerror (md));
+  char *q = *cell;
+  atomic_store (&n->result, q);
+  if (r != 0 ? q != p : (q == NULL) != (op == FROM))
+    wrong ("%s left a slot as it should not be", op_names[op]);
+  size_t kept = s->size < n->size ? s->size : n->size;
+  if (r == 0 && op == IN && p != NULL
+      && !kill_holds (q, s->size, kept, s->tag))
+    wrong ("mrealloc_in from %zu to %zu bytes lost the contents", s->size,
+           n->size);
+  if (r == 0 && q != NULL)
+    {
+      kill_fill (q, n->size, n->tag);
+      s->size = n->size;
+      s->tag = n->tag;
+    }
+  atomic_store (&s->p, q);
+  atomic_store (&n->op, IDLE);
+}
+
 static void
 work_once (void *md, int worker, int thread_number, uint64_t *chance)
 {
@@ -231,7 +297,10 @@ work_once (void *md, int worker, int thread_number, uint64_t *chance)
       if (atomic_compare_exchange_strong (&shadow->slot[i].holder, &nobody,
                                           me))
         {
-          work_on (md, n, &shadow->slot[i], chance);
+          if (i < shadow->n_cells)
+            work_on_cell (md, n, &shadow->slot[i], &shadow->cell[i], chance);
+          else
+            work_on (md, n, &shadow->slot[i], chance);
           atomic_store (&shadow->slot[i].holder, 0);
         }
       atomic_store (&n->slot, -1);
@@ -384,12 +453,21 @@ worker_mourn (int worker)
             }
           s->p = NULL;
           break;
+        case TO:
+        case FROM:
+        case IN:
+          NEED (shadow->n_cut < CUTS);
+          shadow->cut[shadow->n_cut++]
+            = (struct cut) { n->op, held, n->old, n->old_size, n->size,
+                             n->old_tag, result != NULL };
+          shadow->all_cut++;
+          atomic_store (&s->holder, -1);
+          s = NULL;
+          break;
         case SETROOT:
-          {
-            /* Whatever the root is now.  */
-            n->root = UINT64_MAX;
-            break;
-          }
+          /* Whatever the root is now.  */
+          n->root = UINT64_MAX;
+          break;
         default:
           break;
         }
@@ -402,8 +480,7 @@ worker_mourn (int worker)
 static void
 worker_wait (int worker, bool killed)
 {
-  int status;
-  NEED (waitpid (shadow->pid[worker], &status, 0) == shadow->pid[worker]);
+  int status = kill_wait (shadow->pid[worker]);
   if (!killed && (!WIFEXITED (status) || WEXITSTATUS (status) != 0))
     wrong ("worker %d ended with status 0x%x", worker, status);
   if (killed && WIFEXITED (status) && WEXITSTATUS (status) != 0)
@@ -465,23 +542,23 @@ all_ops (void)
   return n;
 }
 
-/* Wait until READY says so; false after PATIENCE seconds without progress, or
-   if only some make progress and READY is not content for far longer.  */
+/* Wait until READY says so; false after a long time without progress, or if
+   only some make progress and READY is not content for far longer.  */
 static bool
 wait_for (bool (*ready) (uint64_t arg), uint64_t arg)
 {
   uint64_t last = all_ops ();
-  double since = kill_seconds (), start = since;
+  double since = kill_seconds (), start = since, patience = kill_patience ();
   while (!ready (arg) && !shadow->failed)
     {
       uint64_t ops = all_ops ();
-      if (ops != last && kill_seconds () - start < 4 * PATIENCE)
+      if (ops != last && kill_seconds () - start < 4 * patience)
         {
           last = ops;
           since = kill_seconds ();
         }
-      else if (kill_seconds () - start > 4 * PATIENCE
-               || kill_seconds () - since > PATIENCE)
+      else if (kill_seconds () - start > 4 * patience
+               || kill_seconds () - since > patience)
         {
           say_who_waits ();
           wrong ("somebody waits for ever");
@@ -577,16 +654,56 @@ used_run (struct heap *h, const struct sight *at, void *arg)
   return 0;
 }
 
+/* What has become of slot calls that were cut short?  Afterwards the slots are
+   known again.  */
+static void
+settle_cells (void *md)
+{
+  if (mmalloc_recover (md) != 0)
+    wrong ("recover: %s", mmalloc_strerror (md));
+  for (size_t i = 0; i < shadow->n_cut; i++)
+    {
+      struct cut *c = &shadow->cut[i];
+      struct slot *s = &shadow->slot[c->slot];
+      char *p = shadow->cell[c->slot];
+      bool changed = p != c->old;
+      /* Free blocks are misuse, and told so.  */
+      size_t size = mmalloc_usable_size (md, p);
+      if (changed && c->op == FROM && p != NULL)
+        wrong ("mfree_from left something else in the slot");
+      if (changed && c->op != FROM && size < c->size)
+        wrong ("%s of %zu bytes was killed and made %zu", op_names[c->op],
+               c->size, size);
+      size_t least = c->old_size;
+      if (c->op == IN && c->size < least)
+        least = c->size;
+      if (p != NULL && c->old != NULL && !c->returned
+          && (size < least || !kill_holds (p, c->old_size, least, c->old_tag)))
+        wrong ("killed in %s, the block of %zu bytes has lost its contents",
+               op_names[c->op], c->old_size);
+      s->size = size;
+      s->tag = (uintptr_t) p;
+      if (p != NULL)
+        kill_fill (p, size, s->tag);
+      atomic_store (&s->p, p);
+      atomic_store (&s->holder, 0);
+    }
+  shadow->n_cut = 0;
+}
+
 /* All are quiet.  LAST: everything is freed, and nothing may remain.  */
 static void
 verify (const char *file, bool last)
 {
   void *md = kill_open (file, 0, CAPACITY);
   mmalloc_onmisuse (wrong_misuse, NULL);
+  settle_cells (md);
   if (mmalloc_check (md, wrong_finding, "quiet") != 0)
     wrong ("not whole");
   n_found = 0;
   mmalloc_walk (md, find_block, NULL);
+  if (shadow->cell != NULL && found_at (shadow->cell) != NULL)
+    found_at (shadow->cell)->known = true;
   for (size_t i = 0; i < SLOTS; i++)
     {
       struct slot *s = &shadow->slot[i];
@@ -653,6 +770,7 @@ verify (const char *file, bool last)
       for (size_t i = 0; i < SLOTS; i++)
         if (shadow->slot[i].p != NULL)
           mfree (md, shadow->slot[i].p);
+      mfree (md, shadow->cell);
       size_t used = 0;
       NEED (mmalloc_trim (md) >= 0);
       walk_heap (kill_heap (), used_run, &used);
@@ -670,13 +788,12 @@ static void
 quiet_point (bool last)
 {
   pid_t pid = kill_fork ();
-  int status;
   if (pid == 0)
     {
-      alarm (4 * PATIENCE);
+      alarm (4 * kill_patience ());
       verify (path, last);
     }
-  NEED (waitpid (pid, &status, 0) == pid);
+  int status = kill_wait (pid);
   if (status != 0)
     {
       say_who_waits ();
@@ -686,22 +803,35 @@ quiet_point (bool last)
   shadow->may_leak = 0;
 }
 
-/* A root whose setting was cut short is known again only when somebody has
-   looked; until then its thread may not judge.  */
+/* A slot or a root whose setting was cut short is known again only when
+   somebody has looked; until then nobody may judge.  */
 static inline void
-settle_roots (int worker)
+settle (int worker)
 {
+  if (shadow->n_cut > 0)
+    {
+      pid_t pid = kill_fork ();
+      if (pid == 0)
+        {
+          alarm (4 * kill_patience ());
+          mmalloc_onmisuse (wrong_misuse, NULL);
+          settle_cells (kill_open (path, 0, CAPACITY));
+          _exit (0);
+        }
+      int status = kill_wait (pid);
+      if (status != 0)
+        wrong ("the recovering process ended with status 0x%x", status);
+    }
   for (int i = 0; i < THREADS; i++)
     {
       struct note *n = &shadow->note[worker][i];
       if (n->root != UINT64_MAX)
         continue;
       pid_t pid = kill_fork ();
-      int status;
       if (pid == 0)
         {
           char name[32];
-          alarm (4 * PATIENCE);
+          alarm (4 * kill_patience ());
           void *md = kill_open (path, MMALLOC_RDONLY, CAPACITY);
           snprintf (name, sizeof name, "thread %d", worker * THREADS + i + 1);
           uint64_t value = (uintptr_t) mmalloc_getroot (md, name);
@@ -710,9 +840,61 @@ settle_roots (int worker)
           n->root = value;
           _exit (0);
         }
-      NEED (waitpid (pid, &status, 0) == pid);
+      int status = kill_wait (pid);
       if (status != 0)
         wrong ("a reader ended with status 0x%x", status);
+    }
+}
+
+
+/* ---- From the first worker to the last ---------------------------------- */
+
+/* Make the heap and start the workers; the state of chance.  CELLS: so many
+   slots of the table are for slot calls.  */
+static uint64_t
+shadow_begin (int cells)
+{
+  shadow = kill_shared (sizeof *shadow);
+  shadow->seed = kill_seed ();
+  shadow->n_cells = cells;
+  kill_make_dir ();
+  snprintf (path, sizeof path, "%s", kill_path ("heap"));
+  kill_make_heap (path, CAPACITY);
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      void *md = kill_open (path, 0, CAPACITY);
+      shadow->cell = mcalloc (md, SLOTS, sizeof *shadow->cell);
+      NEED (shadow->cell != NULL);
+      _exit (mmalloc_detach (md) != NULL);
+    }
+  NEED (kill_wait (pid) == 0);
+  for (int w = 0; w < WORKERS; w++)
+    worker_start (w);
+  return shadow->seed;
+}
+
+/* Kill all workers, verify for the last time, tidy up.  The heap stays for a
+   look at it if MMALLOC_KILL_KEEP is set and something was wrong.  */
+static void
+shadow_end (void)
+{
+  for (int w = 0; w < WORKERS; w++)
+    if (shadow->pid[w] > 0)
+      kill (shadow->pid[w], SIGKILL);
+  for (int w = 0; w < WORKERS; w++)
+    if (shadow->pid[w] > 0)
+      worker_wait (w, true);
+  if (!shadow->failed)
+    quiet_point (true);
+  if (shadow->failed)
+    printf ("failed: %s\n", shadow->told);
+  if (shadow->failed && kill_setting ("MMALLOC_KILL_KEEP", 0) != 0)
+    printf ("the heap is %s\n", path);
+  else
+    {
+      unlink (path);
+      rmdir (kill_dir);
     }
 }
 

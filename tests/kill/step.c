@@ -23,13 +23,16 @@
 
    When the operation has ended, nothing may be in doubt any more.
 
+   Without more ado deaths are played in each of an operation's first states
+   and in ever fewer of the later ones.
+
    usage: step [NAME...]        the named operations only
-   MMALLOC_KILL_STRIDE=n        play every n-th state's death only; 1: all
+   MMALLOC_KILL_STRIDE=n        play every n-th state's death; 1: all
    MMALLOC_KILL_PATIENCE=n      seconds until a survivor is said to hang
    MMALLOC_KILL_TRACE=1         print each state  */
 
 #include "kill.h"
-#include "trace.h"
+#include "death.h"
 
 
 /* ---- What everybody knows ----------------------------------------------- */
@@ -53,6 +56,9 @@ static struct plan
   unsigned may_leak;            /* unknown blocks that may be live */
   size_t want;                  /* the size of the new block */
   size_t moved;                 /* block that realloc moves, + 1 */
+  void **slot;                  /* where a slot call stores, or NULL */
+  void *slot_old;               /* ... and what was there before */
+  bool recovers;                /* there may be slot calls to recover */
   char root[64];                /* the root that the operation sets */
   void *root_old, *root_new;
   char gone[64];                /* a root that was forgotten before */
@@ -69,7 +75,6 @@ static struct plan
 
 #define ROOT(i) ((void *) (UINT64_C (0x1000) + (i) * 16))
 
-static unsigned patience = 30;
 static char file[PATH_MAX + 64], copy[PATH_MAX + 64];
 static uint64_t next_tag = 1;
 
@@ -147,7 +152,9 @@ enum
   TIGHT = 8,       /* the heap is full: survivors may find no room */
   GUARDED = 16,    /* mmcheck */
   LONG = 64,       /* many points: only when all are asked for */
-  COPIED = 32      /* the file was copied since it was used last */
+  COPIED = 32,     /* the file was copied since it was used last */
+  SLOT = 128,      /* a slot call: nothing may leak */
+  FREED = 256      /* the earlier death has freed the slot's block */
 };
 
 #define SMALL_HEAP MIB (1)      /* without exclusive streams */
@@ -468,12 +475,12 @@ pre_elsewhere (void *md)
         if (size <= 512)
           break;
       }
-  for (size_t i = 0; i < plan->n; i++)
-    if (plan->block[i].size == 1024)
-      {
-        unmake (md, i);
-        break;
-      }
+  /* One of its own: what is free in the neighbour's pages is the
+     neighbour's.  */
+  size_t i = plan->n - 1;
+  while (plan->block[i].size != 1024)
+    i--;
+  unmake (md, i);
   wants (300);
 }
 
@@ -738,6 +745,164 @@ pre_realloc_zero (void *md)
   op_size = 0;
 }
 
+/* -- slot calls -- */
+
+/* Before the preparations: a word that nothing else is in the way of.  */
+static void
+slot_make (void *md)
+{
+  void **p = mmalloc (md, 2 * sizeof *p);
+  NEED (p != NULL);
+  p[0] = p[1] = NULL;
+  plan_add (p, 0, 3);
+  plan->slot = p + 1;
+  plan->recovers = true;
+}
+
+/* After them: the call is about the block that they chose, if they did.  */
+static void
+slot_set (void)
+{
+  if (*plan->slot == NULL)
+    *plan->slot = op_ptr;
+  plan->slot_old = *plan->slot;
+}
+
+static void
+op_mmalloc_to (void *md)
+{
+  NEED (mmalloc_to (md, plan->slot, op_size) == 0);
+  plan->result = *plan->slot;
+}
+
+static void
+op_mrealloc_in (void *md)
+{
+  NEED (mrealloc_in (md, plan->slot, op_size) == 0);
+  plan->result = *plan->slot;
+}
+
+static void
+op_mfree_from (void *md)
+{
+  NEED (mfree_from (md, plan->slot) == 0);
+  plan->result = *plan->slot;
+}
+
+static void
+op_mmalloc_to_fails (void *md)
+{
+  NEED (mmalloc_to (md, plan->slot, op_size) == -1);
+  plan->result = *plan->slot;
+}
+
+static void
+op_mrealloc_in_fails (void *md)
+{
+  NEED (mrealloc_in (md, plan->slot, op_size) == -1);
+  plan->result = *plan->slot;
+}
+
+static void
+op_recover (void *md)
+{
+  NEED (mmalloc_recover (md) == 0);
+}
+
+/* Something is there, which the call does not care about.  */
+static void
+pre_fast_over (void *md)
+{
+  pre_fast (md);
+  *plan->slot = plan->block[plan->n - 1].p;
+}
+
+static void
+pre_size_zero (void *md)
+{
+  pre_fast_over (md);
+  op_size = plan->want = 0;
+}
+
+static void
+pre_full (void *md)
+{
+  pre_elsewhere (md);
+  op_size = plan->want = MIB (1);
+}
+
+static void
+pre_realloc_full (void *md)
+{
+  pre_elsewhere (md);
+  resizes (plan->n / 2, MIB (1));
+}
+
+/* The thread's record was in use before, for a block that is somebody's by
+   now.  */
+static void
+pre_second_call (void *md)
+{
+  void **other = plan->slot - 1;
+  some_blocks (md);
+  NEED (mmalloc_to (md, other, 24) == 0);
+  void *p = *other;
+  NEED (mfree_from (md, other) == 0);
+  while (plan->block[make (md, 24)].p != p)
+    continue;
+  wants (64);
+}
+
+/* The only block of its page.  */
+static void
+pre_free_shared_last (void *md)
+{
+  make_many (md, 64, 3);
+  doubts (make (md, 5000));
+}
+
+static void
+pre_large_to_small (void *md)
+{
+  some_blocks (md);
+  resizes (make (md, 100000), 600);
+}
+
+static void
+pre_large_moves_up (void *md)
+{
+  some_blocks (md);
+  size_t i = make (md, 34000);
+  make (md, 40000);
+  backed_and_free (md, 16);
+  resizes (i, 90000);
+}
+
+static void
+pre_huge_moves (void *md)
+{
+  some_blocks (md);
+  no_sweep (md);
+  size_t i = make (md, MIB (20));
+  make (md, MIB (20));
+  resizes (i, MIB (40));
+}
+
+static void
+pre_realloc_moves_remote (void *md)
+{
+  some_blocks (md);
+  make_many (md, 700, 2);
+  resizes (2, 700);
+}
+
+static void
+pre_realloc_moves_shared (void *md)
+{
+  make_many (md, 700, 2);
+  resizes (make (md, 100), 700);
+}
+
 /* -- streams -- */
 
 static void
@@ -851,27 +1016,12 @@ pre_root_slice (void *md)
 static void
 pre_root_slice_grow (void *md)
 {
-  char name[600];
   struct heap *h = kill_heap ();
-  memset (name, 'x', sizeof name - 1);
-  name[sizeof name - 1] = '\0';
-  for (int i = 0; i == 0 || root_room_locked (h, 16) != NULL; i++)
-    {
-      name[0] = (char) ('a' + i / 20);
-      name[1] = (char) ('a' + i % 20);
-      if (i > 0)
-        name[300] = '\0';
-      NEED (mmalloc_setroot (md, name, ROOT (600)) == 0);
-    }
   some_blocks (md);
+  while (root_room_locked (h, 16) != NULL)
+    continue;
   make_many (md, 64, 5);
   use_backed (md);
-  char filler[64];
-  for (int i = 0; root_room_locked (h, 16) != NULL; i++)
-    {
-      snprintf (filler, sizeof filler, "filler %d", i);
-      NEED (mmalloc_setroot (md, filler, ROOT (601)) == 0);
-    }
   sets ("one more", NULL, ROOT (509));
 }
 
@@ -1027,16 +1177,6 @@ when_growing (struct heap *h)
 }
 
 static bool
-when_shared_locked (struct heap *h)
-{
-  pthread_mutex_t *m = &off_stream (h, 1)->lock.mutex;
-  int r = pthread_mutex_trylock (m);
-  if (r == 0)
-    pthread_mutex_unlock (m);
-  return r != 0;
-}
-
-static bool
 when_recovering (struct heap *h)
 {
   return h->locks->state == MM_RECOVERING;
@@ -1061,18 +1201,112 @@ when_huge_freed (struct heap *h)
          && heap_locked (h) && *(uint8_t *) off_record (h, 1, 0) == 0xff;
 }
 
-/* What the second victim does after the first one's death.  */
+static bool
+when_shared_locked (struct heap *h)
+{
+  pthread_mutex_t *m = &off_stream (h, 1)->lock.mutex;
+  int r = pthread_mutex_trylock (m);
+  if (r == 0)
+    pthread_mutex_unlock (m);
+  return r != 0;
+}
+
+/* A slot call has its new block, the slot has it not.  */
+static bool
+when_slot_fresh (struct heap *h)
+{
+  struct place at;
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (h->op[i].owner != 0 && h->op[i].fresh != 0
+        && heap_locate (h, (char *) h->base + h->op[i].fresh, false, &at)
+           == NULL)
+      return true;
+  return false;
+}
+
+/* ... and at once holds the lock that it got it under.  */
+static bool
+when_slot_fresh_locked (struct heap *h)
+{
+  return when_slot_fresh (h) && heap_locked (h);
+}
+
+/* It has noted which block it is going to take under a lock.  */
+static bool
+when_slot_noted (struct heap *h)
+{
+  struct place at;
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (h->op[i].owner != 0 && h->op[i].fresh != 0
+        && (h->op[i].locked != 0 || when_shared_locked (h))
+        && heap_locate (h, (char *) h->base + h->op[i].fresh, false, &at)
+           != NULL)
+      return true;
+  return false;
+}
+
+/* It has freed the old block and its record is in use still.  */
+static bool
+when_slot_freed (struct heap *h)
+{
+  struct place at;
+  uint64_t off = (uintptr_t) plan->slot_old - (uintptr_t) KILL_BASE;
+  return plan->slot_old != NULL && h->locks->ops_busy != 0
+         && heap_locate (h, (char *) h->base + off, false, &at) != NULL;
+}
+
+/* ... and has let the lock go.  */
+static bool
+when_slot_freed_unlocked (struct heap *h)
+{
+  return when_slot_freed (h) && !heap_locked (h);
+}
+
+/* The slot has left the old block.  */
+static bool
+when_slot_left (struct heap *h)
+{
+  uint64_t off = (uintptr_t) plan->slot - (uintptr_t) KILL_BASE;
+  return plan->slot != NULL
+         && *(void **) (h->base + off) != plan->slot_old;
+}
+
+/* What the second victim does after the first one's death.  It has allocated
+   before: who does so for the first time buries the dead.  */
 static void
 pre_after (void *md)
 {
-  (void) md;
+  make (md, 200);
   wants (768);
+}
+
+static void
+pre_after_fast (void *md)
+{
+  make (md, 200);
+  wants (64);
+}
+
+static void
+pre_after_5000 (void *md)
+{
+  make (md, 200);
+  wants (5000);
+}
+
+static void
+pre_after_large (void *md)
+{
+  make (md, 200);
+  no_sweep (md);
+  wants (100000);
 }
 
 static void
 pre_after_huge (void *md)
 {
-  (void) md;
+  make (md, 200);
+  no_sweep (md);
   wants (MIB (40));
 }
 
@@ -1100,9 +1334,9 @@ static const struct operation operations[] = {
   { "malloc: new page of five slices", HEAP, 0, pre_new_page_of_five,
     op_malloc, NULL, NULL },
   { "malloc: growth", HEAP, 0, pre_grow, op_malloc, NULL, NULL },
-  { "malloc: sweep retires pages", HEAP, 0, pre_sweep, op_malloc, NULL,
+  { "malloc: sweep retires pages", HEAP, 0, pre_sweep, op_malloc, NULL, NULL },
+  { "malloc: new chunk", BIG_HEAP, LONG, pre_new_chunk, op_malloc, NULL,
     NULL },
-  { "malloc: new chunk", BIG_HEAP, 0, pre_new_chunk, op_malloc, NULL, NULL },
   { "malloc: queue drained", HEAP, 0, pre_queue, op_malloc, NULL, NULL },
   { "malloc: orphan's page adopted", HEAP, 0, pre_adopt, op_malloc, NULL,
     NULL },
@@ -1123,7 +1357,7 @@ static const struct operation operations[] = {
   { "malloc: huge in place of pages", BIG_HEAP, 0, pre_huge_over_pages,
     op_malloc, NULL, NULL },
   { "calloc: small", HEAP, 0, pre_calloc_fast, op_calloc, NULL, NULL },
-  { "calloc: large", HEAP, 0, pre_calloc_large, op_calloc, NULL, NULL },
+  { "calloc: large", HEAP, LONG, pre_calloc_large, op_calloc, NULL, NULL },
   { "calloc: huge", BIG_HEAP, 0, pre_huge, op_calloc, NULL, NULL },
   { "memalign: small", HEAP, 0, pre_memalign_small, op_memalign, NULL, NULL },
   { "memalign: large", HEAP, 0, pre_memalign_large, op_memalign, NULL, NULL },
@@ -1140,25 +1374,25 @@ static const struct operation operations[] = {
   { "free: huge", BIG_HEAP, 0, pre_free_huge, op_free, NULL, NULL },
   { "realloc: stays", HEAP, 0, pre_realloc_stays, op_realloc, NULL, NULL },
   { "realloc: moves", HEAP, 0, pre_realloc_moves, op_realloc, NULL, NULL },
-  { "realloc: small to large", HEAP, 0, pre_realloc_to_large, op_realloc,
+  { "realloc: small to large", HEAP, LONG, pre_realloc_to_large, op_realloc,
     NULL, NULL },
   { "realloc: large longer", HEAP, 0, pre_large_longer, op_realloc, NULL,
     NULL },
   { "realloc: large shorter", HEAP, 0, pre_large_shorter, op_realloc, NULL,
     NULL },
-  { "realloc: large moves", HEAP, 0, pre_large_moves, op_realloc, NULL,
+  { "realloc: large moves", HEAP, LONG, pre_large_moves, op_realloc, NULL,
     NULL },
   { "realloc: huge longer", BIG_HEAP, 0, pre_huge_longer, op_realloc, NULL,
     NULL },
   { "realloc: huge shorter", BIG_HEAP, 0, pre_huge_shorter, op_realloc, NULL,
     NULL },
-  { "realloc: huge to small", BIG_HEAP, 0, pre_huge_to_small, op_realloc,
-    NULL, NULL },
-  { "realloc: small to huge", BIG_HEAP, 0, pre_small_to_huge, op_realloc,
+  { "realloc: huge to small", BIG_HEAP, 0, pre_huge_to_small, op_realloc, NULL,
+    NULL },
+  { "realloc: small to huge", BIG_HEAP, LONG, pre_small_to_huge, op_realloc,
     NULL, NULL },
   { "realloc: to size 0", HEAP, 0, pre_realloc_zero, op_realloc, NULL, NULL },
-  { "thread exit: stream released", HEAP, 0, pre_release, op_thread_exit,
-    NULL, NULL },
+  { "thread exit: stream released", HEAP, 0, pre_release, op_thread_exit, NULL,
+    NULL },
   { "setkey", HEAP, 0, pre_setkey, op_setkey, NULL, NULL },
   { "setroot: new record", HEAP, 0, pre_root_new, op_setroot, NULL, NULL },
   { "setroot: overwrite", HEAP, 0, pre_root_overwrite, op_setroot, NULL,
@@ -1189,24 +1423,112 @@ static const struct operation operations[] = {
     NULL },
   { "guards: trim retires a page", HEAP, GUARDED, pre_guarded_trim, op_trim,
     NULL, NULL },
+  { "mmalloc_to: fast path", HEAP, SLOT, pre_fast, op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: over a value", HEAP, SLOT, pre_fast_over, op_mmalloc_to, NULL,
+    NULL },
+  { "mmalloc_to: size 0", HEAP, SLOT, pre_size_zero, op_mmalloc_to, NULL,
+    NULL },
+  { "mmalloc_to: next word", HEAP, SLOT, pre_next_word, op_mmalloc_to, NULL,
+    NULL },
+  { "mmalloc_to: page from the list", HEAP, SLOT, pre_from_list, op_mmalloc_to,
+    NULL, NULL },
+  { "mmalloc_to: new page", HEAP, SLOT, pre_new_page, op_mmalloc_to, NULL,
+    NULL },
+  { "mmalloc_to: second call", HEAP, SLOT, pre_second_call, op_mmalloc_to,
+    NULL, NULL },
+  { "mmalloc_to: growth", HEAP, SLOT, pre_grow, op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: sweep retires pages", HEAP, SLOT, pre_sweep, op_mmalloc_to,
+    NULL, NULL },
+  { "mmalloc_to: orphan's page adopted", HEAP, SLOT, pre_adopt, op_mmalloc_to,
+    NULL, NULL },
+  { "mmalloc_to: shared stream", SMALL_HEAP, SLOT, pre_shared, op_mmalloc_to,
+    NULL, NULL },
+  { "mmalloc_to: shared stream, new page", SMALL_HEAP, SLOT, pre_shared_page,
+    op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: shared stream, list", SMALL_HEAP, SLOT, pre_shared_list,
+    op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: heap full, larger block", MIB (5), TIGHT | SLOT,
+    pre_elsewhere, op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: fails", MIB (5), TIGHT | SLOT, pre_full, op_mmalloc_to_fails,
+    NULL, NULL },
+  { "mmalloc_to: large", HEAP, SLOT, pre_large, op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: large, growth", HEAP, SLOT, pre_large_grow, op_mmalloc_to,
+    NULL, NULL },
+  { "mmalloc_to: huge", BIG_HEAP, SLOT, pre_huge, op_mmalloc_to, NULL, NULL },
+  { "mrealloc_in: stays", HEAP, SLOT, pre_realloc_stays, op_mrealloc_in, NULL,
+    NULL },
+  { "mrealloc_in: from NULL", HEAP, SLOT, pre_fast, op_mrealloc_in, NULL,
+    NULL },
+  { "mrealloc_in: moves", HEAP, SLOT, pre_realloc_moves, op_mrealloc_in, NULL,
+    NULL },
+  { "mrealloc_in: moves, remote", HEAP, SLOT, pre_realloc_moves_remote,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: moves, shared stream", SMALL_HEAP, SLOT,
+    pre_realloc_moves_shared, op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: small to large", HEAP, SLOT, pre_realloc_to_large,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: large longer", HEAP, SLOT, pre_large_longer, op_mrealloc_in,
+    NULL, NULL },
+  { "mrealloc_in: large shorter", HEAP, SLOT, pre_large_shorter,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: large moves", HEAP, LONG | SLOT, pre_large_moves_up,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: large to small", HEAP, SLOT, pre_large_to_small,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: huge longer", BIG_HEAP, LONG | SLOT, pre_huge_longer,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: huge shorter", BIG_HEAP, LONG | SLOT, pre_huge_shorter,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: huge moves", BIG_HEAP, LONG | SLOT, pre_huge_moves,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: huge to small", BIG_HEAP, SLOT, pre_huge_to_small,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: small to huge", BIG_HEAP, LONG | SLOT, pre_small_to_huge,
+    op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: to size 0", HEAP, SLOT, pre_realloc_zero, op_mrealloc_in,
+    NULL, NULL },
+  { "mrealloc_in: fails", MIB (5), TIGHT | SLOT, pre_realloc_full,
+    op_mrealloc_in_fails, NULL, NULL },
+  { "mfree_from: own", HEAP, SLOT, pre_free, op_mfree_from, NULL, NULL },
+  { "mfree_from: own, full page", HEAP, SLOT, pre_free_full, op_mfree_from,
+    NULL, NULL },
+  { "mfree_from: remote", HEAP, SLOT, pre_free_remote, op_mfree_from, NULL,
+    NULL },
+  { "mfree_from: remote, full page queued", HEAP, SLOT, pre_free_remote_full,
+    op_mfree_from, NULL, NULL },
+  { "mfree_from: shared stream", SMALL_HEAP, SLOT, pre_free_shared,
+    op_mfree_from, NULL, NULL },
+  { "mfree_from: shared stream, last of page", SMALL_HEAP, SLOT,
+    pre_free_shared_last, op_mfree_from, NULL, NULL },
+  { "mfree_from: large", HEAP, SLOT, pre_free_large, op_mfree_from, NULL,
+    NULL },
+  { "mfree_from: huge", BIG_HEAP, LONG | SLOT, pre_free_huge, op_mfree_from,
+    NULL, NULL },
+  { "mfree_from: NULL", HEAP, SLOT, some_blocks, op_mfree_from, NULL, NULL },
+  { "guards: mmalloc_to", HEAP, GUARDED | SLOT, pre_guarded, op_mmalloc_to,
+    NULL, NULL },
+  { "guards: mrealloc_in moves", HEAP, GUARDED | SLOT, pre_realloc_moves,
+    op_mrealloc_in, NULL, NULL },
+  { "guards: mfree_from large", HEAP, GUARDED | SLOT, pre_guarded_free,
+    op_mfree_from, NULL, NULL },
   { "open: after death in growth", HEAP, ALONE | OPENS, NULL, op_open,
     "malloc: growth", when_growing },
-  { "open: after death with a claim", HEAP, ALONE | OPENS, NULL, op_open,
-    "malloc: sweep retires pages", when_claimed },
-  { "open: after death in run_take", HEAP, ALONE | OPENS, NULL, op_open,
+  { "open: after death with a claim", HEAP, LONG | ALONE | OPENS, NULL,
+    op_open, "malloc: sweep retires pages", when_claimed },
+  { "open: after death in run_take", HEAP, LONG | ALONE | OPENS, NULL, op_open,
     "malloc: new page of five slices", when_index_ahead },
   { "open: after death in opening", HEAP, ALONE | OPENS, NULL, op_open,
     "open: clean file", when_recovering },
   { "open: join, entry of the dead", HEAP, OPENS, NULL, op_open,
     "malloc: new page", when_heap_locked },
-  { "recovery: malloc finds a claim", HEAP, 0, pre_after, op_malloc,
+  { "recovery: malloc finds a claim", HEAP, LONG, pre_after, op_malloc,
     "malloc: sweep retires pages", when_claimed },
-  { "recovery: malloc finds a stale index", HEAP, 0, pre_after, op_malloc,
+  { "recovery: malloc finds a stale index", HEAP, LONG, pre_after, op_malloc,
     "malloc: new page of five slices", when_index_ahead },
   { "recovery: malloc finds a dead grower", HEAP, 0, pre_after, op_malloc,
     "malloc: growth", when_growing },
-  { "recovery: malloc in a dead's stream", SMALL_HEAP, 0, pre_after,
-    op_malloc, "malloc: shared stream, new page", when_shared_locked },
+  { "recovery: malloc in a dead's stream", SMALL_HEAP, 0, pre_after, op_malloc,
+    "malloc: shared stream, new page", when_shared_locked },
   { "recovery: huge over a dead's chunks", BIG_HEAP, 0, pre_after_huge,
     op_malloc, "malloc: huge", when_huge_half },
   { "recovery: free of a dead's huge", BIG_HEAP, 0, pre_after_huge, op_malloc,
@@ -1215,9 +1537,53 @@ static const struct operation operations[] = {
     NULL, NULL },
   { "recovery: pages in a dead's huge", BIG_HEAP, LONG, pre_after_huge_freed,
     op_malloc, "free: huge, not punched", when_huge_freed },
-  { "recovery: trim after a death", HEAP, 0, pre_nothing, op_trim,
+  { "recovery: new block, not in the slot", HEAP, 0, pre_nothing, op_recover,
+    "mrealloc_in: moves", when_slot_fresh },
+  { "recovery: slot has left a small block", HEAP, 0, pre_nothing, op_recover,
+    "mrealloc_in: moves", when_slot_left },
+  { "recovery: slot has left a remote block", HEAP, 0, pre_nothing, op_recover,
+    "mfree_from: remote", when_slot_left },
+  { "recovery: new block, shared stream", SMALL_HEAP, 0, pre_nothing,
+    op_recover, "mrealloc_in: moves, shared stream", when_slot_fresh },
+  { "recovery: slot has left, shared stream", SMALL_HEAP, 0, pre_nothing,
+    op_recover, "mrealloc_in: moves, shared stream", when_slot_left },
+  { "recovery: new large block", HEAP, 0, pre_nothing, op_recover,
+    "mrealloc_in: large moves", when_slot_fresh },
+  { "recovery: new large block, under lock", HEAP, LONG, pre_nothing,
+    op_recover, "mrealloc_in: large moves", when_slot_fresh_locked },
+  { "recovery: slot has left a large block", HEAP, 0, pre_nothing, op_recover,
+    "mfree_from: large", when_slot_left },
+  { "recovery: new huge block", BIG_HEAP, LONG, pre_nothing, op_recover,
+    "mrealloc_in: huge moves", when_slot_fresh },
+  { "recovery: slot has left a huge block", BIG_HEAP, 0, pre_nothing,
+    op_recover, "mfree_from: huge", when_slot_left },
+  { "recovery: malloc at a noted block", SMALL_HEAP, 0, pre_after_fast,
+    op_malloc, "mmalloc_to: shared stream", when_slot_noted },
+  { "recovery: malloc at a noted large block", HEAP, LONG, pre_after_large,
+    op_malloc, "mmalloc_to: large", when_slot_noted },
+  { "recovery: malloc at a noted huge block", BIG_HEAP, 0, pre_after_huge,
+    op_malloc, "mmalloc_to: huge", when_slot_noted },
+  { "recovery: malloc beside a freed block", SMALL_HEAP, FREED, pre_after_5000,
+    op_malloc, "mfree_from: shared stream, last of page", when_slot_freed },
+  { "recovery: malloc of a freed large block", HEAP, LONG | FREED,
+    pre_after_large, op_malloc, "mfree_from: large", when_slot_freed },
+  { "recovery: malloc of a freed, unlocked one", HEAP, FREED, pre_after_large,
+    op_malloc, "mfree_from: large", when_slot_freed_unlocked },
+  { "recovery: malloc of a freed huge block", BIG_HEAP, LONG | FREED,
+    pre_after_huge, op_malloc, "mfree_from: huge", when_slot_freed },
+  { "recovery: malloc before the slot's end", HEAP, 0, pre_after, op_malloc,
+    "mrealloc_in: moves", when_slot_left },
+  { "open: new block, not in the slot", HEAP, LONG | ALONE | OPENS, NULL,
+    op_open, "mrealloc_in: moves", when_slot_fresh },
+  { "open: slot has left a small block", HEAP, ALONE | OPENS, NULL, op_open,
+    "mrealloc_in: moves", when_slot_left },
+  { "open: new large block", HEAP, LONG | ALONE | OPENS, NULL, op_open,
+    "mrealloc_in: large moves", when_slot_fresh },
+  { "open: slot has left a large block", HEAP, LONG | ALONE | OPENS, NULL,
+    op_open, "mfree_from: large", when_slot_left },
+  { "recovery: trim after a death", HEAP, LONG, pre_nothing, op_trim,
     "malloc: growth", when_heap_locked },
-  { "recovery: setroot after a death", HEAP, 0, pre_nothing, op_trim,
+  { "recovery: setroot after a death", HEAP, LONG, pre_nothing, op_trim,
     "setroot: new slice, growth", when_heap_locked },
 };
 enum { N_OPERATIONS = sizeof operations / sizeof *operations };
@@ -1244,8 +1610,7 @@ make_file (const struct operation *op)
       NEED (mmalloc_detach (md) == NULL);
       _exit (0);
     }
-  int status;
-  NEED (waitpid (pid, &status, 0) == pid && status == 0);
+  NEED (kill_wait (pid) == 0);
   if (op->flags & COPIED)
     {
       static char bytes[1 << 20];
@@ -1284,105 +1649,6 @@ start_neighbour (const struct operation *op)
   return pid;
 }
 
-/* Whether the instruction at PC enters the kernel.  The victim is a fork of
-   this process: its code is where ours is.  */
-static bool
-step_is_syscall (uintptr_t pc)
-{
-#if defined __x86_64__
-  static const unsigned char code[2] = { 0x0f, 0x05 };
-#else
-  static const unsigned char code[4] = { 0x01, 0x00, 0x00, 0xd4 };
-#endif
-  return memcmp ((const void *) pc, code, sizeof code) == 0;
-}
-
-/* Whether the instruction at PC surely stores nothing outside of the stack.
-   True for the common ones only: they need no look at the file.  */
-static bool
-step_stores_nothing (uintptr_t pc)
-{
-#if defined __x86_64__
-  const unsigned char *at = (const unsigned char *) pc;
-  if (*at == 0x66)
-    at++;
-  if (*at >= 0x40 && *at <= 0x4f)
-    at++;
-  unsigned op = at[0], mod = at[1] >> 6, reg = at[1] >> 3 & 7;
-  if (op == 0x0f)
-    {
-      op = at[1];
-      /* Conditional moves and jumps, extending loads, bit scans, imul, bt,
-         nop.  */
-      return (op >= 0x40 && op <= 0x4f) || (op >= 0x80 && op <= 0x8f)
-             || op == 0xb6 || op == 0xb7 || op == 0xbe || op == 0xbf
-             || op == 0xbc || op == 0xbd || op == 0xaf || op == 0xa3
-             || op == 0x1f;
-    }
-  /* Arithmetic into a register or the accumulator, and comparisons.  */
-  if (op < 0x40 && (op & 7) >= 2 && (op & 7) <= 5)
-    return true;
-  if (op == 0x38 || op == 0x39)
-    return true;
-  /* push, pop, movsxd, short jumps, test, load, lea, nop, moves of constants,
-     ret, call, jumps.  */
-  if ((op >= 0x50 && op <= 0x5f) || op == 0x63 || (op >= 0x70 && op <= 0x7f)
-      || op == 0x84 || op == 0x85 || op == 0x8a || op == 0x8b || op == 0x8d
-      || op == 0x90 || op == 0xa8 || op == 0xa9 || (op >= 0xb0 && op <= 0xbf)
-      || op == 0xc3 || op == 0xe8 || op == 0xe9 || op == 0xeb)
-    return true;
-  /* Those with a register for destination; cmp and test of constants.  */
-  if (op < 0x40 && (op & 7) <= 1)
-    return mod == 3;
-  if (op == 0x80 || op == 0x81 || op == 0x83)
-    return mod == 3 || reg == 7;
-  if (op == 0xf6 || op == 0xf7)
-    return mod == 3 || reg == 0;
-  return mod == 3
-         && (op == 0x88 || op == 0x89 || op == 0xc0 || op == 0xc1
-             || (op >= 0xd0 && op <= 0xd3) || op == 0xc6 || op == 0xc7);
-#else
-  (void) pc;
-  return false;
-#endif
-}
-
-/* Where the victim is, for people.  */
-static void
-step_where (uintptr_t pc)
-{
-  extern const char __executable_start, etext;
-  char command[2 * PATH_MAX];
-  unsigned long off = pc - (uintptr_t) &__executable_start;
-  char self[PATH_MAX] = "";
-  NEED (readlink ("/proc/self/exe", self, sizeof self - 1) > 0);
-  fflush (stdout);
-  if (off > (unsigned long) (&etext - &__executable_start))
-    {
-      printf ("    the victim was in a library, at 0x%lx\n",
-              (unsigned long) pc);
-      return;
-    }
-  snprintf (command, sizeof command,
-            "addr2line -p -s -i -f -e '%s' 0x%lx 2> /dev/null"
-            " | sed 's/^/    the victim was in /'", self, off);
-  if (system (command) != 0)
-    printf ("    the victim was at 0x%lx\n", off);
-}
-
-/* One instruction further; false if the victim is gone.  */
-static bool
-step_once (pid_t pid)
-{
-  int status = trace_try (pid);
-  if (status == 0)
-    return true;
-  printf ("    the victim ended with status 0x%x\n", (unsigned) status);
-  if (WIFSTOPPED (status))
-    step_where (trace_pc (pid));
-  return false;
-}
-
 /* A victim, stopped before the first step.  */
 static pid_t
 start_victim (const struct operation *op)
@@ -1395,8 +1661,16 @@ start_victim (const struct operation *op)
       if (!(op->flags & OPENS))
         {
           md = kill_open (file, 0, op->capacity);
+          unsigned may_leak = plan->may_leak;
+          if (op->flags & SLOT)
+            slot_make (md);
           if (op->prepare != NULL)
             op->prepare (md);
+          if (op->flags & SLOT)
+            {
+              slot_set ();
+              plan->may_leak = may_leak;
+            }
         }
       trace_me ();
       trace_begin ();
@@ -1407,17 +1681,6 @@ start_victim (const struct operation *op)
   trace_await (pid);
   return pid;
 }
-
-static void
-end_process (pid_t pid)
-{
-  if (pid > 0)
-    {
-      kill (pid, SIGKILL);
-      NEED (waitpid (pid, NULL, __WALL) == pid);
-    }
-}
-
 
 /* ---- The file and its copy ---------------------------------------------- */
 
@@ -1548,6 +1811,9 @@ world_survey (size_t *reach_at)
             world_add (from, len, head_kind (head) == HEAD_ROOTS);
         }
     }
+  if (plan->slot != NULL)
+    world_add ((uintptr_t) plan->slot - (uintptr_t) KILL_BASE,
+               sizeof *plan->slot, true);
   *reach_at = reach;
   return claims;
 }
@@ -1585,6 +1851,29 @@ world_remember (void)
               world.at + world.range[i].from, world.range[i].len);
 }
 
+/* What the last survivor made of the copy behind the records of chunk 0 and of
+   the streams that are in use is undone: nobody has ever written there.  */
+static void
+world_undo (void)
+{
+  struct heap *h = &world.view;
+  size_t dir = off_file (h, h->dir);
+  if (dir + sizeof (uint64_t) > world.size)
+    return;
+  uint64_t *word = (uint64_t *) (void *) (world.copy_at + dir);
+  size_t from = MM_OFF_RECORDS
+                + (dir_ready (dir_get (h, 0)) << MM_RECORD_SHIFT);
+  size_t to = MM_OFF_RECORDS + (dir_ready (*word) << MM_RECORD_SHIFT);
+  if (from < to && to < dir)
+    memset (world.copy_at + from, 0, to - from);
+  struct disk_locks *l = (struct disk_locks *) (void *)
+                         (world.copy_at + MM_OFF_LOCKS);
+  from = off_file (h, &h->stream[h->locks->streams_ready]);
+  to = off_file (h, &h->stream[l->streams_ready]);
+  if (from < to && to <= world.copy_size)
+    memset (world.copy_at + from, 0, to - from);
+}
+
 /* Make the copy as the file is, but for the note which file it is: else each
    opener would give it disk blocks, as it must for a copy.  */
 static void
@@ -1592,7 +1881,10 @@ world_copy (void)
 {
   struct stat st;
   NEED (fstat (world.copy_fd, &st) == 0);
-  if ((size_t) st.st_size != world.size)
+  world.copy_size = (size_t) st.st_size;
+  if (world.copy_size > 0)
+    world_undo ();
+  if (world.copy_size != world.size)
     NEED (ftruncate (world.copy_fd, (off_t) world.size) == 0);
   for (size_t i = 0; i < world.n_ranges; i++)
     {
@@ -1668,61 +1960,6 @@ world_open (const struct operation *op)
 
 /* ---- Looking at what a death left --------------------------------------- */
 
-static struct
-{
-  const char *operation;
-  const char *way;              /* of recovery */
-  long points, states, played, bad;
-  uintptr_t pc;                 /* where the victim was */
-  bool finished;                /* the operation */
-} now;
-
-static void
-bad (const char *format, ...)
-{
-  va_list ap;
-  if (now.bad++ >= 8)
-    return;
-  printf ("  %s, killed after instruction %ld (state %ld), %s: ",
-          now.operation, now.points, now.states, now.way);
-  va_start (ap, format);
-  vprintf (format, ap);
-  va_end (ap);
-  printf ("\n");
-  if (now.bad <= 3)
-    step_where (now.pc);
-  fflush (stdout);
-}
-
-static void
-bad_finding (const char *finding, const void *where, void *arg)
-{
-  (void) arg;
-  bad ("%s (at 0x%lx)", finding,
-       (unsigned long) ((uintptr_t) where - (uintptr_t) KILL_BASE));
-}
-
-static void
-bad_misuse (const char *call, void *md, const void *ptr, const char *what,
-            void *arg)
-{
-  (void) md, (void) arg;
-  bad ("misuse: %s (0x%lx): %s", call,
-       (unsigned long) ((uintptr_t) ptr - (uintptr_t) KILL_BASE), what);
-}
-
-/* This process hangs or crashes in recovery.  */
-static void
-bad_signal (int sig)
-{
-  now.bad = 0;
-  bad (sig == SIGALRM ? "the survivor hangs" : "the survivor gets signal %d",
-       sig);
-  printf ("  MMALLOC_KILL_AT=%ld stops there\n", now.states);
-  fflush (stdout);
-  _exit (2);
-}
-
 struct seen
 {
   size_t n;
@@ -1769,15 +2006,46 @@ see_roots (struct heap *h, const struct sight *at, void *arg)
   uint64_t from = off_file (h, off_slice (h, at->c, at->s));
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      size_t steps = 0;
+      struct root_walk walk = { 0, 0 };
       struct disk_name *r;
       for (disk_u64 *link = &h->bucket[b];
-           (r = root_next (h, link, &steps)) != NULL; link = &r->next)
+           (r = root_next (h, link, &walk)) != NULL; link = &r->next)
         if (*link >= from && *link < from + MM_SLICE)
           return 0;
     }
   ++*wasted;
   return 0;
+}
+
+/* What is promised about the slot.  W: the live blocks; the new one gets its
+   tag.  */
+static void
+look_slot (struct seen *w)
+{
+  void *value = *plan->slot;
+  struct block *s = value != NULL ? seen_find (w, value) : NULL, *old = NULL;
+  for (size_t i = 0; i < plan->n; i++)
+    if (plan->slot_old != NULL && plan->block[i].p == plan->slot_old)
+      old = &plan->block[i];
+  if (value != NULL && s == NULL)
+    bad ("the slot dangles");
+  if (now.finished && !plan->no_end && value != plan->result)
+    bad ("the slot is not as the call left it");
+  bool old_lives = old != NULL && seen_find (w, old->p) != NULL;
+  if (value == plan->slot_old && old != NULL && !old_lives)
+    bad ("the slot's old block is lost");
+  if (value != plan->slot_old && old_lives && old->doubt)
+    bad ("the slot's old block leaked");
+  if (value == plan->slot_old || s == NULL)
+    return;
+  size_t n = old != NULL && old->doubt ? old->size : 0;
+  if (s->size < plan->want)
+    bad ("the slot's block of %zu bytes has %zu", plan->want, s->size);
+  else if (!kill_holds (value, n, n < plan->want ? n : plan->want,
+                        old != NULL ? old->tag : 0))
+    bad ("the slot's block of %zu bytes has lost its contents", n);
+  s->tag = 2;
+  kill_fill (s->p, s->size, 2);
 }
 
 /* All that is promised about blocks, roots and keys.  W gets the live
@@ -1789,6 +2057,8 @@ look (void *md, struct seen *w)
     bad ("no check: %s", mmalloc_strerror (md));
   w->n = 0;
   mmalloc_walk (md, see_block, w);
+  if (plan->slot != NULL)
+    look_slot (w);
   struct block *old = NULL;     /* what realloc moves */
   bool moved = false;
   for (size_t i = 0; i < plan->n; i++)
@@ -1827,7 +2097,7 @@ look (void *md, struct seen *w)
       {
         struct block *s = &w->block[i];
         unknown++;
-        if (moved && plan->may_leak == 1
+        if (moved && plan->may_leak == 1 && plan->slot == NULL
             && !kill_holds (s->p, old->size,
                             old->size < plan->want ? old->size : plan->want,
                             old->tag))
@@ -1840,9 +2110,9 @@ look (void *md, struct seen *w)
       }
   if (unknown > plan->may_leak)
     bad ("%u blocks leaked", unknown);
-  if (moved && unknown == 0)
+  if (moved && unknown == 0 && plan->slot == NULL)
     bad ("realloc lost its block");
-  if (now.finished && !plan->no_end && plan->result != NULL
+  if (now.finished && plan->result != NULL
       && seen_find (w, plan->result) == NULL)
     bad ("the new block is not live");
   unsigned wasted = 0;
@@ -1872,6 +2142,17 @@ look (void *md, struct seen *w)
           && (value != plan->key_old || now.finished))
         bad ("key %d is %p", plan->key, value);
     }
+}
+
+/* Nobody has recovered yet: not even now does the slot dangle.  */
+static void
+look_slot_early (void *md)
+{
+  static struct seen w;
+  w.n = 0;
+  mmalloc_walk (md, see_block, &w);
+  if (*plan->slot != NULL && seen_find (&w, *plan->slot) == NULL)
+    bad ("the slot dangles before recovery");
 }
 
 /* All blocks of W hold what they should.  */
@@ -1959,56 +2240,60 @@ go_on (void *md, struct seen *w, bool tight, bool alone)
     bad ("not whole after all is freed");
 }
 
-/* Nothing that this process keeps privately about the heap is true.  */
 static void
-forget_caches (struct heap *h)
+recover (void *md)
 {
-  for (struct cache *k = thread.all; k != NULL; k = k->next)
-    {
-      k->heap = NULL;
-      k->key = 0;
-      k->name = 0;
-    }
-  thread.last = &no_cache;
-  h->caches = NULL;
+  if (mmalloc_recover (md) != 0)
+    bad ("no recovery: %s", mmalloc_strerror (md));
 }
 
+/* What somebody allocates before recovery is not touched by it.  TRIMS: he
+   looks for memory everywhere, else he does not come to bury the dead.  */
 static void
-mutex_of_dead (struct heap *h, pthread_mutex_t *m)
+work_early (void *md, bool trims)
 {
-  int r = pthread_mutex_trylock (m);
-  if (r == EBUSY)
+  static struct seen w;
+  static char *mine[64];
+  static size_t sizes[64];
+  enum { N = sizeof mine / sizeof *mine };
+  struct block *old = NULL;
+  for (size_t i = 0; i < plan->n; i++)
+    if (plan->block[i].p == plan->slot_old)
+      old = &plan->block[i];
+  if (trims && mmalloc_trim (md) < 0)
+    bad ("no trim: %s", mmalloc_strerror (md));
+  if (!trims)
     {
-      lock_make (h, m);
-      if (m == &h->locks->heap.mutex)
-        {
-          lock_heap (h);
-          lock_owner_died (h);
-          unlock_heap (h);
-        }
-      return;
+      /* The thread has a stream, one that is shared.  */
+      cache_of (kill_heap (), md)->stream = 1;
+      no_sweep (md);
     }
-  if (r == EOWNERDEAD)
+  for (size_t i = 0; i < N; i++)
     {
-      if (m == &h->locks->heap.mutex)
-        lock_owner_died (h);
-      pthread_mutex_consistent (m);
+      sizes[i] = i % 2 == 0 && old != NULL ? old->size
+                 : plan->want > 0 ? plan->want : 1000;
+      if (i > 1 && sizes[i] > KILL_WHOLE)
+        sizes[i] = (size_t) 16 << i % 8;
+      mine[i] = mmalloc (md, sizes[i]);
+      if (mine[i] != NULL)
+        kill_fill (mine[i], sizes[i], 4000 + i);
     }
-  pthread_mutex_unlock (m);
-}
-
-/* Be the neighbour, or a thread of it, in the state of the copy.  */
-static void
-become_neighbour (struct heap *h)
-{
-  forget_caches (h);
-  h->epoch = h->locks->epoch;
-  h->entry = plan->n_entry;
-  h->id = plan->n_id;
-  mutex_of_dead (h, &h->locks->grow.mutex);
-  for (uint32_t n = 1; n <= h->super.n_shared; n++)
-    mutex_of_dead (h, &off_stream (h, n)->lock.mutex);
-  mutex_of_dead (h, &h->locks->heap.mutex);
+  recover (md);
+  w.n = 0;
+  mmalloc_walk (md, see_block, &w);
+  for (size_t i = 0; i < N; i++)
+    if (mine[i] != NULL && seen_find (&w, mine[i]) == NULL)
+      bad ("recovery frees a block of %zu bytes of another", sizes[i]);
+    else if (mine[i] != NULL
+             && !kill_holds (mine[i], sizes[i], sizes[i], 4000 + i))
+      bad ("recovery changes a block of %zu bytes of another", sizes[i]);
+    else
+      mfree (md, mine[i]);
+  if (plan->slot != NULL && *plan->slot != NULL
+      && seen_find (&w, *plan->slot) == NULL)
+    bad ("the slot dangles after late recovery");
+  if (mmalloc_check (md, bad_finding, NULL) != 0)
+    bad ("not whole after late recovery");
 }
 
 /* Play the death at this point.  */
@@ -2021,7 +2306,7 @@ play (const struct operation *op)
   uint64_t id = plan->n_id;
   opt.base = KILL_BASE;
   opt.reserve = op->capacity;
-  alarm (patience);
+  alarm (kill_patience ());
   now.played++;
   world_copy ();
   now.way = "opener";
@@ -2039,9 +2324,21 @@ play (const struct operation *op)
     {
       now.way = "neighbour";
       world_copy ();
-      become_neighbour (kill_heap ());
+      become_neighbour (kill_heap (), plan->n_entry, plan->n_id);
+      if (plan->slot != NULL)
+        look_slot_early (md);
+      if (plan->recovers)
+        recover (md);
       look (md, &seen);
       go_on (md, &seen, (op->flags & TIGHT) != 0, false);
+    }
+  for (int trims = 0; trims < 2 && !alone && plan->recovers; trims++)
+    {
+      now.way = trims ? "neighbour, trims before recovery"
+                      : "neighbour, works before recovery";
+      world_copy ();
+      become_neighbour (kill_heap (), plan->n_entry, plan->n_id);
+      work_early (md, trims != 0);
     }
   forget_caches (kill_heap ());
   if (mmalloc_detach (md) != NULL)
@@ -2076,25 +2373,31 @@ crash (const struct operation *op)
         broken ("%s: %s never comes to the point", op->name, first->name);
       world_stat ();
     }
-  end_process (victim);
+  kill_process (victim);
   plan->no_end = true;
+  if (op->flags & FREED)
+    {
+      size_t i = 0;
+      while (!plan->block[i].doubt)
+        i++;
+      plan->block[i] = plan->block[--plan->n];
+      plan->slot = NULL;
+      plan->slot_old = NULL;
+    }
 }
 
 /* Run through one operation; false if something was wrong.  */
 static bool
-run (const struct operation *op, long stride)
+run (size_t number, long stride)
 {
+  const struct operation *op = &operations[number];
   bool trace = kill_setting ("MMALLOC_KILL_TRACE", 0) != 0;
   pid_t neighbour = 0, victim = 0;
   memset (plan, 0, sizeof *plan);
   plan->key = -1;
   plan->n_id = UINT64_MAX;
-  memset (&now, 0, sizeof now);
-  now.operation = op->name;
-  double start = kill_seconds ();
-
-  alarm (120);
-  now.way = "preparing";
+  now_begin (op->name);
+  alarm (kill_patience ());
   make_file (op);
   world_open (op);
   if (!(op->flags & ALONE))
@@ -2107,31 +2410,12 @@ run (const struct operation *op, long stride)
     victim = start_victim (op);
   alarm (0);
 
-  mmalloc_onmisuse (bad_misuse, NULL);
   size_t reach;
   world_survey (&reach);
   world_remember ();
   play (op);
-  for (bool asked = true; !now.finished; )
+  while (!now.finished && now_advance (victim, world_changed))
     {
-      now.pc = trace_pc (victim);
-      now.finished = trace_is_at (victim, trace_end);
-      if (!now.finished)
-        {
-          bool quiet = step_stores_nothing (now.pc);
-          asked = step_is_syscall (now.pc);
-          if (now.points % 1024 == 0)
-            alarm (patience);
-          if (!step_once (victim))
-            {
-              bad ("the operation failed");
-              break;
-            }
-          now.points++;
-          if (quiet || !world_changed (asked))
-            continue;
-        }
-      now.states++;
       size_t claims = world_survey (&reach);
       now.way = "claims";
       if (claims > 0 && reach > world.view.root->length)
@@ -2144,70 +2428,37 @@ run (const struct operation *op, long stride)
       if (trace)
         {
           printf ("state %ld after %ld\n", now.states, now.points);
-          step_where (now.pc);
+          trace_where (now.pc);
         }
-      if (now.finished || now.states % stride == 0)
+      if (now_plays (stride))
         play (op);
     }
-  end_process (victim);
-  end_process (neighbour);
-  printf ("%-40s %8ld %7ld %7ld  %5.1f s%s\n", op->name, now.points,
-          now.states, now.played, kill_seconds () - start,
-          now.bad > 0 ? "  FAILED" : "");
-  if (now.bad > 8)
-    printf ("  ... %ld findings\n", now.bad);
-  fflush (stdout);
-  return now.bad == 0;
+  return now_end (victim, neighbour);
 }
 
 int
 main (int argc, char **argv)
 {
-  long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 16);
-  int checks = 0, failures = 0, errors = 0;
-  patience = (unsigned) kill_setting ("MMALLOC_KILL_PATIENCE", patience);
-  struct { long points, states, played; } *sum = kill_shared (sizeof *sum);
+  long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 0);
+  struct sum *sum = kill_shared (sizeof *sum);
   if (!trace_works ())
-    return kill_summary (0, 0, 0);
+    return KILL_SKIPPED;
   plan = kill_shared (sizeof *plan);
   kill_make_dir ();
   snprintf (file, sizeof file, "%s", kill_path ("heap"));
   snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
-  printf ("%-40s %8s %7s %7s\n", "killed in", "points", "states", "played");
+  sum_begin ();
   for (size_t i = 0; i < N_OPERATIONS; i++)
     {
       bool wanted = argc == 1
                     && (stride == 1 || !(operations[i].flags & LONG));
       for (int a = 1; a < argc; a++)
         wanted = wanted || strstr (operations[i].name, argv[a]) != NULL;
-      if (!wanted)
-        continue;
-      pid_t pid = kill_fork ();
-      if (pid == 0)
-        {
-          struct sigaction action = { .sa_handler = bad_signal };
-          sigaction (SIGSEGV, &action, NULL);
-          sigaction (SIGBUS, &action, NULL);
-          sigaction (SIGABRT, &action, NULL);
-          sigaction (SIGFPE, &action, NULL);
-          sigaction (SIGALRM, &action, NULL);
-          trace_on_one_processor ();
-          bool good = run (&operations[i], stride > 0 ? stride : 1);
-          sum->points += now.points;
-          sum->states += now.states;
-          sum->played += now.played;
-          _exit (!good);
-        }
-      int status;
-      NEED (waitpid (pid, &status, 0) == pid);
-      checks++;
-      failures += WIFEXITED (status) && WEXITSTATUS (status) == 1;
-      errors += !WIFEXITED (status) || WEXITSTATUS (status) > 1;
+      if (wanted)
+        sum_add (sum, run, i, stride);
     }
   unlink (file);
   unlink (copy);
   rmdir (kill_dir);
-  printf ("%-40s %8ld %7ld %7ld\n", "all", sum->points, sum->states,
-          sum->played);
-  return kill_summary (checks, failures, errors);
+  return sum_end (sum);
 }

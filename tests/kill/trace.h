@@ -131,6 +131,92 @@ trace_works (void)
   return works;
 }
 
+/* Whether the instruction at PC enters the kernel.  The victim is a fork of
+   this process: its code is where ours is.  */
+static inline bool
+trace_is_syscall (uintptr_t pc)
+{
+#if defined __x86_64__
+  static const unsigned char code[2] = { 0x0f, 0x05 };
+#else
+  static const unsigned char code[4] = { 0x01, 0x00, 0x00, 0xd4 };
+#endif
+  return memcmp ((const void *) pc, code, sizeof code) == 0;
+}
+
+/* Whether the instruction at PC surely stores nothing outside of the stack.
+   True for the common ones only: they need no look at the file.  */
+static inline bool
+trace_stores_nothing (uintptr_t pc)
+{
+#if defined __x86_64__
+  const unsigned char *at = (const unsigned char *) pc;
+  if (*at == 0x66)
+    at++;
+  if (*at >= 0x40 && *at <= 0x4f)
+    at++;
+  unsigned op = at[0], mod = at[1] >> 6, reg = at[1] >> 3 & 7;
+  if (op == 0x0f)
+    {
+      op = at[1];
+      /* Conditional moves and jumps, extending loads, bit scans, imul, bt,
+         nop.  */
+      return (op >= 0x40 && op <= 0x4f) || (op >= 0x80 && op <= 0x8f)
+             || op == 0xb6 || op == 0xb7 || op == 0xbe || op == 0xbf
+             || op == 0xbc || op == 0xbd || op == 0xaf || op == 0xa3
+             || op == 0x1f;
+    }
+  /* Arithmetic into a register or the accumulator, and comparisons.  */
+  if (op < 0x40 && (op & 7) >= 2 && (op & 7) <= 5)
+    return true;
+  if (op == 0x38 || op == 0x39)
+    return true;
+  /* push, pop, movsxd, short jumps, test, load, lea, nop, moves of constants,
+     ret, call, jumps.  */
+  if ((op >= 0x50 && op <= 0x5f) || op == 0x63 || (op >= 0x70 && op <= 0x7f)
+      || op == 0x84 || op == 0x85 || op == 0x8a || op == 0x8b || op == 0x8d
+      || op == 0x90 || op == 0xa8 || op == 0xa9 || (op >= 0xb0 && op <= 0xbf)
+      || op == 0xc3 || op == 0xe8 || op == 0xe9 || op == 0xeb)
+    return true;
+  /* Those with a register for destination; cmp and test of constants.  */
+  if (op < 0x40 && (op & 7) <= 1)
+    return mod == 3;
+  if (op == 0x80 || op == 0x81 || op == 0x83)
+    return mod == 3 || reg == 7;
+  if (op == 0xf6 || op == 0xf7)
+    return mod == 3 || reg == 0;
+  return mod == 3
+         && (op == 0x88 || op == 0x89 || op == 0xc0 || op == 0xc1
+             || (op >= 0xd0 && op <= 0xd3) || op == 0xc6 || op == 0xc7);
+#else
+  (void) pc;
+  return false;
+#endif
+}
+
+/* Where the victim is, for people.  */
+static inline void
+trace_where (uintptr_t pc)
+{
+  extern const char __executable_start, etext;
+  char command[2 * PATH_MAX];
+  unsigned long off = pc - (uintptr_t) &__executable_start;
+  char self[PATH_MAX] = "";
+  NEED (readlink ("/proc/self/exe", self, sizeof self - 1) > 0);
+  fflush (stdout);
+  if (off > (unsigned long) (&etext - &__executable_start))
+    {
+      printf ("    the victim was in a library, at 0x%lx\n",
+              (unsigned long) pc);
+      return;
+    }
+  snprintf (command, sizeof command,
+            "addr2line -p -s -i -f -e '%s' 0x%lx 2> /dev/null"
+            " | sed 's/^/    the victim was in /'", self, off);
+  if (system (command) != 0)
+    printf ("    the victim was at 0x%lx\n", off);
+}
+
 /* Parent and child take turns: on one processor that is quicker.  */
 static inline void
 trace_on_one_processor (void)

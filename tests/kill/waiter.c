@@ -9,12 +9,16 @@
    processes wait for it in a call.  It unlocks; the first waiter is stopped on
    its way out of the kernel; the parent locks again; the waiter is killed; the
    parent unlocks, or dies too, as a process of its own.  The other waiter must
-   go on.  */
+   go on.
+
+   Then the plain case, some times over: somebody is killed while he holds the
+   lock and one other waits for it.  How long that takes is printed.
+
+   MMALLOC_KILL_WAITS=n       so many of the latter  */
 
 #include "kill.h"
 #include "trace.h"
 
-enum { PATIENCE = 20 };
 #define CAPACITY MIB (16)
 
 static char path[PATH_MAX + 64];
@@ -23,6 +27,8 @@ static struct talk
   _Atomic int ready;            /* the second waiter may call */
   _Atomic int done;             /* it has come back */
   _Atomic int holder;           /* the steps of the process with the lock */
+  _Atomic int round;            /* the waiter may call for the n-th time */
+  double back;                  /* when it came back */
 } *talk;
 
 static bool
@@ -31,7 +37,7 @@ until (_Atomic int *word, int value)
   double since = kill_seconds ();
   while (atomic_load (word) != value)
     {
-      if (kill_seconds () - since > PATIENCE)
+      if (kill_seconds () - since > kill_patience ())
         return false;
       sched_yield ();
     }
@@ -104,18 +110,18 @@ try (bool grow, bool dies)
   pid_t waiter[2], holder;
   int status;
   memset (talk, 0, sizeof *talk);
-  unlink (path);
+  kill_make_heap (path, CAPACITY);
   pid_t pid = kill_fork ();
   if (pid == 0)
     {
-      void *md = kill_open (path, MMALLOC_CREATE, CAPACITY);
+      void *md = kill_open (path, 0, CAPACITY);
       /* Enough free slices for the waiters, if they are to reuse them.  */
       void *p = mmalloc (md, MIB (1) / 2);
       mfree (md, p);
       NEED (mmalloc_detach (md) == NULL);
       _exit (0);
     }
-  NEED (waitpid (pid, &status, 0) == pid && status == 0);
+  NEED (kill_wait (pid) == 0);
   for (int i = 0; i < 2; i++)
     {
       waiter[i] = kill_fork ();
@@ -155,16 +161,76 @@ try (bool grow, bool dies)
   /* Lock again, kill it, unlock.  */
   atomic_store (&talk->holder, 4);
   NEED (until (&talk->holder, 5));
-  kill (waiter[0], SIGKILL);
-  NEED (waitpid (waiter[0], NULL, 0) == waiter[0]);
+  kill_process (waiter[0]);
   atomic_store (&talk->holder, 6);
-  NEED (waitpid (holder, &status, 0) == holder && status == 0);
+  NEED (kill_wait (holder) == 0);
   bool good = until (&talk->done, 1);
-  kill (waiter[1], SIGKILL);
-  NEED (waitpid (waiter[1], NULL, 0) == waiter[1]);
+  kill_process (waiter[1]);
   printf ("%s lock, the third one %s: the second waiter %s\n",
           grow ? "grow" : "heap", dies ? "dies with it" : "unlocks it",
           good ? "goes on" : "waits for ever");
+  return good;
+}
+
+/* ---- How long a waiter waits -------------------------------------------- */
+
+/* Wait for the heap lock in each round.  */
+static void
+wait_often (int rounds)
+{
+  void *md = kill_open (path, 0, CAPACITY);
+  NEED (mmalloc (md, 64) != NULL);
+  for (int i = 1; i <= rounds; i++)
+    {
+      NEED (until (&talk->round, i));
+      void *p = mmalloc (md, 100000);
+      talk->back = kill_seconds ();
+      NEED (p != NULL);
+      mfree (md, p);
+      atomic_store (&talk->done, i);
+    }
+  _exit (0);
+}
+
+static int
+later (const void *a, const void *b)
+{
+  double x = *(const double *) a, y = *(const double *) b;
+  return (x > y) - (x < y);
+}
+
+static bool
+measure (int rounds)
+{
+  double *took = calloc ((size_t) rounds, sizeof *took);
+  NEED (took != NULL);
+  memset (talk, 0, sizeof *talk);
+  kill_make_heap (path, CAPACITY);
+  pid_t waiter = kill_fork ();
+  if (waiter == 0)
+    wait_often (rounds);
+  bool good = true;
+  for (int i = 1; good && i <= rounds; i++)
+    {
+      atomic_store (&talk->holder, 0);
+      pid_t holder = kill_fork ();
+      if (holder == 0)
+        hold (false, true);
+      NEED (until (&talk->holder, 1));
+      atomic_store (&talk->round, i);
+      while (!is_waiting (waiter, true))
+        sched_yield ();
+      double killed = kill_seconds ();
+      kill_process (holder);
+      good = until (&talk->done, i);
+      took[i - 1] = (talk->back - killed) * 1e3;
+    }
+  kill_process (waiter);
+  qsort (took, (size_t) rounds, sizeof *took, later);
+  printf ("%d holders of the heap lock killed: the waiter went on after %.3f ms"
+          " (median), at most %.3f ms%s\n", rounds, took[rounds / 2],
+          took[rounds - 1], good ? "" : ", and once never");
+  free (took);
   return good;
 }
 
@@ -172,14 +238,16 @@ int
 main (void)
 {
   int failures = 0;
+  int waits = (int) kill_setting ("MMALLOC_KILL_WAITS", 50);
   if (!trace_works ())
-    return kill_summary (0, 0, 0);
+    return KILL_SKIPPED;
   talk = kill_shared (sizeof *talk);
   kill_make_dir ();
   snprintf (path, sizeof path, "%s", kill_path ("heap"));
   for (int i = 0; i < 4; i++)
     failures += !try (i & 1, i & 2);
+  failures += !measure (waits);
   unlink (path);
   rmdir (kill_dir);
-  return kill_summary (4, failures, 0);
+  return kill_summary (5, failures, 0);
 }

@@ -1,0 +1,59 @@
+/* inside.h - for tests that watch the library's file calls, or stand in for
+   them: they compile the library in instead of linking with it.  The few names
+   that support.h has as well get others.  */
+
+#ifndef INSIDE_H
+#define INSIDE_H 1
+
+#define MMALLOC_NO_PAIRING 1
+#define heap_new library_heap_new
+#define process library_process
+#define thread library_thread
+#include "mmalloc.c"
+#undef heap_new
+#undef process
+#undef thread
+
+#include <sched.h>
+#include <stdarg.h>
+
+#include "support.h"
+
+static int (*const real_fcntl) (int, int, ...) = fcntl;
+
+/* Whether the lock that is asked for is an exclusive one of byte BYTE.  */
+static inline int
+is_lock_of (const struct flock *l, int byte)
+{
+  return l->l_start == MM_LOCK_BYTES + byte && l->l_type == F_WRLCK;
+}
+
+/* Let the process run until it stops itself.  */
+static inline void
+until_stopped (struct child child)
+{
+  int status;
+  baton_pass (child.baton);
+  ck_assert_int_eq (waitpid (child.pid, &status, WUNTRACED), child.pid);
+  ck_assert (WIFSTOPPED (status));
+}
+
+/* Whether the child sleeps in system call NUMBER.  */
+static inline int
+is_waiting (struct child child, long number)
+{
+  char name[64], text[64];
+  siginfo_t ended = { .si_pid = 0 };
+  waitid (P_PID, (id_t) child.pid, &ended, WEXITED | WNOHANG | WNOWAIT);
+  ck_assert_msg (ended.si_pid == 0, "the process has ended");
+  snprintf (name, sizeof name, "/proc/%d/syscall", (int) child.pid);
+  int fd = open (name, O_RDONLY);
+  ck_assert_int_ge (fd, 0);
+  ssize_t n = read (fd, text, sizeof text - 1);
+  close (fd);
+  ck_assert_int_gt (n, 0);
+  text[n] = '\0';
+  return text[0] != 'r' && strtol (text, NULL, 10) == number;
+}
+
+#endif /* INSIDE_H */

@@ -1,0 +1,70 @@
+/* mounts.h - small file systems for tests of full disks.  A test that mounts
+   is in a name space of its own, so nothing is left behind.  */
+
+#ifndef MOUNTS_H
+#define MOUNTS_H 1
+
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "support.h"
+
+static const char *const small_disks[] = { "tmpfs", "ext4" };
+enum { SMALL_DISKS = 2 };
+
+/* Mount an empty file system of KIND and of MIBS MiB at temp_path ("disk");
+   0, and a word, if that is not allowed here.  */
+static inline int
+mount_small (const char *kind, int mibs)
+{
+  char dir[PATH_MAX], command[4 * PATH_MAX];
+  snprintf (dir, sizeof dir, "%s", temp_path ("disk"));
+  ck_assert_int_eq (mkdir (dir, 0777), 0);
+  int may = unshare (CLONE_NEWNS) == 0
+            && mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+  if (may && strcmp (kind, "tmpfs") == 0)
+    {
+      snprintf (command, sizeof command, "size=%dm", mibs);
+      may = mount ("none", dir, "tmpfs", 0, command) == 0;
+    }
+  else if (may)
+    {
+      const char *image = temp_path ("image");
+      snprintf (command, sizeof command,
+                "PATH=$PATH:/sbin:/usr/sbin; exec 2> /dev/null;"
+                " truncate -s %dM '%s' && mkfs.%s -q '%s'"
+                " && mount -o loop '%s' '%s'",
+                mibs, image, kind, image, image, dir);
+      may = system (command) == 0;
+    }
+  if (!may)
+    {
+      printf ("skipped: no %s can be mounted\n", kind);
+      fflush (stdout);
+    }
+  return may;
+}
+
+/* Take all room that is left on the disk, but at most LIMIT bytes, for the file
+   of that name there.  */
+static inline void
+disk_fill (const char *name, size_t limit)
+{
+  static char junk[KIB (64)];
+  int fd = open (temp_path (name), O_WRONLY | O_CREAT | O_APPEND, 0666);
+  ck_assert_int_ge (fd, 0);
+  size_t done = 0;
+  for (size_t n = sizeof junk; n >= 512; n /= 2)
+    for (ssize_t r; done < limit && (r = write (fd, junk, n)) > 0; )
+      done += (size_t) r;
+  ck_assert_int_eq (fsync (fd), 0);
+  ck_assert_int_eq (close (fd), 0);
+}
+
+static inline void
+unmount_small (void)
+{
+  ck_assert_int_eq (umount2 (temp_path ("disk"), MNT_DETACH), 0);
+}
+
+#endif /* MOUNTS_H */

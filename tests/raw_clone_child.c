@@ -1,0 +1,96 @@
+/* A child that comes by the system call itself runs no fork handlers.  It is
+   like a fork child all the same: an anonymous heap is its own copy, a heap in
+   a file is shared, and neither process hands out what the other has.  */
+
+#include <sys/syscall.h>
+
+#include "support.h"
+
+enum { N = 2000 };
+static char *blocks[N];
+static void *md;
+
+static void
+fill (size_t from, uint64_t tag)
+{
+  for (size_t i = from; i < N; i++)
+    {
+      blocks[i] = mmalloc (md, 10 + i % 700);
+      must (blocks[i] != NULL);
+      block_fill (blocks[i], 10 + i % 700, tag + i);
+    }
+}
+
+static int
+holds (size_t from, uint64_t tag)
+{
+  for (size_t i = from; i < N; i++)
+    if (!block_holds (blocks[i], 10 + i % 700, tag + i))
+      return 0;
+  return 1;
+}
+
+/* The child exits with 0 if all is well; Check is not asked, as it is another
+   process that Check does not know.  */
+static int
+child_goes_on (int in, int out)
+{
+  char byte;
+  for (int round = 0; round < 5; round++)
+    {
+      fill (100, 10000);
+      if (write (out, "!", 1) != 1 || read (in, &byte, 1) != 1)
+        return 1;
+      if (!holds (100, 10000))
+        return 2;
+      for (size_t i = 100; i < N; i++)
+        mfree (md, blocks[i]);
+    }
+  for (size_t i = 0; i < 100; i++)
+    if (!block_holds (blocks[i], 10 + i, i))
+      return 3;
+  if (mmalloc (md, MIB (1)) == NULL)
+    return 4;
+  return mmalloc_detach (md) != NULL && md != NULL ? 5 : 0;
+}
+
+START_TEST (like_a_fork_child)
+{
+  int to[2], from[2], status;
+  char byte;
+  if (under_a_tool ())
+    {
+      skip ("tools want to know of their processes");
+      return;
+    }
+  md = heap_new (_i);
+  fill (0, 0);
+  for (size_t i = 100; i < N; i++)
+    mfree (md, blocks[i]);
+  ck_assert_int_eq (pipe2 (to, O_CLOEXEC), 0);
+  ck_assert_int_eq (pipe2 (from, O_CLOEXEC), 0);
+  fflush (NULL);
+  long pid = syscall (SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+  if (pid == 0)
+    _exit (child_goes_on (to[0], from[1]));
+  ck_assert_int_gt (pid, 0);
+  close (from[1]);
+  for (int round = 0; round < 5; round++)
+    {
+      fill (100, 20000);
+      ck_assert_int_eq (read (from[0], &byte, 1), 1);
+      ck_assert_int_eq (write (to[1], "!", 1), 1);
+      ck_assert (holds (100, 20000));
+      for (size_t i = 100; i < N; i++)
+        mfree (md, blocks[i]);
+    }
+  ck_assert_int_eq (waitpid ((pid_t) pid, &status, 0), (pid_t) pid);
+  ck_assert_int_eq (status, 0);
+  for (size_t i = 0; i < 100; i++)
+    must (block_holds (blocks[i], 10 + i, i));
+  ck_assert_uint_eq (heap_stats (md).blocks_live, _i == IN_FILE ? 101 : 100);
+  heap_end (md);
+}
+END_TEST
+
+RUN_ON_EACH_HEAP (like_a_fork_child)
