@@ -641,6 +641,8 @@ static struct
   _Atomic int trace_fd;        /* of mmtrace; -1: off */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
   bool adopted;                /* in a fork child: it was noticed */
+  uint8_t boot_id[16];         /* once it was asked for */
+  uint32_t pid_namespace;      /* 0: not asked for yet */
   mmalloc_misuse_fn on_misuse;
   void *on_misuse_arg;
 } process = {
@@ -1279,24 +1281,30 @@ os_is_network (int fd)
     }
 }
 
+/* The identifier of this boot of the system; zero if it is not known.  */
 static void
 os_boot_id (uint8_t id[16])
 {
-  memset (id, 0, 16);
-  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC, 0);
+  uint8_t *known = process.boot_id;
+  char text[36];
+  memcpy (id, known, 16);
+  if (known[0] != 0 || known[1] != 0)
+    return;
+  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC,
+                    0);
   if (fd < 0)
     return;
-  char text[36];
   if (os.pread (fd, text, sizeof text, 0) == (ssize_t) sizeof text)
     for (int i = 0, n = 0; i < 36; i++)
       if (text[i] != '-')
         {
           int c = text[i];
           int digit = c >= 'a' ? c - 'a' + 10 : c - '0';
-          id[n / 2] = (uint8_t) (id[n / 2] << 4 | (digit & 15));
+          known[n / 2] = (uint8_t) (known[n / 2] << 4 | (digit & 15));
           n++;
         }
   os.close (fd);
+  memcpy (id, known, 16);
 }
 
 /* Reserve address space at exactly BASE.  EADDRINUSE if something is there,
@@ -1475,7 +1483,9 @@ static uint32_t
 lock_namespace (void)
 {
   struct stat st;
-  return stat ("/proc/self/ns/pid", &st) == 0 ? (uint32_t) st.st_ino : 0;
+  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &st) == 0)
+    process.pid_namespace = (uint32_t) st.st_ino;
+  return process.pid_namespace;
 }
 
 static void claim_decide (struct heap *h, uint32_t number);
@@ -4925,6 +4935,9 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 static void
 attach_layout (struct heap *h)
 {
+  /* Before the first touch; see attach_file.  */
+  if (h->kind == HEAP_FILE || h->kind == HEAP_READ)
+    madvise ((void *) h->base, h->mapped, MADV_RANDOM);
   h->grid = round_up (h->base, MM_SLICE);
   char *base = (char *) h->base;
   h->locks = (struct disk_locks *) (void *) (base + MM_OFF_LOCKS);
@@ -5812,7 +5825,10 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
       return err;
     }
 
-  /* 4. Create or open; the size may have changed while we waited.  */
+  /* 4. Create or open; the size may have changed while we waited.  Read page
+     by page, since one store must not dirty a large folio.  */
+  if (h->kind != HEAP_PRIVATE)
+    posix_fadvise (h->fd, 0, 0, POSIX_FADV_RANDOM);
   uint64_t magic = MM_CREATING;
   if (os.fstat (h->fd, &st) != 0)
     err = errno;
@@ -5832,14 +5848,6 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
     err = EEXIST;
   else if (err == 0)
     err = attach_existing (h, opt, (uint64_t) st.st_size, told);
-
-  /* 5. How the kernel should read and write the file: page by page, since one
-     store must not dirty a large folio.  */
-  if (err == 0 && h->kind != HEAP_PRIVATE)
-    {
-      madvise ((void *) h->base, h->mapped, MADV_RANDOM);
-      posix_fadvise (h->fd, 0, 0, POSIX_FADV_RANDOM);
-    }
   os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
   return err;
 }
@@ -6083,6 +6091,7 @@ fork_adopt (void)
   process.adopted = true;
   process.free_caches = NULL;
   process.fresh_caches = 0;
+  process.pid_namespace = 0;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct region *r = process.regions; r != NULL; r = r->next)
@@ -6511,10 +6520,12 @@ static inline size_t
 quick_size (void *md, const void *ptr)
 {
   struct quick at;
-  if (!quick_locate (thread.last, md, ptr, &at))
+  struct cache *k = thread.last;
+  if (!quick_locate (k, md, ptr, &at))
     return 0;
   unsigned cl = head_class (at.head);
-  return page_live_bits (at.r, cl, at.i / 64) >> (at.i % 64) & 1
+  return page_fits (k->heap, at.number, cl)
+         && page_live_bits (at.r, cl, at.i / 64) >> (at.i % 64) & 1
          ? class_table[cl].size : 0;
 }
 

@@ -3,7 +3,7 @@
    left is whole, others go on at once, and no more than the block under way
    is lost.
 
-   MMALLOC_TEST_KILLS: how many kills the long paths get, times about ten.  */
+   MMALLOC_KILL_REAL: how many kills the long paths get, times about ten.  */
 
 #include <stdatomic.h>
 #include <sys/ptrace.h>
@@ -148,7 +148,7 @@ does_make (void)
 static void
 kill_all_through (void (*fn) (void), long each, void (*after) (void))
 {
-  const char *given = getenv ("MMALLOC_TEST_KILLS");
+  const char *given = getenv ("MMALLOC_KILL_REAL");
   long n = given != NULL ? strtol (given, NULL, 0) : 4;
   long stride = 1, steps = 0, kills = 0;
   if (UNDER_SANITIZER || under_valgrind ())

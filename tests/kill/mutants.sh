@@ -100,10 +100,9 @@ mutant huge_head_first '/^huge_take/,/^}/ {
 }' 'step:malloc: huge'
 
 # ... and cleared after them.
-mutant huge_head_given_last '/^huge_give/,/^}/ {
-  /^      dir_set (h, c, 0);/d
-  s/^  unlock_heap (h);/  if (found)\
-    dir_set (h, c, 0);\
+mutant huge_head_given_last '/^huge_give_locked/,/^}/ {
+  /^  dir_set (h, c, 0);/d
+  s/^  return dir_slices (d);/  dir_set (h, c, 0);\
 &/
 }' 'step:free: huge'
 
@@ -134,10 +133,13 @@ mutant backed_first '/^run_back /,/^}/ {
 }' 'step:malloc: growth'
 
 # The length grows after the slices are published.
-mutant length_late '/^run_back /,/^}/ {
+mutant length_late '/^run_back (/,/^}/ {
   /^  run_reach (h, off_slice/d
-  s/^  dir_set (h, c, dir_paged (ready.*/&\
+  /map_put_backed (x, s, k, true),/ {
+    n
+    s/$/\
   run_reach (h, off_slice (h, c, s + k));/
+  }
 }' 'step:malloc: growth'
 
 # Stream records are ready before they have memory.
@@ -186,7 +188,7 @@ mutant claim_not_recorded '/^page_retire_locked/,/^}/ {
 
 # A claim is cleared before the page is decided.
 mutant claim_cleared_early '/^page_retire_locked/,/^}/ {
-  s/^      empty = page_is_empty (r, cl);/\
+  s/^      empty = page_is_empty (h, r, number, cl);/\
       atomic_store (\&h->locks->claim, 0);\
 &/
 }' 'step:malloc: sweep'
@@ -244,14 +246,14 @@ mutant lists_believed '/^page_take_back/,/^}/ {
 
 # A root is linked before its record is complete.
 mutant root_linked_early '/^root_set/,/^}/ {
-  s/^              at->hash = hash;/              if (is_new)\
+  s/^              root_write_locked (at,.*/              if (is_new)\
                 atomic_store (bucket, off_file (h, at));\
 &/
 }' 'step:setroot'
 
 # A root's value is stored before its name.
 mutant root_value_first '/^root_set/,/^}/ {
-  s/^              at->hash = hash;/\
+  s/^              root_write_locked (at,.*/\
               atomic_store (\&at->value, value);\
 &/
 }' 'step:setroot: record of'
@@ -362,7 +364,7 @@ mutant change_under_lock_ignored '/^lock_owner_died/,/^}/ {
 # old one.
 mutant change_not_noted '/^op_note (/,/^}/ {
   s/&op->locked, locked,/\&op->locked, 0 * locked,/
-}' 'step:recovery: malloc at a noted'
+}' 'step:mmalloc_to: large'
 mutant free_not_noted '/^op_note_free_locked/,/^}/ {
   s/locked, 1,/locked, 0,/
 }' 'step:mfree_from: large'
@@ -385,7 +387,7 @@ mutant note_gone_first '/^op_release/,/^}/ {
 
 # mmalloc_recover does not look for the dead.
 mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
-  s/^          proc_bury_all (h);/          break;/
+  s/^        proc_bury_all (h);/        break;/
   s/^  proc_bury_all (h);/  (void) h;/
 }' 'step:mfree_from: own'
 

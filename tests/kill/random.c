@@ -85,7 +85,7 @@ try (long kills, int cells)
 int
 main (void)
 {
-  long kills = (long) kill_setting ("MMALLOC_KILLS", 200);
+  long kills = (long) kill_setting ("MMALLOC_KILLS", 150);
   if (!kill_works ())
     return KILL_SKIPPED;
   int failures = !try (kills, SLOTS / 2);

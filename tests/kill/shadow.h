@@ -76,7 +76,11 @@ struct cut
   uint64_t old_tag;
   bool returned;                /* the contents are being written */
 };
-enum { CUTS = WORKERS * THREADS };
+enum
+{
+  CUTS_WAIT = 8,                /* so many are left open while others work */
+  CUTS = CUTS_WAIT + WORKERS * THREADS
+};
 
 static struct shadow
 {
@@ -804,11 +808,11 @@ quiet_point (bool last)
 }
 
 /* A slot or a root whose setting was cut short is known again only when
-   somebody has looked; until then nobody may judge.  */
+   somebody has looked; until then nobody may judge.  Slots can wait.  */
 static inline void
 settle (int worker)
 {
-  if (shadow->n_cut > 0)
+  if (shadow->n_cut >= CUTS_WAIT)
     {
       pid_t pid = kill_fork ();
       if (pid == 0)

@@ -1,0 +1,77 @@
+/* Each bit of the header flipped: of both superblocks, alone and forged in both
+   with the sums right, of locks, entries, root page, buckets, directory, of the
+   streams and of the first chunk's index.
+
+   MMALLOC_STRIDE=n tries each n-th bit, beginning somewhere; 1: all.  */
+
+#include "hostile/hostile.h"
+
+enum { SUPER = sizeof (struct disk_super) * 8 };
+
+static struct image image;
+static struct parts parts;
+static uint64_t stride, first;
+
+/* How many bits there are, the forged ones first.  */
+static uint64_t
+bits (void)
+{
+  uint64_t n = SUPER;
+  for (size_t i = 0; i < parts.n; i++)
+    if (strcmp (parts.part[i].name, "records") != 0)
+      n += parts.part[i].len * 8;
+  return n;
+}
+
+static void
+flip (size_t off, uint64_t bit)
+{
+  hostile_view[off + bit / 8] ^= (char) (1 << bit % 8);
+}
+
+static enum outcome
+flipped (const struct image *im, uint64_t n)
+{
+  uint64_t bit = first + n * stride;
+  if (bit < SUPER)
+    {
+      for (int i = 0; i < 2; i++)
+        {
+          flip ((size_t) i * MM_PAGE, bit);
+          /* But for the sum itself.  */
+          if (bit / 64 != offsetof (struct disk_super, sum) / 8)
+            view_sum (i);
+        }
+      return use_all (im, n);
+    }
+  bit -= SUPER;
+  size_t i = 0;
+  for (; strcmp (parts.part[i].name, "records") == 0
+         || bit >= parts.part[i].len * 8; i++)
+    if (strcmp (parts.part[i].name, "records") != 0)
+      bit -= parts.part[i].len * 8;
+  flip (parts.part[i].off, bit);
+  enum outcome outcome = use_all (im, n);
+  /* There are two superblocks so that one may be damaged.  */
+  if (i < 2)
+    MUST (outcome == HARMLESS);
+  return outcome;
+}
+
+int
+main (void)
+{
+  int failed = 0;
+  uint64_t state = hostile_seed (), tried = 0;
+  for (int kind = 0; kind < BASE_KINDS; kind++)
+    {
+      base_make (&image, (enum base_kind) kind);
+      parts_find (&parts, &image);
+      stride = hostile_setting ("MMALLOC_STRIDE", 499);
+      first = random_below (&state, stride);
+      uint64_t n = (bits () - first + stride - 1) / stride;
+      failed += run_cases (&image, flipped, "bits flipped", n);
+      tried += n;
+    }
+  return hostile_summary ((int) tried, failed);
+}

@@ -1,0 +1,430 @@
+/* The golden corpus of damages: what is said about each is part of the
+   interface.  A recipe damages a base heap in one way; the table says with
+   which error the file is refused, or what mmalloc_check finds in it, which is
+   the same for readers and writers and the second time, too.  */
+
+#include "hostile/hostile.h"
+
+static struct image image;
+static struct parts parts;
+
+
+/* ---- Places ------------------------------------------------------------- */
+
+static uint64_t *
+dir_word (size_t c)
+{
+  return view_word (parts.dir + c * 8);
+}
+
+static struct disk_root *
+root_page (void)
+{
+  return (struct disk_root *) (void *) (hostile_view + MM_OFF_ROOT);
+}
+
+static struct disk_locks *
+locks (void)
+{
+  return (struct disk_locks *) (void *) (hostile_view + MM_OFF_LOCKS);
+}
+
+static struct disk_stream *
+stream (size_t i)
+{
+  return (struct disk_stream *) (void *) (hostile_view + parts.streams) + i;
+}
+
+/* Chunk 0. */
+static size_t
+chunk_off (void)
+{
+  return (size_t) (round_up (image.base, MM_SLICE) - image.base);
+}
+
+static struct disk_index *
+index_page (void)
+{
+  return (struct disk_index *) (void *) (hostile_view + chunk_off ()
+                                         + MM_OFF_INDEX);
+}
+
+static struct disk_slice *
+record (size_t s)
+{
+  return (struct disk_slice *) (void *) (hostile_view + chunk_off ()
+                                         + MM_OFF_RECORDS) + s;
+}
+
+static size_t
+n_records (void)
+{
+  return dir_ready (*dir_word (0));
+}
+
+/* First slice of a run of KIND; for a page, one of SLICES.  */
+static size_t
+run_of (unsigned kind, size_t slices)
+{
+  size_t s = (parts.first_data - chunk_off ()) / MM_SLICE;
+  for (; s < n_records (); s++)
+    {
+      uint64_t head = record (s)->head;
+      if (head_kind (head) == kind
+          && (kind != HEAD_PAGE || head_slices (head) == slices))
+        return s;
+    }
+  broken ("the base heap has no run of kind %u", kind);
+}
+
+/* The bucket of the first named root, and the root.  */
+static uint64_t *
+bucket_used (void)
+{
+  uint64_t *bucket = view_word (MM_OFF_BUCKETS);
+  while (*bucket == 0)
+    bucket++;
+  return bucket;
+}
+
+static struct disk_name *
+name_used (void)
+{
+  return (struct disk_name *) (void *) (hostile_view + *bucket_used ());
+}
+
+/* The first block of the first page of large blocks, as the program sees it. */
+static char *
+page_block (void)
+{
+  size_t s = run_of (HEAD_PAGE, 1);
+  return hostile_view + chunk_off () + s * MM_SLICE;
+}
+
+
+/* ---- Recipes ------------------------------------------------------------ */
+
+static void nothing (void) { }
+
+static void super_a (void) { memset (hostile_view + 40, 1, 8); }
+static void super_b (void) { memset (hostile_view + MM_PAGE + 40, 1, 8); }
+static void super_both (void) { super_a (); super_b (); }
+static void super_a_base (void) { hostile_view[48 + 4] ^= 1; }
+static void super_b_base (void) { hostile_view[MM_PAGE + 48 + 4] ^= 1; }
+static void super_a_gone (void) { memset (hostile_view, 0, MM_PAGE); }
+
+static void length_0 (void) { root_page ()->length = 0; }
+static void length_more (void) { root_page ()->length = image.length + 1; }
+static void length_all (void) { root_page ()->length = UINT64_MAX; }
+static void
+length_half (void)
+{
+  root_page ()->length = round_up (image.length / 2, MM_PAGE);
+}
+static void used_0 (void) { root_page ()->used = 0; }
+static void slab_wild (void) { root_page ()->slab = UINT64_MAX; }
+static void
+keys_wild (void)
+{
+  for (int i = 0; i < MM_KEYS; i++)
+    root_page ()->key[i] = UINT64_MAX;
+}
+static void guards_on (void) { root_page ()->guards = 1; }
+
+static void lock_state (void) { locks ()->state = 77; }
+static void
+lock_words (void)
+{
+  memset (&locks ()->heap, 0xff, 64);
+  memset (&locks ()->grow, 0xff, 64);
+}
+static void lock_tag_wild (void) { locks ()->tag = 1; }
+static void epoch_wraps (void) { locks ()->epoch = UINT32_MAX; }
+static void claim_wild (void) { locks ()->claim = UINT64_MAX; }
+static void
+claim_page (void)
+{
+  locks ()->claim = run_of (HEAD_PAGE, 1);
+}
+static void n_backed_wild (void) { locks ()->n_backed = UINT64_MAX; }
+static void streams_0 (void) { locks ()->streams_ready = 0; }
+static void streams_odd (void) { locks ()->streams_ready = 3; }
+static void streams_wild (void) { locks ()->streams_ready = UINT32_MAX; }
+static void
+entries_wild (void)
+{
+  memset (hostile_view + MM_OFF_PROCS, 0xff, MM_PROCS * 64);
+}
+
+static void
+stream_locks (void)
+{
+  memset (&stream (0)->lock, 0xff, 64);
+}
+static void
+stream_lists (void)
+{
+  for (int cl = 0; cl < MM_CLASSES; cl++)
+    {
+      stream (0)->first[cl] = UINT32_MAX;
+      stream (0)->last[cl] = 5;
+      stream (1)->first[cl] = 1000;
+      stream (1)->active[cl] = (uint32_t) run_of (HEAD_PAGE, 1);
+    }
+  stream (0)->queue = (uint64_t) run_of (HEAD_PAGE, 1);
+}
+static void
+list_loops (void)
+{
+  size_t s = run_of (HEAD_PAGE, 1);
+  record (s)->link = (uint32_t) s;
+  for (int i = 0; i < 2; i++)
+    for (int cl = 0; cl < MM_CLASSES; cl++)
+      stream ((size_t) i)->first[cl] = (uint32_t) s;
+}
+
+static void dir0_empty (void) { *dir_word (0) = 0; }
+static void dir0_huge (void) { *dir_word (0) = dir_huge (0, 1); }
+static void dir0_cont (void) { *dir_word (0) = dir_cont (9); }
+static void dir0_all (void) { *dir_word (0) |= 0xffff; }
+static void dir_kind_9 (void) { *dir_word (1) = UINT64_C (9) << 16; }
+static void dir_bits (void) { *dir_word (5) = 2048; }
+static void dir_far (void) { *dir_word (5) = dir_paged (64, 64); }
+static void dir_left (void) { *dir_word (5) = dir_cont (1); }
+
+/* Chunk of the first huge block of more than one chunk.  */
+static size_t
+huge_chunk (void)
+{
+  size_t c = 1;
+  while (dir_kind (*dir_word (c)) != DIR_HUGE
+         || dir_kind (*dir_word (c + 1)) != DIR_CONT)
+    c++;
+  return c;
+}
+static void
+huge_long (void)
+{
+  *dir_word (huge_chunk ()) = dir_huge (0, 100000);
+}
+static void
+huge_longest (void)
+{
+  *dir_word (huge_chunk ()) = dir_huge (0, UINT32_MAX);
+}
+static void huge_0 (void) { *dir_word (huge_chunk ()) = dir_huge (0, 0); }
+static void
+huge_start (void)
+{
+  *dir_word (huge_chunk ()) = dir_huge (4000, 10);
+}
+static void
+huge_short (void)
+{
+  *dir_word (huge_chunk ()) = dir_huge (0, 5);
+}
+static void
+huge_elsewhere (void)
+{
+  *dir_word (huge_chunk () + 1) = dir_cont (3);
+}
+static void huge_headless (void) { *dir_word (huge_chunk ()) = 0; }
+static void huge_torn (void) { *dir_word (huge_chunk () + 1) = 0; }
+
+static void index_epoch (void) { index_page ()->epoch += 17; }
+static void
+index_free (void)
+{
+  memset (index_page ()->free, 0xff, sizeof index_page ()->free);
+}
+static void
+index_unbacked (void)
+{
+  size_t s = run_of (HEAD_PAGE, 1);
+  index_page ()->backed[s / 64] &= ~(UINT64_C (1) << s % 64);
+}
+static void
+index_all_backed (void)
+{
+  memset ((void *) index_page ()->backed, 0xff, 256);
+}
+
+/* Set FIELD bits of the head of the first page.  */
+static void
+page_head (uint64_t clear, uint64_t set)
+{
+  struct disk_slice *r = record (run_of (HEAD_PAGE, 1));
+  r->head = (r->head & ~clear) | set;
+}
+static void page_of_nobody (void) { page_head (0xffff, 0); }
+static void page_of_far (void) { page_head (0xffff, 0xfffe); }
+static void
+page_length (void)
+{
+  page_head (UINT64_C (0xffff) << 32, UINT64_C (9) << 32);
+}
+static void page_state (void) { page_head (0, HEAD_STATE); }
+static void
+page_claimed (void)
+{
+  page_head (HEAD_STATE, (uint64_t) HEAD_CLAIMED << 20);
+}
+static void page_active (void) { page_head (HEAD_STATE, 0); }
+static void
+page_class (void)
+{
+  page_head (UINT64_C (0xff) << 24, UINT64_C (0xff) << 24);
+}
+static void
+page_bits (void)
+{
+  record (run_of (HEAD_PAGE, 5))->own[0] ^= UINT64_C (1) << 40;
+}
+static void
+page_bits_all (void)
+{
+  struct disk_slice *r = record (run_of (HEAD_PAGE, 1));
+  for (int i = 0; i < MM_WORDS; i++)
+    r->rem[i] = UINT64_C (0xaaaaaaaaaaaaaaaa);
+}
+static void
+page_cont (void)
+{
+  record (run_of (HEAD_PAGE, 5) + 1)->head = 0;
+}
+static void
+page_last (void)
+{
+  record (n_records () - 1)->head = head_make (HEAD_PAGE, HEAD_HELD, 1, 39, 8);
+}
+static void
+head_wild (void)
+{
+  record (n_records () - 2)->head = UINT64_C (9) << 16;
+}
+static void
+cont_wild (void)
+{
+  record (n_records () - 2)->head = head_cont (60000);
+}
+static void
+large_long (void)
+{
+  record (run_of (HEAD_LARGE, 0))->head = head_make (HEAD_LARGE, 0, 0, 0,
+                                                     60000);
+}
+static void
+large_0 (void)
+{
+  record (run_of (HEAD_LARGE, 0))->head = head_make (HEAD_LARGE, 0, 0, 0, 0);
+}
+static void
+roots_lost (void)
+{
+  record (run_of (HEAD_ROOTS, 0))->head = 0;
+}
+
+static void bucket_wild (void) { *bucket_used () = UINT64_MAX; }
+static void bucket_odd (void) { *bucket_used () += 8; }
+static void bucket_0 (void) { *bucket_used () = 0; }
+static void name_loop (void) { name_used ()->next = *bucket_used (); }
+static void name_hash (void) { name_used ()->hash++; }
+static void name_long (void) { name_used ()->len = 1001; }
+static void name_room (void) { name_used ()->room = 0; }
+static void name_next (void) { name_used ()->next = 16; }
+
+static void guard_over (void) { memset (page_block () + 16, 0x11, 16); }
+static void
+guard_behind (void)
+{
+  /* The first live block whose guard says how long it is.  */
+  for (size_t i = 0; i < image.n_live; i++)
+    {
+      char *user = hostile_view + image.live[i];
+      struct guard *g = (struct guard *) (void *) user - 1;
+      if (g->size == 1000)
+        {
+          user[1000] ^= 1;
+          return;
+        }
+    }
+  broken ("the base heap has no such block");
+}
+
+static const struct golden
+{
+  const char *name;
+  enum base_kind base;
+  void (*make) (void);
+  int error;                    /* of opening */
+  const char *found;            /* each finding once, in order */
+} golden[] = {
+#include "hostile/golden.h"
+};
+enum { GOLDEN = sizeof golden / sizeof *golden };
+
+
+/* ---- Looking ------------------------------------------------------------ */
+
+static char found[1000];
+
+static void
+note (const char *finding, const void *where, void *arg)
+{
+  size_t n = strlen (found);
+  (void) where, (void) arg;
+  if (strstr (found, finding) == NULL)
+    snprintf (found + n, sizeof found - n, "%s%s", n > 0 ? "; " : "", finding);
+}
+
+static void
+check (const struct golden *g, void *md, const char *who)
+{
+  found[0] = '\0';
+  MUST (mmalloc_check (md, note, NULL) >= 0);
+  if (strcmp (found, g->found) != 0)
+    wrong ("%s, %s: found \"%s\"", g->name, who, found);
+}
+
+static enum outcome
+golden_case (const struct image *im, uint64_t n)
+{
+  static const int flags[] = { MMALLOC_RDONLY, MMALLOC_ELSEWHERE,
+                               MMALLOC_PRIVATE, 0 };
+  static const char *const who[] = { "reader", "elsewhere", "private",
+                                     "writer" };
+  const struct golden *g = &golden[n];
+  if (g->base != im->kind)
+    return HARMLESS;
+  g->make ();
+  for (int i = 0; i < 4; i++)
+    {
+      struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+      opt.fd = hostile_fd;
+      errno = 0;
+      void *md = mmalloc_open (NULL, flags[i], &opt);
+      if (errno != g->error || (md == NULL) != (g->error != 0))
+        wrong ("%s, %s: errno is %d (%s)", g->name, who[i], errno,
+               mmalloc_strerror (NULL));
+      if (md == NULL)
+        continue;
+      check (g, md, who[i]);
+      check (g, md, who[i]);
+      MUST (mmalloc_detach (md) == NULL);
+    }
+  enum outcome outcome = use_all (im, n);
+  return g->error != 0 ? REFUSED : g->found[0] != '\0' ? DETECTED : outcome;
+}
+
+int
+main (void)
+{
+  int failed = 0;
+  for (int kind = 0; kind < BASE_KINDS; kind++)
+    {
+      base_make (&image, (enum base_kind) kind);
+      parts_find (&parts, &image);
+      failed += run_cases (&image, golden_case, "golden", GOLDEN);
+    }
+  return hostile_summary (GOLDEN, failed);
+}
