@@ -2686,12 +2686,16 @@ page_free_remote (struct disk_slice *r, unsigned i, bool *full)
   uint64_t bit = UINT64_C (1) << (i % 64);
   uint64_t old;
   *full = false;
-  if (((own ^ atomic_load_explicit (&r->rem[i / 64], memory_order_relaxed))
-       & bit) == 0)
-    return false;
   if (atomic_load_explicit (&r->foreign, memory_order_relaxed) == 0)
-    atomic_store_explicit (&r->foreign, 1, memory_order_relaxed);
-  /* Release: pairs with page_rem.  */
+    {
+      /* A block that is free already must not cost the page its mark.  */
+      if ((own & bit) == 0)
+        return false;
+      atomic_store_explicit (&r->foreign, 1, memory_order_relaxed);
+    }
+  /* If the block is free, this changes nothing.  No look before: it would fetch
+     the line twice, for reading and for writing.  Release: pairs with
+     page_rem.  */
   if (own & bit)
     old = atomic_fetch_or_explicit (&r->rem[i / 64], bit,
                                     memory_order_release);

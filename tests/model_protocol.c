@@ -6,12 +6,12 @@
    machine in which each step is one access to shared memory, and all states
    that a few threads can bring it into are visited, kills included.
 
-   What is modelled: one page of two words of blocks; its head; the heap lock
-   with the claim record and the handler for a lock whose holder died; streams,
-   which can be inherited; the queue of hints of each stream; and, private to
-   each thread, its avail word, its list of partly used pages and what it has
-   loaded.  Beside it runs a ghost: who holds each block, as the program sees
-   it.
+   What is modelled: one page of two words of blocks; its head, its word
+   `foreign', and its two links; the heap lock with the claim record and the
+   handler for a lock whose holder died; streams, which can be inherited, each
+   with its list of partial pages, its queue of others' frees and the page in
+   its bin; and, private to each thread, its avail word and what it has loaded.
+   Beside it runs a ghost: who holds each block, as the program sees it.
 
    In each state must hold:
 
@@ -25,10 +25,24 @@
          the call starts is, unless the block is handed out during the call;
          of two overlapping frees of one block one is, or the block leaks,
          unless it is handed out or its page is retired during the call;
-     M6  CLAIMED implies the claim record and a held lock.
+     M6  CLAIMED implies the claim record and a held lock;
+     M7  while foreign is 0, so is rem;
+     M8  the bits of no block differ, so that the bits of a word whose blocks
+         are all live do, all of them.
 
-   And from each final state the survivors, running alone, must find every free
-   block, free every block and retire the page: nothing is stuck.
+   And in each final state:
+
+     M9  a page with a free block is in its owner's bin, on its list or in its
+         queue.  Excused are a kill amid the hints; a free by the owner, or a
+         malloc, in the moment between another's change of rem and its second
+         look at own; a hint given to the stream that had the page a moment
+         ago; and a page taken from the list in the moment in which it is
+         CLAIMED;
+     M10 the survivors, running alone, find every free block after a sweep,
+         hints or not, free every block and retire the page: nothing is stuck.
+
+   Left out: chains of several pages (a link is 0 or not), and that a sweep lets
+   go of the heap lock now and then.
 
    Steps interleave as if memory were sequentially consistent.  The arrows that
    a real machine needs besides:
@@ -37,6 +51,12 @@
                      the freer's last use of the block comes before the next
                      user's first; and -> the claimer's load of rem (acquire):
                      the same, when the page is cut anew;
+     foreign         needs no arrow of its own.  Who reads 0 although rem has
+                     changed takes blocks for live that are free, no more:
+                     a block whose bit of rem is 1 is live only if some owner
+                     read foreign 1 before it handed the block out, and
+                     whoever has the page, the pointer or the lock since comes
+                     after that, so reads 1 as well;
      free, owner     store of own (release) -> the claimer's load of own
                      (acquire), likewise; to the owner itself program order;
      new page        store of the head ACTIVE (release), after own and rem
@@ -63,6 +83,7 @@ enum
   N_WORDS = 2,                 /* words of the page */
   WORD_BITS = 2,               /* most blocks in one word */
   N_BLOCKS = N_WORDS * WORD_BITS,
+  ALL_LIVE = (1 << WORD_BITS) - 1, /* a word of which nothing is free */
   N_ACTORS = 3,                /* threads that take part */
   SURVIVOR = N_ACTORS,         /* one that runs only when all is over */
   N_THREADS = N_ACTORS + 1,
@@ -78,7 +99,7 @@ enum
   CAN_MALLOC = 0x01,
   CAN_FREE = 0x02,             /* blocks it allocated or was handed */
   CAN_DROP = 0x04,             /* take the page out of its bin at any time */
-  CAN_RETIRE = 0x08,
+  CAN_SWEEP = 0x08,
   CAN_ADOPT = 0x10,
   CAN_INHERIT = 0x20,          /* go on with the stream of a dead thread */
   CAN_FREE_AGAIN = 0x40        /* free once more what it freed */
@@ -98,14 +119,26 @@ enum rule
   REM_STORED_NOT_RMW,
   AVAIL_KEPT_AFTER_DROP,
   TAKE_BACK_BY_STORE,
-  FULL_CLEARED_BY_STORE,
-  HINT_TRUSTED,
-  HINT_ONLY,
   RMW_RESULT_UNCHECKED,
   OTHERS_UNCHECKED,
   OWNER_UNCHECKED,
   HEAD_BEFORE_WORDS,
   NEW_PAGE_CLEARS_REM,
+  NEW_PAGE_CLEARS_FOREIGN,
+  NEW_PAGE_KEEPS_LINKS,
+  NO_BLOCK_IS_FREE,
+  FOREIGN_NEVER_SET,
+  FOREIGN_SET_LATE,
+  OWN_NOT_READ_AGAIN,
+  OWNER_DOES_NOT_LIST,
+  OTHERS_DO_NOT_PUSH,
+  DROP_DOES_NOT_LIST,
+  POP_KEEPS_LINK,
+  DRAIN_KEEPS_LINK,
+  SWEEP_KEEPS_LINKS,
+  SWEEP_FORGETS_ACTIVE,
+  INHERIT_WITHOUT_HOLD,
+  ADOPT_WITHOUT_DRAIN,
   ADOPT_FROM_THE_LIVING,
   INHERIT_WITHOUT_LOCK,
   REM_NOT_RELEASED,
@@ -122,44 +155,58 @@ enum head { FREE, HELD, ACTIVE, CLAIMED };
 enum pc
 {
   IDLE,
-  M_REM,        /* malloc: load rem of the word at hand */
-  M_OWN,        /* load own: now avail is known */
+  M_REM,        /* malloc: load rem of the word at hand, and own, which nobody
+                   else stores: now avail is known */
   M_LOAD,       /* load own */
   M_STORE,      /* store own with the bit changed: the block is live */
   M_GIVE,       /* store the pointer where some thread finds it */
-  M_FULL,       /* store the head HELD and FULL: no word has a free bit */
-  M_AGAIN,      /* load rem again: was a block freed before that store? */
-  M_TAKE,       /* CAS the head of a page of the list, HELD -> ACTIVE */
-  M_POP,        /* exchange the queue of hints with nothing */
-  M_PEEK,       /* load the head */
-  M_RETAKE,     /* CAS it to ACTIVE */
-  D_DROP,       /* store the head HELD */
+  M_POP,        /* unlink the first page of the list */
+  M_TAKE,       /* CAS its head, HELD -> ACTIVE */
+  M_PEEK,       /* load the head: what is to be done without a hint? */
+  M_USE,        /* store the number of the page in the bin */
+  P_COOL,       /* the page leaves its bin: clear that number */
+  P_DROP,       /* store the head HELD */
+  Q_DRAIN,      /* exchange the queue with nothing */
+  Q_UNLINK,     /* exchange the page's link in the queue with 0 */
+  L_HEAD,       /* list the page: load the head */
+  L_LINK,       /* store its link, unless it has one, and its number in the
+                   list, which nobody else stores */
   F_HEAD,       /* free: load the head */
-  O_REM,        /* the owner: load rem */
-  O_OWN,        /* load own */
+  O_OWN,        /* the owner: load own */
+  O_REM,        /* load rem */
   O_STORE,      /* store own: the block is free */
-  O_FULL,       /* CAS the head from FULL to not FULL */
   X_OWN,        /* another: load own */
   X_REM,        /* load rem */
+  X_FOREIGN,    /* set foreign */
   X_RMW,        /* fetch_or or fetch_and on rem: the block is free */
+  X_AGAIN,      /* load own again: were all blocks live? */
+  X_LINK,       /* CAS the page's link in the queue from 0 */
   X_PUSH,       /* put the page in the owner's queue */
   F_LATE,       /* use the block (only if an arrow is missing) */
   LOCK,
   N_HEAD,       /* new page: load the head */
   N_WORD,       /* load rem, which nobody changes in a free page ... */
-  N_STORE,      /* ... and store own equal to it */
+  N_STORE,      /* ... and store own so that all blocks are free */
+  N_LINKS,      /* clear the links */
   N_HEADED,     /* store the head ACTIVE */
-  R_HEAD,       /* retire: load the head */
-  R_CLAIM,      /* store the claim record */
+  S_CLEAR,      /* sweep: empty the lists and queues */
+  R_HEAD,       /* load the head */
+  S_HELD,       /* if it is ACTIVE and nobody's, store it HELD */
+  R_CLAIM,      /* retire: store the claim record */
   R_CAS,        /* CAS the head HELD -> CLAIMED */
   R_OWN,        /* load own */
   R_REM,        /* load rem */
   R_DECIDE,     /* store the head FREE or HELD */
   R_CLEAR,      /* clear the claim record */
+  S_LINKS,      /* clear the links */
+  S_LOOK,       /* load own and rem: is it to be listed? */
   V_CLAIM,      /* the lock's holder died: load the claim record */
   V_HEAD,       /* load the head */
   V_HELD,       /* if it is CLAIMED, store it HELD */
-  A_HEAD,       /* adopt: load the head */
+  A_ACTIVE,     /* exchange the number of the page in a dead one's bin */
+  A_HELD,       /* store its head HELD */
+  A_POP,        /* adopt: unlink the first page of the list */
+  A_HEAD,       /* load the head */
   A_STORE,      /* store it with this thread's stream */
   I_STORE,      /* inherit: store this thread as the holder of the stream */
   UNLOCK,
@@ -168,24 +215,32 @@ enum pc
 
 static const char *const pc_name[N_PCS] =
 {
-  "idle", "malloc: load rem", "malloc: load own", "malloc: load own again",
-  "malloc: store own", "malloc: store the pointer", "malloc: drop, full",
-  "malloc: look again",
-  "malloc: take from the list", "malloc: pop a hint", "malloc: look at head",
-  "malloc: take back", "drop", "free: load head", "owner's free: load rem",
-  "owner's free: load own", "owner's free: store own",
-  "owner's free: clear FULL", "free: load own", "free: load rem",
-  "free: change rem", "free: push a hint", "free: use the block", "lock",
-  "new page: load head", "new page: load rem", "new page: store own",
-  "new page: store head", "retire: load head", "retire: store claim",
+  "idle", "malloc: load rem", "malloc: load own", "malloc: store own",
+  "malloc: store the pointer", "malloc: pop the list",
+  "malloc: take back", "malloc: look at head", "malloc: store active",
+  "drop: clear active", "drop: store HELD", "drain: take the queue",
+  "drain: clear link", "list: load head", "list: store link",
+  "free: load head", "owner's free: load own",
+  "owner's free: load rem", "owner's free: store own", "free: load own",
+  "free: load rem", "free: set foreign", "free: change rem",
+  "free: load own again", "push: link", "push: queue", "free: use the block",
+  "lock", "new page: load head", "new page: load rem", "new page: store own",
+  "new page: clear links", "new page: store head", "sweep: clear lists",
+  "sweep: load head", "sweep: store HELD", "retire: store claim",
   "retire: CLAIMED", "retire: load own", "retire: load rem",
-  "retire: decide", "retire: clear claim", "recover: load claim",
-  "recover: load head", "recover: store head", "adopt: load head",
-  "adopt: store head", "inherit: store holder", "unlock"
+  "retire: decide", "retire: clear claim", "sweep: clear links",
+  "sweep: look for room", "recover: load claim", "recover: load head",
+  "recover: store head", "hold: clear active", "hold: store HELD",
+  "adopt: pop the list", "adopt: load head", "adopt: store head",
+  "inherit: store holder", "unlock"
 };
 
 /* What the lock was taken for.  */
-enum why { FOR_NEW, FOR_RETIRE, FOR_ADOPT, FOR_INHERIT };
+enum why { FOR_NEW, FOR_SWEEP, FOR_ADOPT, FOR_INHERIT };
+
+/* Where a thread goes on when the page is listed.  */
+enum then { THEN_IDLE, THEN_POP, THEN_LOCK, THEN_DRAIN, THEN_ADOPT,
+            THEN_UNLOCK };
 
 /* What the ghost knows of a free that is under way.  */
 enum legality
@@ -202,15 +257,14 @@ struct thread
   unsigned int dead;
   unsigned int stream;
   unsigned int in_bin;         /* the page is in its bin */
-  unsigned int listed;         /* the page is on its list */
   unsigned int word;           /* the word at hand, and the one of avail */
   unsigned int avail;
   unsigned int block;          /* the block at hand */
   unsigned int own, rem;       /* as loaded */
-  unsigned int full, owner;    /* the head as loaded */
+  unsigned int owner;          /* of the head as loaded */
   unsigned int keep;           /* a live block was seen */
-  unsigned int hinted;         /* the page came from the queue */
-  unsigned int why;
+  unsigned int ours;           /* the streams whose lists it may store */
+  unsigned int why, then;
   unsigned int in_malloc;      /* goes on with malloc after the unlock */
   unsigned int recovering;
   unsigned int legality;
@@ -225,15 +279,17 @@ enum { SHARING_OVER = N_BLOCKS + 1 };
 
 struct state
 {
-  unsigned int head, owner, full;
-  unsigned int own[N_WORDS], rem[N_WORDS];
+  unsigned int head, owner;
+  unsigned int own[N_WORDS], rem[N_WORDS], foreign;
+  unsigned int link, qlink;    /* on a list, in a queue, for all it knows */
   unsigned int claim;
   unsigned int lock;           /* 1 + the thread that has it */
   unsigned int holder[N_STREAMS];
-  unsigned int queue[N_STREAMS];
+  unsigned int first[N_STREAMS], queue[N_STREAMS], active[N_STREAMS];
   unsigned int ghost[N_BLOCKS];
   unsigned int kills;
   unsigned int excused;        /* a block leaked by two overlapping frees */
+  unsigned int unhinted;       /* a hint may have been lost */
   unsigned int shared;         /* 1 + a block that two threads will free; then
                                   SHARING_OVER */
   struct thread thread[N_THREADS];
@@ -294,7 +350,7 @@ misuse_is_under_way (const struct state *s, unsigned int block)
   for (unsigned int t = 0; t < N_THREADS; t++)
     {
       const struct thread *th = &s->thread[t];
-      if (th->pc >= F_HEAD && th->pc <= X_RMW && th->pc != O_FULL
+      if (th->pc >= F_HEAD && th->pc <= X_RMW
           && th->block == block && th->legality != LEGAL)
         return true;
     }
@@ -348,7 +404,9 @@ fields (struct packer *k, struct state *s)
 {
   field (k, &s->head, 2);
   field (k, &s->owner, 2);
-  field (k, &s->full, 1);
+  field (k, &s->foreign, 1);
+  field (k, &s->link, 1);
+  field (k, &s->qlink, 1);
   for (unsigned int w = 0; w < N_WORDS; w++)
     {
       field (k, &s->own[w], WORD_BITS);
@@ -359,12 +417,15 @@ fields (struct packer *k, struct state *s)
   for (unsigned int i = 0; i < SURVIVOR_STREAM; i++)
     {
       field (k, &s->holder[i], 2);
+      field (k, &s->first[i], 1);
       field (k, &s->queue[i], 1);
+      field (k, &s->active[i], 1);
     }
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     field (k, &s->ghost[b], 4);
   field (k, &s->kills, 2);
   field (k, &s->excused, 1);
+  field (k, &s->unhinted, 1);
   field (k, &s->shared, 3);
   for (unsigned int t = 0; t < N_ACTORS; t++)
     {
@@ -374,17 +435,16 @@ fields (struct packer *k, struct state *s)
       field (k, &th->dead, 1);
       field (k, &th->stream, 2);
       field (k, &th->in_bin, 1);
-      field (k, &th->listed, 1);
       field (k, &th->word, 1);
       field (k, &th->avail, WORD_BITS);
       field (k, &th->block, 2);
       field (k, &th->own, WORD_BITS);
       field (k, &th->rem, WORD_BITS);
-      field (k, &th->full, 1);
       field (k, &th->owner, 2);
       field (k, &th->keep, 1);
-      field (k, &th->hinted, 1);
+      field (k, &th->ours, 2);
       field (k, &th->why, 2);
+      field (k, &th->then, 3);
       field (k, &th->in_malloc, 1);
       field (k, &th->recovering, 1);
       field (k, &th->legality, 2);
@@ -442,7 +502,7 @@ op_end (struct thread *th)
   struct thread kept = *th;
   *th = (struct thread) { .pc = IDLE, .left = kept.left, .dead = kept.dead,
                           .stream = kept.stream, .in_bin = kept.in_bin,
-                          .listed = kept.listed, .avail = kept.avail,
+                          .avail = kept.avail,
                           .word = kept.avail != 0 ? kept.word : 0,
                           .stale = kept.stale };
 }
@@ -461,29 +521,70 @@ malloc_start (struct thread *th)
   th->in_malloc = 1;
   if (th->avail != 0)
     th->pc = M_LOAD;
-  else if (th->in_bin)
-    th->word = 0, th->pc = M_REM;
   else
-    th->pc = th->listed ? M_TAKE : M_POP;
+    th->word = 0, th->pc = th->in_bin ? M_REM : M_POP;
 }
 
-/* The page is in the bin now.  */
+/* The page leaves the bin, and malloc looks for another, or it is listed and
+   the thread goes on with THEN.  */
 static void
-malloc_refill (struct thread *th)
+drop_start (struct thread *th, enum then then)
 {
-  th->in_bin = 1;
-  th->listed = 0;
-  th->word = 0;
-  th->pc = M_REM;
+  if (!is_broken (AVAIL_KEPT_AFTER_DROP))
+    th->avail = th->word = 0;
+  th->then = then;
+  th->pc = P_COOL;
 }
 
 static void
-head_store (struct state *s, enum head head, unsigned int owner,
-            unsigned int full)
+sweep_start (struct thread *th)
+{
+  lock_for (th, FOR_SWEEP);
+  if (th->in_bin)
+    drop_start (th, THEN_LOCK);
+}
+
+/* The page is listed, or there is no need.  */
+static void
+listed (struct thread *th)
+{
+  static const enum pc next[] = { IDLE, M_POP, LOCK, Q_DRAIN, A_POP, UNLOCK };
+  enum pc pc = next[th->then];
+  th->then = THEN_IDLE;
+  if (pc == IDLE)
+    op_end (th);
+  else
+    th->pc = pc;
+}
+
+static void
+head_store (struct state *s, enum head head, unsigned int owner)
 {
   s->head = head;
   s->owner = head == FREE ? 0 : owner;
-  s->full = head == FREE ? 0 : full;
+}
+
+/* Word W of rem as others see it.  Foreign and rem are two loads, but foreign
+   stays 1 once it is: as if both were loaded with the second.  */
+static unsigned int
+rem_load (const struct state *s, unsigned int w)
+{
+  return s->foreign ? s->rem[w] : 0;
+}
+
+static unsigned int
+free_bits (const struct state *s, unsigned int w)
+{
+  return ~(s->own[w] ^ rem_load (s, w)) & scene->valid[w];
+}
+
+/* Whether the sweep of T may store the page's links and lists.  */
+static bool
+sweep_is_ours (const struct state *s, unsigned int t)
+{
+  const struct thread *th = &s->thread[t];
+  return th->owner == th->stream
+         || ((th->ours >> th->owner & 1) && is_orphan (s, th->owner));
 }
 
 /* A store of own by T into a page in use.  */
@@ -492,6 +593,9 @@ own_store (struct state *s, unsigned int t, unsigned int w, unsigned int value)
 {
   if ((s->head == FREE || s->holder[s->owner] != t) && !broken)
     wrong (s, "M3: own stored by a thread that does not own the page");
+  for (unsigned int u = 0; u < N_ACTORS; u++)
+    if (s->thread[u].pc == X_AGAIN && word_of (s->thread[u].block) == w)
+      s->unhinted = 1;
   s->own[w] = value;
 }
 
@@ -571,6 +675,7 @@ free_done (struct state *s, unsigned int t, bool was_live, enum pc next)
       s->ghost[b] = LEAKED;
       s->excused = 1;
     }
+  th->legality = LEGAL;
   th->pc = next;
   if (next == IDLE)
     op_end (th);
@@ -580,7 +685,7 @@ free_done (struct state *s, unsigned int t, bool was_live, enum pc next)
 static void
 lock_use (struct thread *th)
 {
-  static const enum pc first[] = { N_HEAD, R_HEAD, A_HEAD, I_STORE };
+  static const enum pc first[] = { N_HEAD, S_CLEAR, A_ACTIVE, I_STORE };
   th->recovering = 0;
   th->keep = 0;
   th->word = 0;
@@ -597,13 +702,25 @@ retire_looked (struct thread *th)
            : is_broken (RETIRE_LOOKS_BEFORE_CLAIMED) ? R_CAS : R_DECIDE;
 }
 
+/* The page stays or was retired, and no claim tells of it.  */
 static void
-retire_decide (struct state *s, struct thread *th)
+retire_over (struct state *s, unsigned int t)
 {
+  struct thread *th = &s->thread[t];
+  if (th->recovering)
+    lock_use (th);
+  else
+    th->pc = th->keep && sweep_is_ours (s, t) ? S_LINKS : UNLOCK;
+}
+
+static void
+retire_decide (struct state *s, unsigned int t)
+{
+  struct thread *th = &s->thread[t];
   if (th->keep)
     {
       if (!is_broken (RETIRE_WITHOUT_CLAIMED))
-        head_store (s, HELD, th->owner, th->full);
+        head_store (s, HELD, th->owner);
     }
   else
     {
@@ -613,10 +730,10 @@ retire_decide (struct state *s, struct thread *th)
                                      at: the leak goes with the page */
         else if (is_block (b) && (is_live (s, b) || s->ghost[b] != NOBODY))
           wrong (s, "M4: a page with a live block was retired");
-      head_store (s, FREE, 0, 0);
+      head_store (s, FREE, 0);
     }
   if (is_broken (RETIRE_WITHOUT_CLAIMED) || is_broken (CLAIM_CLEARED_EARLY))
-    th->pc = UNLOCK;
+    retire_over (s, t);
   else
     th->pc = R_CLEAR;
 }
@@ -630,19 +747,13 @@ thread_step (struct state *s, unsigned int t)
   switch ((enum pc) th->pc)
     {
     case M_REM:
-      th->rem = s->rem[w];
-      th->pc = M_OWN;
-      break;
-
-    case M_OWN:
-      th->avail = ~(s->own[w] ^ th->rem) & scene->valid[w];
-      th->rem = 0;
+      th->avail = free_bits (s, w);
       if (th->avail != 0)
         th->pc = M_LOAD;
       else if (++th->word < N_WORDS)
         th->pc = M_REM;
       else
-        th->word = 0, th->pc = M_FULL;
+        th->word = 0, th->pc = P_COOL;
       break;
 
     case M_LOAD:
@@ -655,98 +766,113 @@ thread_step (struct state *s, unsigned int t)
       malloc_store (s, t);
       break;
 
-    case M_FULL:
-      head_store (s, HELD, th->stream, 1);
-      th->in_bin = 0;
-      th->pc = M_AGAIN;
-      break;
-
-    case M_AGAIN:
-      /* Own is loaded with it: only this thread stores own, unless the page
-         is another's by now, and then the CAS fails.  */
-      if ((~(s->own[w] ^ s->rem[w]) & scene->valid[w]) != 0)
-        th->word = 0, th->pc = O_FULL;
-      else if (++th->word == N_WORDS)
-        op_end (th);
+    case M_POP:
+      th->owner = th->stream;
+      th->pc = s->first[th->stream] ? M_TAKE : Q_DRAIN;
+      s->first[th->stream] = 0;
+      if (th->pc == M_TAKE && !is_broken (POP_KEEPS_LINK))
+        s->link = 0;
       break;
 
     case M_TAKE:
+      s->unhinted |= s->head == CLAIMED;
       if (is_broken (TAKE_BACK_BY_STORE)
-          || (s->head == HELD && s->owner == th->stream && !s->full))
+          || (s->head == HELD && s->owner == th->stream))
         {
-          head_store (s, ACTIVE, th->stream, 0);
-          malloc_refill (th);
+          head_store (s, ACTIVE, th->stream);
+          th->in_bin = 1;
+          th->pc = M_USE;
         }
-      else if (s->head == CLAIMED)
-        op_end (th);
       else
-        th->listed = 0, th->pc = M_POP;
-      break;
-
-    case M_POP:
-      th->hinted = s->queue[th->stream];
-      s->queue[th->stream] = 0;
-      th->pc = M_PEEK;
-      if (th->hinted && is_broken (HINT_TRUSTED))
-        th->pc = M_RETAKE;
+        th->pc = M_POP;
       break;
 
     case M_PEEK:
-      th->full = s->full;
-      if (s->head == HELD && s->owner == th->stream)
-        {
-          th->pc = M_RETAKE;
-          if (is_broken (HINT_ONLY) && !th->hinted)
-            op_end (th);
-        }
-      else if (s->head == ACTIVE && s->owner == th->stream)
-        malloc_refill (th);       /* left by who had the stream before */
-      else if (s->head == FREE)
+      if (s->head == FREE)
         lock_for (th, FOR_NEW);
       else if ((t == SURVIVOR || (scene->actor[t].roles & CAN_ADOPT))
-               && is_orphan (s, s->owner))
+               && s->owner != th->stream
+               && (is_orphan (s, s->owner)
+                   || is_broken (ADOPT_FROM_THE_LIVING)))
         lock_for (th, FOR_ADOPT);
       else
         op_end (th);
       break;
 
-    case M_RETAKE:
-      if (is_broken (HINT_TRUSTED)
-          || (s->head == HELD && s->owner == th->stream
-              && s->full == th->full))
-        {
-          head_store (s, ACTIVE, th->stream, 0);
-          malloc_refill (th);
-        }
-      else
-        op_end (th);
+    case M_USE:
+      s->active[th->stream] = 1;
+      th->why = th->owner = th->word = 0;
+      th->pc = M_REM;
       break;
 
-    case D_DROP:
-      head_store (s, HELD, th->stream, 0);
+    case P_COOL:
+      s->active[th->stream] = 0;
+      th->pc = P_DROP;
+      break;
+
+    case P_DROP:
+      head_store (s, HELD, th->stream);
       th->in_bin = 0;
-      th->listed = 1;
-      op_end (th);
+      th->owner = th->stream;
+      th->pc = th->in_malloc ? M_POP : L_LINK;
+      if (th->pc == L_LINK && is_broken (DROP_DOES_NOT_LIST))
+        listed (th);
+      break;
+
+    case Q_DRAIN:
+      th->then = th->in_malloc && th->why == FOR_ADOPT ? THEN_ADOPT : THEN_POP;
+      if (s->queue[th->owner] && !(is_broken (ADOPT_WITHOUT_DRAIN)
+                                   && th->then == THEN_ADOPT))
+        th->pc = Q_UNLINK;
+      else
+        {
+          th->pc = th->then == THEN_ADOPT ? A_POP : M_PEEK;
+          th->then = THEN_IDLE;
+        }
+      s->queue[th->owner] = 0;
+      break;
+
+    case Q_UNLINK:
+      if (!is_broken (DRAIN_KEEPS_LINK))
+        s->qlink = 0;
+      th->pc = L_HEAD;
+      break;
+
+    case L_HEAD:
+      if (s->owner == th->owner && (s->head == HELD || s->head == CLAIMED))
+        th->pc = L_LINK;
+      else
+        listed (th);
+      break;
+
+    case L_LINK:
+      s->unhinted |= s->head == FREE || s->owner != th->owner;
+      if (s->link)
+        listed (th);
+      else
+        {
+          s->link = s->first[th->owner] = 1;
+          listed (th);
+        }
       break;
 
     case F_HEAD:
-      th->full = s->full;
       th->owner = s->owner;
       if (s->head == FREE)
         free_refuse (s, th);
       else if (s->owner == th->stream || is_broken (OWN_STORED_BY_OTHERS))
-        th->pc = O_REM;
+        th->pc = O_OWN;
       else
         th->pc = X_OWN;
       break;
 
-    case O_REM:
-      th->rem = s->rem[word_of (b)];
-      th->pc = O_OWN;
-      break;
-
     case O_OWN:
       th->own = s->own[word_of (b)];
+      th->pc = O_REM;
+      break;
+
+    case O_REM:
+      th->rem = rem_load (s, word_of (b));
       if (((th->own ^ th->rem) & bit) == 0 && !is_broken (OWNER_UNCHECKED))
         free_refuse (s, th);
       else
@@ -756,23 +882,15 @@ thread_step (struct state *s, unsigned int t)
     case O_STORE:
       {
         bool was_live = is_live (s, b);
+        bool full = (th->own ^ th->rem) == ALL_LIVE
+                    && !is_broken (OWNER_DOES_NOT_LIST);
         own_store (s, t, word_of (b), th->own ^ bit);
         th->own = th->rem = 0;
         free_done (s, t, was_live,
                    is_broken (OWN_NOT_RELEASED) ? F_LATE
-                   : th->full ? O_FULL : IDLE);
+                   : full ? L_HEAD : IDLE);
         break;
       }
-
-    case O_FULL:
-      if (is_broken (FULL_CLEARED_BY_STORE)
-          || (s->head == HELD && s->owner == th->stream && s->full))
-        {
-          head_store (s, HELD, th->stream, 0);
-          th->listed = 1;
-        }
-      op_end (th);
-      break;
 
     case X_OWN:
       th->own = s->own[word_of (b)];
@@ -784,7 +902,13 @@ thread_step (struct state *s, unsigned int t)
       if (((th->own ^ th->rem) & bit) == 0 && !is_broken (OTHERS_UNCHECKED))
         free_refuse (s, th);
       else
-        th->pc = X_RMW;
+        th->pc = s->foreign || is_broken (FOREIGN_NEVER_SET)
+                 || is_broken (FOREIGN_SET_LATE) ? X_RMW : X_FOREIGN;
+      break;
+
+    case X_FOREIGN:
+      s->foreign = 1;
+      th->pc = is_broken (FOREIGN_SET_LATE) ? X_AGAIN : X_RMW;
       break;
 
     case X_RMW:
@@ -794,18 +918,38 @@ thread_step (struct state *s, unsigned int t)
         bool was_live = is_live (s, b);
         *rem = (old & ~bit) | (th->own & bit);
         bool same = ((old ^ th->own) & bit) == 0;
-        th->own = th->rem = 0;
+        if (!is_broken (OWN_NOT_READ_AGAIN))
+          th->own = 0;
+        th->rem = old;
         if (same && !is_broken (RMW_RESULT_UNCHECKED)
             && !is_broken (OTHERS_UNCHECKED))
           free_refuse (s, th);
         else
           free_done (s, t, was_live,
                      is_broken (REM_NOT_RELEASED) ? F_LATE
-                     : th->full ? X_PUSH : IDLE);
+                     : is_broken (FOREIGN_SET_LATE) ? X_FOREIGN : X_AGAIN);
         break;
       }
 
+    case X_AGAIN:
+      if (!is_broken (OWN_NOT_READ_AGAIN))
+        th->own = s->own[word_of (b)];
+      if ((th->own ^ th->rem) == ALL_LIVE && !is_broken (OTHERS_DO_NOT_PUSH))
+        th->own = th->rem = 0, th->pc = X_LINK;
+      else
+        op_end (th);
+      break;
+
+    case X_LINK:
+      if (s->qlink)
+        op_end (th);
+      else
+        s->qlink = 1, th->pc = X_PUSH;
+      break;
+
     case X_PUSH:
+      s->unhinted |= s->head == FREE || s->owner != th->owner;
+      s->qlink = 1;
       s->queue[th->owner] = 1;
       op_end (th);
       break;
@@ -839,7 +983,11 @@ thread_step (struct state *s, unsigned int t)
          before could find own and rem of different times, and not notice.  */
       if (is_broken (NEW_PAGE_CLEARS_REM) || is_broken (HEAD_BEFORE_WORDS))
         s->rem[w] = 0;
-      th->own = s->rem[w];
+      if (is_broken (NEW_PAGE_CLEARS_FOREIGN))
+        s->foreign = 0;
+      th->own = rem_load (s, w);
+      if (!is_broken (NO_BLOCK_IS_FREE))
+        th->own ^= ALL_LIVE & ~scene->valid[w];
       th->pc = N_STORE;
       break;
 
@@ -851,12 +999,19 @@ thread_step (struct state *s, unsigned int t)
       else
         {
           th->word = 0;
-          th->pc = is_broken (HEAD_BEFORE_WORDS) ? UNLOCK : N_HEADED;
+          th->pc = is_broken (HEAD_BEFORE_WORDS) ? UNLOCK : N_LINKS;
         }
       break;
 
+    case N_LINKS:
+      s->unhinted = 0;
+      if (!is_broken (NEW_PAGE_KEEPS_LINKS))
+        s->link = s->qlink = 0;
+      th->pc = N_HEADED;
+      break;
+
     case N_HEADED:
-      head_store (s, ACTIVE, th->stream, 0);
+      head_store (s, ACTIVE, th->stream);
       th->in_bin = 1;
       th->pc = is_broken (HEAD_BEFORE_WORDS) ? N_WORD : UNLOCK;
       for (unsigned int u = 0; u < N_ACTORS; u++)
@@ -864,14 +1019,31 @@ thread_step (struct state *s, unsigned int t)
           s->undefined = 1;     /* its bit may belong to another block now */
       break;
 
+    case S_CLEAR:
+      for (unsigned int i = 0; i < N_STREAMS; i++)
+        if (i == th->stream || is_orphan (s, i))
+          {
+            s->first[i] = s->queue[i] = 0;
+            th->ours |= 1u << i;
+          }
+      th->pc = R_HEAD;
+      break;
+
     case R_HEAD:
       th->owner = s->owner;
-      th->full = s->full;
-      if (s->head != HELD)
+      if (s->head == ACTIVE && sweep_is_ours (s, t)
+          && !is_broken (SWEEP_FORGETS_ACTIVE))
+        th->pc = S_HELD;
+      else if (s->head != HELD)
         th->pc = UNLOCK;
       else
         th->pc = is_broken (RETIRE_WITHOUT_CLAIMED) ? R_OWN
                  : is_broken (CLAIM_WRITTEN_LATE) ? R_CAS : R_CLAIM;
+      break;
+
+    case S_HELD:
+      head_store (s, HELD, th->owner);
+      th->pc = R_HEAD;
       break;
 
     case R_CLAIM:
@@ -881,11 +1053,11 @@ thread_step (struct state *s, unsigned int t)
       break;
 
     case R_CAS:
-      if (s->head != HELD || s->owner != th->owner || s->full != th->full)
+      if (s->head != HELD || s->owner != th->owner)
         th->pc = R_CLEAR;
       else
         {
-          head_store (s, CLAIMED, th->owner, th->full);
+          head_store (s, CLAIMED, th->owner);
           th->pc = is_broken (RETIRE_LOOKS_BEFORE_CLAIMED) ? R_DECIDE
                    : is_broken (CLAIM_WRITTEN_LATE) ? R_CLAIM : R_OWN;
         }
@@ -897,7 +1069,7 @@ thread_step (struct state *s, unsigned int t)
       break;
 
     case R_REM:
-      th->keep |= ((th->own ^ s->rem[w]) & scene->valid[w]) != 0;
+      th->keep |= ((th->own ^ rem_load (s, w)) & scene->valid[w]) != 0;
       if (++th->word < N_WORDS && !th->keep
           && !is_broken (RETIRE_LOOKS_AT_ONE_WORD))
         th->pc = R_OWN;
@@ -906,17 +1078,29 @@ thread_step (struct state *s, unsigned int t)
       break;
 
     case R_DECIDE:
-      retire_decide (s, th);
+      retire_decide (s, t);
       break;
 
     case R_CLEAR:
       s->claim = 0;
       if (is_broken (CLAIM_CLEARED_EARLY) && s->head == CLAIMED)
         th->pc = R_DECIDE;
-      else if (th->recovering)
-        lock_use (th);
       else
-        th->pc = UNLOCK;
+        retire_over (s, t);
+      break;
+
+    case S_LINKS:
+      if (!is_broken (SWEEP_KEEPS_LINKS))
+        s->link = s->qlink = 0;
+      th->word = 0;
+      th->pc = S_LOOK;
+      break;
+
+    case S_LOOK:
+      if (free_bits (s, w) != 0)
+        th->then = THEN_UNLOCK, th->word = 0, th->pc = L_LINK;
+      else if (++th->word == N_WORDS)
+        th->word = 0, th->pc = UNLOCK;
       break;
 
     case V_CLAIM:
@@ -928,31 +1112,65 @@ thread_step (struct state *s, unsigned int t)
 
     case V_HEAD:
       th->owner = s->owner;
-      th->full = s->full;
       th->word = 0;
       th->pc = s->head == CLAIMED ? V_HELD : R_CLEAR;
       break;
 
     case V_HELD:
       if (is_broken (RECOVERY_RETIRES))
-        retire_decide (s, th);
+        retire_decide (s, t);
       else
-        head_store (s, HELD, th->owner, th->full);
+        head_store (s, HELD, th->owner);
       th->pc = R_CLEAR;
       break;
 
-    case A_HEAD:
-      th->full = 0;
-      if ((s->head == HELD || s->head == ACTIVE)
-          && s->owner != th->stream
-          && (is_orphan (s, s->owner) || is_broken (ADOPT_FROM_THE_LIVING)))
-        th->pc = A_STORE;
+    case A_ACTIVE:
+      if (th->why == FOR_ADOPT)
+        {
+          /* All orphans are searched; one at most has the page.  */
+          th->owner = s->owner;
+          if (s->head == FREE || s->owner == th->stream
+              || !(is_orphan (s, s->owner)
+                   || is_broken (ADOPT_FROM_THE_LIVING)))
+            {
+              th->in_malloc = 0, th->pc = UNLOCK;
+              break;
+            }
+        }
+      th->then = th->why == FOR_ADOPT ? THEN_DRAIN : THEN_IDLE;
+      th->pc = A_HELD;
+      if (!s->active[th->owner])
+        listed (th);
+      else if (!is_broken (INHERIT_WITHOUT_HOLD))
+        s->active[th->owner] = 0;
       else
+        listed (th);
+      break;
+
+    case A_HELD:
+      if (s->head == ACTIVE && s->owner == th->owner)
+        {
+          head_store (s, HELD, th->owner);
+          th->pc = L_LINK;
+        }
+      else
+        listed (th);
+      break;
+
+    case A_POP:
+      if (!s->first[th->owner])
         th->in_malloc = 0, th->pc = UNLOCK;
+      else
+        s->first[th->owner] = s->link = 0, th->pc = A_HEAD;
+      break;
+
+    case A_HEAD:
+      th->pc = s->head == HELD && s->owner == th->owner ? A_STORE : A_POP;
       break;
 
     case A_STORE:
-      head_store (s, ACTIVE, th->stream, 0);
+      s->unhinted |= s->qlink;    /* pushed since the queue was drained */
+      head_store (s, ACTIVE, th->stream);
       th->in_bin = 1;
       th->pc = UNLOCK;
       break;
@@ -965,17 +1183,18 @@ thread_step (struct state *s, unsigned int t)
             th->stream = i;
           }
       th->pc = UNLOCK;
-      if (is_broken (INHERIT_WITHOUT_LOCK))
-        op_end (th);
       break;
 
     case UNLOCK:
-      s->lock = 0;
-      th->keep = th->why = th->owner = th->full = 0;
-      if (!th->in_malloc)
-        op_end (th);
+      if (!is_broken (INHERIT_WITHOUT_LOCK) || th->why != FOR_INHERIT)
+        s->lock = 0;
+      th->keep = th->ours = 0;
+      if (th->why == FOR_INHERIT && th->stream != NONE)
+        th->owner = th->stream, th->pc = A_ACTIVE;
+      else if (th->in_malloc)
+        th->pc = M_USE;
       else
-        malloc_refill (th);
+        op_end (th);
       break;
 
     case IDLE:
@@ -1031,16 +1250,9 @@ next_ops (const struct state *s, unsigned int t, struct state *out)
   if ((roles & CAN_MALLOC) && th->stream != NONE)
     malloc_start (next_op (s, t, out, &n));
   if ((roles & CAN_DROP) && th->in_bin)
-    {
-      struct thread *next = next_op (s, t, out, &n);
-      if (!is_broken (AVAIL_KEPT_AFTER_DROP))
-        next->avail = next->word = 0;
-      next->pc = D_DROP;
-    }
-  if (roles & CAN_RETIRE)
-    lock_for (next_op (s, t, out, &n), FOR_RETIRE);
-  if ((roles & CAN_ADOPT) && th->stream != NONE)
-    lock_for (next_op (s, t, out, &n), FOR_ADOPT);
+    drop_start (next_op (s, t, out, &n), THEN_IDLE);
+  if (roles & CAN_SWEEP)
+    sweep_start (next_op (s, t, out, &n));
   if ((roles & CAN_INHERIT) && th->stream == NONE)
     {
       lock_for (next_op (s, t, out, &n), FOR_INHERIT);
@@ -1093,6 +1305,8 @@ thread_kill (struct state *s, unsigned int t)
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     if (s->ghost[b] == IN_CALL_OF + t)
       s->ghost[b] = LEAKED;
+  enum pc pc = s->thread[t].pc;
+  s->unhinted |= !(pc <= M_GIVE || (pc >= F_HEAD && pc <= X_RMW));
   s->thread[t] = (struct thread) { .dead = 1, .stream = NONE };
   s->kills++;
 }
@@ -1116,10 +1330,35 @@ state_check (struct state *s)
         if (s->head != FREE && !is_live (s, b) && held)
           wrong (s, "M1: a block is held, and its bits call it free");
       }
+  for (unsigned int w = 0; w < N_WORDS; w++)
+    {
+      if (!s->foreign && s->rem[w] != 0 && !broken)
+        wrong (s, "M7: rem was changed, and foreign is not set");
+      if (s->head != FREE && ~(s->own[w] ^ s->rem[w]) & ALL_LIVE
+                             & ~scene->valid[w])
+        wrong (s, "M8: the bit of no block is free");
+    }
   if (leaked > s->kills + s->excused)
     wrong (s, "M2: more blocks leaked than threads were killed");
   if (s->head == CLAIMED && (!s->claim || s->lock == 0) && !broken)
     wrong (s, "M6: CLAIMED without a claim record or without the lock");
+}
+
+/* Nobody does anything: is the way to the free blocks known?  */
+static void
+hint_check (struct state *s)
+{
+  bool found = s->first[s->owner] || s->queue[s->owner];
+  if (s->head == ACTIVE)
+    {
+      found = s->active[s->owner];
+      for (unsigned int t = 0; t < N_ACTORS; t++)
+        if (s->thread[t].stream == s->owner)
+          found = s->thread[t].in_bin;
+    }
+  for (unsigned int w = 0; w < N_WORDS; w++)
+    if (s->head != FREE && free_bits (s, w) != 0 && !found && !s->unhinted)
+      wrong (s, "M9: a page with room is neither in a bin nor listed");
 }
 
 /* Let thread T finish its operation while all others rest.  Of several ways
@@ -1132,7 +1371,7 @@ run_alone (struct state *s, unsigned int t)
     {
       if (i > 200 || (s->thread[t].pc != M_GIVE && !thread_can_step (s, t)))
         {
-          wrong (s, "stuck: an operation does not end");
+          wrong (s, "M10: an operation does not end");
           return;
         }
       if (s->thread[t].pc == M_GIVE)
@@ -1178,14 +1417,19 @@ epilogue_check (const struct state *last)
   s = *last;
   for (unsigned int t = 0; t < N_ACTORS; t++)
     if (s.thread[t].pc != IDLE)
-      wrong (&s, "stuck: a live thread cannot go on");
+      wrong (&s, "M10: a live thread cannot go on");
+  hint_check (&s);
 
   /* Whoever needs room takes the lock, which mends what its last holder left.
      Then the survivor gets what is nobody's and the owner the rest, and nothing
      is left.  */
   s.shared = SHARING_OVER;
-  lock_for (&s.thread[SURVIVOR], FOR_RETIRE);
-  run_alone (&s, SURVIVOR);
+  for (unsigned int t = 0; t < N_THREADS; t++)
+    if (!s.thread[t].dead && s.thread[t].stream != NONE && s.wrong == NULL)
+      {
+        sweep_start (&s.thread[t]);
+        run_alone (&s, t);
+      }
   take_all (&s, SURVIVOR);
   for (unsigned int t = 0; t < N_ACTORS; t++)
     if (!s.thread[t].dead && s.thread[t].stream != NONE)
@@ -1194,7 +1438,7 @@ epilogue_check (const struct state *last)
     return;
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     if (is_block (b) && s.ghost[b] == NOBODY)
-      wrong (&s, "stuck: a free block is found by nobody");
+      wrong (&s, "M10: a free block is found by nobody");
 
   /* All blocks are freed, whoever held them.  */
   for (unsigned int b = 0; b < N_BLOCKS && s.wrong == NULL; b++)
@@ -1209,17 +1453,16 @@ epilogue_check (const struct state *last)
   for (unsigned int t = 0; t < N_THREADS; t++)
     if (s.thread[t].in_bin && s.wrong == NULL)
       {
-        s.thread[t].avail = s.thread[t].word = 0;
-        s.thread[t].pc = D_DROP;
+        drop_start (&s.thread[t], THEN_IDLE);
         run_alone (&s, t);
       }
-  lock_for (&s.thread[SURVIVOR], FOR_RETIRE);
+  sweep_start (&s.thread[SURVIVOR]);
   run_alone (&s, SURVIVOR);
   bool leaked = false;
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     leaked = leaked || s.ghost[b] == LEAKED;
   if (leaked != (s.head == HELD) || s.head == CLAIMED)
-    wrong (&s, "stuck: the empty page cannot be retired");
+    wrong (&s, "M10: the empty page cannot be retired");
   if (s.wrong != NULL)
     ((struct state *) last)->wrong = s.wrong;
 }
@@ -1340,11 +1583,15 @@ state_print (const struct state *s)
 {
   static const char *const head_name[] = { "FREE", "HELD", "ACTIVE",
                                            "CLAIMED" };
-  printf ("%s(%u)%s own %u%u rem %u%u claim %u lock %u ghost",
-          head_name[s->head], s->owner, s->full ? " FULL" : "", s->own[0],
-          s->own[1], s->rem[0], s->rem[1], s->claim, s->lock);
+  printf ("%s(%u) own %u%u rem %u%u foreign %u link %u%u claim %u lock %u "
+          "ghost", head_name[s->head], s->owner, s->own[0], s->own[1],
+          s->rem[0], s->rem[1], s->foreign, s->link, s->qlink, s->claim,
+          s->lock);
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     printf (" %u", s->ghost[b]);
+  printf (" hints");
+  for (unsigned int i = 0; i < SURVIVOR_STREAM; i++)
+    printf (" %u%u%u", s->first[i], s->queue[i], s->active[i]);
   for (unsigned int t = 0; t < N_ACTORS; t++)
     printf (" | %s%s", s->thread[t].dead ? "dead" : pc_name[s->thread[t].pc],
             s->thread[t].in_bin ? " (bin)" : "");
@@ -1405,22 +1652,22 @@ enum { OWNER = CAN_MALLOC | CAN_DROP };
 
 static const struct scenario scenarios[N_SCENARIOS] =
 {
-  [REMOTE_FREES] = { "remote frees", { 1, 1 }, 3, 0,
-                     { { 0, OWNER | CAN_FREE, 5 },
+  [REMOTE_FREES] = { "remote frees", { 1, 1 }, 2, 0,
+                     { { 0, OWNER | CAN_FREE, 4 },
                        { 1, CAN_FREE, 2 },
-                       { NONE, CAN_RETIRE, 2 } } },
+                       { NONE, CAN_SWEEP, 2 } } },
   [TWO_FREERS] = { "two freers", { 3, 0 }, 2, 0,
                    { { 0, OWNER, 4 },
                      { 1, CAN_FREE, 2 },
-                     { NONE, CAN_FREE | CAN_RETIRE, 3 } } },
-  [ADOPTION] = { "adoption", { 1, 1 }, 3, 0,
+                     { NONE, CAN_FREE | CAN_SWEEP, 3 } } },
+  [ADOPTION] = { "adoption", { 1, 1 }, 2, 0,
                  { { 0, OWNER | CAN_FREE, 3 },
                    { 1, OWNER | CAN_FREE | CAN_ADOPT, 3 },
-                   { NONE, CAN_FREE | CAN_RETIRE, 2 } } },
-  [TWO_OWNERS] = { "two owners", { 3, 0 }, 2, 0,
+                   { NONE, CAN_FREE | CAN_SWEEP, 1 } } },
+  [TWO_OWNERS] = { "two owners", { 3, 0 }, 1, 0,
                    { { 0, OWNER | CAN_FREE, 4 },
                      { 1, OWNER | CAN_FREE, 3 },
-                     { NONE, CAN_RETIRE, 2 } } },
+                     { NONE, CAN_SWEEP, 1 } } },
   [INHERITANCE] = { "inheritance", { 1, 1 }, 2, 0,
                     { { 0, OWNER | CAN_FREE, 3 },
                       { NONE, OWNER | CAN_FREE | CAN_INHERIT, 4 },
@@ -1428,9 +1675,9 @@ static const struct scenario scenarios[N_SCENARIOS] =
   [FREED_AGAIN] = { "freed again", { 3, 0 }, 1, 0,
                     { { 0, OWNER | CAN_FREE | CAN_FREE_AGAIN, 4 },
                       { NONE, CAN_FREE | CAN_FREE_AGAIN, 3 },
-                      { 1, CAN_MALLOC | CAN_RETIRE, 2 } } },
-  [FREED_BY_TWO] = { "freed by two", { 3, 0 }, 1, 1,
-                     { { 0, OWNER | CAN_FREE | CAN_RETIRE, 4 },
+                      { 1, CAN_MALLOC | CAN_SWEEP, 2 } } },
+  [FREED_BY_TWO] = { "freed by two", { 3, 0 }, 0, 1,
+                     { { 0, OWNER | CAN_FREE | CAN_SWEEP, 4 },
                        { 1, CAN_FREE | CAN_MALLOC, 2 },
                        { NONE, CAN_FREE, 1 } } }
 };
@@ -1455,14 +1702,26 @@ static const struct
   MUTANT (REM_STORED_NOT_RMW, TWO_FREERS),
   MUTANT (AVAIL_KEPT_AFTER_DROP, TWO_OWNERS),
   MUTANT (TAKE_BACK_BY_STORE, TWO_OWNERS),
-  MUTANT (FULL_CLEARED_BY_STORE, TWO_OWNERS),
-  MUTANT (HINT_TRUSTED, TWO_OWNERS),
-  MUTANT (HINT_ONLY, TWO_FREERS),
   MUTANT (RMW_RESULT_UNCHECKED, FREED_BY_TWO),
   MUTANT (OTHERS_UNCHECKED, FREED_AGAIN),
   MUTANT (OWNER_UNCHECKED, FREED_AGAIN),
   MUTANT (HEAD_BEFORE_WORDS, TWO_OWNERS),
   MUTANT (NEW_PAGE_CLEARS_REM, FREED_AGAIN),
+  MUTANT (NEW_PAGE_CLEARS_FOREIGN, TWO_OWNERS),
+  MUTANT (NEW_PAGE_KEEPS_LINKS, TWO_OWNERS),
+  MUTANT (NO_BLOCK_IS_FREE, REMOTE_FREES),
+  MUTANT (FOREIGN_NEVER_SET, TWO_FREERS),
+  MUTANT (FOREIGN_SET_LATE, TWO_FREERS),
+  MUTANT (OWN_NOT_READ_AGAIN, TWO_FREERS),
+  MUTANT (OWNER_DOES_NOT_LIST, REMOTE_FREES),
+  MUTANT (OTHERS_DO_NOT_PUSH, TWO_FREERS),
+  MUTANT (DROP_DOES_NOT_LIST, REMOTE_FREES),
+  MUTANT (POP_KEEPS_LINK, REMOTE_FREES),
+  MUTANT (DRAIN_KEEPS_LINK, REMOTE_FREES),
+  MUTANT (SWEEP_KEEPS_LINKS, REMOTE_FREES),
+  MUTANT (SWEEP_FORGETS_ACTIVE, ADOPTION),
+  MUTANT (INHERIT_WITHOUT_HOLD, INHERITANCE),
+  MUTANT (ADOPT_WITHOUT_DRAIN, ADOPTION),
   MUTANT (ADOPT_FROM_THE_LIVING, ADOPTION),
   MUTANT (INHERIT_WITHOUT_LOCK, INHERITANCE),
   MUTANT (REM_NOT_RELEASED, TWO_FREERS),

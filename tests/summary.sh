@@ -13,14 +13,14 @@ for log in "$@"; do
   echo "== ${log%.log}: ${result:-not run}"
   [ -z "$result" ] || grep -aE "$closing" "$log"
 done | awk '
-  function close_test () {
+  function close_test() {
     if (result ~ /^(SKIP|XFAIL)/)
       skipped++
     else if (result != "" && (result == "PASS" ? said == 0 : said_failed == 0))
       if (result == "PASS") passed++; else failed++
   }
   /^== / {
-    close_test ()
+    close_test()
     result = $0; sub (/^.*: /, "", result)
     said = said_failed = 0
     print; next
@@ -32,7 +32,7 @@ done | awk '
   }
   / passed, / { passed += $1; failed += $3; said_failed += $3 }
   END {
-    close_test ()
+    close_test()
     printf "%d passed, %d failed", passed, failed
     if (skipped) printf ", %d skipped", skipped
     print ""
