@@ -35,7 +35,7 @@
        24 K   root page: length, keys
        28 K   buckets of named roots
        32 K   chunk index               32 K   chunk index
-       36 K   slice records, 256 bytes  36 K   slice records
+       36 K   slice records, 320 bytes  36 K   slice records
               for each slice
        ...    directory, streams        ...    data slices
        ...    data slices               32 M   end
@@ -235,9 +235,9 @@ enum
   MM_OFF_BUCKETS = 7 * MM_PAGE,
   MM_OFF_INDEX = 8 * MM_PAGE,  /* these two in each PAGED chunk */
   MM_OFF_RECORDS = 9 * MM_PAGE,
-  MM_RECORD_SHIFT = 8,
-  MM_RECORD = 1 << MM_RECORD_SHIFT,
-  MM_RECORDS_PAGE = MM_PAGE / MM_RECORD, /* records become usable together */
+  MM_RECORD = 320,             /* an odd number of cache lines: the first lines
+                                  of records use all sets of a cache */
+  MM_RECORDS_STEP = 16,        /* so many become usable together */
 
   MM_PROCS = 192,              /* fill the space between locks and root */
   MM_OPS = 60,                 /* slot calls under way at once: these fill the
@@ -246,8 +246,7 @@ enum
   MM_BUCKETS = MM_PAGE / 8,
   MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
 
-  MM_WORDS = 14,               /* words of bits in a record: with the head
-                                  they fill two cache lines */
+  MM_WORDS = 15,               /* words of bits in a record */
   MM_CLASSES = 40,
   MM_FAST_MAX = 1024,          /* sizes of the table look-up */
   MM_SMALL_MAX = 32768,        /* sizes of the classes; larger: whole slices */
@@ -405,10 +404,10 @@ struct disk_slice
   disk_u32 foreign;     /* 0: all words of rem are 0 */
   disk_u32 link;        /* next in the owner's list; 0: not on it */
   disk_u64 own[MM_WORDS];
+  uint64_t zero[7];
   disk_u32 queue;       /* next in the queue of others' frees; 0: not on it */
-  uint32_t zero;
+  uint32_t zero2;
   disk_u64 rem[MM_WORDS];
-  uint64_t zero2;
 };
 
 /* A chunk's index, under the heap lock.  free follows from the heads and is
@@ -501,8 +500,8 @@ DISK_SIZE (struct disk_root, MM_PAGE);
 DISK_AT (struct disk_root, key, 64);
 DISK_SIZE (struct disk_slice, MM_RECORD);
 DISK_AT (struct disk_slice, own, 16);
-DISK_AT (struct disk_slice, queue, 128);
-DISK_AT (struct disk_slice, rem, 136);
+DISK_AT (struct disk_slice, queue, 192);
+DISK_AT (struct disk_slice, rem, 200);
 DISK_SIZE (struct disk_index, MM_PAGE);
 DISK_SIZE (struct disk_stream, 1024);
 DISK_AT (struct disk_stream, queue, 192);
@@ -534,19 +533,15 @@ struct cache
 {
   _Atomic uintptr_t key;       /* heap as the program names it, + 1; 0: no fast
                                   paths here */
-  uintptr_t hot;               /* a chunk that stays PAGED as long as hot_page is
-                                  in a bin: where mfree looks first */
-  size_t hot_bytes;            /* of its slices that have records; 0: none */
-  char *hot_records;
-  uint32_t hot_page;
-  uint32_t zero;
-  uintptr_t name;              /* as key, whether fast or not */
-  size_t n_chunks;
   uintptr_t grid;
-  disk_u64 *dir;
+  size_t hot_bytes;            /* from grid on all slices have records: their
+                                  chunks are PAGED and stay so */
   char *records;               /* of chunk 0 */
   uint32_t mine;               /* head bits of the thread's pages */
   uint32_t stream;             /* 0: none yet */
+  uintptr_t name;              /* as key, whether fast or not */
+  size_t n_chunks;
+  disk_u64 *dir;
   struct heap *heap;
   struct cache *next;          /* of the thread; or of the free list */
   struct cache *heap_next;     /* of the heap */
@@ -862,7 +857,7 @@ static inline struct disk_slice *
 off_record (struct heap *h, size_t c, size_t s)
 {
   return (struct disk_slice *) (void *)
-    (off_chunk (h, c) + MM_OFF_RECORDS + (s << MM_RECORD_SHIFT));
+    (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
 }
 
 static inline struct disk_index *
@@ -1874,7 +1869,7 @@ op_release (struct heap *h, struct disk_op *op)
      be told of it.  */
   atomic_store_explicit (&op->locked, 0, memory_order_release);
   atomic_store_explicit (&op->slot, 0, memory_order_relaxed);
-  /* Sequentially consistent: a look at the head for FULL comes after it.  */
+  /* Sequentially consistent: the hint about the page comes after it.  */
   atomic_fetch_and (&h->locks->ops_busy, ~(UINT64_C (1) << (op - h->op)));
   atomic_store_explicit (&op->owner, 0, memory_order_release);
 }
@@ -2235,6 +2230,9 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
       /* Equal is free.  rem is not stored: a second free of a block that was
          here before may be under way, and must find what it expects or fail. */
       unsigned cl = head_class (head);
+      atomic_store_explicit (&r->link, 0, memory_order_relaxed);
+      if (atomic_load_explicit (&r->foreign, memory_order_relaxed) != 0)
+        atomic_store_explicit (&r->queue, 0, memory_order_relaxed);
       for (unsigned w = 0; w < class_words (cl); w++)
         atomic_store_explicit (&r->own[w],
                                page_rem (r, w) ^ ~class_valid (cl, w),
@@ -2300,14 +2298,15 @@ run_reach (struct heap *h, const char *end)
 static int
 run_back_records (struct heap *h, size_t c, size_t old, size_t ready)
 {
-  char *from = (char *) off_record (h, c, old);
-  size_t len = (ready - old) << MM_RECORD_SHIFT;
-  if (len == 0)
+  size_t from = round_up (old * MM_RECORD, MM_PAGE);
+  size_t to = round_up (ready * MM_RECORD, MM_PAGE);
+  char *p = (char *) off_record (h, c, 0) + from;
+  if (from >= to)
     return 0;
-  int err = os_back (h, from, len);
-  os_mark_own (from, len);
+  int err = os_back (h, p, to - from);
+  os_mark_own (p, to - from);
   if (err == 0 && c > 0)
-    memset (from, 0, len);
+    memset (p, 0, to - from);
   return err;
 }
 
@@ -2317,20 +2316,21 @@ static int
 run_make_chunk (struct heap *h, size_t c)
 {
   size_t first = off_first_data (h, c);
-  size_t ready = round_up (first, MM_RECORDS_PAGE);
+  size_t ready = round_up (first, MM_RECORDS_STEP);
   if (ready > off_slices (h, c))
     ready = off_slices (h, c);
   struct disk_index *x = off_index (h, c);
   int err = os_back (h, (char *) x, MM_PAGE);
   os_mark_own (x, MM_PAGE);
   if (err == 0)
-    err = run_back_records (h, c, 0, round_up (ready, MM_RECORDS_PAGE));
+    err = run_back_records (h, c, 0, ready);
   if (err != 0)
     return err;
   memset (x, 0, MM_PAGE);
   x->epoch = atomic_load_explicit (&h->locks->index_epoch,
                                    memory_order_relaxed) - 1;
-  run_reach (h, (char *) off_record (h, c, round_up (ready, MM_RECORDS_PAGE)));
+  run_reach (h, (char *) off_record (h, c, 0)
+                + round_up (ready * MM_RECORD, MM_PAGE));
   lock_heap (h);
   dir_set (h, c, dir_paged (ready, 0));
   unlock_heap (h);
@@ -2417,10 +2417,10 @@ run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   size_t ready;
   for (;;)
     {
-      ready = round_up (s + k, MM_RECORDS_PAGE);
+      ready = round_up (s + k, MM_RECORDS_STEP);
+      ready = ready < off_slices (h, c) ? ready : off_slices (h, c);
       ready = ready > dir_ready (d) ? ready : dir_ready (d);
-      err = run_back_records (h, c, round_up (dir_ready (d), MM_RECORDS_PAGE),
-                              round_up (ready, MM_RECORDS_PAGE));
+      err = run_back_records (h, c, dir_ready (d), ready);
       if (err == 0)
         err = os_back (h, off_slice (h, c, s), k << MM_SLICE_SHIFT);
       if (err == 0 || k == n)
@@ -2429,8 +2429,6 @@ run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
     }
   if (err != 0)
     return err;
-  if (ready > off_slices (h, c))
-    ready = off_slices (h, c);
 
   run_reach (h, off_slice (h, c, s + k));
   lock_heap (h);
@@ -3151,30 +3149,22 @@ cache_disarm_all (struct heap *h)
       atomic_store_explicit (&k->key, 0, memory_order_relaxed);
 }
 
-/* Page NUMBER, which is ACTIVE, makes its chunk the one mfree looks at first;
-   or it leaves its bin.  */
-static void
+/* Let mfree find slice NUMBER at once, if all chunks before it are PAGED.  */
+static inline void
 cache_heat (struct heap *h, struct cache *k, uint32_t number)
 {
-  size_t c = number / MM_CHUNK_SLICES;
-  uintptr_t chunk = (uintptr_t) off_chunk (h, c);
-  if (chunk == k->hot
-      && (size_t) (number % MM_CHUNK_SLICES) << MM_SLICE_SHIFT < k->hot_bytes)
+  if (MM_LIKELY ((size_t) number << MM_SLICE_SHIFT < k->hot_bytes))
+    return;
+  size_t ready = MM_CHUNK_SLICES;
+  for (size_t c = k->hot_bytes >> MM_CHUNK_SHIFT;
+       c < h->n_chunks && ready == MM_CHUNK_SLICES; c++)
     {
-      k->hot_page = number;
-      return;
+      uint64_t d = dir_get (h, c);
+      if (dir_kind (d) != DIR_PAGED)
+        break;
+      ready = run_ready (h, c, d);
+      k->hot_bytes = (c << MM_CHUNK_SHIFT) + (ready << MM_SLICE_SHIFT);
     }
-  k->hot = chunk;
-  k->hot_bytes = run_ready (h, c, dir_get (h, c)) << MM_SLICE_SHIFT;
-  k->hot_records = (char *) off_record (h, c, 0);
-  k->hot_page = number;
-}
-
-static void
-cache_cool (struct cache *k, uint32_t number)
-{
-  if (k->hot_page == number)
-    k->hot_bytes = k->hot_page = 0;
 }
 
 /* Empty the bins: their pages are HELD.  The calling thread must be the
@@ -3190,7 +3180,6 @@ cache_empty (struct cache *k)
       k->page[cl] = 0;
       if (number != 0)
         {
-          cache_cool (k, number);
           atomic_store_explicit (&off_stream (h, k->stream)->active[cl], 0,
                                  memory_order_relaxed);
           stream_hold (h, k->stream, number);
@@ -3310,7 +3299,7 @@ cache_of (struct heap *h, void *md)
       k->records = (char *) h->grid + MM_OFF_RECORDS;
       k->stream = 0;
       k->mine = UINT32_MAX;
-      k->hot_bytes = k->hot_page = 0;
+      k->hot_bytes = 0;
       lock_registry ();
       k->heap = h;
       k->heap_next = h->caches;
@@ -3443,7 +3432,6 @@ page_refill (struct heap *h, struct cache *k, unsigned cl)
             return true;
           uint32_t full = k->page[cl];
           k->page[cl] = 0;
-          cache_cool (k, full);
           page_drop_full (h, k->stream, cl, full);
         }
       uint32_t number = page_take_back (h, st, k->stream, cl);
@@ -6270,6 +6258,8 @@ heap_cut (struct heap *h)
   alone = alone && pthread_rwlock_trywrlock (&h->walkers) == 0;
   if (alone)
     {
+      if (h->caches != NULL)
+        h->caches->hot_bytes = 0;
       lock_grow (h);
       if (os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
         {
@@ -6503,7 +6493,7 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
                                                memory_order_acquire)))
     return false;
   at->r = (struct disk_slice *) (void *)
-          (k->records + (c << MM_CHUNK_SHIFT) + (s << MM_RECORD_SHIFT));
+          (k->records + (c << MM_CHUNK_SHIFT) + s * MM_RECORD);
   at->head = atomic_load_explicit (&at->r->head, memory_order_acquire);
   if (head_kind (at->head) == HEAD_CONT && head_back (at->head) <= s)
     {
@@ -6573,11 +6563,11 @@ free_first (struct cache *k, struct disk_slice *r)
   page_relist (h, k->stream, r,
                off_number (off >> MM_CHUNK_SHIFT,
                            ((off & (MM_CHUNK - 1)) - MM_OFF_RECORDS)
-                           >> MM_RECORD_SHIFT));
+                           / MM_RECORD));
 }
 
-/* mfree of what does not lie in the hot chunk or in the first slice of its page,
-   or is not the caller's own.  */
+/* mfree of what lies behind the first chunks, or not in the first slice of its
+   page, or is not the caller's own.  */
 static MM_NOINLINE void
 free_far (void *md, void *ptr)
 {
@@ -6586,6 +6576,7 @@ free_far (void *md, void *ptr)
   bool full;
   if (quick_locate (k, md, ptr, &at))
     {
+      cache_heat (k->heap, k, at.number);
       if (((k->mine ^ (uint32_t) at.head) & HEAD_MINE) == 0)
         {
           if (page_free_own (at.r, at.i, &full))
@@ -6609,14 +6600,14 @@ MM_PUBLIC void
 mfree (void *md, void *ptr)
 {
   struct cache *k = thread.last;
-  uintptr_t off = (uintptr_t) ptr - k->hot;
+  uintptr_t off = (uintptr_t) ptr - k->grid;
   if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
                  == (uintptr_t) md + 1
                  && off < k->hot_bytes))
     {
       struct disk_slice *r = (struct disk_slice *) (void *)
-        (k->hot_records + (off >> (MM_SLICE_SHIFT - MM_RECORD_SHIFT)
-                           & ~(uintptr_t) (MM_RECORD - 1)));
+        (k->records + (off & ~(uintptr_t) (MM_CHUNK - 1))
+         + (off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1)) * MM_RECORD);
       uint32_t head = k->mine ^ (uint32_t) atomic_load_explicit
                                              (&r->head, memory_order_relaxed);
       unsigned i;

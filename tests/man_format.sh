@@ -106,10 +106,10 @@ grid=$(($(up "$base" 16384) - base))
 chunk=$(((at - grid) / 33554432))
 slice=$(((at - grid) % 33554432 / 16384))
 start=$((grid + chunk * 33554432))
-head=$(word $((start + 36864 + slice * 256)))
+head=$(word $((start + 36864 + slice * 320)))
 i=$(((at - grid) % 16384 / 16))
-own=$(word $((start + 36864 + slice * 256 + 16 + i / 64 * 8)))
-rem=$(word $((start + 36864 + slice * 256 + 136 + i / 64 * 8)))
+own=$(word $((start + 36864 + slice * 320 + 16 + i / 64 * 8)))
+rem=$(word $((start + 36864 + slice * 320 + 200 + i / 64 * 8)))
 check "kind of the head" $((head >> 16 & 15)) -eq 1
 check "state of the page" $((head >> 20 & 3)) -le 1
 check "class" $((head >> 24 & 255)) -eq 0
@@ -123,7 +123,7 @@ check "disk blocks" $(($(word $((start + 32768 + 256 + slice / 64 * 8))) \
 slices=$(((capacity - grid) / 16384))
 slices=$((slices < 2048 ? slices : 2048))
 chunks=$((((capacity - grid) + 33554431) / 33554432))
-directory=$((grid + $(up $((36864 + slices * 256)) 4096)))
+directory=$((grid + $(up $((36864 + slices * 320)) 4096)))
 entry=$(word $((directory + chunk * 8)))
 check "kind of the chunk" $((entry >> 16 & 15)) -eq 1
 check "records" $((entry & 65535)) -gt "$slice"
@@ -131,7 +131,7 @@ stream=$((directory + $(up $((chunks * 8)) 4096)))
 first=$(up $((stream + streams * 1024 - grid)) 16384)
 check "first slice" "$slice" -ge $((first / 16384))
 check "slice before it" \
-  $(($(word $((grid + 36864 + (first / 16384 - 1) * 256))) >> 16 & 15)) -eq 0
+  $(($(word $((grid + 36864 + (first / 16384 - 1) * 320))) >> 16 & 15)) -eq 0
 owner=$((head & 65535))
 check "stream" "$owner" -ge 1
 check "owner" "$(word $((stream + (owner - 1) * 1024)))" -eq 0

@@ -120,7 +120,6 @@ enum rule
   AVAIL_KEPT_AFTER_DROP,
   TAKE_BACK_BY_STORE,
   RMW_RESULT_UNCHECKED,
-  OTHERS_UNCHECKED,
   OWNER_UNCHECKED,
   HEAD_BEFORE_WORDS,
   NEW_PAGE_CLEARS_REM,
@@ -176,8 +175,7 @@ enum pc
   O_REM,        /* load rem */
   O_STORE,      /* store own: the block is free */
   X_OWN,        /* another: load own */
-  X_REM,        /* load rem */
-  X_FOREIGN,    /* set foreign */
+  X_FOREIGN,    /* load foreign, and set it if it is 0 */
   X_RMW,        /* fetch_or or fetch_and on rem: the block is free */
   X_AGAIN,      /* load own again: were all blocks live? */
   X_LINK,       /* CAS the page's link in the queue from 0 */
@@ -222,7 +220,7 @@ static const char *const pc_name[N_PCS] =
   "drain: clear link", "list: load head", "list: store link",
   "free: load head", "owner's free: load own",
   "owner's free: load rem", "owner's free: store own", "free: load own",
-  "free: load rem", "free: set foreign", "free: change rem",
+  "free: set foreign", "free: change rem",
   "free: load own again", "push: link", "push: queue", "free: use the block",
   "lock", "new page: load head", "new page: load rem", "new page: store own",
   "new page: clear links", "new page: store head", "sweep: clear lists",
@@ -894,21 +892,19 @@ thread_step (struct state *s, unsigned int t)
 
     case X_OWN:
       th->own = s->own[word_of (b)];
-      th->pc = X_REM;
-      break;
-
-    case X_REM:
-      th->rem = s->rem[word_of (b)];
-      if (((th->own ^ th->rem) & bit) == 0 && !is_broken (OTHERS_UNCHECKED))
-        free_refuse (s, th);
-      else
-        th->pc = s->foreign || is_broken (FOREIGN_NEVER_SET)
-                 || is_broken (FOREIGN_SET_LATE) ? X_RMW : X_FOREIGN;
+      th->pc = is_broken (FOREIGN_NEVER_SET) || is_broken (FOREIGN_SET_LATE)
+               ? X_RMW : X_FOREIGN;
       break;
 
     case X_FOREIGN:
-      s->foreign = 1;
-      th->pc = is_broken (FOREIGN_SET_LATE) ? X_AGAIN : X_RMW;
+      if (is_broken (FOREIGN_SET_LATE))
+        s->foreign = 1, th->pc = X_AGAIN;
+      else if (!s->foreign && (th->own & bit) == 0)
+        free_refuse (s, th);
+      else
+        s->foreign = 1, th->pc = X_RMW;
+      if (is_broken (REM_STORED_NOT_RMW))
+        th->rem = s->rem[word_of (b)];
       break;
 
     case X_RMW:
@@ -921,8 +917,7 @@ thread_step (struct state *s, unsigned int t)
         if (!is_broken (OWN_NOT_READ_AGAIN))
           th->own = 0;
         th->rem = old;
-        if (same && !is_broken (RMW_RESULT_UNCHECKED)
-            && !is_broken (OTHERS_UNCHECKED))
+        if (same && !is_broken (RMW_RESULT_UNCHECKED))
           free_refuse (s, th);
         else
           free_done (s, t, was_live,
@@ -1702,8 +1697,7 @@ static const struct
   MUTANT (REM_STORED_NOT_RMW, TWO_FREERS),
   MUTANT (AVAIL_KEPT_AFTER_DROP, TWO_OWNERS),
   MUTANT (TAKE_BACK_BY_STORE, TWO_OWNERS),
-  MUTANT (RMW_RESULT_UNCHECKED, FREED_BY_TWO),
-  MUTANT (OTHERS_UNCHECKED, FREED_AGAIN),
+  MUTANT (RMW_RESULT_UNCHECKED, FREED_AGAIN),
   MUTANT (OWNER_UNCHECKED, FREED_AGAIN),
   MUTANT (HEAD_BEFORE_WORDS, TWO_OWNERS),
   MUTANT (NEW_PAGE_CLEARS_REM, FREED_AGAIN),

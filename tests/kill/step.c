@@ -1787,12 +1787,11 @@ world_survey (size_t *reach_at)
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
-      size_t end = run_ready (h, c, d), n;
-      size_t bytes = round_up (MM_PAGE + end * MM_RECORD, MM_PAGE);
+      size_t end = run_ready (h, c, d), n, told = dir_ready (d);
+      size_t bytes = round_up (MM_PAGE + told * MM_RECORD, MM_PAGE);
       world_add (chunk + MM_OFF_INDEX, bytes, true);
       claims += bytes;
       /* What the words say; the library trusts them only up to the length.  */
-      size_t told = dir_ready (d);
       for (size_t s = off_first_data (h, c); s < told; s++)
         if (map_get_backed (off_index (h, c), s))
           {
@@ -1864,8 +1863,8 @@ world_undo (void)
     return;
   uint64_t *word = (uint64_t *) (void *) (world.copy_at + dir);
   size_t from = MM_OFF_RECORDS
-                + (dir_ready (dir_get (h, 0)) << MM_RECORD_SHIFT);
-  size_t to = MM_OFF_RECORDS + (dir_ready (*word) << MM_RECORD_SHIFT);
+                + dir_ready (dir_get (h, 0)) * MM_RECORD;
+  size_t to = MM_OFF_RECORDS + dir_ready (*word) * MM_RECORD;
   if (from < to && to < dir)
     memset (world.copy_at + from, 0, to - from);
   struct disk_locks *l = (struct disk_locks *) (void *)
