@@ -259,7 +259,6 @@ enum
   MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: keeps a new file small */
   MM_GROW_MIN_ANON = 1 << 20,  /* memory costs nothing before it is touched */
   MM_GROW_MAX = 8 << 20,       /* tmpfs starts a step over after a signal */
-  MM_ANON_ALIGN = 2 << 20,
   MM_AHEAD_MIN = 4 << 20,      /* anonymous memory made usable in advance */
   MM_AHEAD_MAX = 64 << 20,
   MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
@@ -5258,24 +5257,9 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
         err = os_map_at (base, len, prot, flags, h->fd);
       else if (anon)
         {
-          /* Any place, aligned for huge pages, as new kernels do it; else it
-             is cut out of a larger one.  */
           char *p = os.mmap (NULL, len, prot, flags, -1, 0);
           err = p == MAP_FAILED ? errno : 0;
           h->base = (uintptr_t) p;
-          if (err == 0 && h->base % MM_ANON_ALIGN != 0)
-            {
-              size_t room = len + MM_ANON_ALIGN;
-              os.munmap (p, len);
-              p = os.mmap (NULL, room, prot, flags, -1, 0);
-              err = p == MAP_FAILED ? errno : 0;
-              h->base = round_up ((uintptr_t) p, MM_ANON_ALIGN);
-              size_t before = h->base - (uintptr_t) p;
-              if (err == 0 && before > 0)
-                os.munmap (p, before);
-              if (err == 0 && room - before > len)
-                os.munmap ((char *) h->base + len, room - before - len);
-            }
         }
       else
         err = map_anywhere (len, prot, flags, h->fd, &h->base);

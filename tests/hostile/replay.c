@@ -50,8 +50,9 @@ replay (const char *path)
     if (entry->d_name[0] != '.')
       {
         char name[4096];
-        snprintf (name, sizeof name, "%s/%s", path, entry->d_name);
-        replay_file (name);
+        int n = snprintf (name, sizeof name, "%s/%s", path, entry->d_name);
+        if (n > 0 && (size_t) n < sizeof name)
+          replay_file (name);
       }
   closedir (dir);
 }
