@@ -526,19 +526,20 @@ struct bin
 
 /* What one thread keeps about one heap.  It stays with its thread until the
    thread ends.  Lies in memory that a fork child finds zeroed, so that a
-   child never allocates from its parent's bins: key 0 matches no heap.  key is
-   also stored by others, to take the fast path away.  */
+   child never allocates from its parent's bins: they are empty, and no slice is
+   hot.  key is also stored by others, to take the fast path away.  */
 struct cache
 {
-  _Atomic uintptr_t key;       /* heap as the program names it, + 1; 0: no fast
-                                  paths here */
+  _Atomic uintptr_t key;       /* heap as the program names it; KEY_NONE: no
+                                  fast paths here */
   uintptr_t grid;
   size_t hot_bytes;            /* from grid on all slices have records: their
                                   chunks are PAGED and stay so */
   char *records;               /* of chunk 0 */
-  uint32_t mine;               /* head bits of the thread's pages */
+  uint32_t mine;               /* head bits of the thread's pages; with another
+                                  kind: it has none of its own */
   uint32_t stream;             /* 0: none yet */
-  uintptr_t name;              /* as key, whether fast or not */
+  uintptr_t name;              /* the same + 1, whether fast or not; 0: none */
   size_t n_chunks;
   disk_u64 *dir;
   struct heap *heap;
@@ -608,7 +609,8 @@ struct thread
   bool hooked;
 };
 
-static struct cache no_cache;
+#define KEY_NONE UINTPTR_MAX
+static struct cache no_cache = { .key = KEY_NONE };
 static _Thread_local struct thread thread
   __attribute__ ((tls_model ("initial-exec"))) = { .last = &no_cache };
 static _Thread_local struct error thread_error;
@@ -1697,29 +1699,32 @@ proc_limit (struct heap *h)
 /* Up to 128 every 16 bytes, then four to each doubling: at most a fifth of a
    block is lost.  Pages have as many slices as leave little over.
 
-   inverse is 2^32 / size rounded up.  The product of an offset in the page with
-   it has the block's number in its upper half; its lower half is less than
-   inverse if and only if the offset is a multiple of size (offsets are below
-   2^17, and so is what the rounding adds).  bytes is where the last block
-   ends.
+   inverse is a little more than 2^32 / size: times size it gives 2^32 + e with
+   0 < e <= size.  The product of an offset in the page with it has the block's
+   number in its upper half.  For block i the lower half is i * e; behind the
+   start of a block it is more than inverse, which is more than count * e.  So
+   one comparison of it with limit, count * e, tells that the offset is the start
+   of a block, and of one that the page has.
 
    The file holds class numbers only; all that follows from them comes from this
    table, whose unused rows fit nothing.  */
 struct class
 {
-  uint32_t inverse;
-  uint32_t bytes;
-  uint32_t size;
-  uint16_t slices;
-  uint16_t count;
+  uint64_t inverse;
+  uint32_t limit;
+  uint16_t size;
+  uint16_t slices : 4;
+  uint16_t count : 12;
 };
 
 #define CLASS_COUNT(size, slices) \
   ((size) == 16 ? MM_WORDS * 64 : (slices) * MM_SLICE / (size))
+#define CLASS_INVERSE(size) ((UINT64_C (1) << 32) / (size) + 1)
 #define CLASS(size, slices) \
-  { (uint32_t) (((UINT64_C (1) << 32) + (size) - 1) / (size)), \
-    CLASS_COUNT (size, slices) * (size), (size), (slices), \
-    CLASS_COUNT (size, slices) }
+  { CLASS_INVERSE (size), \
+    (uint32_t) (CLASS_COUNT (size, slices) \
+                * (CLASS_INVERSE (size) * (size) - (UINT64_C (1) << 32))), \
+    (size), (slices), CLASS_COUNT (size, slices) }
 
 static const struct class class_table[64] = {
   CLASS (16, 1), CLASS (32, 1), CLASS (48, 1), CLASS (64, 1),
@@ -1734,12 +1739,16 @@ static const struct class class_table[64] = {
   CLASS (20480, 5), CLASS (24576, 6), CLASS (28672, 7), CLASS (32768, 8),
 };
 
-/* Class of (size - 1) / 16, up to MM_FAST_MAX.  */
-static const uint8_t class_of_sixteenths[MM_FAST_MAX / 16] = {
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 10, 11, 11,
-  12, 12, 12, 12, 13, 13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15,
-  16, 16, 16, 16, 16, 16, 16, 16, 17, 17, 17, 17, 17, 17, 17, 17,
-  18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19
+/* Class of (size - 1) / 16, up to MM_FAST_MAX; as the distance of its bin from
+   that of class 0.  */
+#define BIN(class) ((class) * (uint16_t) sizeof (struct bin))
+#define BINS_4(class) BIN (class), BIN (class), BIN (class), BIN (class)
+static const uint16_t class_of_sixteenths[MM_FAST_MAX / 16] = {
+  BIN (0), BIN (1), BIN (2), BIN (3), BIN (4), BIN (5), BIN (6), BIN (7),
+  BIN (8), BIN (8), BIN (9), BIN (9), BIN (10), BIN (10), BIN (11), BIN (11),
+  BINS_4 (12), BINS_4 (13), BINS_4 (14), BINS_4 (15),
+  BINS_4 (16), BINS_4 (16), BINS_4 (17), BINS_4 (17),
+  BINS_4 (18), BINS_4 (18), BINS_4 (19), BINS_4 (19)
 };
 
 /* The class for SIZE, 1 to MM_SMALL_MAX.  */
@@ -1747,7 +1756,7 @@ static unsigned
 class_of (size_t size)
 {
   if (size <= MM_FAST_MAX)
-    return class_of_sixteenths[(size - 1) / 16];
+    return class_of_sixteenths[(size - 1) / 16] / sizeof (struct bin);
   unsigned e = 63 - (unsigned) __builtin_clzll (size - 1);
   return 20 + (e - 10) * 4 + (unsigned) ((size - 1) >> (e - 2) & 3);
 }
@@ -1767,13 +1776,13 @@ class_of_aligned (size_t size, size_t align)
 }
 
 /* The number of the block that begins IN_PAGE bytes behind the page's start, in
-   *I; false if none does.  */
+   *I; false if none does.  IN_PAGE is inside the page.  */
 static inline bool
-class_index (const struct class *cl, size_t in_page, unsigned *i)
+class_index (const struct class *cl, size_t in_page, uint64_t *i)
 {
-  uint64_t product = (uint64_t) cl->inverse * in_page;
-  *i = (unsigned) (product >> 32);
-  return (uint32_t) product < cl->inverse && in_page < cl->bytes;
+  uint64_t product = cl->inverse * in_page;
+  *i = product >> 32;
+  return (uint32_t) product < cl->limit;
 }
 
 static inline unsigned
@@ -1786,8 +1795,9 @@ class_words (unsigned cl)
 static inline uint64_t
 class_valid (unsigned cl, unsigned w)
 {
-  unsigned left = class_table[cl].count - w * 64;
-  return left >= 64 ? ~UINT64_C (0) : (UINT64_C (1) << left) - 1;
+  unsigned count = class_table[cl].count;
+  return w + 1 < (count + 63) / 64 ? ~UINT64_C (0)
+                                   : ~UINT64_C (0) >> (-count & 63);
 }
 
 /* A bin is quick if its words have so many free blocks when it looks: an
@@ -1799,11 +1809,18 @@ class_fair (unsigned cl)
   return n >= 32 ? n / 8 : n >= 16 ? 4 : n / 4;
 }
 
-/* A file made with another table is refused.  */
+/* A file made with other classes is refused.  */
 static uint32_t
 class_sum (void)
 {
-  return (uint32_t) sum_bytes (class_table, sizeof class_table);
+  uint32_t all[MM_CLASSES][3];
+  for (unsigned cl = 0; cl < MM_CLASSES; cl++)
+    {
+      all[cl][0] = class_table[cl].size;
+      all[cl][1] = class_table[cl].slices;
+      all[cl][2] = class_table[cl].count;
+    }
+  return (uint32_t) sum_bytes (all, sizeof all);
 }
 
 
@@ -2658,7 +2675,7 @@ queue_drain (struct heap *h, uint32_t stream)
 /* Free block I of page R, owned by the calling thread's stream.  False if it is
    free; else *FULL: all blocks of its word were live.  */
 static inline bool
-page_free_own (struct disk_slice *r, unsigned i, bool *full)
+page_free_own (struct disk_slice *r, uint64_t i, bool *full)
 {
   uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
   uint64_t live = own;
@@ -2676,7 +2693,7 @@ page_free_own (struct disk_slice *r, unsigned i, bool *full)
 
 /* The same for a block of somebody else's page.  */
 static bool
-page_free_remote (struct disk_slice *r, unsigned i, bool *full)
+page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
 {
   /* Relaxed: the pointer came here in an ordered way, and own with it.  */
   uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
@@ -3134,7 +3151,8 @@ cache_arm (struct cache *k, void *md)
               || atomic_load_explicit (&k->heap->root->guards,
                                        memory_order_relaxed) != 0;
   k->name = (uintptr_t) md + 1;
-  atomic_store_explicit (&k->key, slow ? 0 : k->name, memory_order_relaxed);
+  atomic_store_explicit (&k->key, slow ? KEY_NONE : (uintptr_t) md,
+                         memory_order_relaxed);
 }
 
 /* No cache takes a fast path any more, until it is armed again.  H NULL: of
@@ -3145,7 +3163,7 @@ cache_disarm_all (struct heap *h)
   for (struct heap *i = process.heaps; i != NULL; i = i->next)
     for (struct cache *k = i->caches; k != NULL && (h == NULL || h == i);
          k = k->heap_next)
-      atomic_store_explicit (&k->key, 0, memory_order_relaxed);
+      atomic_store_explicit (&k->key, KEY_NONE, memory_order_relaxed);
 }
 
 /* Let mfree find slice NUMBER at once, if all chunks before it are PAGED.  */
@@ -3191,7 +3209,7 @@ static void
 cache_release (struct cache *k)
 {
   struct heap *h = k->heap;
-  atomic_store_explicit (&k->key, 0, memory_order_relaxed);
+  atomic_store_explicit (&k->key, KEY_NONE, memory_order_relaxed);
   k->name = 0;
   if (h == NULL)
     return;
@@ -3612,7 +3630,7 @@ page_sweep_is_due (struct heap *h)
 static inline bool
 heap_is_exclusive (struct cache *k)
 {
-  return k != NULL && k->stream > k->heap->super.n_shared;
+  return k != NULL && head_kind (k->mine) == HEAD_PAGE;
 }
 
 /* A block of class CL from a shared stream; GROW: with a new page if need be,
@@ -6456,7 +6474,7 @@ struct quick
   struct disk_slice *r;
   uint64_t head;
   uint32_t number;
-  unsigned i;
+  uint64_t i;
 };
 
 /* Find the small block of the heap MD, for which cache K is armed, that begins
@@ -6470,8 +6488,7 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
   size_t back = 0;
   /* NULL and foreign pointers have no chunk or no record.  Acquire: pairs with
      the chunk's publication.  */
-  if (atomic_load_explicit (&k->key, memory_order_relaxed)
-      != (uintptr_t) md + 1
+  if (atomic_load_explicit (&k->key, memory_order_relaxed) != (uintptr_t) md
       || c >= k->n_chunks
       || s >= dir_ready (atomic_load_explicit (&k->dir[c],
                                                memory_order_acquire)))
@@ -6488,6 +6505,7 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
   at->number = off_number (c, s - back);
   return head_kind (at->head) == HEAD_PAGE
          && head_class (at->head) < MM_CLASSES
+         && back < class_table[head_class (at->head)].slices
          && class_index (&class_table[head_class (at->head)],
                          (back << MM_SLICE_SHIFT) + (off & (MM_SLICE - 1)),
                          &at->i);
@@ -6503,19 +6521,18 @@ quick_size (void *md, const void *ptr)
     return 0;
   unsigned cl = head_class (at.head);
   return page_fits (k->heap, at.number, cl)
-         && page_live_bits (at.r, cl, at.i / 64) >> (at.i % 64) & 1
+         && page_live_bits (at.r, cl, (unsigned) (at.i / 64)) >> (at.i % 64) & 1
          ? class_table[cl].size : 0;
 }
 
 /* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
 static MM_NOINLINE void *
-alloc_refill (void *md, size_t size, struct cache *k, unsigned cl)
+alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
 {
-  int saved = errno;
-  if (!heap_is_exclusive (k) || !heap_refill (k->heap, k, cl))
+  if (!heap_is_exclusive (k)
+      || !heap_refill (k->heap, k, (unsigned) (b - k->bin)))
     return alloc_any (md, size, 16, 0);
-  errno = saved;
-  return bin_take (&k->bin[cl]);
+  return bin_take (b);
 }
 
 MM_PUBLIC void *
@@ -6523,31 +6540,28 @@ mmalloc (void *md, size_t size)
 {
   struct cache *k = thread.last;
   if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
-                 == (uintptr_t) md + 1
+                 == (uintptr_t) md
                  && size - 1 < MM_FAST_MAX))
     {
-      unsigned cl = class_of_sixteenths[(size - 1) / 16];
-      struct bin *b = &k->bin[cl];
+      struct bin *b = (struct bin *) (void *)
+        ((char *) k->bin + class_of_sixteenths[(size - 1) / 16]);
       /* One address for all members, not one each.  */
       __asm__ ("" : "+r" (b));
       if (MM_LIKELY (b->avail != 0))
         return bin_take (b);
-      return alloc_refill (md, size, k, cl);
+      return alloc_refill (md, size, k, b);
     }
   return alloc_any (md, size, 16, 0);
 }
 
-/* The page of record R, of the caller's stream, has room in a word that was
-   full.  */
+/* Block PTR of page R, of the caller's stream and in a hot slice, was freed in a
+   full word.  */
 static MM_NOINLINE void
-free_first (struct cache *k, struct disk_slice *r)
+free_first (void *md, void *ptr, struct disk_slice *r)
 {
-  struct heap *h = k->heap;
-  size_t off = (uintptr_t) r - h->grid;
-  page_relist (h, k->stream, r,
-               off_number (off >> MM_CHUNK_SHIFT,
-                           ((off & (MM_CHUNK - 1)) - MM_OFF_RECORDS)
-                           / MM_RECORD));
+  struct heap *h = heap_find (md);
+  page_relist (h, thread.last->stream, r,
+               (uint32_t) (((uintptr_t) ptr - h->grid) >> MM_SLICE_SHIFT));
 }
 
 /* mfree of what lies behind the first chunks, or not in the first slice of its
@@ -6580,13 +6594,25 @@ free_far (void *md, void *ptr)
   free_any ("mfree", md, ptr);
 }
 
+/* The rest of mfree for block I of page R, of the caller's stream and in a hot
+   slice, where others have freed, too.  */
+static MM_NOINLINE void
+free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
+{
+  bool full;
+  if (!page_free_own (r, i, &full))
+    free_any ("mfree", md, ptr);
+  else if (full)
+    free_first (md, ptr, r);
+}
+
 MM_PUBLIC void
 mfree (void *md, void *ptr)
 {
   struct cache *k = thread.last;
   uintptr_t off = (uintptr_t) ptr - k->grid;
   if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
-                 == (uintptr_t) md + 1
+                 == (uintptr_t) md
                  && off < k->hot_bytes))
     {
       struct disk_slice *r = (struct disk_slice *) (void *)
@@ -6594,16 +6620,26 @@ mfree (void *md, void *ptr)
          + (off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1)) * MM_RECORD);
       uint32_t head = k->mine ^ (uint32_t) atomic_load_explicit
                                              (&r->head, memory_order_relaxed);
-      unsigned i;
+      uint64_t i;
       if (MM_LIKELY ((head & HEAD_MINE) == 0
                      && class_index (&class_table[head >> 24],
                                      off & (MM_SLICE - 1), &i)))
         {
-          bool full;
-          if (MM_LIKELY (page_free_own (r, i, &full)))
+          if (MM_UNLIKELY (atomic_load_explicit (&r->foreign,
+                                                 memory_order_relaxed) != 0))
             {
-              if (MM_UNLIKELY (full))
-                free_first (k, r);
+              free_beside (md, ptr, r, i);
+              return;
+            }
+          /* As page_free_own.  */
+          disk_u64 *word = &r->own[i / 64];
+          uint64_t own = atomic_load_explicit (word, memory_order_relaxed);
+          uint64_t freed = own ^ UINT64_C (1) << (i % 64);
+          if (MM_LIKELY (freed < own)) /* the bit was set */
+            {
+              atomic_store_explicit (word, freed, memory_order_release);
+              if (MM_UNLIKELY (own == UINT64_MAX))
+                free_first (md, ptr, r);
               return;
             }
         }
