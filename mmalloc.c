@@ -539,6 +539,7 @@ struct cache
   uint32_t mine;               /* head bits of the thread's pages; with another
                                   kind: it has none of its own */
   uint32_t stream;             /* 0: none yet */
+  struct disk_stream *st;      /* its record */
   uintptr_t name;              /* the same + 1, whether fast or not; 0: none */
   size_t n_chunks;
   disk_u64 *dir;
@@ -766,6 +767,18 @@ bit_lowest (uint64_t x)
   return (unsigned) __builtin_ctzll (x);
 }
 
+/* How many bits are set.  Processors that have an instruction for it are not
+   taken for granted, and without it the compiler calls a function.  */
+static inline unsigned
+bit_count (uint64_t x)
+{
+  x -= x >> 1 & UINT64_C (0x5555555555555555);
+  x = (x & UINT64_C (0x3333333333333333))
+      + (x >> 2 & UINT64_C (0x3333333333333333));
+  x = (x + (x >> 4)) & UINT64_C (0x0f0f0f0f0f0f0f0f);
+  return (unsigned) (x * UINT64_C (0x0101010101010101) >> 56);
+}
+
 static inline size_t
 round_up (size_t n, size_t unit)
 {
@@ -878,6 +891,13 @@ static inline uint32_t
 off_number (size_t c, size_t s)
 {
   return (uint32_t) (c * MM_CHUNK_SLICES + s);
+}
+
+/* The record of slice NUMBER, which has one.  */
+static inline struct disk_slice *
+off_numbered (struct heap *h, uint32_t number)
+{
+  return off_record (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
 }
 
 static inline struct disk_stream *
@@ -2006,7 +2026,7 @@ map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
       uint64_t old = atomic_load_explicit (word, memory_order_relaxed);
       uint64_t new = value ? old | bits : old & ~bits;
       atomic_store_explicit (word, new, memory_order_release);
-      changed += (unsigned) __builtin_popcountll (old ^ new);
+      changed += bit_count (old ^ new);
     }
   return changed;
 }
@@ -2049,6 +2069,19 @@ run_record (struct heap *h, uint32_t number)
     return NULL;
   /* No other kind of chunk has ready records.  */
   return s < dir_ready (dir_get (h, c)) ? off_record (h, c, s) : NULL;
+}
+
+/* Whether N slices from slice NUMBER on are all inside their chunk and the
+   file, and have records.  */
+static inline bool
+run_is_inside (struct heap *h, uint32_t number, size_t n)
+{
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  size_t end = h->grid - h->base + (((size_t) number + n) << MM_SLICE_SHIFT);
+  return s + n <= dir_ready (dir_get (h, c))
+         && end <= h->mapped
+         && end <= atomic_load_explicit (&h->root->length,
+                                         memory_order_acquire);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -2496,9 +2529,9 @@ run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
 static inline bool
 page_fits (struct heap *h, uint32_t number, unsigned cl)
 {
-  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
-  return s >= off_first_data (h, c)
-         && s + class_table[cl].slices <= run_ready (h, c, dir_get (h, c));
+  return number % MM_CHUNK_SLICES
+         >= off_first_data (h, number / MM_CHUNK_SLICES)
+         && run_is_inside (h, number, class_table[cl].slices);
 }
 
 /* The page of NUMBER if it is one, with its head; else NULL.  For numbers from
@@ -2519,7 +2552,7 @@ page_of (struct heap *h, uint32_t number, uint64_t *head)
 static inline char *
 page_start (struct heap *h, uint32_t number)
 {
-  return off_slice (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
+  return (char *) h->grid + ((size_t) number << MM_SLICE_SHIFT);
 }
 
 /* Word W's live blocks.  */
@@ -2534,7 +2567,7 @@ page_live_bits (struct disk_slice *r, unsigned cl, unsigned w)
 }
 
 /* Word W's blocks that may be handed out, of page R, which begins at START.  */
-static inline uint64_t
+static uint64_t
 page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
                 unsigned cl, unsigned w)
 {
@@ -3335,6 +3368,7 @@ cache_need_stream (struct heap *h, struct cache *k)
   if (k == NULL || k->stream != 0)
     return;
   k->stream = stream_claim (h);
+  k->st = off_stream (h, k->stream);
   if (k->stream > h->super.n_shared)
     k->mine = k->stream | (uint32_t) HEAD_PAGE << 16;
 }
@@ -3363,18 +3397,22 @@ bin_take_noted (struct heap *h, struct bin *b)
 
 /* Find a word with free blocks in the bin's page, beginning with the current
    one, which is in the processor's cache; false if the page is full.  */
-static bool
+static inline bool
 bin_fill (struct heap *h, struct cache *k, unsigned cl)
 {
   struct bin *b = &k->bin[cl];
-  uint32_t number = k->page[cl];
-  struct disk_slice *r = off_record (h, number / MM_CHUNK_SLICES,
-                                     number % MM_CHUNK_SLICES);
+  struct disk_slice *r = off_numbered (h, k->page[cl]);
+  char *start = page_start (h, k->page[cl]);
   unsigned words = class_words (cl), w = b->word;
-  char *start = page_start (h, number);
-  for (unsigned i = 0; i < words; i++, w = w + 1 < words ? w + 1 : 0)
+  bool mixed = atomic_load_explicit (&r->foreign, memory_order_acquire) != 0
+               || atomic_load_explicit (&h->locks->ops_busy,
+                                        memory_order_relaxed) != 0;
+  for (unsigned i = 0; i < words; i++)
     {
-      uint64_t avail = page_free_bits (h, r, start, cl, w);
+      uint64_t own = atomic_load_explicit (&r->own[w], memory_order_relaxed);
+      uint64_t avail = MM_UNLIKELY (mixed)
+                       ? page_free_bits (h, r, start, cl, w)
+                       : ~own & class_valid (cl, w);
       if (avail != 0)
         {
           b->word = w;
@@ -3384,29 +3422,35 @@ bin_fill (struct heap *h, struct cache *k, unsigned cl)
           b->avail = avail;
           return true;
         }
+      w = w + 1 < words ? w + 1 : 0;
     }
   return false;
 }
 
-/* Put page R, ACTIVE for the cache's stream, into the bin.  */
-static void
+/* Put page NUMBER, ACTIVE for the cache's stream, into the bin.  */
+static inline void
 bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
 {
   k->page[cl] = number;
   k->bin[cl].word = 0;
   cache_heat (h, k, number);
-  atomic_store_explicit (&off_stream (h, k->stream)->active[cl], number,
-                         memory_order_relaxed);
+  atomic_store_explicit (&k->st->active[cl], number, memory_order_relaxed);
+}
+
+/* The head of a page of class CL that STREAM owns.  */
+static inline uint64_t
+page_head (unsigned state, uint32_t stream, unsigned cl)
+{
+  return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
 }
 
 /* Take the next page of the stream's list that is still HELD by it; its number
-   or 0.  */
+   or 0.  Needs: ownership of the stream.  */
 static uint32_t
 page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
                 unsigned cl)
 {
-  uint64_t held = head_make (HEAD_PAGE, HEAD_HELD, stream, cl,
-                             class_table[cl].slices);
+  uint64_t held = page_head (HEAD_HELD, stream, cl);
   while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
     {
       uint32_t number;
@@ -3422,40 +3466,39 @@ page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
   return 0;
 }
 
-/* Drop an ACTIVE page without free blocks.  */
-static void
-page_drop_full (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
+/* Page NUMBER, ACTIVE, leaves the bin.  The caller lists it if it has a free
+   block, and says what is active now.  */
+static inline struct disk_slice *
+page_drop (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
 {
-  struct disk_slice *r = off_record (h, number / MM_CHUNK_SLICES,
-                                     number % MM_CHUNK_SLICES);
-  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
-  atomic_store_explicit (&off_stream (h, stream)->active[cl], 0,
-                         memory_order_relaxed);
+  struct disk_slice *r = off_numbered (h, number);
   /* Release: whoever claims the page sees its bits.  */
-  atomic_store_explicit (&r->head, head_in_state (head, HEAD_HELD),
+  atomic_store_explicit (&r->head, page_head (HEAD_HELD, stream, cl),
                          memory_order_release);
+  return r;
 }
 
 /* Make the bin hand out blocks, from pages the stream has.  */
 static bool
 page_refill (struct heap *h, struct cache *k, unsigned cl)
 {
-  struct disk_stream *st = off_stream (h, k->stream);
   for (;;)
     {
       if (k->page[cl] != 0)
         {
           if (bin_fill (h, k, cl))
             return true;
-          uint32_t full = k->page[cl];
+          page_drop (h, k->stream, cl, k->page[cl]);
           k->page[cl] = 0;
-          page_drop_full (h, k->stream, cl, full);
         }
-      uint32_t number = page_take_back (h, st, k->stream, cl);
+      uint32_t number = page_take_back (h, k->st, k->stream, cl);
       if (number != 0)
         bin_use (h, k, cl, number);
       else if (!queue_drain (h, k->stream))
-        return false;
+        {
+          atomic_store_explicit (&k->st->active[cl], 0, memory_order_relaxed);
+          return false;
+        }
     }
 }
 
@@ -3496,8 +3539,7 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
             continue;
           /* Nobody else changes the head: no owner, and we have the lock.  */
           atomic_store_explicit (&r->head,
-                                 head_make (HEAD_PAGE, HEAD_ACTIVE, k->stream,
-                                            cl, class_table[cl].slices),
+                                 page_head (HEAD_ACTIVE, k->stream, cl),
                                  memory_order_release);
           got = number;
         }
@@ -3506,13 +3548,6 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
   if (got != 0)
     bin_use (h, k, cl, got);
   return got != 0;
-}
-
-static uint64_t
-page_new_head (uint32_t stream, unsigned cl)
-{
-  return head_make (HEAD_PAGE, HEAD_ACTIVE, stream, cl,
-                    class_table[cl].slices);
 }
 
 /* Look at every page: retire the empty ones, of whatever stream; find pages
@@ -3561,7 +3596,7 @@ page_sweep (struct heap *h, struct cache *k)
       size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
       size_t n;
       for (size_t w = 0; end > 0 && w < MM_CHUNK_SLICES / 64; w++)
-        backed += (unsigned) __builtin_popcountll
+        backed += bit_count
                     (atomic_load_explicit (&off_index (h, c)->backed[w],
                                            memory_order_relaxed));
       for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
@@ -3659,9 +3694,9 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
               if (b.avail != 0)
                 *p = bin_take_noted (h, &b);
             }
-          if (*p == NULL)
-            page_drop_full (h, stream, cl, number);
-          continue;
+          if (*p != NULL)
+            continue;
+          page_drop (h, stream, cl, number);
         }
       atomic_store_explicit (&st->active[cl], 0, memory_order_relaxed);
       number = page_take_back (h, st, stream, cl);
@@ -3676,9 +3711,10 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
       if (!grow)
         break;
       size_t n = class_table[cl].slices;
-      number = run_reuse (h, n, MM_SLICE, page_new_head (stream, cl));
+      head = page_head (HEAD_ACTIVE, stream, cl);
+      number = run_reuse (h, n, MM_SLICE, head);
       if (number == 0)
-        err = run_grow (h, n, MM_SLICE, page_new_head (stream, cl), &number);
+        err = run_grow (h, n, MM_SLICE, head, &number);
       if (err == 0)
         atomic_store_explicit (&st->active[cl], number, memory_order_relaxed);
     }
@@ -3718,18 +3754,15 @@ bin_exchange (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
   uint32_t old = k->page[cl];
   k->bin[cl].avail = 0;
   bin_use (h, k, cl, number);
-  stream_hold (h, k->stream, old);
+  list_push (h, k->st, cl, page_drop (h, k->stream, cl, old), old);
 }
 
 /* How many more free blocks the bin's word should have had.  */
-static unsigned
+static inline unsigned
 bin_lacks (const struct bin *b, unsigned cl)
 {
-  unsigned lacks = class_fair (cl);
-  for (uint64_t avail = b->avail; avail != 0 && lacks > 0;
-       avail &= avail - 1)
-    lacks--;
-  return lacks;
+  unsigned fair = class_fair (cl), n = bit_count (b->avail);
+  return n < fair ? fair - n : 0;
 }
 
 /* Make the bin hand out blocks as page_refill does, but look for more than the
@@ -3744,10 +3777,9 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
   if (!page_refill (h, k, cl))
     return false;
   unsigned lacks = bin_lacks (b, cl);
-  if (lacks == 0)
+  if (MM_LIKELY (lacks == 0))
     return true;
-  uint32_t number = page_take_back (h, off_stream (h, k->stream), k->stream,
-                                    cl);
+  uint32_t number = page_take_back (h, k->st, k->stream, cl);
   if (number != 0)
     {
       bin_exchange (h, k, cl, number);
@@ -3759,10 +3791,11 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
   if (k->debt[cl] < class_table[cl].count || h->capacity < MM_SLACK_LEAST)
     return true;
   k->debt[cl] = 0;
-  size_t slices = class_table[cl].slices;
-  uint64_t head = page_new_head (k->stream, cl);
-  if (heap_run (h, k, slices, MM_SLICE, head, &number) == 0)
+  int saved = errno;
+  if (heap_run (h, k, class_table[cl].slices, MM_SLICE,
+                page_head (HEAD_ACTIVE, k->stream, cl), &number) == 0)
     bin_exchange (h, k, cl, number);
+  errno = saved;
   return page_refill (h, k, cl);
 }
 
@@ -3829,7 +3862,7 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
           {
             uint32_t number;
             err = heap_run (h, k, class_table[cl].slices, MM_SLICE,
-                            page_new_head (k->stream, cl), &number);
+                            page_head (HEAD_ACTIVE, k->stream, cl), &number);
             if (err == 0)
               bin_use (h, k, cl, number);
           }
@@ -4272,14 +4305,6 @@ heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
    linked by one store when it is complete.  Keeps: I8.  Checked by:
    check_roots.  */
 
-/* Whether slice NUMBER, which has a record, lies before the end of the file.  */
-static bool
-root_is_inside (struct heap *h, uint32_t number)
-{
-  size_t c = number / MM_CHUNK_SLICES;
-  return number % MM_CHUNK_SLICES < run_ready (h, c, dir_get (h, c));
-}
-
 /* The record at region offset OFF, or NULL if there cannot be one.  */
 static struct disk_name *
 root_at (struct heap *h, uint64_t off)
@@ -4297,7 +4322,7 @@ root_at (struct heap *h, uint64_t off)
       || head_kind (atomic_load_explicit (&r->head, memory_order_acquire))
          != HEAD_ROOTS
       || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
-      || !root_is_inside (h, (uint32_t) number))
+      || !run_is_inside (h, (uint32_t) number, 1))
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *)
                            ((char *) h->base + off);
@@ -4402,7 +4427,7 @@ root_room_locked (struct heap *h, size_t room)
   if (r == NULL
       || head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
          != HEAD_ROOTS
-      || !root_is_inside (h, number)
+      || !run_is_inside (h, number, 1)
       || used % 16 != 0
       || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || used + need > MM_SLICE)
@@ -4655,7 +4680,7 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
     {
       unsigned n = head_class (at->head), live = 0;
       for (unsigned w = 0; w < class_words (n); w++)
-        live += (unsigned) __builtin_popcountll (page_live_bits (at->r, n, w));
+        live += bit_count (page_live_bits (at->r, n, w));
       unsigned free = class_table[n].count - live;
       cl = &st->classes[n];
       cl->blocks_live += live;
