@@ -263,8 +263,12 @@ enum
   MM_AHEAD_MAX = 64 << 20,
   MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
+  MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice; in */
+  MM_ROOM_FILE = 4 << 10,      /* a file, where it may stay for good, later */
   MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
   MM_FIRST_FIT = 64,           /* for so many slices the first place will do */
+  MM_GIVEN = 16,               /* places of freed large blocks to look at first:
+                                  two cache lines */
   MM_TOLD = 256                /* bytes of a reason */
 };
 #define MM_RESERVE (UINT64_C (64) << 30)        /* a new heap's address space */
@@ -546,6 +550,8 @@ struct cache
   struct heap *heap;
   struct cache *next;          /* of the thread; or of the free list */
   struct cache *heap_next;     /* of the heap */
+  uint32_t roomy;              /* slice of the block that got more room than it
+                                  needed; 0: none yet */
   uint32_t page[MM_CLASSES];   /* the page in the bin; 0: none */
   uint32_t debt[MM_CLASSES];   /* free blocks missed in poor words */
   struct bin bin[MM_CLASSES];
@@ -592,6 +598,12 @@ struct heap
   uint64_t dev, ino;
   unsigned n_attached;
   struct cache *caches;        /* under the registry lock */
+  struct                       /* what LARGE blocks have left, as this process */
+  {                            /* knows it; under the heap lock */
+    uint32_t number;
+    uint32_t n;                /* slices */
+  } given[MM_GIVEN];
+  unsigned next_given;
   void (*on_damage) (void);    /* of mmcheck */
   pthread_rwlock_t walkers;    /* shared while somebody walks without locks;
                                   exclusive while the file is truncated */
@@ -1993,6 +2005,25 @@ map_next (const uint64_t *map, size_t i, size_t end, bool want)
   return end;
 }
 
+/* The first slice from I on, at most END, that is not free with a backing.  */
+static size_t
+map_end_of_free (struct disk_index *x, size_t i, size_t end)
+{
+  while (i < end)
+    {
+      uint64_t backed = atomic_load_explicit (&x->backed[i / 64],
+                                              memory_order_relaxed);
+      uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
+      if (taken != 0)
+        {
+          i += bit_lowest (taken);
+          return i < end ? i : end;
+        }
+      i = (i / 64 + 1) * 64;
+    }
+  return end;
+}
+
 /* The bits of word I / 64 from I on, at most N; how many in *K.  */
 static uint64_t
 map_bits (size_t i, size_t n, size_t *k)
@@ -2156,10 +2187,12 @@ run_index_locked (struct heap *h, size_t c)
 
 /* Where N slices at absolute alignment ALIGN begin in the free run [START, STOP)
    of chunk C; 0: it is too short.  */
-static size_t
+static inline size_t
 run_fit (struct heap *h, size_t c, size_t start, size_t stop, size_t n,
          size_t align)
 {
+  if (MM_LIKELY (align <= MM_SLICE))
+    return start + n <= stop ? start : 0;
   uintptr_t at = (uintptr_t) off_slice (h, c, start);
   start += (round_up (at, align) - at) >> MM_SLICE_SHIFT;
   return start + n <= stop ? start : 0;
@@ -2175,36 +2208,34 @@ run_find_in_locked (struct heap *h, size_t c, size_t n, size_t align,
                     bool backed, size_t end, size_t *longest)
 {
   struct disk_index *x = run_index_locked (h, c);
-  size_t best = 0, best_length = SIZE_MAX, start = 0;
-  bool open = false;    /* a run goes on from slice START */
-  *longest = 0;
-  for (size_t i = 0; i * 64 < end + 64; i++)
+  size_t best = 0, best_length = SIZE_MAX, most = 0;
+  /* A run may go on from one word to the next; where it began.  */
+  size_t start = 0;
+  bool open = false;
+  for (size_t base = 0; base < end || open; base += 64)
     {
       /* A word of no free slices behind the last one closes the last run.  */
-      uint64_t word = 0;
-      if (i * 64 < end)
-        word = x->free[i] & (backed ? x->backed[i] : ~UINT64_C (0));
-      if (i * 64 < end && end - i * 64 < 64)
-        word &= (UINT64_C (1) << (end - i * 64)) - 1;
-      if (word == (open ? ~UINT64_C (0) : 0))
-        continue;
-      for (unsigned bit = 0; ; )
+      uint64_t word = base < end ? x->free[base / 64] : 0;
+      if (backed && word != 0)
+        word &= x->backed[base / 64];
+      if (base < end && end - base < 64)
+        word &= (UINT64_C (1) << (end - base)) - 1;
+      /* Each turn of this loop is an end of a run.  */
+      while (word != (open ? ~UINT64_C (0) : 0))
         {
           if (!open)
             {
-              if (word >> bit == 0)
-                break;
-              bit += bit_lowest (word >> bit);
-              start = i * 64 + bit;
+              unsigned bit = bit_lowest (word);
+              start = base + bit;
+              word |= (UINT64_C (1) << bit) - 1;
               open = true;
+              continue;
             }
-          if (~word >> bit == 0)
-            break;
-          bit += bit_lowest (~word >> bit);
+          unsigned bit = bit_lowest (~word);
+          size_t length = base + bit - start;
+          word &= ~UINT64_C (0) << bit;
           open = false;
-          size_t length = i * 64 + bit - start;
-          if (length > *longest)
-            *longest = length;
+          most = length > most ? length : most;
           if (length < n || length >= best_length)
             continue;
           size_t s = run_fit (h, c, start, start + length, n, align);
@@ -2217,6 +2248,7 @@ run_find_in_locked (struct heap *h, size_t c, size_t n, size_t align,
             }
         }
     }
+  *longest = most;
   return best;
 }
 
@@ -2320,16 +2352,60 @@ run_give_locked (struct heap *h, uint32_t number, size_t n)
   dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)), MM_CHUNK_SLICES));
 }
 
-/* Take a run out of the memory that is there.  Its number or 0.  */
+/* N slices have become free at NUMBER, and may serve for the next block.  */
+static void
+run_note_given_locked (struct heap *h, uint32_t number, size_t n)
+{
+  h->given[h->next_given].number = number;
+  h->given[h->next_given].n = (uint32_t) n;
+  h->next_given = (h->next_given + 1) % MM_GIVEN;
+}
+
+/* N slices where large blocks were, free and backed; 0: none is known.  The
+   shortest place of those that has them, without a search of the index.  */
 static uint32_t
-run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
+run_find_given_locked (struct heap *h, size_t n)
+{
+  unsigned best = MM_GIVEN;
+  size_t best_n = SIZE_MAX;
+  for (unsigned i = 0; i < MM_GIVEN; i++)
+    if (h->given[i].n >= n && h->given[i].n < best_n)
+      {
+        best = i;
+        best_n = h->given[i].n;
+      }
+  if (best == MM_GIVEN)
+    return 0;
+  uint32_t number = h->given[best].number;
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  bool fits = s + n <= run_ready (h, c, dir_get (h, c))
+              && map_end_of_free (run_index_locked (h, c), s, s + n) == s + n;
+  h->given[best].number += (uint32_t) n;
+  h->given[best].n = fits ? (uint32_t) (best_n - n) : 0;
+  return fits ? number : 0;
+}
+
+/* Take a run of N slices out of the memory that is there, where ROOM, at least
+   N, are free.  Its number or 0.  */
+static uint32_t
+run_reuse_with_room (struct heap *h, size_t n, size_t room, size_t align,
+                     uint64_t head)
 {
   lock_heap (h);
-  uint32_t number = run_find_locked (h, n, align);
+  uint32_t number = head_kind (head) == HEAD_LARGE && align <= MM_SLICE
+                    ? run_find_given_locked (h, room) : 0;
+  if (number == 0)
+    number = run_find_locked (h, room, align);
   if (number != 0)
     run_take_locked (h, number, n, head);
   unlock_heap (h);
   return number;
+}
+
+static uint32_t
+run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
+{
+  return run_reuse_with_room (h, n, n, align, head);
 }
 
 /* The file is in use up to END from now on.  Needs: the grow lock.  */
@@ -2995,8 +3071,9 @@ large_give_locked (struct heap *h, uint32_t number)
                                         memory_order_relaxed);
   if (head_kind (head) != HEAD_LARGE)
     return false;
-  run_give_locked (h, number,
-                   run_covers (head, s, run_ready (h, c, dir_get (h, c))));
+  size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
+  run_give_locked (h, number, n);
+  run_note_given_locked (h, number, n);
   return true;
 }
 
@@ -3011,41 +3088,80 @@ large_give (struct heap *h, uint32_t number)
   return found;
 }
 
+/* N free slices from S of chunk C on were seen to have no backing: give them
+   one, if they are still like that.  */
+static int
+large_back (struct heap *h, size_t c, size_t s, size_t n)
+{
+  lock_grow (h);
+  size_t limit = proc_limit (h);
+  int err = s + n <= off_slices_within (h, c, limit) ? 0 : ENOSPC;
+  lock_heap (h);
+  struct disk_index *x = run_index_locked (h, c);
+  size_t i = s;
+  while (i < s + n && map_get (x->free, i) && !map_get_backed (x, i))
+    i++;
+  unlock_heap (h);
+  if (err == 0 && i == s + n)
+    err = run_back (h, off_number (c, s), n, limit);
+  unlock_grow (h);
+  return err;
+}
+
+/* Let the LARGE block of N slices at S of chunk C take the slices behind it, to
+   be WANT long.  True if it has them; else *BARE tells how many slices, from
+   *FROM on, would have to be backed first, 0: it cannot.  */
+static bool
+large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
+                     size_t *from, size_t *bare)
+{
+  struct disk_index *x = run_index_locked (h, c);
+  size_t end = s + want, i = map_end_of_free (x, s + n, end);
+  if (i == end)
+    {
+      map_put (x->free, s + n, want - n, false);
+      atomic_store_explicit (&off_record (h, c, s)->head,
+                             head_make (HEAD_LARGE, 0, 0, 0, want),
+                             memory_order_release);
+      return true;
+    }
+  *from = i;
+  *bare = 0;
+  if (map_next (x->free, i, end, false) == end)
+    while (i + *bare < end && !map_get_backed (x, i + *bare))
+      ++*bare;
+  return false;
+}
+
 /* Make the LARGE block at NUMBER WANT slices long in place.  */
 static bool
 large_resize (struct heap *h, uint32_t number, size_t want)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_slice *r = off_record (h, c, s);
-  bool done = false;
-  lock_heap (h);
-  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
-  size_t end = run_ready (h, c, dir_get (h, c));
-  size_t n = run_covers (head, s, end);
-  uint64_t longer = head_make (HEAD_LARGE, 0, 0, 0, want);
-  if (head_kind (head) == HEAD_LARGE && want <= n)
+  for (bool done = false; ; )
     {
-      atomic_store_explicit (&r->head, longer, memory_order_release);
-      map_put (run_index_locked (h, c)->free, s + want, n - want, true);
-      dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)), MM_CHUNK_SLICES));
-      done = true;
-    }
-  else if (head_kind (head) == HEAD_LARGE && want <= MM_RUN_MAX
-           && s + want <= end)
-    {
-      struct disk_index *x = run_index_locked (h, c);
-      size_t i = s + n;
-      while (i < s + want && map_get (x->free, i) && map_get_backed (x, i))
-        i++;
-      if (i == s + want)
+      size_t from = 0, bare = 0;
+      lock_heap (h);
+      uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+      size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
+      if (head_kind (head) == HEAD_LARGE && want <= n)
         {
-          map_put (x->free, s + n, want - n, false);
-          atomic_store_explicit (&r->head, longer, memory_order_release);
+          atomic_store_explicit (&r->head, head_make (HEAD_LARGE, 0, 0, 0,
+                                                      want),
+                                 memory_order_release);
+          map_put (run_index_locked (h, c)->free, s + want, n - want, true);
+          dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)),
+                                    MM_CHUNK_SLICES));
           done = true;
         }
+      else if (head_kind (head) == HEAD_LARGE && want <= MM_RUN_MAX
+               && s + want <= off_slices (h, c))
+        done = large_extend_locked (h, c, s, n, want, &from, &bare);
+      unlock_heap (h);
+      if (done || bare == 0 || large_back (h, c, from, bare) != 0)
+        return done;
     }
-  unlock_heap (h);
-  return done;
 }
 
 
@@ -3348,6 +3464,7 @@ cache_of (struct heap *h, void *md)
       k->dir = h->dir;
       k->records = (char *) h->grid + MM_OFF_RECORDS;
       k->stream = 0;
+      k->roomy = 0;
       k->mine = UINT32_MAX;
       k->hot_bytes = 0;
       lock_registry ();
@@ -3799,6 +3916,47 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
   return page_refill (h, k, cl);
 }
 
+/* From what size on a block that has outgrown its class gets slices of its own,
+   so that it can grow in place.  */
+static inline size_t
+heap_room_least (struct heap *h)
+{
+  return h->kind == HEAP_ANON ? MM_ROOM_ANON : MM_ROOM_FILE;
+}
+
+/* Whether a growing block of SIZE bytes gets slices of its own.  For one that
+   would fill a part of one only, a thread may have one such block at a time:
+   the last one must have grown out of its slice, or be gone.  */
+static bool
+heap_gives_room (struct heap *h, struct cache *k, size_t size)
+{
+  if (size < heap_room_least (h) || h->capacity < MM_SLACK_LEAST
+      || !heap_is_exclusive (k))
+    return false;
+  struct disk_slice *r = run_record (h, k->roomy);
+  uint64_t head = r != NULL ? atomic_load_explicit (&r->head,
+                                                    memory_order_relaxed) : 0;
+  return size > MM_SLICE || head_kind (head) != HEAD_LARGE
+         || head_slices (head) != 1;
+}
+
+/* A growing block of N slices, with room behind it if there is any.  0 or an
+   errno value.  */
+static int
+heap_large_growing (struct heap *h, struct cache *k, size_t n, void **p)
+{
+  uint64_t head = head_make (HEAD_LARGE, 0, 0, 0, n);
+  size_t room = 4 * n <= MM_RUN_MAX ? 4 * n : n;
+  uint32_t number = run_reuse_with_room (h, n, room, MM_SLICE, head);
+  int err = number != 0 ? 0 : heap_run (h, k, n, MM_SLICE, head, &number);
+  if (err == 0)
+    {
+      k->roomy = n == 1 ? number : k->roomy;
+      *p = page_start (h, number);
+    }
+  return err;
+}
+
 /* N slices as a LARGE block.  */
 static int
 heap_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
@@ -3808,6 +3966,8 @@ heap_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
                       &number);
   if (err == 0)
     *p = page_start (h, number);
+  if (err == 0 && k != NULL)
+    cache_heat (h, k, number);
   return err;
 }
 
@@ -3874,11 +4034,12 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
   return err;
 }
 
-/* A block of SIZE bytes at ALIGN.  *ZERO: all zero is wanted; false after the
-   call if the caller need not see to it.  */
+/* A block of SIZE bytes at ALIGN.  GROWN: it is for the contents of a smaller
+   one.  *ZERO: all zero is wanted; false after the call if the caller need not
+   see to it.  */
 static int
 heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
-           bool *zero, void **p)
+           bool grown, bool *zero, void **p)
 {
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return ENOMEM;
@@ -3886,7 +4047,8 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
   if (atomic_load_explicit (&h->root->used, memory_order_relaxed) == 0)
     atomic_store_explicit (&h->root->used, 1, memory_order_relaxed);
   unsigned cl = MM_CLASSES;
-  if (align <= MM_SLICE && size <= MM_SMALL_MAX)
+  grown = grown && heap_gives_room (h, k, size);
+  if (align <= MM_SLICE && size <= MM_SMALL_MAX && !grown)
     cl = align <= 16 ? class_of (size) : class_of_aligned (size, align);
   int err;
   if (cl < MM_CLASSES)
@@ -3898,7 +4060,8 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
       bool large = n <= MM_RUN_MAX && fits;
       err = ENOSPC;
       if (large)
-        err = heap_large (h, k, n, align, p);
+        err = grown ? heap_large_growing (h, k, n, p)
+                    : heap_large (h, k, n, align, p);
       if (err != 0)
         {
           int huge = huge_take (h, n, align, *zero, p);
@@ -4155,18 +4318,28 @@ heap_may_keep (size_t usable, size_t size)
   return size <= usable && (size > usable / 2 || usable <= 64);
 }
 
+/* Whether a block of N slices, as many as SIZE bytes need, should stay one: in
+   a single slice smaller ones are left that may grow.  */
+static inline bool
+heap_may_stay (struct heap *h, size_t n, size_t size)
+{
+  return n > 1 || size >= heap_room_least (h);
+}
+
 /* Make the block at AT SIZE bytes long without moving it.  */
 static bool
 heap_resize (struct heap *h, struct place *at, size_t size)
 {
   if (at->kind == PLACE_SMALL)
     return heap_may_keep (at->usable, size);
-  if (size > PTRDIFF_MAX - MM_ALIGN_MAX || size <= MM_SMALL_MAX / 2)
+  if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return false;
   size_t n = at->usable >> MM_SLICE_SHIFT;
   size_t want = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
   if (want == n)
-    return true;
+    return heap_may_stay (h, n, size);
+  if (size <= MM_SMALL_MAX / 2)
+    return false;
   if (at->kind == PLACE_LARGE)
     return large_resize (h, at->number, want);
   return huge_resize (h, at->number / MM_CHUNK_SLICES,
@@ -6406,8 +6579,9 @@ trace_event (char what, const void *p, size_t size, bool with_size)
   (void) ignored;
 }
 
-/* How a block is wanted: zeroed; without a line in the trace.  */
-enum { ALLOC_ZERO = 1, ALLOC_QUIET = 2 };
+/* How a block is wanted: zeroed; without a line in the trace; for the contents
+   of a smaller one.  */
+enum { ALLOC_ZERO = 1, ALLOC_QUIET = 2, ALLOC_GROWN = 4 };
 
 /* Allocation, all but the fast path.  */
 static MM_NOINLINE void *
@@ -6434,7 +6608,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
             err = ENOMEM;
         }
       if (err == 0)
-        err = heap_take (h, k, need, align, &zero, &p);
+        err = heap_take (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
     }
   if (err != 0)
     {
@@ -6550,6 +6724,22 @@ quick_size (void *md, const void *ptr)
          ? class_table[cl].size : 0;
 }
 
+/* The slice number of the LARGE block that begins at PTR and its head in *HEAD,
+   in the first chunks; 0: it is something else.  */
+static inline uint32_t
+quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
+{
+  uintptr_t off = (uintptr_t) ptr - k->grid;
+  if (atomic_load_explicit (&k->key, memory_order_relaxed) != (uintptr_t) md
+      || off >= k->hot_bytes || off % MM_SLICE != 0)
+    return 0;
+  uint32_t number = (uint32_t) (off >> MM_SLICE_SHIFT);
+  *head = atomic_load_explicit (&off_numbered (k->heap, number)->head,
+                                memory_order_acquire);
+  return head_kind (*head) == HEAD_LARGE
+         && run_is_inside (k->heap, number, head_slices (*head)) ? number : 0;
+}
+
 /* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
 static MM_NOINLINE void *
 alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
@@ -6615,6 +6805,13 @@ free_far (void *md, void *ptr)
             queue_push (k->heap, head_owner (at.head), at.r, at.number);
           return;
         }
+    }
+  else
+    {
+      uint64_t head;
+      uint32_t number = quick_large (k, md, ptr, &head);
+      if (number != 0 && large_give (k->heap, number))
+        return;
     }
   free_any ("mfree", md, ptr);
 }
@@ -6686,22 +6883,45 @@ mcalloc (void *md, size_t nmemb, size_t size)
   return alloc_any (md, bytes, 16, ALLOC_ZERO);
 }
 
-/* Public call CALL: mrealloc.  */
+/* Resize the block at PTR to SIZE bytes by the short ways: it stays, or it is
+   small and so is the new one.  NULL: neither, or there was no room.  */
 static void *
-realloc_any (const char *call, void *md, void *ptr, size_t size)
+realloc_quick (void *md, void *ptr, size_t size)
 {
-  if (ptr == NULL)
-    return mmalloc (md, size);
-  if (size == 0)
+  struct cache *k = thread.last;
+  size_t usable = quick_size (md, ptr);
+  if (usable == 0)
     {
-      if (!free_any (call, md, ptr))
-        fail_told (heap_find (md), EINVAL, "not a live block");
+      struct place at = { .kind = PLACE_LARGE };
+      int saved = errno;
+      at.number = quick_large (k, md, ptr, &at.head);
+      at.usable = head_slices (at.head) << MM_SLICE_SHIFT;
+      bool done = at.number != 0 && heap_resize (k->heap, &at, size);
+      errno = saved;
+      return done ? ptr : NULL;
+    }
+  if (heap_may_keep (usable, size))
+    return ptr;
+  if (size > MM_FAST_MAX)
+    return NULL;
+  int saved = errno;
+  void *p = mmalloc (md, size);
+  if (p == NULL)
+    {
+      errno = saved;
       return NULL;
     }
+  memcpy (p, ptr, usable < size ? usable : size);
+  mfree (md, ptr);
+  return p;
+}
+
+/* The same by the long way, for public call CALL.  */
+static void *
+realloc_long (const char *call, void *md, void *ptr, size_t size)
+{
   int saved = errno;
   struct place block, user;
-  if (heap_may_keep (quick_size (md, ptr), size))
-    return ptr;
   struct heap *h = heap_of (md);
   int err = h != NULL ? heap_may_change (h) : 0;
   const char *wrong = h == NULL
@@ -6730,10 +6950,9 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
       errno = saved;
       return ptr;
     }
-  bool traced = atomic_load_explicit (&process.trace_fd,
-                                      memory_order_relaxed) >= 0;
-  char *p = traced ? alloc_any (md, size, 16, ALLOC_QUIET)
-                   : mmalloc (md, size);
+  char *p = alloc_any (md, size, 16, size > user.usable
+                                     ? ALLOC_QUIET | ALLOC_GROWN
+                                     : ALLOC_QUIET);
   if (p == NULL)
     {
       /* A shrinking cannot fail.  */
@@ -6756,6 +6975,22 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
   trace_event ('>', p, size, true);
   errno = saved;
   return p;
+}
+
+/* Public call CALL: mrealloc.  */
+static void *
+realloc_any (const char *call, void *md, void *ptr, size_t size)
+{
+  if (ptr == NULL)
+    return mmalloc (md, size);
+  if (size == 0)
+    {
+      if (!free_any (call, md, ptr))
+        fail_told (heap_find (md), EINVAL, "not a live block");
+      return NULL;
+    }
+  void *p = realloc_quick (md, ptr, size);
+  return p != NULL ? p : realloc_long (call, md, ptr, size);
 }
 
 MM_PUBLIC void *
@@ -6794,7 +7029,10 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
   if (size > 0)
     {
       thread.op = op;
-      p = alloc_any (md, size, 16, old ? ALLOC_QUIET : 0);
+      unsigned how = old ? ALLOC_QUIET : 0;
+      if (old && size > user->usable)
+        how |= ALLOC_GROWN;
+      p = alloc_any (md, size, 16, how);
       thread.op = NULL;
       if (p == NULL)
         {

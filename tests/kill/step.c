@@ -687,6 +687,21 @@ pre_large_longer (void *md)
 }
 
 static void
+pre_large_longer_bare (void *md)
+{
+  some_blocks (md);
+  resizes (make (md, 100000), 600000);
+}
+
+static void
+pre_realloc_room (void *md)
+{
+  some_blocks (md);
+  backed_and_free (md, 8);
+  resizes (make (md, 700), 6000);
+}
+
+static void
 pre_large_shorter (void *md)
 {
   some_blocks (md);
@@ -1378,6 +1393,9 @@ static const struct operation operations[] = {
     NULL, NULL },
   { "realloc: large longer", HEAP, 0, pre_large_longer, op_realloc, NULL,
     NULL },
+  { "realloc: large longer, growth", HEAP, LONG, pre_large_longer_bare,
+    op_realloc, NULL, NULL },
+  { "realloc: gets room", HEAP, 0, pre_realloc_room, op_realloc, NULL, NULL },
   { "realloc: large shorter", HEAP, 0, pre_large_shorter, op_realloc, NULL,
     NULL },
   { "realloc: large moves", HEAP, LONG, pre_large_moves, op_realloc, NULL,
@@ -1468,6 +1486,10 @@ static const struct operation operations[] = {
   { "mrealloc_in: small to large", HEAP, SLOT, pre_realloc_to_large,
     op_mrealloc_in, NULL, NULL },
   { "mrealloc_in: large longer", HEAP, SLOT, pre_large_longer, op_mrealloc_in,
+    NULL, NULL },
+  { "mrealloc_in: large longer, growth", HEAP, LONG | SLOT,
+    pre_large_longer_bare, op_mrealloc_in, NULL, NULL },
+  { "mrealloc_in: gets room", HEAP, SLOT, pre_realloc_room, op_mrealloc_in,
     NULL, NULL },
   { "mrealloc_in: large shorter", HEAP, SLOT, pre_large_shorter,
     op_mrealloc_in, NULL, NULL },
