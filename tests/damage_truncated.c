@@ -47,16 +47,16 @@ int
 main (void)
 {
   int failed = 0;
-  uint64_t state = hostile_seed (), tried = 0;
+  uint64_t state = random_seed (), tried = 0;
   for (int kind = 0; kind < BASE_KINDS; kind++)
     {
       base_make (&image, (enum base_kind) kind);
       find_sizes ();
-      stride = hostile_setting ("MMALLOC_STRIDE", 5);
+      stride = setting ("MMALLOC_STRIDE", 5);
       first = random_below (&state, stride);
       uint64_t n = (n_sizes * 4 - first + stride - 1) / stride;
       failed += run_cases (&image, cut_off, "cut off", n);
       tried += n;
     }
-  return hostile_summary ((int) tried, failed);
+  return closing_line ((int) tried, failed, 0);
 }

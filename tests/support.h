@@ -30,6 +30,8 @@
 #define MMALLOC_NO_PAIRING 1
 #include "mmalloc.h"
 
+#include "chance.h"
+
 #if defined __SANITIZE_ADDRESS__
 # define UNDER_ASAN 1
 #elif defined __SANITIZE_THREAD__
@@ -368,33 +370,6 @@ static inline int
 is_aligned (const void *ptr, size_t alignment)
 {
   return ((uintptr_t) ptr & (alignment - 1)) == 0;
-}
-
-
-/* ---- Chance ----------------------------------------------------------- */
-
-/* Start of a random sequence: MMALLOC_TEST_SEED if set, else a new one; it is
-   printed either way.  */
-static inline uint64_t
-random_seed (void)
-{
-  const char *given = getenv ("MMALLOC_TEST_SEED");
-  struct timespec now;
-  clock_gettime (CLOCK_REALTIME, &now);
-  uint64_t seed = given != NULL ? strtoull (given, NULL, 0)
-                  : (uint64_t) now.tv_nsec ^ (uint64_t) getpid () << 32;
-  printf ("MMALLOC_TEST_SEED=%" PRIu64 "\n", seed);
-  fflush (stdout);
-  return seed;
-}
-
-static inline uint64_t
-random_below (uint64_t *state, uint64_t limit)
-{
-  uint64_t x = (*state += 0x9e3779b97f4a7c15u);
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-  return (x ^ x >> 31) % limit;
 }
 
 

@@ -209,7 +209,7 @@ try_stopped (int stopped)
 int
 main (void)
 {
-  long copies = (long) kill_setting ("MMALLOC_KILL_COPIES", 20), i;
+  long copies = (long) setting ("MMALLOC_KILL_COPIES", 20), i;
   if (!kill_works ())
     return KILL_SKIPPED;
   uint64_t chance = shadow_begin (SLOTS / 2);
@@ -217,12 +217,12 @@ main (void)
   snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
   for (i = 0; i < copies && !shadow->failed; i++)
     {
-      if (!wait_for (ops_reach, all_ops () + kill_random (&chance) % 2000))
+      if (!wait_for (ops_reach, all_ops () + random_next (&chance) % 2000))
         break;
       replace_leavers ();
-      try_copy (kill_random (&chance) % 4 == 0);
+      try_copy (random_next (&chance) % 4 == 0);
       if (!shadow->failed)
-        try_stopped ((int) (kill_random (&chance) % WORKERS));
+        try_stopped ((int) (random_next (&chance) % WORKERS));
     }
   unlink (copy);
   shadow_end ();
@@ -232,5 +232,5 @@ main (void)
           " door\n",
           i, kill_seconds () - start, n_locked, n_other_boot, n_free,
           n_blocked);
-  return kill_summary (1, shadow->failed, 0);
+  return closing_line (1, shadow->failed, 0);
 }

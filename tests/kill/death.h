@@ -259,7 +259,7 @@ sum_end (struct sum *sum)
 {
   printf ("%-40s %8ld %7ld %7ld\n", "all", sum->points, sum->states,
           sum->played);
-  return kill_summary (sum->checks, sum->failures, sum->errors);
+  return closing_line (sum->checks, sum->failures, sum->errors);
 }
 
 #endif /* DEATH_H */

@@ -690,7 +690,7 @@ run (size_t number, long stride)
 int
 main (int argc, char **argv)
 {
-  long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 0);
+  long stride = (long) setting ("MMALLOC_KILL_STRIDE", 0);
   struct sum *sum = kill_shared (sizeof *sum);
   if (!trace_works ())
     return KILL_SKIPPED;

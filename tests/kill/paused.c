@@ -334,7 +334,7 @@ int
 main (void)
 {
   int failures = 0;
-  long pauses = (long) kill_setting ("MMALLOC_KILL_PAUSES", 40);
+  long pauses = (long) setting ("MMALLOC_KILL_PAUSES", 40);
   if (!trace_works ())
     return KILL_SKIPPED;
   trace_on_one_processor ();
@@ -345,5 +345,5 @@ main (void)
   failures += !run ('M', pauses);
   unlink (path);
   rmdir (kill_dir);
-  return kill_summary (2, failures, 0);
+  return closing_line (2, failures, 0);
 }

@@ -26,9 +26,9 @@
 static int
 kill_some (uint64_t *chance)
 {
-  uint64_t what = kill_random (chance) % 64;
+  uint64_t what = random_next (chance) % 64;
   int n = what == 0 ? WORKERS : what < 8 ? 2 : 1;
-  int first = (int) (kill_random (chance) % WORKERS);
+  int first = (int) (random_next (chance) % WORKERS);
   for (int i = 0; i < n; i++)
     kill (shadow->pid[(first + i) % WORKERS], SIGKILL);
   for (int i = 0; i < n; i++)
@@ -55,9 +55,9 @@ try (long kills, int cells)
     {
       /* A moment that nobody has chosen: some operations later and then
          somewhere in one of the next.  */
-      if (!wait_for (ops_reach, all_ops () + kill_random (&chance) % 150))
+      if (!wait_for (ops_reach, all_ops () + random_next (&chance) % 150))
         break;
-      for (volatile uint64_t i = kill_random (&chance) % 20000; i > 0; i--)
+      for (volatile uint64_t i = random_next (&chance) % 20000; i > 0; i--)
         continue;
       replace_leavers ();
       done += kill_some (&chance);
@@ -85,10 +85,10 @@ try (long kills, int cells)
 int
 main (void)
 {
-  long kills = (long) kill_setting ("MMALLOC_KILLS", 150);
+  long kills = (long) setting ("MMALLOC_KILLS", 150);
   if (!kill_works ())
     return KILL_SKIPPED;
   int failures = !try (kills, SLOTS / 2);
   failures += !try (kills, SLOTS);
-  return kill_summary (2, failures, 0);
+  return closing_line (2, failures, 0);
 }

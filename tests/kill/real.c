@@ -470,7 +470,7 @@ int
 main (int argc, char **argv)
 {
   int checks = 0, failures = 0;
-  long deaths = (long) kill_setting ("MMALLOC_KILL_REAL", 8);
+  long deaths = (long) setting ("MMALLOC_KILL_REAL", 8);
   if (!trace_works ())
     return KILL_SKIPPED;
   trace_on_one_processor ();
@@ -489,5 +489,5 @@ main (int argc, char **argv)
     }
   unlink (path);
   rmdir (kill_dir);
-  return kill_summary (checks, failures, 0);
+  return closing_line (checks, failures, 0);
 }

@@ -111,7 +111,7 @@ try (size_t capacity, bool neighbour, bool fills)
 int
 main (void)
 {
-  size_t mib = kill_setting ("MMALLOC_KILL_MIB", 64);
+  size_t mib = setting ("MMALLOC_KILL_MIB", 64);
   size_t capacity = MIB (mib) + MIB (mib) / 4 + MIB (64);
   if (!kill_works ())
     return KILL_SKIPPED;
@@ -125,5 +125,5 @@ main (void)
   try (capacity, true, false);
   unlink (path);
   rmdir (kill_dir);
-  return kill_summary (1, 0, 0);
+  return closing_line (1, 0, 0);
 }

@@ -140,7 +140,7 @@ wrong_misuse (const char *call, void *md, const void *ptr, const char *what,
 static size_t
 some_size (uint64_t *chance)
 {
-  uint64_t x = kill_random (chance);
+  uint64_t x = random_next (chance);
   unsigned kind = x & 4095;
   x >>= 12;
   if (kind < 3000)
@@ -159,7 +159,7 @@ static void
 work_on (void *md, struct note *n, struct slot *s, uint64_t *chance)
 {
   char *p = s->p;
-  uint64_t what = kill_random (chance);
+  uint64_t what = random_next (chance);
   if (p != NULL && !kill_holds (p, s->size, s->size, s->tag))
     wrong ("a block of %zu bytes at 0x%lx has lost its contents", s->size,
            (unsigned long) (p - (char *) KILL_BASE));
@@ -167,7 +167,7 @@ work_on (void *md, struct note *n, struct slot *s, uint64_t *chance)
   n->old_size = s->size;
   n->old_tag = s->tag;
   n->size = some_size (chance);
-  n->tag = kill_random (chance);
+  n->tag = random_next (chance);
   atomic_store (&n->result, NULL);
   if (p == NULL)
     {
@@ -222,7 +222,7 @@ work_on_cell (void *md, struct note *n, struct slot *s, void **cell,
               uint64_t *chance)
 {
   char *p = s->p;
-  uint64_t what = kill_random (chance);
+  uint64_t what = random_next (chance);
   if (*cell != p)
     wrong ("a slot has changed by itself");
   if (p != NULL && !kill_holds (p, s->size, s->size, s->tag))
@@ -231,7 +231,7 @@ work_on_cell (void *md, struct note *n, struct slot *s, void **cell,
   n->old_size = s->size;
   n->old_tag = s->tag;
   n->size = some_size (chance);
-  n->tag = kill_random (chance);
+  n->tag = random_next (chance);
   atomic_store (&n->result, NULL);
   enum op op = p == NULL && what % 4 != 0 ? TO : p != NULL && what % 4 != 0
                ? FROM : IN;
@@ -265,7 +265,7 @@ work_once (void *md, int worker, int thread_number, uint64_t *chance)
 {
   struct note *n = &shadow->note[worker][thread_number];
   int me = worker * THREADS + thread_number + 1;
-  unsigned what = kill_random (chance) % 4096;
+  unsigned what = random_next (chance) % 4096;
   if (what == 0)
     {
       atomic_store (&n->op, TRIM);
@@ -285,7 +285,7 @@ work_once (void *md, int worker, int thread_number, uint64_t *chance)
       char name[32];
       snprintf (name, sizeof name, "thread %d", me);
       n->root_old = n->root;
-      n->root_new = kill_random (chance) % 4;
+      n->root_new = random_next (chance) % 4;
       if ((uint64_t) (uintptr_t) mmalloc_getroot (md, name) != n->root)
         wrong ("root \"%s\" is not what was set", name);
       atomic_store (&n->op, SETROOT);
@@ -296,7 +296,7 @@ work_once (void *md, int worker, int thread_number, uint64_t *chance)
     }
   else
     {
-      int i = (int) (kill_random (chance) % SLOTS), nobody = 0;
+      int i = (int) (random_next (chance) % SLOTS), nobody = 0;
       atomic_store (&n->slot, i);
       if (atomic_compare_exchange_strong (&shadow->slot[i].holder, &nobody,
                                           me))
@@ -354,13 +354,13 @@ worker_run (int worker, uint64_t chance)
   atomic_store (&n[0].op, OPEN);
   void *md = kill_open (path, 0, CAPACITY);
   atomic_store (&n[0].op, IDLE);
-  bool stays = kill_random (&chance) % 8 != 0;
+  bool stays = random_next (&chance) % 8 != 0;
   atomic_store (&shadow->leaves[worker], !stays);
   for (int i = 0; i < THREADS; i++)
     {
-      job[i] = (struct job) { md, worker, i, kill_random (&chance),
+      job[i] = (struct job) { md, worker, i, random_next (&chance),
                               stays && i < THREADS - 1 ? -1
-                              : 200 + (long) (kill_random (&chance) % 2000) };
+                              : 200 + (long) (random_next (&chance) % 2000) };
       if (pthread_create (&t[i], NULL, work, &job[i]) != 0)
         wrong ("no thread");
     }
@@ -391,7 +391,7 @@ worker_start (int worker)
 {
   uint64_t chance = shadow->seed ^ (uint64_t) worker << 56
                     ^ ++shadow->incarnation[worker] << 8;
-  kill_random (&chance);
+  random_next (&chance);
   for (int i = 0; i < THREADS; i++)
     {
       struct note *n = &shadow->note[worker][i];
@@ -859,7 +859,7 @@ static uint64_t
 shadow_begin (int cells)
 {
   shadow = kill_shared (sizeof *shadow);
-  shadow->seed = kill_seed ();
+  shadow->seed = random_seed ();
   shadow->n_cells = cells;
   kill_make_dir ();
   snprintf (path, sizeof path, "%s", kill_path ("heap"));
@@ -893,7 +893,7 @@ shadow_end (void)
     quiet_point (true);
   if (shadow->failed)
     printf ("failed: %s\n", shadow->told);
-  if (shadow->failed && kill_setting ("MMALLOC_KILL_KEEP", 0) != 0)
+  if (shadow->failed && setting ("MMALLOC_KILL_KEEP", 0) != 0)
     printf ("the heap is %s\n", path);
   else
     {

@@ -2412,7 +2412,7 @@ static bool
 run (size_t number, long stride)
 {
   const struct operation *op = &operations[number];
-  bool trace = kill_setting ("MMALLOC_KILL_TRACE", 0) != 0;
+  bool trace = setting ("MMALLOC_KILL_TRACE", 0) != 0;
   pid_t neighbour = 0, victim = 0;
   memset (plan, 0, sizeof *plan);
   plan->key = -1;
@@ -2460,7 +2460,7 @@ run (size_t number, long stride)
 int
 main (int argc, char **argv)
 {
-  long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 0);
+  long stride = (long) setting ("MMALLOC_KILL_STRIDE", 0);
   struct sum *sum = kill_shared (sizeof *sum);
   if (!trace_works ())
     return KILL_SKIPPED;

@@ -238,7 +238,7 @@ int
 main (void)
 {
   int failures = 0;
-  int waits = (int) kill_setting ("MMALLOC_KILL_WAITS", 50);
+  int waits = (int) setting ("MMALLOC_KILL_WAITS", 50);
   if (!trace_works ())
     return KILL_SKIPPED;
   talk = kill_shared (sizeof *talk);
@@ -249,5 +249,5 @@ main (void)
   failures += !measure (waits);
   unlink (path);
   rmdir (kill_dir);
-  return kill_summary (5, failures, 0);
+  return closing_line (5, failures, 0);
 }
