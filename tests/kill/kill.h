@@ -53,6 +53,17 @@ kill_works (void)
   return works;
 }
 
+/* Whether a test named NAME is wanted: nothing was named on the command line,
+   or some part of the name.  */
+static inline bool
+kill_wants (const char *name, int argc, char **argv)
+{
+  bool wanted = argc == 1;
+  for (int a = 1; a < argc; a++)
+    wanted = wanted || strstr (name, argv[a]) != NULL;
+  return wanted;
+}
+
 /* Seconds until somebody is said to wait for ever: many, as other work may
    keep this one from running.  */
 static inline unsigned
@@ -74,7 +85,11 @@ kill_seconds (void)
 
 static char kill_dir[PATH_MAX];
 
-/* Make the directory of the tests: in memory if there is such a place.  */
+/* The heap of a test that has one.  */
+static char heap_path[PATH_MAX + 64];
+
+/* Make the directory of the tests, in memory if there is such a place;
+   HEAP_PATH is to lie in it.  */
 static inline void
 kill_make_dir (void)
 {
@@ -84,6 +99,14 @@ kill_make_dir (void)
   snprintf (kill_dir, sizeof kill_dir, "%s/mmalloc-kill-XXXXXX", tmp);
   if (mkdtemp (kill_dir) == NULL)
     broken ("%s", kill_dir);
+  snprintf (heap_path, sizeof heap_path, "%s/heap", kill_dir);
+}
+
+static inline void
+kill_remove_dir (void)
+{
+  unlink (heap_path);
+  rmdir (kill_dir);
 }
 
 static inline const char *

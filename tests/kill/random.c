@@ -51,7 +51,7 @@ try (long kills, int cells)
   long done = 0;
   double start = kill_seconds ();
   uint64_t chance = shadow_begin (cells);
-  for (long round = 1; done < kills && !shadow->failed; round++)
+  for (long round = 1; done < kills && !shadow->wrong.failed; round++)
     {
       /* A moment that nobody has chosen: some operations later and then
          somewhere in one of the next.  */
@@ -70,7 +70,7 @@ try (long kills, int cells)
           atomic_store (&shadow->stop, false);
         }
     }
-  if (shadow->failed)
+  if (shadow->wrong.failed)
     printf ("failed after %ld kills\n", done);
   shadow_end ();
   printf ("%s: %ld kills, %.1f s; %" PRIu64 " operations; %zu slot calls were"
@@ -79,7 +79,7 @@ try (long kills, int cells)
           cells < SLOTS ? "all calls" : "slot calls", done,
           kill_seconds () - start, all_ops (), shadow->all_cut,
           shadow->undone + shadow->leaked, shadow->leaked, shadow->verified);
-  return !shadow->failed;
+  return !shadow->wrong.failed;
 }
 
 int
