@@ -759,4 +759,40 @@ run_cases (const struct image *im, run_case fn, const char *name, uint64_t n)
   return failed;
 }
 
+
+/* ---- One case in so many ------------------------------------------------ */
+
+/* The number of the first one tried, and the step to the next.  */
+static struct { uint64_t first, stride; } some;
+
+/* The number, among all, of the N-th case that is tried.  */
+static inline uint64_t
+some_number (uint64_t n)
+{
+  return some.first + n * some.stride;
+}
+
+/* Run each STRIDE-th case of both base heaps, or as MMALLOC_STRIDE says,
+   beginning somewhere.  COUNT_ALL tells how many there are for an image.  Gives
+   the exit status.  */
+static inline int
+run_some (const char *name, run_case fn,
+          uint64_t (*count_all) (const struct image *im), uint64_t stride)
+{
+  static struct image image;
+  uint64_t state = random_seed (), tried = 0;
+  int failed = 0;
+  for (int kind = 0; kind < BASE_KINDS; kind++)
+    {
+      base_make (&image, (enum base_kind) kind);
+      uint64_t all = count_all (&image);
+      some.stride = setting ("MMALLOC_STRIDE", stride);
+      some.first = random_below (&state, some.stride);
+      uint64_t n = (all - some.first + some.stride - 1) / some.stride;
+      failed += run_cases (&image, fn, name, n);
+      tried += n;
+    }
+  return closing_line ((int) tried, failed, 0);
+}
+
 #endif /* HOSTILE_H */
