@@ -151,7 +151,7 @@ mutant streams_ready_first '/^stream_grow/,/^}/ {
 
 # Records of slices are not cleaned of what a HUGE block left there.
 mutant records_not_cleaned '/^run_back_records/,/^}/ {
-  s/^    memset (from, 0, len);/    return 0;/
+  s/memset (/(void) (/
 }' 'step:pages in a dead'
 
 # Blocks are given back to the disk before the slices are called unbacked.
@@ -241,7 +241,9 @@ mutant realloc_frees_first '/^realloc_any/,/^}/ {
 
 # What page a list names is believed.
 mutant lists_believed '/^page_take_back/,/^}/ {
-  s/head_owner (head) == stream && head_class (head) == cl/true/
+  s/list_pop (h, st, cl, &number);/&\
+  if (r != NULL)\
+    held = atomic_load (\&r->head);/
 }' 'random:1500'
 
 # A root is linked before its record is complete.
@@ -281,9 +283,10 @@ mutant root_slice_first '/^root_slice/,/^}/ {
 
 # The block is noted when it has been taken already: small, large, huge.
 mutant fresh_noted_late '/^bin_take_noted/,/^}/ {
-  /^  op_note/d
-  s/^  void \*p = bin_take (b);/&\
-  op_note (h, p, false);/
+  /op_note (h,/d
+  s/return bin_take (b);/void *p = bin_take (b);\
+  op_note (h, p, false);\
+  return p;/
 }' 'step:mmalloc_to: fast path'
 mutant large_not_noted '/^run_take_locked/,/^}/ {
   s/^    op_note (h, off_slice.*/    (void) block;/
@@ -400,7 +403,7 @@ mutant backed_before_ready '/^run_back (/,/^}/ {
     s/$/\
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));/
   }
-}' 'step:mmalloc_to: growth'
+}' 'step:growth with records'
 
 # ---- Copies, pauses, waiters ---------------------------------------------------
 

@@ -322,7 +322,31 @@ pre_grow (void *md)
   wants (768);
 }
 
-/* As before, and the sweep that is due finds empty pages, one of them of five
+/* ... and the next slices need records that are not ready.  */
+static void
+pre_grow_records (void *md)
+{
+  struct heap *h = kill_heap ();
+  size_t step = MM_GROW_MIN_FILE >> MM_SLICE_SHIFT;
+  pre_grow (md);
+  small_steps (md);
+  for (;;)
+    {
+      size_t s = off_first_data (h, 0);
+      uint32_t number;
+      while (!map_get (off_index (h, 0)->free, s))
+        s++;
+      if (s + step > dir_ready (dir_get (h, 0)))
+        break;
+      NEED (run_grow (h, 1, MM_SLICE, head_make (HEAD_LARGE, 0, 0, 0, 1),
+                      &number) == 0);
+      kill_fill (page_start (h, number), MM_SLICE, 6);
+      plan_add (page_start (h, number), MM_SLICE, 6);
+      use_backed (md);
+    }
+}
+
+/* As for growth, and the sweep that is due finds empty pages, one of them of five
    slices.  */
 static void
 pre_sweep (void *md)
@@ -1434,6 +1458,8 @@ static const struct operation operations[] = {
   { "mmalloc_to: second call", HEAP, SLOT, pre_second_call, op_mmalloc_to,
     NULL, NULL },
   { "mmalloc_to: growth", HEAP, SLOT, pre_grow, op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: growth with records", HEAP, SLOT, pre_grow_records,
+    op_mmalloc_to, NULL, NULL },
   { "mmalloc_to: sweep retires pages", HEAP, SLOT, pre_sweep, op_mmalloc_to,
     NULL, NULL },
   { "mmalloc_to: orphan's page adopted", HEAP, SLOT, pre_adopt, op_mmalloc_to,
