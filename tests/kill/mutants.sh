@@ -261,8 +261,8 @@ mutant dead_keep_bins '/^page_sweep/,/^}/ {
 # ---- Blocks, roots ----------------------------------------------------------
 
 # realloc frees the old block before it has copied it.
-mutant realloc_frees_first '/^realloc_any/,/^}/ {
-  s/^  memcpy (p, ptr,.*/  heap_give (h, cache_of (h, md), \&block);\
+mutant realloc_frees_first '/^realloc_/,/^}/ {
+  s/^ *memcpy (p, ptr,.*/  mfree (md, ptr);\
 &\
   return p;/
 }' 'step:realloc: moves'
