@@ -1,15 +1,24 @@
 /* with_libc.c - malloc and free, of the C library or of a library linked
-   before it that has its own: jemalloc, tcmalloc.  BENCH_NAME is the name.  */
-
-#include <malloc.h>
-#include <stdlib.h>
+   before it that has its own: jemalloc, tcmalloc.  BENCH_NAME is the name.
+   With BENCH_MIMALLOC: of mimalloc, by its own names.  */
 
 #include "bench.h"
+
+#ifdef BENCH_MIMALLOC
+# include <mimalloc.h>
+# define malloc mi_malloc
+# define free mi_free
+# define calloc mi_calloc
+# define realloc mi_realloc
+#else
+# include <malloc.h>
+# include <stdlib.h>
 
 /* How those libraries give memory back; NULL in programs without them.  */
 int mallctl (const char *, void *, size_t *, void *, size_t)
   __attribute__ ((__weak__));
 void MallocExtension_ReleaseFreeMemory (void) __attribute__ ((__weak__));
+#endif
 
 void *
 bench_malloc (size_t size)
@@ -46,6 +55,9 @@ open_heap (const char *dir, size_t capacity)
 static void
 trim (void)
 {
+#ifdef BENCH_MIMALLOC
+  mi_collect (1);
+#else
   if (mallctl != NULL)
     {
       /* 4096 stands for all arenas.  */
@@ -56,6 +68,7 @@ trim (void)
     MallocExtension_ReleaseFreeMemory ();
   else
     malloc_trim (0);
+#endif
 }
 
 const struct allocator allocator =

@@ -248,5 +248,5 @@ main (void)
   failed += run_cases (&image, not_a_heap, "no heaps", 4);
   remove (path);
   rmdir (dir);
-  return hostile_summary (FORGED + 4, failed);
+  return closing_line (FORGED + 4, failed, 0);
 }

@@ -108,14 +108,14 @@ damaged (const struct image *im, uint64_t n)
 int
 main (void)
 {
-  uint64_t n = hostile_setting ("MMALLOC_DAMAGES", 2000);
+  uint64_t n = setting ("MMALLOC_DAMAGES", 2000);
   int failed = 0;
-  seed = hostile_seed ();
+  seed = random_seed ();
   for (int kind = 0; kind < BASE_KINDS; kind++)
     {
       base_make (&image, (enum base_kind) kind);
       parts_find (&parts, &image);
       failed += run_cases (&image, damaged, "random damage", n / BASE_KINDS);
     }
-  return hostile_summary ((int) n, failed);
+  return closing_line ((int) n, failed, 0);
 }

@@ -913,7 +913,7 @@ main (void)
   NEED (plan != MAP_FAILED);
   calls_install ();
 
-  int at = (int) hostile_setting ("MMALLOC_CALL", 0), failed = 0, checks = 1;
+  int at = (int) setting ("MMALLOC_CALL", 0), failed = 0, checks = 1;
   play (0, 0, false);
   MUST (n_failed == 0);
   start_anew ();
@@ -923,8 +923,8 @@ main (void)
   int n = plan->n;
   start_anew ();
   if (at > 0)
-    play (at, (int) hostile_setting ("MMALLOC_ERROR", EIO),
-          hostile_setting ("MMALLOC_ALL", 0) != 0);
+    play (at, (int) setting ("MMALLOC_ERROR", EIO),
+          setting ("MMALLOC_ALL", 0) != 0);
   else
     {
       int of[CALLS] = { 0 }, cases = 0;
@@ -947,5 +947,5 @@ main (void)
     }
   start_anew ();
   rmdir (dir);
-  return hostile_summary (checks, failed);
+  return closing_line (checks, failed, 0);
 }

@@ -772,13 +772,6 @@ threads_end (const pthread_t *threads)
     thread_end (threads[t]);
 }
 
-static size_t
-number_from (const char *variable, size_t otherwise)
-{
-  const char *given = getenv (variable);
-  return given != NULL ? strtoull (given, NULL, 0) : otherwise;
-}
-
 static void
 run_report (const char *name, size_t n_ops)
 {
@@ -862,7 +855,7 @@ run_random (const char *name, int kind, unsigned int n_threads,
   pthread_t threads[MAX_THREADS];
   char title[80];
   uint64_t seed = random_seed ();
-  size_t n_ops = number_from ("MMALLOC_TEST_OPS", default_ops);
+  size_t n_ops = setting ("MMALLOC_TEST_OPS", default_ops);
   run_begin (kind, n_threads, maximum, guarded, seed);
   for (run.round = 0; (size_t) run.round * ROUND_OPS < n_ops; run.round++)
     {
@@ -896,7 +889,7 @@ END_TEST
 
 START_TEST (several_threads)
 {
-  size_t n = number_from ("MMALLOC_TEST_THREADS", 4);
+  size_t n = setting ("MMALLOC_TEST_THREADS", 4);
   ck_assert (n >= 1 && n <= MAX_THREADS);
   run_random ("several threads", _i, (unsigned int) n, 0, false);
 }

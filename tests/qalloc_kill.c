@@ -178,8 +178,7 @@ pause_all (pid_t *pid)
 
 START_TEST (the_others_go_on)
 {
-  const char *given = getenv ("MMALLOC_TEST_KILLS");
-  size_t n_kills = given != NULL ? strtoul (given, NULL, 0) : 100;
+  size_t n_kills = setting ("MMALLOC_TEST_KILLS", 100);
   uint64_t state = random_seed ();
   pid_t pid[WORKERS];
   kind = _i;

@@ -148,8 +148,7 @@ does_make (void)
 static void
 kill_all_through (void (*fn) (void), long each, void (*after) (void))
 {
-  const char *given = getenv ("MMALLOC_KILL_REAL");
-  long n = given != NULL ? strtol (given, NULL, 0) : 4;
+  long n = (long) setting ("MMALLOC_KILL_REAL", 4);
   long stride = 1, steps = 0, kills = 0;
   if (UNDER_SANITIZER || under_valgrind ())
     {

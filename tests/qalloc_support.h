@@ -8,18 +8,7 @@
 
 /* CALL gives NULL and fails with CODE, and says why.  */
 #define must_refuse(call, code) \
-  do \
-    { \
-      errno = 0; \
-      const void *got_ = (call); \
-      int errno_ = errno; \
-      ck_assert_msg (got_ == NULL, "%s gave %p", #call, got_); \
-      ck_assert_msg (errno_ == (code), "%s: errno is %d, not %s: %s", #call, \
-                     errno_, #code, qalloc_strerror ()); \
-      ck_assert_int_eq (qalloc_errno (), (code)); \
-      ck_assert_int_ne (qalloc_strerror ()[0], '\0'); \
-    } \
-  while (0)
+  must_fail_as (call, #call, code, #code, qalloc_errno (), qalloc_strerror ())
 
 /* The words for the last failure speak of WHAT.  */
 #define must_speak_of(what) \
@@ -74,15 +63,10 @@ map_end (void *map)
   ck_assert_int_eq (qalloc_close (map), 0);
 }
 
-/* Allocate blocks of SIZE until there is no more, at most MAX, storing them;
-   how many.  */
 static inline size_t
 map_fill (void *map, size_t size, void **blocks, size_t max)
 {
-  size_t n = 0;
-  while (n < max && (blocks[n] = qalloc_malloc (map, size)) != NULL)
-    n++;
-  return n;
+  return fill_with (qalloc_malloc, map, size, blocks, max);
 }
 
 #define RUN_ON_EACH_MAP(...) RUN_KINDS (MAP_KINDS, __VA_ARGS__)

@@ -30,6 +30,8 @@
 #define MMALLOC_NO_PAIRING 1
 #include "mmalloc.h"
 
+#include "chance.h"
+
 #if defined __SANITIZE_ADDRESS__
 # define UNDER_ASAN 1
 #elif defined __SANITIZE_THREAD__
@@ -66,20 +68,26 @@
 #define must(claim) \
   ((claim) ? (void) 0 : ck_abort_msg ("%s", "does not hold: " #claim))
 
-/* CALL gives NULL and fails with CODE; heap MD remembers why.  */
-#define must_fail(md, call, code) \
+/* CALL, written NAME, gives NULL and fails with CODE, written CODE_NAME; after
+   that LAST is the code too, and there are WORDS for it.  */
+#define must_fail_as(call, name, code, code_name, last, words) \
   do \
     { \
       errno = 0; \
       const void *got_ = (call); \
       int errno_ = errno; \
-      ck_assert_msg (got_ == NULL, "%s gave %p", #call, got_); \
-      ck_assert_msg (errno_ == (code), "%s: errno is %d, not %s", #call, \
-                     errno_, #code); \
-      ck_assert_int_eq (mmalloc_errno (md), (code)); \
-      ck_assert_int_ne (mmalloc_strerror (md)[0], '\0'); \
+      ck_assert_msg (got_ == NULL, "%s gave %p", name, got_); \
+      ck_assert_msg (errno_ == (code), "%s: errno is %d, not %s: %s", name, \
+                     errno_, code_name, words); \
+      ck_assert_int_eq (last, (code)); \
+      ck_assert_int_ne ((words)[0], '\0'); \
     } \
   while (0)
+
+/* CALL gives NULL and fails with CODE; heap MD remembers why.  */
+#define must_fail(md, call, code) \
+  must_fail_as (call, #call, code, #code, mmalloc_errno (md), \
+                mmalloc_strerror (md))
 
 /* CALL, which gives an int or ptrdiff_t, gives VALUE and errno CODE.  */
 #define must_give(call, value, code) \
@@ -303,15 +311,22 @@ heap_stats (void *md)
   return stats;
 }
 
-/* Allocate blocks of SIZE until there is no more, at most MAX, storing them;
-   how many.  */
+/* Allocate blocks of SIZE with ALLOC until there is no more, at most MAX,
+   storing them; how many.  */
+static inline size_t
+fill_with (void *(*alloc) (void *where, size_t size), void *where, size_t size,
+           void **blocks, size_t max)
+{
+  size_t n = 0;
+  while (n < max && (blocks[n] = alloc (where, size)) != NULL)
+    n++;
+  return n;
+}
+
 static inline size_t
 heap_fill (void *md, size_t size, void **blocks, size_t max)
 {
-  size_t n = 0;
-  while (n < max && (blocks[n] = mmalloc (md, size)) != NULL)
-    n++;
-  return n;
+  return fill_with (mmalloc, md, size, blocks, max);
 }
 
 static inline void
@@ -368,33 +383,6 @@ static inline int
 is_aligned (const void *ptr, size_t alignment)
 {
   return ((uintptr_t) ptr & (alignment - 1)) == 0;
-}
-
-
-/* ---- Chance ----------------------------------------------------------- */
-
-/* Start of a random sequence: MMALLOC_TEST_SEED if set, else a new one; it is
-   printed either way.  */
-static inline uint64_t
-random_seed (void)
-{
-  const char *given = getenv ("MMALLOC_TEST_SEED");
-  struct timespec now;
-  clock_gettime (CLOCK_REALTIME, &now);
-  uint64_t seed = given != NULL ? strtoull (given, NULL, 0)
-                  : (uint64_t) now.tv_nsec ^ (uint64_t) getpid () << 32;
-  printf ("MMALLOC_TEST_SEED=%" PRIu64 "\n", seed);
-  fflush (stdout);
-  return seed;
-}
-
-static inline uint64_t
-random_below (uint64_t *state, uint64_t limit)
-{
-  uint64_t x = (*state += 0x9e3779b97f4a7c15u);
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-  return (x ^ x >> 31) % limit;
 }
 
 

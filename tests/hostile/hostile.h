@@ -14,18 +14,9 @@
 #ifndef HOSTILE_H
 #define HOSTILE_H 1
 
-#define MMALLOC_NO_PAIRING 1
-#include "mmalloc.c"
+#include "../bare.h"
 
-#include <inttypes.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <sys/prctl.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-
-#define KIB(n) ((size_t) (n) << 10)
-#define MIB(n) ((size_t) (n) << 20)
 
 /* Where the base heaps lie: an area that all run-time tools leave free.  */
 #define HOSTILE_BASE UINT64_C (0x551000000000)
@@ -36,23 +27,6 @@ enum { HOSTILE_CPU_SECONDS = 60, HOSTILE_SECONDS = 300 };
 
 
 /* ---- Failing ------------------------------------------------------------ */
-
-/* What the tests themselves need does not work.  */
-__attribute__ ((noreturn, format (printf, 1, 2))) static inline void
-broken (const char *format, ...)
-{
-  va_list ap;
-  int saved = errno;
-  fflush (stdout);
-  va_start (ap, format);
-  vfprintf (stderr, format, ap);
-  va_end (ap);
-  fprintf (stderr, " (errno: %s)\n", strerror (saved));
-  _exit (3);
-}
-
-#define NEED(claim) ((claim) ? (void) 0 : broken ("%s:%d: does not hold: %s", \
-                                                  __FILE__, __LINE__, #claim))
 
 /* The case has failed: its process ends here.  */
 enum { EXIT_WRONG = 4 };
@@ -77,57 +51,6 @@ wrong (const char *format, ...)
 
 #define MUST(claim) ((claim) ? (void) 0 \
                      : wrong ("line %d: does not hold: %s", __LINE__, #claim))
-
-/* The closing line, in the form of Check's, and the exit status.  */
-static inline int
-hostile_summary (int checks, int failures)
-{
-  int good = checks - failures;
-  printf ("%d%%: Checks: %d, Failures: %d, Errors: 0\n",
-          checks > 0 ? (int) (100.0 * good / checks) : 100, checks, failures);
-  fflush (stdout);
-  return failures != 0;
-}
-
-/* A number from the environment.  */
-static inline uint64_t
-hostile_setting (const char *name, uint64_t otherwise)
-{
-  const char *given = getenv (name);
-  return given != NULL && given[0] != '\0' ? strtoull (given, NULL, 0)
-                                           : otherwise;
-}
-
-
-/* ---- Chance ------------------------------------------------------------- */
-
-static inline uint64_t
-hostile_seed (void)
-{
-  struct timespec now;
-  clock_gettime (CLOCK_REALTIME, &now);
-  uint64_t seed = hostile_setting ("MMALLOC_TEST_SEED",
-                                   (uint64_t) now.tv_nsec
-                                   ^ (uint64_t) getpid () << 32);
-  printf ("MMALLOC_TEST_SEED=%" PRIu64 "\n", seed);
-  fflush (stdout);
-  return seed;
-}
-
-static inline uint64_t
-random_next (uint64_t *state)
-{
-  uint64_t x = (*state += UINT64_C (0x9e3779b97f4a7c15));
-  x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
-  x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
-  return x ^ x >> 31;
-}
-
-static inline size_t
-random_below (uint64_t *state, size_t limit)
-{
-  return (size_t) (random_next (state) % limit);
-}
 
 
 /* ---- The base heaps ----------------------------------------------------- */
@@ -778,7 +701,7 @@ static inline int
 run_cases (const struct image *im, run_case fn, const char *name, uint64_t n)
 {
   enum { BATCH = 500, FAILURES = 20 };
-  uint64_t only = hostile_setting ("MMALLOC_TEST_CASE", UINT64_MAX);
+  uint64_t only = setting ("MMALLOC_TEST_CASE", UINT64_MAX);
   int failed = 0;
   if (run == NULL)
     {
@@ -834,6 +757,42 @@ run_cases (const struct image *im, run_case fn, const char *name, uint64_t n)
           run->count[HARMLESS], failed);
   fflush (stdout);
   return failed;
+}
+
+
+/* ---- One case in so many ------------------------------------------------ */
+
+/* The number of the first one tried, and the step to the next.  */
+static struct { uint64_t first, stride; } some;
+
+/* The number, among all, of the N-th case that is tried.  */
+static inline uint64_t
+some_number (uint64_t n)
+{
+  return some.first + n * some.stride;
+}
+
+/* Run each STRIDE-th case of both base heaps, or as MMALLOC_STRIDE says,
+   beginning somewhere.  COUNT_ALL tells how many there are for an image.  Gives
+   the exit status.  */
+static inline int
+run_some (const char *name, run_case fn,
+          uint64_t (*count_all) (const struct image *im), uint64_t stride)
+{
+  static struct image image;
+  uint64_t state = random_seed (), tried = 0;
+  int failed = 0;
+  for (int kind = 0; kind < BASE_KINDS; kind++)
+    {
+      base_make (&image, (enum base_kind) kind);
+      uint64_t all = count_all (&image);
+      some.stride = setting ("MMALLOC_STRIDE", stride);
+      some.first = random_below (&state, some.stride);
+      uint64_t n = (all - some.first + some.stride - 1) / some.stride;
+      failed += run_cases (&image, fn, name, n);
+      tried += n;
+    }
+  return closing_line ((int) tried, failed, 0);
 }
 
 #endif /* HOSTILE_H */

@@ -22,7 +22,7 @@ static void
 copy_file (void)
 {
   static char bytes[1 << 16];
-  int from = open (path, O_RDONLY | O_CLOEXEC);
+  int from = open (heap_path, O_RDONLY | O_CLOEXEC);
   int to = open (copy, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   struct stat st;
   NEED (from >= 0 && to >= 0 && fstat (from, &st) == 0);
@@ -83,7 +83,7 @@ stop_worker (int w)
 static pid_t
 holder_of (off_t at)
 {
-  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  int fd = open (heap_path, O_RDONLY | O_CLOEXEC);
   uint32_t word = 0;
   NEED (fd >= 0);
   /* Where glibc and musl keep the owner's number.  */
@@ -139,6 +139,7 @@ try_copy (bool reboot)
       n_other_boot++;
     }
   shadow = then;
+  wrong_first = &then->wrong;
   for (int w = 0; w < WORKERS; w++)
     worker_mourn (w);
   pid_t pid = kill_fork ();
@@ -153,8 +154,9 @@ try_copy (bool reboot)
   else if (status != 0)
     wrong ("verifying the copy ended with status 0x%x", status);
   shadow = real;
-  if (then->failed)
-    wrong ("copy: %s", then->told);
+  wrong_first = &real->wrong;
+  if (then->wrong.failed)
+    wrong ("copy: %s", then->wrong.text);
   shadow->verified += then->verified - real->verified;
   munmap (then, sizeof *then);
 }
@@ -209,20 +211,20 @@ try_stopped (int stopped)
 int
 main (void)
 {
-  long copies = (long) kill_setting ("MMALLOC_KILL_COPIES", 20), i;
+  long copies = (long) setting ("MMALLOC_KILL_COPIES", 20), i;
   if (!kill_works ())
     return KILL_SKIPPED;
   uint64_t chance = shadow_begin (SLOTS / 2);
   double start = kill_seconds ();
   snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
-  for (i = 0; i < copies && !shadow->failed; i++)
+  for (i = 0; i < copies && !shadow->wrong.failed; i++)
     {
-      if (!wait_for (ops_reach, all_ops () + kill_random (&chance) % 2000))
+      if (!wait_for (ops_reach, all_ops () + random_next (&chance) % 2000))
         break;
       replace_leavers ();
-      try_copy (kill_random (&chance) % 4 == 0);
-      if (!shadow->failed)
-        try_stopped ((int) (kill_random (&chance) % WORKERS));
+      try_copy (random_next (&chance) % 4 == 0);
+      if (!shadow->wrong.failed)
+        try_stopped ((int) (random_next (&chance) % WORKERS));
     }
   unlink (copy);
   shadow_end ();
@@ -232,5 +234,5 @@ main (void)
           " door\n",
           i, kill_seconds () - start, n_locked, n_other_boot, n_free,
           n_blocked);
-  return kill_summary (1, shadow->failed, 0);
+  return closing_line (1, shadow->wrong.failed, 0);
 }

@@ -7,7 +7,6 @@
 #ifndef DEATH_H
 #define DEATH_H 1
 
-#include "kill.h"
 #include "trace.h"
 
 /* States of an operation that are all played if not told otherwise; of the
@@ -167,6 +166,64 @@ now_plays (long stride)
 }
 
 
+/* ---- Processes ---------------------------------------------------------- */
+
+/* In memory that all share: a process that has the file attached, as the file
+   knows it.  */
+struct neighbour
+{
+  uint32_t entry;
+  uint64_t id;
+  _Atomic int ready;
+};
+
+/* Start one that opens the file for operation OP, as OPEN_FOR does, and then
+   does nothing.  */
+static pid_t
+neighbour_start (struct neighbour *n, void (*open_for) (const void *op),
+                 const void *op)
+{
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      open_for (op);
+      /* There is none in a static map.  */
+      if (process.heaps != NULL)
+        {
+          n->entry = kill_heap ()->entry;
+          n->id = kill_heap ()->id;
+        }
+      atomic_store (&n->ready, 1);
+      for (;;)
+        pause ();
+    }
+  while (atomic_load (&n->ready) == 0)
+    if (waitpid (pid, NULL, WNOHANG) != 0)
+      broken ("the neighbour has died");
+  return pid;
+}
+
+/* Start a victim: PREPARE for operation OP, and then OPERATE on what that
+   gave.  It is stopped before the first step.  */
+static pid_t
+victim_start (void *(*prepare) (const void *op), void (*operate) (void *md),
+              const void *op)
+{
+  pid_t pid = kill_fork ();
+  if (pid == 0)
+    {
+      void *md = prepare (op);
+      trace_me ();
+      trace_begin ();
+      operate (md);
+      trace_end ();
+      _exit (0);
+    }
+  trace_await (pid);
+  return pid;
+}
+
+
 /* ---- Being somebody else ------------------------------------------------ */
 
 /* Nothing that this process keeps privately about the heap is true.  */
@@ -201,15 +258,14 @@ mutex_of_dead (struct heap *h, pthread_mutex_t *m)
   return r != 0;
 }
 
-/* Be the process with entry ENTRY and number ID, attached all the time, or a
-   thread of it.  */
+/* Be the neighbour, attached all the time, or a thread of it.  */
 static void
-become_neighbour (struct heap *h, uint32_t entry, uint64_t id)
+become_neighbour (struct heap *h, const struct neighbour *neighbour)
 {
   forget_caches (h);
   h->epoch = h->locks->epoch;
-  h->entry = entry;
-  h->id = id;
+  h->entry = neighbour->entry;
+  h->id = neighbour->id;
   mutex_of_dead (h, &h->locks->grow.mutex);
   bool died = mutex_of_dead (h, &h->locks->heap.mutex);
   lock_heap (h);
@@ -259,7 +315,7 @@ sum_end (struct sum *sum)
 {
   printf ("%-40s %8ld %7ld %7ld\n", "all", sum->points, sum->states,
           sum->played);
-  return kill_summary (sum->checks, sum->failures, sum->errors);
+  return closing_line (sum->checks, sum->failures, sum->errors);
 }
 
 #endif /* DEATH_H */

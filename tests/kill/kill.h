@@ -12,18 +12,9 @@
 #ifndef KILL_H
 #define KILL_H 1
 
-#define MMALLOC_NO_PAIRING 1
-#include "mmalloc.c"
+#include "../bare.h"
 
-#include <inttypes.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-
-#define KIB(n) ((size_t) (n) << 10)
-#define MIB(n) ((size_t) (n) << 20)
 
 /* The exit status of a program that could try nothing: what make calls
    SKIP.  */
@@ -31,7 +22,6 @@ enum { KILL_SKIPPED = 77 };
 
 /* Where the heaps of these tests lie: the same place in every process.  */
 #define KILL_BASE ((void *) UINT64_C (0x3a0000000000))
-
 
 #if defined __has_feature
 # if __has_feature (address_sanitizer) || __has_feature (thread_sanitizer) \
@@ -47,35 +37,7 @@ enum { KILL_SKIPPED = 77 };
 #endif
 
 
-/* ---- Failing ------------------------------------------------------------ */
-
-/* Something that the tests themselves need does not work.  */
-__attribute__ ((noreturn, format (printf, 1, 2))) static inline void
-broken (const char *format, ...)
-{
-  va_list ap;
-  int saved = errno;
-  fflush (stdout);
-  va_start (ap, format);
-  vfprintf (stderr, format, ap);
-  va_end (ap);
-  fprintf (stderr, " (errno: %s)\n", strerror (saved));
-  _exit (3);
-}
-
-#define NEED(claim) ((claim) ? (void) 0 : broken ("%s:%d: does not hold: %s", \
-                                                  __FILE__, __LINE__, #claim))
-
-/* The closing line, and the exit status.  */
-static inline int
-kill_summary (int checks, int failures, int errors)
-{
-  int good = checks - failures - errors;
-  printf ("%d%%: Checks: %d, Failures: %d, Errors: %d\n",
-          checks > 0 ? 100 * good / checks : 100, checks, failures, errors);
-  fflush (stdout);
-  return failures + errors != 0;
-}
+/* ---- What works here ---------------------------------------------------- */
 
 /* Whether processes can be killed here in earnest: not under a sanitizer or an
    emulator, which have a say in how a process ends.  Says so if not.  */
@@ -91,13 +53,15 @@ kill_works (void)
   return works;
 }
 
-/* A number from the environment.  */
-static inline uint64_t
-kill_setting (const char *name, uint64_t otherwise)
+/* Whether a test named NAME is wanted: nothing was named on the command line,
+   or some part of the name.  */
+static inline bool
+kill_wants (const char *name, int argc, char **argv)
 {
-  const char *given = getenv (name);
-  return given != NULL && given[0] != '\0' ? strtoull (given, NULL, 0)
-                                           : otherwise;
+  bool wanted = argc == 1;
+  for (int a = 1; a < argc; a++)
+    wanted = wanted || strstr (name, argv[a]) != NULL;
+  return wanted;
 }
 
 /* Seconds until somebody is said to wait for ever: many, as other work may
@@ -105,7 +69,7 @@ kill_setting (const char *name, uint64_t otherwise)
 static inline unsigned
 kill_patience (void)
 {
-  return (unsigned) kill_setting ("MMALLOC_KILL_PATIENCE", 120);
+  return (unsigned) setting ("MMALLOC_KILL_PATIENCE", 120);
 }
 
 static inline double
@@ -117,36 +81,15 @@ kill_seconds (void)
 }
 
 
-/* ---- Chance ------------------------------------------------------------- */
-
-static inline uint64_t
-kill_seed (void)
-{
-  struct timespec now;
-  clock_gettime (CLOCK_REALTIME, &now);
-  uint64_t seed = kill_setting ("MMALLOC_TEST_SEED",
-                                (uint64_t) now.tv_nsec
-                                ^ (uint64_t) getpid () << 32);
-  printf ("MMALLOC_TEST_SEED=%" PRIu64 "\n", seed);
-  fflush (stdout);
-  return seed;
-}
-
-static inline uint64_t
-kill_random (uint64_t *state)
-{
-  uint64_t x = (*state += UINT64_C (0x9e3779b97f4a7c15));
-  x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
-  x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
-  return x ^ x >> 31;
-}
-
-
 /* ---- Files -------------------------------------------------------------- */
 
 static char kill_dir[PATH_MAX];
 
-/* Make the directory of the tests: in memory if there is such a place.  */
+/* The heap of a test that has one.  */
+static char heap_path[PATH_MAX + 64];
+
+/* Make the directory of the tests, in memory if there is such a place;
+   HEAP_PATH is to lie in it.  */
 static inline void
 kill_make_dir (void)
 {
@@ -156,6 +99,14 @@ kill_make_dir (void)
   snprintf (kill_dir, sizeof kill_dir, "%s/mmalloc-kill-XXXXXX", tmp);
   if (mkdtemp (kill_dir) == NULL)
     broken ("%s", kill_dir);
+  snprintf (heap_path, sizeof heap_path, "%s/heap", kill_dir);
+}
+
+static inline void
+kill_remove_dir (void)
+{
+  unlink (heap_path);
+  rmdir (kill_dir);
 }
 
 static inline const char *

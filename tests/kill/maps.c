@@ -46,9 +46,7 @@ static struct plan
   const char *root;             /* the root that is set, if ROOT_NEW is not
                                    NULL */
   void *root_old, *root_new;
-  uint32_t n_entry;             /* the neighbour in the file */
-  uint64_t n_id;
-  _Atomic int n_ready;
+  struct neighbour neighbour;
 } *plan;
 
 static char file[PATH_MAX + 64], copy[PATH_MAX + 64];
@@ -390,51 +388,23 @@ make_file (const struct call *call)
   NEED (kill_wait (pid) == 0);
 }
 
-/* A process that has the map loaded and does nothing.  */
-static pid_t
-start_neighbour (const struct call *call)
+/* The neighbour loads the map.  */
+static void
+neighbour_opens (const void *call)
 {
-  pid_t pid = kill_fork ();
-  if (pid == 0)
-    {
-      void *map = need (qalloc_loadmap (file));
-      some_blocks (map);
-      if (call->kind == DYNAMIC)
-        {
-          plan->n_entry = kill_heap ()->entry;
-          plan->n_id = kill_heap ()->id;
-        }
-      atomic_store (&plan->n_ready, 1);
-      for (;;)
-        pause ();
-    }
-  while (atomic_load (&plan->n_ready) == 0)
-    if (waitpid (pid, NULL, WNOHANG) != 0)
-      broken ("the neighbour has died");
-  return pid;
+  (void) call;
+  some_blocks (need (qalloc_loadmap (file)));
 }
 
-/* A victim, stopped before the first step.  */
-static pid_t
-start_victim (const struct call *call)
+static void *
+victim_prepares (const void *arg)
 {
-  pid_t pid = kill_fork ();
-  if (pid == 0)
-    {
-      void *map = NULL;
-      if (!(call->flags & OPENS))
-        {
-          map = need (qalloc_loadmap (file));
-          call->prepare (map);
-        }
-      trace_me ();
-      trace_begin ();
-      call->operate (map);
-      trace_end ();
-      _exit (0);
-    }
-  trace_await (pid);
-  return pid;
+  const struct call *call = arg;
+  if (call->flags & OPENS)
+    return NULL;
+  void *map = need (qalloc_loadmap (file));
+  call->prepare (map);
+  return map;
 }
 
 
@@ -646,7 +616,7 @@ play (const struct call *call)
       now.way = "neighbour";
       world_copy (call);
       if (call->kind == DYNAMIC)
-        become_neighbour (kill_heap (), plan->n_entry, plan->n_id);
+        become_neighbour (kill_heap (), &plan->neighbour);
       look (map, &seen);
       go_on (map, &seen);
     }
@@ -676,8 +646,8 @@ run (size_t number, long stride)
   pthread_once (&process.once, process_start);
   make_file (call);
   if (!(call->flags & ALONE))
-    neighbour = start_neighbour (call);
-  pid_t victim = start_victim (call);
+    neighbour = neighbour_start (&plan->neighbour, neighbour_opens, call);
+  pid_t victim = victim_start (victim_prepares, call->operate, call);
   alarm (0);
   world_changed (true);
   play (call);
@@ -690,7 +660,7 @@ run (size_t number, long stride)
 int
 main (int argc, char **argv)
 {
-  long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 0);
+  long stride = (long) setting ("MMALLOC_KILL_STRIDE", 0);
   struct sum *sum = kill_shared (sizeof *sum);
   if (!trace_works ())
     return KILL_SKIPPED;
@@ -700,13 +670,8 @@ main (int argc, char **argv)
   snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
   sum_begin ();
   for (size_t i = 0; i < N_CALLS; i++)
-    {
-      bool wanted = argc == 1;
-      for (int a = 1; a < argc; a++)
-        wanted = wanted || strstr (calls[i].name, argv[a]) != NULL;
-      if (wanted)
-        sum_add (sum, run, i, stride);
-    }
+    if (kill_wants (calls[i].name, argc, argv))
+      sum_add (sum, run, i, stride);
   unlink (file);
   unlink (copy);
   rmdir (kill_dir);

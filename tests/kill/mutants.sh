@@ -1,51 +1,79 @@
 #!/bin/sh
-# usage: mutants.sh SRCDIR [NAME...]
+# usage: mutants.sh [SRCDIR [NAME...]]
 # Can the kill tests fail?  Each mutant takes one ordering, one check or one
 # step of recovery out of a copy of mmalloc.c or qalloc.c; the tests named with
 # it are built against the copy, and one of them must notice.  A mutant whose
 # change no longer applies is an error.  Says for each mutant what became of it.
+# Without arguments, as make check runs it, it only looks whether the mutants
+# apply and compile, so that it is seen in time when one does not.
 
+only_apply=false
+if [ $# -eq 0 ]; then
+  only_apply=true
+  set -- "${srcdir-.}"
+fi
 srcdir=$1
-[ -f "$srcdir/mmalloc.c" ] || { echo "usage: $0 SRCDIR [NAME...]" >&2; exit 2; }
+[ -f "$srcdir/mmalloc.c" ] || {
+  echo "usage: $0 [SRCDIR [NAME...]]" >&2
+  exit 2
+}
 shift
 wanted=" $* "
 CC=${CC-cc}
 dir=$(mktemp -d "${TMPDIR-/tmp}/mmalloc-mutants-XXXXXX") || exit 2
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 2' HUP INT TERM
-caught=0 missed=0 broken=0
+caught=0 missed=0 broken=0 applied=0
 MMALLOC_KILL_PATIENCE=${MMALLOC_KILL_PATIENCE-10}
 export MMALLOC_KILL_PATIENCE
+
+compile () {
+  # shellcheck disable=SC2086 # CC may have options
+  $CC -std=c11 -D_GNU_SOURCE -O2 -w -I"$dir" -I"$srcdir" \
+    -I"$srcdir/tests/kill" "$@"
+}
 
 build () { # TEST
   qalloc=
   [ "$1" != maps ] || qalloc=$dir/qalloc.c
   # shellcheck disable=SC2086 # nothing, or one word
-  $CC -std=c11 -D_GNU_SOURCE -O2 -w -I"$dir" -I"$srcdir" \
-    -I"$srcdir/tests/kill" -o "$dir/$1" "$srcdir/tests/kill/$1.c" $qalloc \
-    -lpthread
+  compile -o "$dir/$1" "$srcdir/tests/kill/$1.c" $qalloc -lpthread
+}
+
+break_off () { # NAME, WHAT IS WRONG
+  echo "$1: $2"
+  broken=$((broken + 1))
 }
 
 # mutant_of FILE NAME SED-SCRIPT TEST[:FILTER]...
-# Filters choose operations of step, maps and real; a number, how many kills or
-# copies random and copies make.
+# The script has one s or d command a line; each must make a change, apart from
+# those of the others.  Filters choose operations of step, maps and real; a
+# number, how many kills or copies random and copies make.
 mutant_of () {
   file=$1 name=$2 script=$3
   shift 3
   case $wanted in "  " | *" $name "*) ;; *) return ;; esac
   cp "$srcdir/mmalloc.c" "$srcdir/qalloc.c" "$dir" || exit 2
   sed -e "$script" "$srcdir/$file" > "$dir/$file" || exit 2
-  if cmp -s "$dir/$file" "$srcdir/$file"; then
-    echo "$name: does not apply any more"
-    broken=$((broken + 1))
+  commands=$(echo "$script" | grep -c '^ *s/\|/d$')
+  changes=$(diff "$srcdir/$file" "$dir/$file" | grep -c '^[0-9]')
+  if [ "$changes" -lt "$commands" ]; then
+    break_off "$name" "does not apply any more: $changes of $commands changes"
+    return
+  fi
+  if $only_apply; then
+    if compile -fsyntax-only "$dir/$file"; then
+      applied=$((applied + 1))
+    else
+      break_off "$name" "does not compile"
+    fi
     return
   fi
   for test in "$@"; do
     program=${test%%:*} filter=
     case $test in *:*) filter=${test#*:} ;; esac
     if ! build "$program"; then
-      echo "$name: does not compile"
-      broken=$((broken + 1))
+      break_off "$name" "does not compile"
       return
     fi
     case $program in
@@ -151,7 +179,7 @@ mutant streams_ready_first '/^stream_grow/,/^}/ {
 
 # Records of slices are not cleaned of what a HUGE block left there.
 mutant records_not_cleaned '/^run_back_records/,/^}/ {
-  s/^    memset (from, 0, len);/    return 0;/
+  s/memset (/(void) (/
 }' 'step:pages in a dead'
 
 # Blocks are given back to the disk before the slices are called unbacked.
@@ -233,15 +261,17 @@ mutant dead_keep_bins '/^page_sweep/,/^}/ {
 # ---- Blocks, roots ----------------------------------------------------------
 
 # realloc frees the old block before it has copied it.
-mutant realloc_frees_first '/^realloc_any/,/^}/ {
-  s/^  memcpy (p, ptr,.*/  heap_give (h, cache_of (h, md), \&block);\
+mutant realloc_frees_first '/^realloc_/,/^}/ {
+  s/^ *memcpy (p, ptr,.*/  mfree (md, ptr);\
 &\
   return p;/
 }' 'step:realloc: moves'
 
 # What page a list names is believed.
 mutant lists_believed '/^page_take_back/,/^}/ {
-  s/head_owner (head) == stream && head_class (head) == cl/true/
+  s/list_pop (h, st, cl, &number);/&\
+  if (r != NULL)\
+    held = atomic_load (\&r->head);/
 }' 'random:1500'
 
 # A root is linked before its record is complete.
@@ -281,9 +311,9 @@ mutant root_slice_first '/^root_slice/,/^}/ {
 
 # The block is noted when it has been taken already: small, large, huge.
 mutant fresh_noted_late '/^bin_take_noted/,/^}/ {
-  /^  op_note/d
-  s/^  void \*p = bin_take (b);/&\
-  op_note (h, p, false);/
+  s/op_note (h,.*/void *p = bin_take (b);\
+  op_note (h, p, false);\
+  return p;/
 }' 'step:mmalloc_to: fast path'
 mutant large_not_noted '/^run_take_locked/,/^}/ {
   s/^    op_note (h, off_slice.*/    (void) block;/
@@ -400,20 +430,18 @@ mutant backed_before_ready '/^run_back (/,/^}/ {
     s/$/\
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));/
   }
-}' 'step:mmalloc_to: growth'
+}' 'step:growth with records'
 
 # ---- Copies, pauses, waiters ---------------------------------------------------
 
 # Lock words in a copy are believed.
 mutant copied_locks_believed '/^volatile_reset/,/^}/ {
-  /lock_make (h, &l->heap.mutex);/d
-  /lock_make (h, &l->grow.mutex);/d
+  /lock_make (h, &l->[a-z]*.mutex);/d
 }' copies:60
 
 # A chunk becomes a HUGE block while others may look at its records.
 mutant records_taken_away '/^huge_empty_chunk/,/^}/ {
-  s/alone/true/g
-  s/bool true/bool alone/
+  s/ || !alone)/)/
 }' paused
 
 # A wake-up dies with the one who got it.
@@ -452,5 +480,9 @@ map_mutant complete_too_early '/^dynamic_verify/,/^}/ {
     mmalloc_setkey (md, QA_KEY_STREAMS, (void *) (uintptr_t) *streams);/
 }' 'maps:makedynmap: new'
 
-echo "$caught mutants caught, $missed not caught, $broken broken"
+if $only_apply; then
+  echo "$applied mutants apply and compile, $broken do not"
+else
+  echo "$caught mutants caught, $missed not caught, $broken broken"
+fi
 [ $missed -eq 0 ] && [ $broken -eq 0 ]

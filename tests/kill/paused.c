@@ -12,14 +12,12 @@
 
    MMALLOC_KILL_PAUSES=n      about so many places in each; 0: all  */
 
-#include "kill.h"
 #include "trace.h"
 
 enum { SIZE = 28000, LOOK = 2 << 20 };
 #define HEAP MIB (160)
 #define HUGE MIB (40)
 
-static char path[PATH_MAX + 64];
 static struct talk
 {
   void *block[16];
@@ -96,7 +94,7 @@ actor_end (struct actor *a)
 static void
 join (void)
 {
-  void *md = kill_open (path, MMALLOC_CREATE, HEAP);
+  void *md = kill_open (heap_path, MMALLOC_CREATE, HEAP);
   NEED (mmalloc (md, 64) != NULL);
 }
 
@@ -239,7 +237,7 @@ act_victim (char what)
 static bool
 is_locked (void)
 {
-  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  int fd = open (heap_path, O_RDONLY | O_CLOEXEC);
   union { struct disk_locks l; uint32_t words[64]; } u;
   NEED (fd >= 0 && pread (fd, &u, sizeof u, MM_OFF_LOCKS) == sizeof u);
   close (fd);
@@ -262,7 +260,7 @@ pause_at (char what, long k, long *steps, struct counts *n, bool *good)
   memset (talk, 0, sizeof *talk);
   /* A hint is written where there was none, and the other way round.  */
   talk->fill = what == 'F' ? 0 : 0x5a;
-  unlink (path);
+  unlink (heap_path);
   struct actor other = actor_start (act_other);
   struct actor owner = actor_start (act_owner);
   struct actor victim = actor_start (act_victim);
@@ -334,16 +332,14 @@ int
 main (void)
 {
   int failures = 0;
-  long pauses = (long) kill_setting ("MMALLOC_KILL_PAUSES", 40);
+  long pauses = (long) setting ("MMALLOC_KILL_PAUSES", 40);
   if (!trace_works ())
     return KILL_SKIPPED;
   trace_on_one_processor ();
   talk = kill_shared (sizeof *talk);
   kill_make_dir ();
-  snprintf (path, sizeof path, "%s", kill_path ("heap"));
   failures += !run ('F', pauses);
   failures += !run ('M', pauses);
-  unlink (path);
-  rmdir (kill_dir);
-  return kill_summary (2, failures, 0);
+  kill_remove_dir ();
+  return closing_line (2, failures, 0);
 }

@@ -26,9 +26,9 @@
 static int
 kill_some (uint64_t *chance)
 {
-  uint64_t what = kill_random (chance) % 64;
+  uint64_t what = random_next (chance) % 64;
   int n = what == 0 ? WORKERS : what < 8 ? 2 : 1;
-  int first = (int) (kill_random (chance) % WORKERS);
+  int first = (int) (random_next (chance) % WORKERS);
   for (int i = 0; i < n; i++)
     kill (shadow->pid[(first + i) % WORKERS], SIGKILL);
   for (int i = 0; i < n; i++)
@@ -51,13 +51,13 @@ try (long kills, int cells)
   long done = 0;
   double start = kill_seconds ();
   uint64_t chance = shadow_begin (cells);
-  for (long round = 1; done < kills && !shadow->failed; round++)
+  for (long round = 1; done < kills && !shadow->wrong.failed; round++)
     {
       /* A moment that nobody has chosen: some operations later and then
          somewhere in one of the next.  */
-      if (!wait_for (ops_reach, all_ops () + kill_random (&chance) % 150))
+      if (!wait_for (ops_reach, all_ops () + random_next (&chance) % 150))
         break;
-      for (volatile uint64_t i = kill_random (&chance) % 20000; i > 0; i--)
+      for (volatile uint64_t i = random_next (&chance) % 20000; i > 0; i--)
         continue;
       replace_leavers ();
       done += kill_some (&chance);
@@ -70,7 +70,7 @@ try (long kills, int cells)
           atomic_store (&shadow->stop, false);
         }
     }
-  if (shadow->failed)
+  if (shadow->wrong.failed)
     printf ("failed after %ld kills\n", done);
   shadow_end ();
   printf ("%s: %ld kills, %.1f s; %" PRIu64 " operations; %zu slot calls were"
@@ -79,16 +79,16 @@ try (long kills, int cells)
           cells < SLOTS ? "all calls" : "slot calls", done,
           kill_seconds () - start, all_ops (), shadow->all_cut,
           shadow->undone + shadow->leaked, shadow->leaked, shadow->verified);
-  return !shadow->failed;
+  return !shadow->wrong.failed;
 }
 
 int
 main (void)
 {
-  long kills = (long) kill_setting ("MMALLOC_KILLS", 150);
+  long kills = (long) setting ("MMALLOC_KILLS", 150);
   if (!kill_works ())
     return KILL_SKIPPED;
   int failures = !try (kills, SLOTS / 2);
   failures += !try (kills, SLOTS);
-  return kill_summary (2, failures, 0);
+  return closing_line (2, failures, 0);
 }

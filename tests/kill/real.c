@@ -16,8 +16,8 @@
    MMALLOC_KILL_REAL=n        about so many deaths in each operation, fewer in
                               long ones; 0: one at each instruction  */
 
-#include "kill.h"
 #include "trace.h"
+#include "wrong.h"
 
 enum { HELD_MAX = 64, OWN_MAX = 64 };
 #define HEAP MIB (96)
@@ -41,41 +41,11 @@ static struct talk
 {
   struct held held[HELD_MAX];
   _Atomic int n_held;           /* entries in use */
-  _Atomic int bad;
-  char told[300];
+  struct told wrong;            /* what wrong_first points to */
   uint64_t root_old, root_new;
 } *talk;
 
-static char path[PATH_MAX + 64];
 static int commands[2], answers[2]; /* pipes to and from the neighbour */
-
-__attribute__ ((format (printf, 1, 2))) static void
-wrong (const char *format, ...)
-{
-  va_list ap;
-  if (atomic_exchange (&talk->bad, 1) != 0)
-    return;
-  va_start (ap, format);
-  vsnprintf (talk->told, sizeof talk->told, format, ap);
-  va_end (ap);
-}
-
-static void
-wrong_finding (const char *finding, const void *where, void *arg)
-{
-  (void) arg;
-  wrong ("%s (at 0x%lx)", finding,
-         (unsigned long) ((uintptr_t) where - (uintptr_t) KILL_BASE));
-}
-
-static void
-wrong_misuse (const char *call, void *md, const void *ptr, const char *what,
-              void *arg)
-{
-  (void) md, (void) arg;
-  wrong ("%s (0x%lx): %s", call,
-         (unsigned long) ((uintptr_t) ptr - (uintptr_t) KILL_BASE), what);
-}
 
 
 /* ---- What the victim does ----------------------------------------------- */
@@ -152,7 +122,7 @@ static void
 do_open (void *md)
 {
   (void) md;
-  kill_open (path, 0, HEAP);
+  kill_open (heap_path, 0, HEAP);
 }
 
 static void
@@ -227,7 +197,7 @@ go_on (void *md, struct round *r)
   void *first = mmalloc (md, 100000);
   if (first == NULL)
     wrong ("no room: %s", mmalloc_strerror (md));
-  if (mmalloc_check (md, wrong_finding, NULL) != 0)
+  if (mmalloc_check (md, wrong_finding, "the neighbour") != 0)
     wrong ("not whole");
   r->n_seen = 0;
   mmalloc_walk (md, see, r);
@@ -297,7 +267,7 @@ static void
 neighbour (void)
 {
   static struct round round;
-  void *md = kill_open (path, MMALLOC_CREATE, HEAP);
+  void *md = kill_open (heap_path, MMALLOC_CREATE, HEAP);
   mmalloc_onmisuse (wrong_misuse, NULL);
   for (size_t i = 0; i < OWN_MAX / 2; i++)
     {
@@ -358,7 +328,7 @@ kill_one (const struct operation *op, long k, long *steps)
       void *md = NULL;
       if (!op->opens)
         {
-          md = kill_open (path, 0, HEAP);
+          md = kill_open (heap_path, 0, HEAP);
           for (int i = 0; i < 2 && op->warm[i] != 0; i++)
             {
               take (md, op->warm[i]);
@@ -394,11 +364,11 @@ newcomer (void)
   if (pid == 0)
     {
       alarm (kill_patience ());
-      void *md = kill_open (path, 0, HEAP);
+      void *md = kill_open (heap_path, 0, HEAP);
       void *p = mmalloc (md, 100);
       if (p == NULL)
         wrong ("the newcomer finds no room");
-      if (mmalloc_check (md, wrong_finding, NULL) != 0)
+      if (mmalloc_check (md, wrong_finding, "the newcomer") != 0)
         wrong ("the newcomer finds damage");
       if (mmalloc_trim (md) < 0 || mmalloc_detach (md) != NULL)
         wrong ("the newcomer cannot trim or detach");
@@ -415,7 +385,7 @@ run (const struct operation *op, long deaths)
   bool all = deaths == 0;
   double start = kill_seconds ();
   memset (talk, 0, sizeof *talk);
-  unlink (path);
+  unlink (heap_path);
   NEED (pipe2 (commands, O_CLOEXEC) == 0 && pipe2 (answers, O_CLOEXEC) == 0);
   pid_t pid = kill_fork ();
   if (pid == 0)
@@ -440,14 +410,14 @@ run (const struct operation *op, long deaths)
       if (steps > deaths)
         stride = steps / deaths;
     }
-  for (long k = 0; lives && !talk->bad; k += stride)
+  for (long k = 0; lives && !talk->wrong.failed; k += stride)
     {
       bool over = kill_one (op, k, &steps);
       n++;
       lives = neighbour_answers (pid, true);
-      if (talk->bad)
+      if (talk->wrong.failed)
         printf ("  %s, killed after instruction %ld: %s\n", op->name, k,
-                talk->told);
+                talk->wrong.text);
       if (over)
         break;
     }
@@ -455,39 +425,35 @@ run (const struct operation *op, long deaths)
   close (answers[0]);
   if (lives)
     kill_wait (pid);
-  if (!talk->bad && newcomer () != 0)
+  if (!talk->wrong.failed && newcomer () != 0)
     wrong ("the newcomer hangs or crashes");
-  if (talk->bad && lives)
-    printf ("  %s: %s\n", op->name, talk->told);
+  if (talk->wrong.failed && lives)
+    printf ("  %s: %s\n", op->name, talk->wrong.text);
   printf ("%-30s %6ld deaths, every %ld of %ld instructions, %.1f s%s\n",
           op->name, n, stride, steps, kill_seconds () - start,
-          talk->bad ? "  FAILED" : "");
+          talk->wrong.failed ? "  FAILED" : "");
   fflush (stdout);
-  return !talk->bad;
+  return !talk->wrong.failed;
 }
 
 int
 main (int argc, char **argv)
 {
   int checks = 0, failures = 0;
-  long deaths = (long) kill_setting ("MMALLOC_KILL_REAL", 8);
+  long deaths = (long) setting ("MMALLOC_KILL_REAL", 8);
   if (!trace_works ())
     return KILL_SKIPPED;
   trace_on_one_processor ();
   talk = kill_shared (sizeof *talk);
+  wrong_first = &talk->wrong;
   kill_make_dir ();
-  snprintf (path, sizeof path, "%s", kill_path ("heap"));
   for (size_t i = 0; i < N_OPERATIONS; i++)
     {
-      bool wanted = argc == 1;
-      for (int a = 1; a < argc; a++)
-        wanted = wanted || strstr (operations[i].name, argv[a]) != NULL;
-      if (!wanted)
+      if (!kill_wants (operations[i].name, argc, argv))
         continue;
       checks++;
       failures += !run (&operations[i], deaths);
     }
-  unlink (path);
-  rmdir (kill_dir);
-  return kill_summary (checks, failures, 0);
+  kill_remove_dir ();
+  return closing_line (checks, failures, 0);
 }

@@ -12,7 +12,6 @@
 
 enum { SIZE = 64 };
 static size_t n_blocks;
-static char path[PATH_MAX + 64];
 static _Atomic int *turn;       /* 1: the lock is held; 2: the survivor is
                                    ready; 3: the holder is dead */
 
@@ -79,19 +78,19 @@ try (size_t capacity, bool neighbour, bool fills)
   atomic_store (turn, 0);
   pid_t dying = kill_fork ();
   if (dying == 0)
-    die (kill_open (path, MMALLOC_CREATE, capacity), fills);
+    die (kill_open (heap_path, MMALLOC_CREATE, capacity), fills);
   while (atomic_load (turn) != 1)
     sched_yield ();
   pid_t survivor = kill_fork ();
   if (survivor == 0)
     {
-      void *md = neighbour ? kill_open (path, 0, capacity) : NULL;
+      void *md = neighbour ? kill_open (heap_path, 0, capacity) : NULL;
       atomic_store (turn, 2);
       while (atomic_load (turn) != 3)
         sched_yield ();
       double t = kill_seconds ();
       if (!neighbour)
-        md = kill_open (path, 0, capacity);
+        md = kill_open (heap_path, 0, capacity);
       if (!neighbour)
         report ("open", t);
       call_all (md);
@@ -111,19 +110,17 @@ try (size_t capacity, bool neighbour, bool fills)
 int
 main (void)
 {
-  size_t mib = kill_setting ("MMALLOC_KILL_MIB", 64);
+  size_t mib = setting ("MMALLOC_KILL_MIB", 64);
   size_t capacity = MIB (mib) + MIB (mib) / 4 + MIB (64);
   if (!kill_works ())
     return KILL_SKIPPED;
   n_blocks = MIB (mib) / SIZE;
   turn = kill_shared (sizeof *turn);
   kill_make_dir ();
-  snprintf (path, sizeof path, "%s", kill_path ("heap"));
   printf ("%zu MiB, %zu live blocks; the newcomer:\n", mib, n_blocks);
   try (capacity, false, true);
   printf ("the neighbour:\n");
   try (capacity, true, false);
-  unlink (path);
-  rmdir (kill_dir);
-  return kill_summary (1, 0, 0);
+  kill_remove_dir ();
+  return closing_line (1, 0, 0);
 }

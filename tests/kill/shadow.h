@@ -14,7 +14,7 @@
 #ifndef SHADOW_H
 #define SHADOW_H 1
 
-#include "kill.h"
+#include "wrong.h"
 
 enum
 {
@@ -86,8 +86,7 @@ static struct shadow
 {
   uint64_t seed;
   _Atomic bool stop;
-  _Atomic int failed;
-  char told[512];
+  struct told wrong;            /* what wrong_first points to */
   struct note note[WORKERS][THREADS];
   struct slot slot[SLOTS];
   struct doubt doubt[DOUBTS];
@@ -104,43 +103,13 @@ static struct shadow
   size_t live;
 } *shadow;
 
-static char path[PATH_MAX + 64];
-
-__attribute__ ((format (printf, 1, 2))) static void
-wrong (const char *format, ...)
-{
-  va_list ap;
-  if (atomic_exchange (&shadow->failed, 1) == 0)
-    {
-      va_start (ap, format);
-      vsnprintf (shadow->told, sizeof shadow->told, format, ap);
-      va_end (ap);
-    }
-}
-
-static void
-wrong_finding (const char *finding, const void *where, void *arg)
-{
-  wrong ("%s: %s (at 0x%lx)", (const char *) arg, finding,
-         (unsigned long) ((uintptr_t) where - (uintptr_t) KILL_BASE));
-}
-
-static void
-wrong_misuse (const char *call, void *md, const void *ptr, const char *what,
-              void *arg)
-{
-  (void) md, (void) arg;
-  wrong ("%s (0x%lx): %s", call,
-         (unsigned long) ((uintptr_t) ptr - (uintptr_t) KILL_BASE), what);
-}
-
 
 /* ---- Workers ------------------------------------------------------------ */
 
 static size_t
 some_size (uint64_t *chance)
 {
-  uint64_t x = kill_random (chance);
+  uint64_t x = random_next (chance);
   unsigned kind = x & 4095;
   x >>= 12;
   if (kind < 3000)
@@ -159,7 +128,7 @@ static void
 work_on (void *md, struct note *n, struct slot *s, uint64_t *chance)
 {
   char *p = s->p;
-  uint64_t what = kill_random (chance);
+  uint64_t what = random_next (chance);
   if (p != NULL && !kill_holds (p, s->size, s->size, s->tag))
     wrong ("a block of %zu bytes at 0x%lx has lost its contents", s->size,
            (unsigned long) (p - (char *) KILL_BASE));
@@ -167,7 +136,7 @@ work_on (void *md, struct note *n, struct slot *s, uint64_t *chance)
   n->old_size = s->size;
   n->old_tag = s->tag;
   n->size = some_size (chance);
-  n->tag = kill_random (chance);
+  n->tag = random_next (chance);
   atomic_store (&n->result, NULL);
   if (p == NULL)
     {
@@ -222,7 +191,7 @@ work_on_cell (void *md, struct note *n, struct slot *s, void **cell,
               uint64_t *chance)
 {
   char *p = s->p;
-  uint64_t what = kill_random (chance);
+  uint64_t what = random_next (chance);
   if (*cell != p)
     wrong ("a slot has changed by itself");
   if (p != NULL && !kill_holds (p, s->size, s->size, s->tag))
@@ -231,7 +200,7 @@ work_on_cell (void *md, struct note *n, struct slot *s, void **cell,
   n->old_size = s->size;
   n->old_tag = s->tag;
   n->size = some_size (chance);
-  n->tag = kill_random (chance);
+  n->tag = random_next (chance);
   atomic_store (&n->result, NULL);
   enum op op = p == NULL && what % 4 != 0 ? TO : p != NULL && what % 4 != 0
                ? FROM : IN;
@@ -265,7 +234,7 @@ work_once (void *md, int worker, int thread_number, uint64_t *chance)
 {
   struct note *n = &shadow->note[worker][thread_number];
   int me = worker * THREADS + thread_number + 1;
-  unsigned what = kill_random (chance) % 4096;
+  unsigned what = random_next (chance) % 4096;
   if (what == 0)
     {
       atomic_store (&n->op, TRIM);
@@ -285,7 +254,7 @@ work_once (void *md, int worker, int thread_number, uint64_t *chance)
       char name[32];
       snprintf (name, sizeof name, "thread %d", me);
       n->root_old = n->root;
-      n->root_new = kill_random (chance) % 4;
+      n->root_new = random_next (chance) % 4;
       if ((uint64_t) (uintptr_t) mmalloc_getroot (md, name) != n->root)
         wrong ("root \"%s\" is not what was set", name);
       atomic_store (&n->op, SETROOT);
@@ -296,7 +265,7 @@ work_once (void *md, int worker, int thread_number, uint64_t *chance)
     }
   else
     {
-      int i = (int) (kill_random (chance) % SLOTS), nobody = 0;
+      int i = (int) (random_next (chance) % SLOTS), nobody = 0;
       atomic_store (&n->slot, i);
       if (atomic_compare_exchange_strong (&shadow->slot[i].holder, &nobody,
                                           me))
@@ -352,15 +321,15 @@ worker_run (int worker, uint64_t chance)
   /* mmalloc_errno is per heap: what errno says counts here.  */
   atomic_store (&n[0].tid, getpid ());
   atomic_store (&n[0].op, OPEN);
-  void *md = kill_open (path, 0, CAPACITY);
+  void *md = kill_open (heap_path, 0, CAPACITY);
   atomic_store (&n[0].op, IDLE);
-  bool stays = kill_random (&chance) % 8 != 0;
+  bool stays = random_next (&chance) % 8 != 0;
   atomic_store (&shadow->leaves[worker], !stays);
   for (int i = 0; i < THREADS; i++)
     {
-      job[i] = (struct job) { md, worker, i, kill_random (&chance),
+      job[i] = (struct job) { md, worker, i, random_next (&chance),
                               stays && i < THREADS - 1 ? -1
-                              : 200 + (long) (kill_random (&chance) % 2000) };
+                              : 200 + (long) (random_next (&chance) % 2000) };
       if (pthread_create (&t[i], NULL, work, &job[i]) != 0)
         wrong ("no thread");
     }
@@ -391,7 +360,7 @@ worker_start (int worker)
 {
   uint64_t chance = shadow->seed ^ (uint64_t) worker << 56
                     ^ ++shadow->incarnation[worker] << 8;
-  kill_random (&chance);
+  random_next (&chance);
   for (int i = 0; i < THREADS; i++)
     {
       struct note *n = &shadow->note[worker][i];
@@ -521,7 +490,7 @@ say_who_waits (void)
         show_file ("/proc/%d/task/%d/wchan", shadow->pid[w], n->tid);
         show_file ("/proc/%d/task/%d/syscall", shadow->pid[w], n->tid);
       }
-  int fd = open (path, O_RDONLY);
+  int fd = open (heap_path, O_RDONLY);
   uint32_t words[MM_PAGE / 4] = { 0 };
   if (fd >= 0 && pread (fd, words, sizeof words, MM_OFF_LOCKS) > 0)
     {
@@ -553,7 +522,7 @@ wait_for (bool (*ready) (uint64_t arg), uint64_t arg)
 {
   uint64_t last = all_ops ();
   double since = kill_seconds (), start = since, patience = kill_patience ();
-  while (!ready (arg) && !shadow->failed)
+  while (!ready (arg) && !shadow->wrong.failed)
     {
       uint64_t ops = all_ops ();
       if (ops != last && kill_seconds () - start < 4 * patience)
@@ -570,7 +539,7 @@ wait_for (bool (*ready) (uint64_t arg), uint64_t arg)
         }
       sched_yield ();
     }
-  return !shadow->failed;
+  return !shadow->wrong.failed;
 }
 
 static bool
@@ -795,7 +764,7 @@ quiet_point (bool last)
   if (pid == 0)
     {
       alarm (4 * kill_patience ());
-      verify (path, last);
+      verify (heap_path, last);
     }
   int status = kill_wait (pid);
   if (status != 0)
@@ -819,7 +788,7 @@ settle (int worker)
         {
           alarm (4 * kill_patience ());
           mmalloc_onmisuse (wrong_misuse, NULL);
-          settle_cells (kill_open (path, 0, CAPACITY));
+          settle_cells (kill_open (heap_path, 0, CAPACITY));
           _exit (0);
         }
       int status = kill_wait (pid);
@@ -836,7 +805,7 @@ settle (int worker)
         {
           char name[32];
           alarm (4 * kill_patience ());
-          void *md = kill_open (path, MMALLOC_RDONLY, CAPACITY);
+          void *md = kill_open (heap_path, MMALLOC_RDONLY, CAPACITY);
           snprintf (name, sizeof name, "thread %d", worker * THREADS + i + 1);
           uint64_t value = (uintptr_t) mmalloc_getroot (md, name);
           if (value != n->root_old && value != n->root_new)
@@ -859,15 +828,15 @@ static uint64_t
 shadow_begin (int cells)
 {
   shadow = kill_shared (sizeof *shadow);
-  shadow->seed = kill_seed ();
+  wrong_first = &shadow->wrong;
+  shadow->seed = random_seed ();
   shadow->n_cells = cells;
   kill_make_dir ();
-  snprintf (path, sizeof path, "%s", kill_path ("heap"));
-  kill_make_heap (path, CAPACITY);
+  kill_make_heap (heap_path, CAPACITY);
   pid_t pid = kill_fork ();
   if (pid == 0)
     {
-      void *md = kill_open (path, 0, CAPACITY);
+      void *md = kill_open (heap_path, 0, CAPACITY);
       shadow->cell = mcalloc (md, SLOTS, sizeof *shadow->cell);
       NEED (shadow->cell != NULL);
       _exit (mmalloc_detach (md) != NULL);
@@ -889,17 +858,14 @@ shadow_end (void)
   for (int w = 0; w < WORKERS; w++)
     if (shadow->pid[w] > 0)
       worker_wait (w, true);
-  if (!shadow->failed)
+  if (!shadow->wrong.failed)
     quiet_point (true);
-  if (shadow->failed)
-    printf ("failed: %s\n", shadow->told);
-  if (shadow->failed && kill_setting ("MMALLOC_KILL_KEEP", 0) != 0)
-    printf ("the heap is %s\n", path);
+  if (shadow->wrong.failed)
+    printf ("failed: %s\n", shadow->wrong.text);
+  if (shadow->wrong.failed && setting ("MMALLOC_KILL_KEEP", 0) != 0)
+    printf ("the heap is %s\n", heap_path);
   else
-    {
-      unlink (path);
-      rmdir (kill_dir);
-    }
+    kill_remove_dir ();
 }
 
 #endif /* SHADOW_H */

@@ -31,7 +31,6 @@
    MMALLOC_KILL_PATIENCE=n      seconds until a survivor is said to hang
    MMALLOC_KILL_TRACE=1         print each state  */
 
-#include "kill.h"
 #include "death.h"
 
 
@@ -68,9 +67,7 @@ static struct plan
   bool no_count;                /* the count of backed slices is made up */
   bool no_end;                  /* an earlier death leaves doubts for ever */
   void *result;                 /* of the finished operation */
-  uint32_t n_entry;             /* the neighbour in the file */
-  uint64_t n_id;
-  _Atomic int n_ready;
+  struct neighbour neighbour;
 } *plan;
 
 #define ROOT(i) ((void *) (UINT64_C (0x1000) + (i) * 16))
@@ -325,7 +322,31 @@ pre_grow (void *md)
   wants (768);
 }
 
-/* As before, and the sweep that is due finds empty pages, one of them of five
+/* ... and the next slices need records that are not ready.  */
+static void
+pre_grow_records (void *md)
+{
+  struct heap *h = kill_heap ();
+  size_t step = MM_GROW_MIN_FILE >> MM_SLICE_SHIFT;
+  pre_grow (md);
+  small_steps (md);
+  for (;;)
+    {
+      size_t s = off_first_data (h, 0);
+      uint32_t number;
+      while (!map_get (off_index (h, 0)->free, s))
+        s++;
+      if (s + step > dir_ready (dir_get (h, 0)))
+        break;
+      NEED (run_grow (h, 1, MM_SLICE, head_make (HEAD_LARGE, 0, 0, 0, 1),
+                      &number) == 0);
+      kill_fill (page_start (h, number), MM_SLICE, 6);
+      plan_add (page_start (h, number), MM_SLICE, 6);
+      use_backed (md);
+    }
+}
+
+/* As for growth, and the sweep that is due finds empty pages, one of them of five
    slices.  */
 static void
 pre_sweep (void *md)
@@ -432,7 +453,7 @@ pre_claim_grow (void *md)
   struct heap *h = kill_heap ();
   in_thread (make_thousands, md);
   for (uint32_t n = h->super.n_shared + 1; n <= h->locks->streams_ready; n++)
-    atomic_store (&off_stream (h, n)->owner, plan->n_id);
+    atomic_store (&off_stream (h, n)->owner, plan->neighbour.id);
   wants (64);
 }
 
@@ -1455,6 +1476,8 @@ static const struct operation operations[] = {
   { "mmalloc_to: second call", HEAP, SLOT, pre_second_call, op_mmalloc_to,
     NULL, NULL },
   { "mmalloc_to: growth", HEAP, SLOT, pre_grow, op_mmalloc_to, NULL, NULL },
+  { "mmalloc_to: growth with records", HEAP, SLOT, pre_grow_records,
+    op_mmalloc_to, NULL, NULL },
   { "mmalloc_to: sweep retires pages", HEAP, SLOT, pre_sweep, op_mmalloc_to,
     NULL, NULL },
   { "mmalloc_to: orphan's page adopted", HEAP, SLOT, pre_adopt, op_mmalloc_to,
@@ -1647,62 +1670,45 @@ make_file (const struct operation *op)
     }
 }
 
-/* A process that has the heap attached and does nothing.  */
-static pid_t
-start_neighbour (const struct operation *op)
+/* The neighbour attaches the heap.  */
+static void
+neighbour_opens (const void *arg)
 {
-  pid_t pid = kill_fork ();
-  if (pid == 0)
-    {
-      void *md = kill_open (file, 0, op->capacity);
-      next_tag = 1000;
-      if (op->capacity > SMALL_HEAP)
-        for (size_t size = 16; size < 3000; size *= 2)
-          make_many (md, size, 3);
-      plan->n_entry = kill_heap ()->entry;
-      plan->n_id = kill_heap ()->id;
-      atomic_store (&plan->n_ready, 1);
-      for (;;)
-        pause ();
-    }
-  while (atomic_load (&plan->n_ready) == 0)
-    if (waitpid (pid, NULL, WNOHANG) != 0)
-      broken ("the neighbour has died");
-  return pid;
+  const struct operation *op = arg;
+  void *md = kill_open (file, 0, op->capacity);
+  next_tag = 1000;
+  if (op->capacity > SMALL_HEAP)
+    for (size_t size = 16; size < 3000; size *= 2)
+      make_many (md, size, 3);
 }
 
-/* A victim, stopped before the first step.  */
+static void *
+victim_prepares (const void *arg)
+{
+  const struct operation *op = arg;
+  next_tag = 2000;
+  if (op->flags & OPENS)
+    return NULL;
+  void *md = kill_open (file, 0, op->capacity);
+  unsigned may_leak = plan->may_leak;
+  if (op->flags & SLOT)
+    slot_make (md);
+  if (op->prepare != NULL)
+    op->prepare (md);
+  if (op->flags & SLOT)
+    {
+      slot_set ();
+      plan->may_leak = may_leak;
+    }
+  return md;
+}
+
 static pid_t
 start_victim (const struct operation *op)
 {
-  pid_t pid = kill_fork ();
-  if (pid == 0)
-    {
-      void *md = NULL;
-      next_tag = 2000;
-      if (!(op->flags & OPENS))
-        {
-          md = kill_open (file, 0, op->capacity);
-          unsigned may_leak = plan->may_leak;
-          if (op->flags & SLOT)
-            slot_make (md);
-          if (op->prepare != NULL)
-            op->prepare (md);
-          if (op->flags & SLOT)
-            {
-              slot_set ();
-              plan->may_leak = may_leak;
-            }
-        }
-      trace_me ();
-      trace_begin ();
-      op->operate (md);
-      trace_end ();
-      _exit (0);
-    }
-  trace_await (pid);
-  return pid;
+  return victim_start (victim_prepares, op->operate, op);
 }
+
 
 /* ---- The file and its copy ---------------------------------------------- */
 
@@ -2199,7 +2205,7 @@ see_used (struct heap *h, const struct sight *at, void *arg)
   if (at->r == NULL || head_kind (at->head) == HEAD_LARGE
       || (head_kind (at->head) == HEAD_PAGE
           && (stream <= h->super.n_shared || stream > h->super.n_streams
-              || off_stream (h, stream)->owner != plan->n_id)))
+              || off_stream (h, stream)->owner != plan->neighbour.id)))
     *n += 1;
   return 0;
 }
@@ -2273,7 +2279,7 @@ go_on (void *md, struct seen *w, bool tight, bool alone)
   if (!plan->no_count && h->locks->n_backed > h->capacity / MM_SLICE)
     bad ("%ld slices are counted as backed", (long) h->locks->n_backed);
   size_t used = 0;
-  plan->n_id = alone ? UINT64_MAX : plan->n_id;
+  plan->neighbour.id = alone ? UINT64_MAX : plan->neighbour.id;
   walk_heap (h, see_used, &used);
   if (used > 0)
     bad ("%zu runs are still in use when all is freed", used);
@@ -2346,7 +2352,7 @@ play (const struct operation *op)
   static struct seen seen;
   struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
   bool alone = (op->flags & ALONE) != 0;
-  uint64_t id = plan->n_id;
+  uint64_t id = plan->neighbour.id;
   opt.base = KILL_BASE;
   opt.reserve = op->capacity;
   alarm (kill_patience ());
@@ -2362,12 +2368,12 @@ play (const struct operation *op)
     }
   look (md, &seen);
   go_on (md, &seen, (op->flags & TIGHT) != 0, true);
-  plan->n_id = id;
+  plan->neighbour.id = id;
   if (!alone)
     {
       now.way = "neighbour";
       world_copy ();
-      become_neighbour (kill_heap (), plan->n_entry, plan->n_id);
+      become_neighbour (kill_heap (), &plan->neighbour);
       if (plan->slot != NULL)
         look_slot_early (md);
       if (plan->recovers)
@@ -2380,7 +2386,7 @@ play (const struct operation *op)
       now.way = trims ? "neighbour, trims before recovery"
                       : "neighbour, works before recovery";
       world_copy ();
-      become_neighbour (kill_heap (), plan->n_entry, plan->n_id);
+      become_neighbour (kill_heap (), &plan->neighbour);
       work_early (md, trims != 0);
     }
   forget_caches (kill_heap ());
@@ -2434,17 +2440,17 @@ static bool
 run (size_t number, long stride)
 {
   const struct operation *op = &operations[number];
-  bool trace = kill_setting ("MMALLOC_KILL_TRACE", 0) != 0;
+  bool trace = setting ("MMALLOC_KILL_TRACE", 0) != 0;
   pid_t neighbour = 0, victim = 0;
   memset (plan, 0, sizeof *plan);
   plan->key = -1;
-  plan->n_id = UINT64_MAX;
+  plan->neighbour.id = UINT64_MAX;
   now_begin (op->name);
   alarm (kill_patience ());
   make_file (op);
   world_open (op);
   if (!(op->flags & ALONE))
-    neighbour = start_neighbour (op);
+    neighbour = neighbour_start (&plan->neighbour, neighbour_opens, op);
   if (!(op->flags & OPENS))
     victim = start_victim (op);
   if (op->crashed != NULL)
@@ -2482,7 +2488,7 @@ run (size_t number, long stride)
 int
 main (int argc, char **argv)
 {
-  long stride = (long) kill_setting ("MMALLOC_KILL_STRIDE", 0);
+  long stride = (long) setting ("MMALLOC_KILL_STRIDE", 0);
   struct sum *sum = kill_shared (sizeof *sum);
   if (!trace_works ())
     return KILL_SKIPPED;
@@ -2492,14 +2498,9 @@ main (int argc, char **argv)
   snprintf (copy, sizeof copy, "%s", kill_path ("copy"));
   sum_begin ();
   for (size_t i = 0; i < N_OPERATIONS; i++)
-    {
-      bool wanted = argc == 1
-                    && (stride == 1 || !(operations[i].flags & LONG));
-      for (int a = 1; a < argc; a++)
-        wanted = wanted || strstr (operations[i].name, argv[a]) != NULL;
-      if (wanted)
-        sum_add (sum, run, i, stride);
-    }
+    if (kill_wants (operations[i].name, argc, argv)
+        && (argc > 1 || stride == 1 || !(operations[i].flags & LONG)))
+      sum_add (sum, run, i, stride);
   unlink (file);
   unlink (copy);
   rmdir (kill_dir);

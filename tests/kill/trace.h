@@ -3,6 +3,8 @@
 #ifndef TRACE_H
 #define TRACE_H 1
 
+#include "kill.h"
+
 #include <elf.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>

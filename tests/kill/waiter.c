@@ -16,12 +16,10 @@
 
    MMALLOC_KILL_WAITS=n       so many of the latter  */
 
-#include "kill.h"
 #include "trace.h"
 
 #define CAPACITY MIB (16)
 
-static char path[PATH_MAX + 64];
 static struct talk
 {
   _Atomic int ready;            /* the second waiter may call */
@@ -49,7 +47,7 @@ until (_Atomic int *word, int value)
 static void
 wait_inside (int number, bool grow)
 {
-  void *md = kill_open (path, 0, CAPACITY);
+  void *md = kill_open (heap_path, 0, CAPACITY);
   /* So that it has a stream.  */
   NEED (mmalloc (md, 64) != NULL);
   if (number == 0)
@@ -86,7 +84,7 @@ is_waiting (pid_t pid, bool asleep)
 static void
 hold (bool grow, bool dies)
 {
-  kill_open (path, 0, CAPACITY);
+  kill_open (heap_path, 0, CAPACITY);
   struct heap *h = kill_heap ();
   pthread_mutex_t *m = grow ? &h->locks->grow.mutex : &h->locks->heap.mutex;
   lock_take (h, m);
@@ -110,11 +108,11 @@ try (bool grow, bool dies)
   pid_t waiter[2], holder;
   int status;
   memset (talk, 0, sizeof *talk);
-  kill_make_heap (path, CAPACITY);
+  kill_make_heap (heap_path, CAPACITY);
   pid_t pid = kill_fork ();
   if (pid == 0)
     {
-      void *md = kill_open (path, 0, CAPACITY);
+      void *md = kill_open (heap_path, 0, CAPACITY);
       /* Enough free slices for the waiters, if they are to reuse them.  */
       void *p = mmalloc (md, MIB (1) / 2);
       mfree (md, p);
@@ -178,7 +176,7 @@ try (bool grow, bool dies)
 static void
 wait_often (int rounds)
 {
-  void *md = kill_open (path, 0, CAPACITY);
+  void *md = kill_open (heap_path, 0, CAPACITY);
   NEED (mmalloc (md, 64) != NULL);
   for (int i = 1; i <= rounds; i++)
     {
@@ -205,7 +203,7 @@ measure (int rounds)
   double *took = calloc ((size_t) rounds, sizeof *took);
   NEED (took != NULL);
   memset (talk, 0, sizeof *talk);
-  kill_make_heap (path, CAPACITY);
+  kill_make_heap (heap_path, CAPACITY);
   pid_t waiter = kill_fork ();
   if (waiter == 0)
     wait_often (rounds);
@@ -238,16 +236,14 @@ int
 main (void)
 {
   int failures = 0;
-  int waits = (int) kill_setting ("MMALLOC_KILL_WAITS", 50);
+  int waits = (int) setting ("MMALLOC_KILL_WAITS", 50);
   if (!trace_works ())
     return KILL_SKIPPED;
   talk = kill_shared (sizeof *talk);
   kill_make_dir ();
-  snprintf (path, sizeof path, "%s", kill_path ("heap"));
   for (int i = 0; i < 4; i++)
     failures += !try (i & 1, i & 2);
   failures += !measure (waits);
-  unlink (path);
-  rmdir (kill_dir);
-  return kill_summary (5, failures, 0);
+  kill_remove_dir ();
+  return closing_line (5, failures, 0);
 }
