@@ -3556,7 +3556,7 @@ bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
 
 /* The head of a page of class CL that STREAM owns.  */
 static inline uint64_t
-page_head (unsigned state, uint32_t stream, unsigned cl)
+head_page (unsigned state, uint32_t stream, unsigned cl)
 {
   return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
 }
@@ -3567,7 +3567,7 @@ static uint32_t
 page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
                 unsigned cl)
 {
-  uint64_t held = page_head (HEAD_HELD, stream, cl);
+  uint64_t held = head_page (HEAD_HELD, stream, cl);
   while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
     {
       uint32_t number;
@@ -3590,7 +3590,7 @@ page_drop (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
 {
   struct disk_slice *r = off_numbered (h, number);
   /* Release: whoever claims the page sees its bits.  */
-  atomic_store_explicit (&r->head, page_head (HEAD_HELD, stream, cl),
+  atomic_store_explicit (&r->head, head_page (HEAD_HELD, stream, cl),
                          memory_order_release);
   return r;
 }
@@ -3656,7 +3656,7 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
             continue;
           /* Nobody else changes the head: no owner, and we have the lock.  */
           atomic_store_explicit (&r->head,
-                                 page_head (HEAD_ACTIVE, k->stream, cl),
+                                 head_page (HEAD_ACTIVE, k->stream, cl),
                                  memory_order_release);
           got = number;
         }
@@ -3828,7 +3828,7 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
       if (!grow)
         break;
       size_t n = class_table[cl].slices;
-      head = page_head (HEAD_ACTIVE, stream, cl);
+      head = head_page (HEAD_ACTIVE, stream, cl);
       number = run_reuse (h, n, MM_SLICE, head);
       if (number == 0)
         err = run_grow (h, n, MM_SLICE, head, &number);
@@ -3910,7 +3910,7 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
   k->debt[cl] = 0;
   int saved = errno;
   if (heap_run (h, k, class_table[cl].slices, MM_SLICE,
-                page_head (HEAD_ACTIVE, k->stream, cl), &number) == 0)
+                head_page (HEAD_ACTIVE, k->stream, cl), &number) == 0)
     bin_exchange (h, k, cl, number);
   errno = saved;
   return page_refill (h, k, cl);
@@ -4022,7 +4022,7 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
           {
             uint32_t number;
             err = heap_run (h, k, class_table[cl].slices, MM_SLICE,
-                            page_head (HEAD_ACTIVE, k->stream, cl), &number);
+                            head_page (HEAD_ACTIVE, k->stream, cl), &number);
             if (err == 0)
               bin_use (h, k, cl, number);
           }
