@@ -11,11 +11,14 @@
                   value (8 bytes)
        calls      2 bytes each: which (see call_one), argument
 
-   What is missing at the end is zero.  The file is not opened anew for each
-   input, which would take most of the time: the calls of the system go to
-   stand-ins, and the heap's place is a private mapping of the base heap, whose
-   changes are undone afterwards.  Nothing outside of it can be touched, and
-   nothing behind its end.
+   What is missing at the end is zero.  Calls of the system would take most of
+   the time: they go to stand-ins, and the file is memory that is mapped thrice,
+   once and for all.  Where the heap belongs, its pages up to the file's end can
+   be read, and only those that are often written to can be written to: a store
+   to another one is noticed by its fault, and what lies behind the end is not
+   there.  A reader's heap at another place can never be written to.  The view
+   is the file as write (2) would see it.  What an input has done is undone by a
+   comparison of the pages that can be written to; see base_undo.
 
    clang -fsanitize=fuzzer links it with libFuzzer; replay.c, to run a corpus.
    The names are those that OSS-Fuzz looks for.  */
@@ -23,26 +26,60 @@
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE 1
 #endif
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 /* Calls that are not in the library's table: for the PID namespace, the limit
-   of a file's size, the kind of file system.  */
+   of a file's size, the kind of file system, advice that changes nothing, and
+   random numbers, which are the same for each run of an input.  */
 #define stat(path, st) (memset (st, 0, sizeof *(st)), 0)
 #define getrlimit(what, limit) (memset (limit, 0xff, sizeof *(limit)), 0)
 #define fstatfs(fd, fs) ((void) (fd), memset (fs, 0, sizeof *(fs)), 0)
+#define madvise(p, len, how) fuzz_advice ()
+#define posix_fadvise(fd, off, len, how) fuzz_advice ()
+#define syscall(number, to, size, how) fuzz_number (to, size)
+
+static int
+fuzz_advice (void)
+{
+  return 0;
+}
+
+static uint64_t fuzz_random;
+
+static size_t
+fuzz_number (uint64_t *to, size_t size)
+{
+  *to = ++fuzz_random;
+  return size;
+}
 
 #define HOSTILE_ABORTS 1
 #include "hostile.h"
 #undef stat
 #undef getrlimit
 #undef fstatfs
+#undef madvise
+#undef posix_fadvise
+#undef syscall
 
 int LLVMFuzzerInitialize (int *argc, char ***argv);
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
-enum { CHANGES = 16, FAKE_FD = 1000, GOT = 32 };
+enum { CHANGES = 16, CALLS = 50, FAKE_FD = 1000, GOT = 32 };
+
+/* For so many runs a page stays open that nothing is stored to: it takes about
+   as long to compare it that often as to have one fault.  So many are opened at
+   once beside an open one.  */
+enum { OPEN_RUNS = 60, OPEN_BESIDE = 32 };
+enum { MAX_PAGES = (int) (HOSTILE_VIEW / MM_PAGE) };
 
 static struct base
 {
@@ -50,22 +87,111 @@ static struct base
   struct parts parts;
   size_t n_meta;                /* words in all parts */
   int fd;
-  char *map;
-  size_t n_kept;                /* pages of the image with metadata: they are */
-  uint32_t kept[IMAGE_PAGES];   /* written to again, others are given up */
+  char *map;                    /* at the heap's address */
+  char *view;                   /* for changes, readable and writable */
+  char *twin;                   /* for MMALLOC_ELSEWHERE, readable */
+  char *area;                   /* around the twin */
+  size_t area_len;
+  char *good;                   /* what it was */
+  size_t n_open;
+  uint32_t open[MAX_PAGES];     /* pages that can be written to, or were */
+  uint8_t runs[MAX_PAGES];      /* ... for so many runs; 0: cannot */
+  bool listed[MAX_PAGES];       /* in OPEN */
 } bases[BASE_KINDS], *b;
 
-static size_t fuzz_length;         /* of the file */
+static size_t fuzz_length;      /* of the file */
+static size_t fuzz_cut;         /* the least it was */
+static bool fuzz_other;         /* it is mapped somewhere else, too */
+static bool fuzz_twin_lost;     /* ... over the twin */
+static bool fuzz_reader;        /* nobody may write */
 
 static _Alignas (MM_PAGE) char fuzz_page[MM_PAGE];
 static bool fuzz_page_taken;
 
-static struct change
+/* Offsets of words that were stored to in the view.  */
+static size_t changed[CHANGES * 8 + 2 + 3 * 2 * CALLS];
+static size_t n_changed;
+
+
+/* ---- Pages -------------------------------------------------------------- */
+
+/* Make pages [FROM, TO) writable, those that are not.  */
+static void
+page_open (size_t from, size_t to)
 {
-  size_t off;
-  uint64_t value;
-} changes[CHANGES * 8 + 2];
-static size_t n_changes;
+  if (mprotect (b->map + from * MM_PAGE, (to - from) * MM_PAGE,
+                PROT_READ | PROT_WRITE) != 0)
+    abort ();
+  for (size_t p = from; p < to; p++)
+    {
+      if (!b->listed[p])
+        b->open[b->n_open++] = (uint32_t) p;
+      b->listed[p] = true;
+      b->runs[p] = OPEN_RUNS;
+    }
+}
+
+/* A store to a page that was not open, or a load from one behind the end of the
+   base heap; false: something else.  */
+static bool
+page_fault (uintptr_t at)
+{
+  if (b == NULL || fuzz_reader || fuzz_other || at < (uintptr_t) b->map
+      || at - (uintptr_t) b->map >= round_up (fuzz_length, MM_PAGE))
+    return false;
+  size_t from = (at - (uintptr_t) b->map) / MM_PAGE, to;
+  if (b->runs[from] != 0)
+    return false;
+  size_t most = from > 0 && b->runs[from - 1] != 0 ? OPEN_BESIDE : 1;
+  size_t end = round_up (fuzz_length, MM_PAGE) / MM_PAGE;
+  for (to = from + 1; to < end && to < from + most && b->runs[to] == 0;)
+    to++;
+  page_open (from, to);
+  return true;
+}
+
+/* The file ends at SIZE: what lies behind is zero when it comes again.  */
+static void
+page_cut (size_t size)
+{
+  const struct image *im = &b->image;
+  memset (b->view + size, 0, round_up (size, MM_PAGE) - size);
+  for (size_t i = im->n_pages; i > 0; i--)
+    {
+      size_t off = (size_t) im->page[i - 1] * MM_PAGE;
+      if (off < size)
+        break;
+      memset (b->view + off, 0, MM_PAGE);
+    }
+  for (size_t i = 0; i < b->n_open; i++)
+    if ((size_t) b->open[i] * MM_PAGE >= size)
+      memset (b->view + (size_t) b->open[i] * MM_PAGE, 0, MM_PAGE);
+  for (size_t i = 0; i < n_changed; i++)
+    if (changed[i] >= size)
+      memset (b->view + changed[i], 0, 8);
+}
+
+static struct sigaction page_next;
+
+static void
+page_signal (int sig, siginfo_t *info, void *context)
+{
+  int saved = errno;
+  (void) context;
+  /* The next one, if need be the end, comes by the same fault.  */
+  if (!page_fault ((uintptr_t) info->si_addr))
+    sigaction (sig, &page_next, NULL);
+  errno = saved;
+}
+
+static void
+page_watch (void)
+{
+  struct sigaction action = { .sa_flags = SA_SIGINFO | SA_NODEFER
+                                          | SA_ONSTACK };
+  action.sa_sigaction = page_signal;
+  NEED (sigaction (SIGSEGV, &action, &page_next) == 0);
+}
 
 
 /* ---- Stand-ins ---------------------------------------------------------- */
@@ -75,7 +201,17 @@ fast_resize (size_t size)
 {
   if (size > b->image.capacity)
     return errno = EFBIG, -1;
-  if (size != fuzz_length && ftruncate (b->fd, (off_t) size) != 0)
+  if (size < fuzz_length)
+    {
+      size_t from = round_up (size, MM_PAGE) / MM_PAGE;
+      size_t to = round_up (fuzz_length, MM_PAGE) / MM_PAGE;
+      page_cut (size);
+      NEED (from == to || mprotect (b->map + from * MM_PAGE,
+                                    (to - from) * MM_PAGE, PROT_NONE) == 0);
+      memset (b->runs + from, 0, to - from);
+      fuzz_cut = size < fuzz_cut ? size : fuzz_cut;
+    }
+  if (fuzz_other && ftruncate (b->fd, (off_t) size) != 0)
     return -1;
   fuzz_length = size;
   return 0;
@@ -104,7 +240,7 @@ fast_pread (int fd, void *to, size_t n, off_t at)
   if (off >= fuzz_length)
     return 0;
   n = n < fuzz_length - off ? n : fuzz_length - off;
-  memcpy (to, b->map + off, n);
+  memcpy (to, b->view + off, n);
   return (ssize_t) n;
 }
 
@@ -178,54 +314,54 @@ fast_fcntl (int fd, int what, ...)
   return 0;
 }
 
-static void
-apply_changes (char *map)
-{
-  for (size_t i = 0; i < n_changes; i++)
-    memcpy (map + changes[i].off, &changes[i].value, 8);
-}
-
 static void *
 fast_mmap (void *p, size_t len, int prot, int flags, int fd, off_t off)
 {
-  bool here = (char *) p == b->map;
-  if (here && len > b->image.capacity)
-    return errno = EEXIST, MAP_FAILED;
-  if (here && prot == PROT_READ && mprotect (b->map, len, prot) != 0)
-    return MAP_FAILED;
-  /* Copy on write: what lies behind the file is anonymous.  */
-  if (here && (flags & MAP_ANONYMOUS) && fast_resize (len) != 0)
-    return MAP_FAILED;
-  if (here)
-    return p;
+  char *at = p;
+  if (at == b->map)
+    {
+      if (len > b->image.capacity)
+        return errno = EEXIST, MAP_FAILED;
+      /* Copy on write: what lies behind the file is anonymous.  */
+      if ((flags & MAP_ANONYMOUS) && fast_resize (len) != 0)
+        return MAP_FAILED;
+      return p;
+    }
   /* The library's own struct.  */
   if (fd < 0 && len <= MM_PAGE && p == NULL && !fuzz_page_taken)
     {
       fuzz_page_taken = true;
       return memset (fuzz_page, 0, len);
     }
+  /* Elsewhere: first room, then the file in it.  */
+  if (fd < 0 && prot == PROT_NONE && len <= b->area_len && p == NULL)
+    return b->area;
+  if (at == b->twin && prot == PROT_READ && len <= b->image.capacity)
+    return p;
   if (fd < 0)
     return mmap (p, len, prot, flags, fd, off);
-  /* At another place: a copy.  */
-  char *q = mmap (p, len, PROT_READ | PROT_WRITE,
-                  (flags & ~MAP_SHARED) | MAP_PRIVATE, b->fd, off);
-  if (q != MAP_FAILED)
-    {
-      apply_changes (q);
-      mprotect (q, len, prot);
-    }
-  return q;
+  /* At yet another place: a copy, of a file that is as long as it should
+     be.  */
+  if (!fuzz_other && ftruncate (b->fd, (off_t) fuzz_length) != 0)
+    return MAP_FAILED;
+  fuzz_other = true;
+  if (at >= b->area && at < b->area + b->area_len)
+    fuzz_twin_lost = true;
+  return mmap (p, len, prot, (flags & ~MAP_SHARED) | MAP_PRIVATE, b->fd, off);
 }
 
 static int
 fast_munmap (void *p, size_t len)
 {
-  if ((char *) p == fuzz_page)
+  char *at = p;
+  if (at == fuzz_page)
     {
       fuzz_page_taken = false;
       return 0;
     }
-  return (char *) p == b->map ? 0 : munmap (p, len);
+  if (at == b->map || (at >= b->area && at < b->area + b->area_len))
+    return 0;
+  return munmap (p, len);
 }
 
 
@@ -259,16 +395,15 @@ static uint64_t
 change_get (size_t off)
 {
   uint64_t value;
-  memcpy (&value, b->map + off, 8);
+  memcpy (&value, b->view + off, 8);
   return value;
 }
 
 static void
 change_put (size_t off, uint64_t value)
 {
-  memcpy (b->map + off, &value, 8);
-  changes[n_changes].off = off;
-  changes[n_changes++].value = value;
+  memcpy (b->view + off, &value, 8);
+  changed[n_changed++] = off;
 }
 
 static void
@@ -315,7 +450,7 @@ static void
 change_sum (int i)
 {
   struct disk_super s;
-  memcpy (&s, b->map + i * MM_PAGE, sizeof s);
+  memcpy (&s, b->view + i * MM_PAGE, sizeof s);
   change_put ((size_t) i * MM_PAGE + offsetof (struct disk_super, sum),
               super_sum (&s));
 }
@@ -326,10 +461,27 @@ change_sum (int i)
 static char *got[GOT];
 static size_t got_size[GOT];
 
+/* As use_new, without a fault for each page.  */
+static char *
+call_new (struct use *u, char *p, size_t size)
+{
+  if (p == NULL || u->md != b->map)
+    return use_new (u, p, size);
+  use_inside (u, p, size, fuzz_length);
+  size_t at[3] = { 0, size / 2, size - 1 };
+  for (int i = 0; i < 3; i++)
+    {
+      size_t off = (size_t) (p - b->map) + at[i];
+      b->view[off] = (char) 0xa5;
+      changed[n_changed++] = off & ~(size_t) 7;
+    }
+  return p;
+}
+
 static void
 call_keep (struct use *u, unsigned i, void *block, size_t size)
 {
-  got[i % GOT] = use_new (u, block, size);
+  got[i % GOT] = call_new (u, block, size);
   got_size[i % GOT] = size;
 }
 
@@ -416,47 +568,111 @@ call_one (struct use *u, unsigned what, unsigned arg)
 
 /* ---- The target --------------------------------------------------------- */
 
+/* A page is as it was; true if it was not.  */
 static bool
-base_is_meta (const struct base *base, size_t off)
+base_undo_page (size_t p)
 {
-  for (size_t i = 0; i < base->parts.n; i++)
-    if (off < base->parts.part[i].off + base->parts.part[i].len
-        && off + MM_PAGE > base->parts.part[i].off)
-      return true;
-  return false;
+  char *at = b->view + p * MM_PAGE;
+  const char *good = b->good + p * MM_PAGE;
+  if (memcmp (at, good, MM_PAGE) == 0)
+    return false;
+  memcpy (at, good, MM_PAGE);
+  return true;
 }
 
+/* Pages that can be read and nothing else.  */
 static void
-base_drop (char *from, char *to)
+base_close (size_t from, size_t to)
 {
   if (from < to)
-    NEED (madvise (from, (size_t) (to - from), MADV_DONTNEED) == 0);
+    NEED (mprotect (b->map + from * MM_PAGE, (to - from) * MM_PAGE, PROT_READ)
+          == 0);
 }
 
-/* Undo what an input has done.  To give a page up and have it again costs more
-   than to look whether it is as it was.  */
+/* The file at its place for MMALLOC_ELSEWHERE, with nothing beside it.  */
+static void
+base_twin (struct base *base)
+{
+  const struct image *im = &base->image;
+  NEED (mmap (base->area, base->area_len, PROT_NONE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0)
+        == base->area);
+  NEED (mmap (base->twin, im->length, PROT_READ, MAP_SHARED | MAP_FIXED,
+              base->fd, 0) == base->twin);
+}
+
+/* Undo what an input has done.
+   1. Words that were changed before anything else.
+   2. Pages that were cut off.
+   3. Open pages, where they differ.  Those behind the end of the base heap are
+      gone again, those that did not differ for long are closed.  A reader must
+      have left them alone; in other pages its store is a fault.  */
 static void
 base_undo (void)
 {
   const struct image *im = &b->image;
-  char *end = b->map;
-  fast_resize (im->length);
-  for (size_t i = 0; i < b->n_kept; i++)
+  size_t end = im->length / MM_PAGE, high = end, n = 0, from = 0, to = 0;
+  if (fuzz_other)
+    NEED (ftruncate (b->fd, (off_t) im->capacity) == 0);
+  fuzz_other = false;
+  if (fuzz_twin_lost)
+    base_twin (b);
+  fuzz_twin_lost = false;
+  for (size_t i = 0; i < n_changed; i++)
+    memcpy (b->view + changed[i], b->good + changed[i], 8);
+  if (fuzz_cut < im->length)
     {
-      char *at = b->map + (size_t) im->page[b->kept[i]] * MM_PAGE;
-      base_drop (end, at);
-      if (memcmp (at, im->bytes[b->kept[i]], MM_PAGE) != 0)
-        memcpy (at, im->bytes[b->kept[i]], MM_PAGE);
-      end = at + MM_PAGE;
+      size_t first = fuzz_cut / MM_PAGE;
+      for (size_t i = im->n_pages; i > 0 && im->page[i - 1] >= first; i--)
+        base_undo_page (im->page[i - 1]);
+      for (size_t i = 0; i < b->n_open; i++)
+        base_undo_page (b->open[i]);
+      base_close (first, end);
+      memset (b->runs + first, 0, end - first);
     }
-  base_drop (end, b->map + im->capacity);
+  for (size_t i = 0; i < b->n_open; i++)
+    {
+      size_t p = b->open[i];
+      if (p >= end)
+        {
+          base_undo_page (p);
+          b->runs[p] = 0;
+          high = high > p + 1 ? high : p + 1;
+        }
+      else if (b->runs[p] != 0)
+        {
+          if (base_undo_page (p))
+            {
+              MUST (!fuzz_reader);
+              b->runs[p] = OPEN_RUNS;
+            }
+          else if (--b->runs[p] == 0)
+            {
+              if (p != to)
+                {
+                  base_close (from, to);
+                  from = p;
+                }
+              to = p + 1;
+            }
+        }
+      b->listed[p] = b->runs[p] != 0;
+      if (b->listed[p])
+        b->open[n++] = (uint32_t) p;
+    }
+  base_close (from, to);
+  b->n_open = n;
+  if (high > end)
+    NEED (mprotect (b->map + end * MM_PAGE, (high - end) * MM_PAGE, PROT_NONE)
+          == 0);
 }
 
 static void
 fuzz_base (struct base *base, enum base_kind kind)
 {
+  struct image *im = &base->image;
   hostile_fd = -1;
-  base_make (&base->image, kind);
+  base_make (im, kind);
   for (int i = 0; i < 2; i++)
     {
       struct disk_super *s = (struct disk_super *) (void *)
@@ -464,24 +680,39 @@ fuzz_base (struct base *base, enum base_kind kind)
       s->dev = s->ino = 1;
       s->sum = super_sum (s);
     }
-  parts_find (&base->parts, &base->image);
+  parts_find (&base->parts, im);
   for (size_t i = 0; i < base->parts.n; i++)
     base->n_meta += base->parts.part[i].len / 8;
-  for (size_t i = 0; i < base->image.n_pages; i++)
-    {
-      size_t off = (size_t) base->image.page[i] * MM_PAGE;
-      /* The sums have changed.  */
-      memcpy (base->image.bytes[i], hostile_view + off, MM_PAGE);
-      if (base_is_meta (base, off))
-        base->kept[base->n_kept++] = (uint32_t) i;
-    }
   base->fd = hostile_fd;
-  run_fence (&base->image);
-  base->map = mmap ((void *) base->image.base, base->image.capacity,
-                    PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+  base->view = hostile_view;
+  NEED (im->capacity <= HOSTILE_VIEW && im->length % MM_PAGE == 0);
+  base->good = mmap (NULL, im->capacity, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  NEED (base->good != MAP_FAILED);
+  for (size_t i = 0; i < im->n_pages; i++)
+    {
+      size_t off = (size_t) im->page[i] * MM_PAGE;
+      memcpy (base->good + off, base->view + off, MM_PAGE);
+    }
+  NEED (ftruncate (base->fd, (off_t) im->capacity) == 0);
+  run_fence (im);
+  base->map = mmap ((void *) im->base, im->capacity, PROT_NONE,
+                    MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
                     base->fd, 0);
-  NEED (base->map == (char *) base->image.base);
+  NEED (base->map == (char *) im->base);
+  NEED (mprotect (base->map, im->length, PROT_READ) == 0);
+  /* As attach_map looks for it.  */
+  base->area_len = im->capacity + MM_SLICE;
+  char *room = mmap (NULL, base->area_len + MIB (128), PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  NEED (room != MAP_FAILED);
+  base->area = room + MIB (64);
+  base->twin = (char *) round_up ((uintptr_t) base->area, MM_SLICE)
+               + im->base % MM_SLICE;
+  if (base->twin + im->capacity > base->area + base->area_len)
+    base->twin -= MM_SLICE;
+  NEED (base->twin >= base->area);
+  base_twin (base);
 }
 
 int
@@ -545,10 +776,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   unsigned first = (unsigned) get_bytes (&data, &size, 1);
   size_t n = (size_t) get_bytes (&data, &size, 1) % CHANGES;
+  if (b == NULL)
+    page_watch ();
   b = &bases[first & 1];
   hostile_fd = b->fd;
-  fuzz_length = b->image.length;
-  n_changes = 0;
+  fuzz_length = fuzz_cut = b->image.length;
+  fuzz_random = 0;
+  n_changed = 0;
   memset (got, 0, sizeof got);
   for (size_t i = 0; i < n && size > 0; i++)
     change_one (&data, &size);
@@ -556,9 +790,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     if (first >> (3 + i) & 1)
       change_sum (i);
   unsigned how = first >> 1 & 3;
-  fuzz_use (data, size < 100 ? size : 100, how, first >> 5 & 3);
-  if (how == 1)
-    mprotect (b->map, b->image.capacity, PROT_READ | PROT_WRITE);
+  fuzz_reader = how == 1 || how == 3;
+  fuzz_use (data, size < 2 * CALLS ? size : 2 * CALLS, how, first >> 5 & 3);
   base_undo ();
   return 0;
 }
