@@ -149,6 +149,13 @@ claim_page (void)
 static void n_backed_wild (void) { locks ()->n_backed = UINT64_MAX; }
 static void streams_0 (void) { locks ()->streams_ready = 0; }
 static void streams_odd (void) { locks ()->streams_ready = 3; }
+static void
+streams_more (void)
+{
+  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+  struct disk_super *super = (struct disk_super *) (void *) hostile_view;
+  locks ()->streams_ready = (uint32_t) round_up (super->n_streams + 1, unit);
+}
 static void streams_wild (void) { locks ()->streams_ready = UINT32_MAX; }
 static void
 entries_wild (void)
@@ -173,6 +180,19 @@ stream_lists (void)
     }
   stream (0)->queue = (uint64_t) run_of (HEAD_PAGE, 1);
 }
+/* Into a chunk behind the file's end.  */
+static void
+stream_lists_far (void)
+{
+  uint32_t far = 5 * MM_CHUNK_SLICES + 20;
+  for (uint32_t i = 0; i < locks ()->streams_ready; i++)
+    {
+      for (int cl = 0; cl < MM_CLASSES; cl++)
+        stream (i)->first[cl] = stream (i)->last[cl] = far;
+      stream (i)->queue = far;
+    }
+  locks ()->claim = far;
+}
 static void
 list_loops (void)
 {
@@ -187,6 +207,9 @@ static void dir0_empty (void) { *dir_word (0) = 0; }
 static void dir0_huge (void) { *dir_word (0) = dir_huge (0, 1); }
 static void dir0_cont (void) { *dir_word (0) = dir_cont (9); }
 static void dir0_all (void) { *dir_word (0) |= 0xffff; }
+static void ready_few (void) { *dir_word (0) = dir_paged (4, 64); }
+static void ready_many (void) { *dir_word (0) = dir_paged (3000, 64); }
+static void ready_0 (void) { *dir_word (1) = dir_paged (0, 64); }
 static void dir_kind_9 (void) { *dir_word (1) = UINT64_C (9) << 16; }
 static void dir_bits (void) { *dir_word (5) = 2048; }
 static void dir_far (void) { *dir_word (5) = dir_paged (64, 64); }
@@ -298,6 +321,21 @@ page_last (void)
   record (n_records () - 1)->head = head_make (HEAD_PAGE, HEAD_HELD, 1, 39, 8);
 }
 static void
+page_last_live (void)
+{
+  page_last ();
+  record (n_records () - 1)->own[0] = UINT64_MAX;
+}
+/* A free into a full word tells the page's stream.  */
+static void
+page_full_far (void)
+{
+  struct disk_slice *r = record (run_of (HEAD_PAGE, 1));
+  page_of_far ();
+  r->own[0] = UINT64_MAX;
+  r->rem[0] = 0;
+}
+static void
 head_wild (void)
 {
   record (n_records () - 2)->head = UINT64_C (9) << 16;
@@ -326,10 +364,17 @@ roots_lost (void)
 
 static void bucket_wild (void) { *bucket_used () = UINT64_MAX; }
 static void bucket_odd (void) { *bucket_used () += 8; }
+static void bucket_far (void) { *bucket_used () |= UINT64_C (1) << 46; }
 static void bucket_0 (void) { *bucket_used () = 0; }
 static void name_loop (void) { name_used ()->next = *bucket_used (); }
 static void name_hash (void) { name_used ()->hash++; }
 static void name_long (void) { name_used ()->len = 1001; }
+static void
+name_longest (void)
+{
+  name_used ()->len = MM_NAME_MAX + 1;
+  name_used ()->room = MM_NAME_MAX + 100;
+}
 static void name_room (void) { name_used ()->room = 0; }
 static void name_next (void) { name_used ()->next = 16; }
 

@@ -1,5 +1,6 @@
 /* A heap file cut off at every page: refused, or, where the length in it is
-   forged to match, an error, a finding or a heap that works.
+   forged to match, and the number of backed slices, too, an error, a finding or
+   a heap that works.
 
    In the large heap, most of which are holes, only the pages that hold
    something and the first ones behind them count.  MMALLOC_STRIDE=n tries each
@@ -7,10 +8,11 @@
 
 #include "hostile/hostile.h"
 
+enum { CUTS = 6 };              /* ways to cut at one page */
 static size_t sizes[3 * IMAGE_PAGES], n_sizes;
 
-/* Four ways to cut at each size: there or inside of the page, forged or
-   not.  */
+/* At each size: there or inside of the page; the length as it was, forged, or
+   forged and with nothing that would be backed again.  */
 static uint64_t
 count_cuts (const struct image *im)
 {
@@ -23,20 +25,23 @@ count_cuts (const struct image *im)
             && (n_sizes == 0 || size > sizes[n_sizes - 1]))
           sizes[n_sizes++] = size;
       }
-  return n_sizes * 4;
+  return n_sizes * CUTS;
 }
 
 static enum outcome
 cut_off (const struct image *im, uint64_t n)
 {
   uint64_t k = some_number (n);
-  size_t size = sizes[k / 4];
-  bool forged = k & 1;
+  size_t size = sizes[k / CUTS];
+  bool forged = k % 3 > 0;
   /* At a page, or inside of it.  */
-  if (k & 2)
+  if (k % 2)
     size = size > 2048 ? size - 2048 : 0;
   if (forged)
     *view_word (MM_OFF_ROOT) = size;
+  /* Else the opener backs what should be there, and has it again.  */
+  if (k % 3 == 2)
+    *view_word (MM_OFF_LOCKS + offsetof (struct disk_locks, n_backed)) = 0;
   NEED (ftruncate (hostile_fd, (off_t) size) == 0);
   enum outcome outcome = use_all (im, n);
   if (!forged)

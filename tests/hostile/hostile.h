@@ -22,8 +22,9 @@
 #define HOSTILE_BASE UINT64_C (0x551000000000)
 #define HOSTILE_BASE_SMALL (HOSTILE_BASE + (UINT64_C (4) << 30) + MM_PAGE)
 
-/* A case may take so much: time of the processor, time of the clock.  */
-enum { HOSTILE_CPU_SECONDS = 60, HOSTILE_SECONDS = 300 };
+/* A case may take so many seconds of the processor, unless
+   MMALLOC_TEST_PATIENCE says otherwise, and five times as many of the clock.  */
+enum { HOSTILE_CPU_SECONDS = 60 };
 
 
 /* ---- Failing ------------------------------------------------------------ */
@@ -659,9 +660,13 @@ run_watch (void)
 static inline void
 run_patience (void)
 {
-  struct itimerval cpu = { .it_value = { HOSTILE_CPU_SECONDS, 0 } };
+  static unsigned seconds;
+  if (seconds == 0)
+    seconds = (unsigned) setting ("MMALLOC_TEST_PATIENCE",
+                                          HOSTILE_CPU_SECONDS);
+  struct itimerval cpu = { .it_value = { (time_t) seconds, 0 } };
   setitimer (ITIMER_PROF, &cpu, NULL);
-  alarm (HOSTILE_SECONDS);
+  alarm (5 * seconds);
 }
 
 /* Nothing else is mapped beside the heap; unless the heap may want the place,
@@ -700,7 +705,8 @@ run_one (const struct image *im, run_case fn, const char *name, uint64_t n)
 static inline int
 run_cases (const struct image *im, run_case fn, const char *name, uint64_t n)
 {
-  enum { BATCH = 500, FAILURES = 20 };
+  enum { BATCH = 500 };
+  int most = (int) setting ("MMALLOC_FAILURES", 20);
   uint64_t only = setting ("MMALLOC_TEST_CASE", UINT64_MAX);
   int failed = 0;
   if (run == NULL)
@@ -719,7 +725,7 @@ run_cases (const struct image *im, run_case fn, const char *name, uint64_t n)
               (int) im->kind);
       return 0;
     }
-  for (uint64_t i = 0; i < n && failed < FAILURES; i = run->at)
+  for (uint64_t i = 0; i < n && failed < most; i = run->at)
     {
       fflush (NULL);
       pid_t pid = fork (), parent = getppid ();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: mutants.sh [SRCDIR [NAME...]]
-# Can the kill tests fail?  Each mutant takes one ordering, one check or one
-# step of recovery out of a copy of mmalloc.c or qalloc.c; the tests named with
+# Can the tests fail?  Each mutant takes one ordering, one check or one step
+# of recovery out of a copy of mmalloc.c or qalloc.c; the tests named with
 # it are built against the copy, and one of them must notice.  A mutant whose
 # change no longer applies is an error.  Says for each mutant what became of it.
 # Without arguments, as make check runs it, it only looks whether the mutants
@@ -25,7 +25,9 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 2' HUP INT TERM
 caught=0 missed=0 broken=0 applied=0
 MMALLOC_KILL_PATIENCE=${MMALLOC_KILL_PATIENCE-10}
-export MMALLOC_KILL_PATIENCE
+MMALLOC_TEST_PATIENCE=${MMALLOC_TEST_PATIENCE-10}
+MMALLOC_FAILURES=1
+export MMALLOC_KILL_PATIENCE MMALLOC_TEST_PATIENCE MMALLOC_FAILURES srcdir
 
 compile () {
   # shellcheck disable=SC2086 # CC may have options
@@ -34,10 +36,20 @@ compile () {
 }
 
 build () { # TEST
-  qalloc=
-  [ "$1" != maps ] || qalloc=$dir/qalloc.c
-  # shellcheck disable=SC2086 # nothing, or one word
-  compile -o "$dir/$1" "$srcdir/tests/kill/$1.c" $qalloc -lpthread
+  more=-lpthread tests=$srcdir/tests
+  case $1 in
+    maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
+    replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
+    damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
+    file_size_limit)
+      set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
+      more="$(pkg-config --cflags --libs check) -lpthread" ;;
+    *) set -- "$1" "$tests/kill/$1.c" ;;
+  esac
+  program=$1
+  shift
+  # shellcheck disable=SC2086 # several words
+  compile -o "$dir/$program" "$@" $more
 }
 
 break_off () { # NAME, WHAT IS WRONG
@@ -48,7 +60,8 @@ break_off () { # NAME, WHAT IS WRONG
 # mutant_of FILE NAME SED-SCRIPT TEST[:FILTER]...
 # The script has one s or d command a line; each must make a change, apart from
 # those of the others.  Filters choose operations of step, maps and real; a
-# number, how many kills or copies random and copies make.
+# number, how many kills, copies or damages random, copies and damage_random
+# make, or the stride of damage_bits and damage_truncated.
 mutant_of () {
   file=$1 name=$2 script=$3
   shift 3
@@ -79,13 +92,16 @@ mutant_of () {
     case $program in
       random) MMALLOC_KILLS=${filter:-500} "$dir/$program" ;;
       copies) MMALLOC_KILL_COPIES=${filter:-60} "$dir/$program" ;;
+      damage_random) MMALLOC_DAMAGES=${filter:-4000} "$dir/$program" ;;
+      damage_*|file_calls_fail|file_size_limit|replay)
+        MMALLOC_STRIDE=${filter:-5} "$dir/$program" ;;
       *) MMALLOC_KILL_STRIDE=1 MMALLOC_KILL_REAL=60 \
            "$dir/$program" ${filter:+"$filter"} ;;
     esac > "$dir/log" 2>&1
     status=$?
     if [ $status -ne 0 ] && [ $status -ne 77 ]; then
       echo "$name: caught by $test:"
-      grep -am 1 'killed after\|stopped after\|failed: \|waits for ever\|does not hold' \
+      grep -am 1 'killed after\|stopped after\|failed: \|waits for ever\|does not hold\|TEST_CASE=[0-9]*: \|call [0-9]*\|:[FE]:' \
         "$dir/log" | cut -c 1-150
       caught=$((caught + 1))
       return
@@ -479,6 +495,197 @@ map_mutant complete_too_early '/^dynamic_verify/,/^}/ {
   if (has == 0)\
     mmalloc_setkey (md, QA_KEY_STREAMS, (void *) (uintptr_t) *streams);/
 }' 'maps:makedynmap: new'
+
+# ---- Damaged and hostile files ----------------------------------------------------
+
+# The superblock: its sum, the machine and version that made it, its numbers.
+mutant super_sum_ignored '/^super_verify/,/^}/ {
+  s/s->sum != super_sum (s)/false/
+}' damage_bits:97
+mutant byte_order_ignored '/^super_verify/,/^}/ {
+  s/s->magic == __builtin_bswap64 (MM_MAGIC)/false/
+}' damage_foreign
+mutant magic_ignored '/^super_verify/,/^}/ {
+  s/s->magic != MM_MAGIC/false/
+}' damage_foreign
+mutant newer_version_ignored '/^super_verify/,/^}/ {
+  s/s->version > MM_FORMAT/false/
+}' damage_foreign
+mutant classes_ignored '/^super_verify/,/^}/ {
+  s/|| s->class_sum != class_sum ()//
+}' damage_foreign
+mutant features_ignored '/^super_verify/,/^}/ {
+  s/|| s->features != 0/|| false/
+}' damage_foreign
+mutant base_may_be_odd '/^super_verify/,/^}/ {
+  s/|| s->base % MM_PAGE != 0/|| false/
+}' damage_foreign
+mutant base_may_be_anywhere '/^super_verify/,/^}/ {
+  s/|| s->base > (UINT64_C (1) << 56)/|| false/
+}' damage_foreign
+mutant capacity_may_be_small '/^super_verify/,/^}/ {
+  s/s->capacity < MM_RESERVE_MIN/false/
+}' damage_foreign
+mutant capacity_may_be_large '/^super_verify/,/^}/ {
+  s/s->capacity > UINT64_C (1) << 46/false/
+}' damage_foreign
+mutant streams_without_limit '/^super_verify/,/^}/ {
+  s/s->n_streams > MM_STREAMS_MAX/false/
+}' damage_foreign
+mutant shared_without_limit '/^super_verify/,/^}/ {
+  s/s->n_shared > MM_SHARED_MAX/false/
+}' damage_foreign
+mutant no_shared_stream '/^super_verify/,/^}/ {
+  s/s->n_shared == 0/false/
+}' damage_foreign
+mutant any_kind_of_file '/^attach_file/,/^}/ {
+  s/!S_ISREG (st.st_mode)/false/
+}' damage_foreign
+
+# The length.
+mutant length_beyond_file '/^super_read/,/^}/ {
+  s/|| \*length > (uint64_t) st.st_size/|| false/
+}' damage_truncated
+mutant length_out_of_range '/^super_read/,/^}/ {
+  s/\*length > s->capacity || \*length < MM_OFF_RECORDS/false/
+}' damage_foreign
+mutant short_file_reads_on '/^os_pread_all/,/^}/ {
+  s/^        return EBADMSG;/        return 0;/
+}' damage_truncated:1
+
+# The directory.
+mutant ready_past_chunk '/^verify_chunk/,/^}/ {
+  s/|| dir_ready (d) > off_slices (h, c)/|| false/
+}' damage_golden
+mutant ready_nothing '/^verify_chunk/,/^}/ {
+  s/dir_ready (d) == 0 ||//
+}' damage_golden
+mutant chunk_behind_end '/^verify_chunk/,/^}/ {
+  s/return end <= length;/return true;/
+}' damage_golden
+mutant huge_starts_anywhere '/^verify_chunk/,/^}/ {
+  s/|| dir_start (d) >= MM_CHUNK_SLICES/|| false/
+}' damage_golden
+mutant chunk_of_no_kind '/^verify_chunk/,/^}/ {
+  s/^      return false;/      break;/
+}' damage_golden
+mutant ready_without_records '/^verify_chunk/,/^}/ {
+  s/dir_kind (d) != DIR_PAGED && dir_ready (d) != 0/false/
+}' damage_golden
+mutant first_chunk_lacks_records '/^verify_once/,/^}/ {
+  s/|| dir_ready (d) < off_first_data (h, 0)))/|| false))/
+}' damage_golden
+mutant huge_torn '/^verify_once/,/^}/ {
+  s/(expect > 0 && d != dir_cont (c - first))/false/
+}' damage_golden
+mutant streams_too_few '/^verify_once/,/^}/ {
+  s/&& ready >= h->super.n_shared/\&\& true/
+}' damage_golden
+mutant streams_too_many '/^verify_once/,/^}/ {
+  s/&& ready <= h->super.n_streams/\&\& true/
+}' damage_golden
+mutant streams_half_a_page '/^verify_once/,/^}/ {
+  s/(ready % unit == 0 || ready == h->super.n_streams)/true/
+}' damage_golden
+mutant streams_behind_end '/^verify_once/,/^}/ {
+  s/off_file (h, &h->stream\[ready\]) <= length/true/
+}' damage_truncated:1
+
+# Records, heads, lists.
+mutant ready_behind_end '/^run_ready/,/^}/ {
+  s/return dir_ready (d) < n ? dir_ready (d) : n;/return dir_ready (d);/
+}' damage_truncated:1
+mutant number_past_directory '/^run_record/,/^}/ {
+  s/|| c >= h->n_chunks/|| false/
+}' damage_golden
+mutant number_past_records '/^run_record/,/^}/ {
+  s/return s < dir_ready (dir_get (h, c)) ?/return true ?/
+}' damage_golden
+mutant run_past_chunk '/^run_covers/,/^}/ {
+  s/return n <= end - s ? n : end - s;/return n;/
+}' damage_golden
+mutant page_past_records '/^page_fits/,/^}/ {
+  s/&& run_is_inside (h, number, class_table\[cl\].slices)/\&\& true/
+}' damage_truncated:1
+mutant queue_of_no_stream '/^queue_push/,/^}/ {
+  s/|| stream > proc_streams (h)/|| false/
+}' damage_golden
+mutant claim_of_nothing '/^claim_decide/,/^}/ {
+  s/if (r != NULL)/if (true)/
+}' damage_golden
+mutant block_behind_end '/^heap_locate (/,/^}/ {
+  s/off_file (h, at->start) + class_table\[cl\].slices \* MM_SLICE > length/false/
+}' damage_truncated:1
+mutant walk_behind_end '/^sight_blocks/,/^}/ {
+  /^  if (off_file (h, block.start)/,/^    return 0;/d
+}' damage_truncated:1
+mutant walk_of_half_a_page '/^sight_blocks/,/^}/ {
+  s/|| at->n < class_table\[head_class (at->head)\].slices/|| false/
+}' damage_truncated:1
+
+# Named roots.
+mutant root_number_cut_short '/^root_at/,/^}/ {
+  s/number > UINT32_MAX/false/
+}' damage_golden
+mutant root_in_a_page '/^root_at/,/^}/ {
+  s/!= HEAD_ROOTS/!= HEAD_ROOTS \&\& false/
+}' damage_golden
+mutant root_at_odd_place '/^root_at/,/^}/ {
+  s/|| off % 16 != delta % 16/|| false/
+}' damage_golden
+mutant root_behind_end '/^root_at/,/^}/ {
+  s/|| !run_is_inside (h, (uint32_t) number, 1)/|| false/
+}' damage_truncated:1
+mutant root_longer_than_names '/^root_at/,/^}/ {
+  s/return len <= MM_NAME_MAX &&/return true \&\&/
+}' damage_golden
+mutant root_longer_than_room '/^root_at/,/^}/ {
+  s/&& len <= name->room/\&\& true/
+}' damage_golden
+mutant roots_go_round '/^root_step/,/^}/ {
+  s/off != walk->mark/true/
+}' damage_golden
+mutant root_in_other_bucket '/^check_roots/,/^}/ {
+  s/% MM_BUCKETS != b;/% MM_BUCKETS == MM_BUCKETS;/
+}' damage_golden
+
+# Calls of the system that fail, are interrupted or do half of what they should.
+mutant half_a_read_is_all '/^os_pread_all/,/^}/ {
+  s/n -= (size_t) r;/n = 0;/
+}' file_calls_fail
+mutant half_a_write_is_all '/^os_pwrite_all/,/^}/ {
+  s/n -= (size_t) r;/n = 0;/
+}' file_calls_fail
+mutant cut_interrupted '/^os_cut/,/^}/ {
+  s/while (r != 0 && errno == EINTR)/while (false)/
+}' file_calls_fail
+mutant lock_interrupted '/^os_lock/,/^}/ {
+  s/while (r != 0 && errno == EINTR)/while (false)/
+}' file_calls_fail
+mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
+  s/err == EOPNOTSUPP || err == ENOSYS/false/
+}' file_calls_fail
+mutant growth_without_memory '/^run_back (/,/^}/ {
+  s/^        err = os_back (h, off_slice/        os_back (h, off_slice/
+}' file_calls_fail
+mutant records_without_memory '/^run_back_records/,/^}/ {
+  s/^  int err = os_back (.*/  int err = 0; os_back (h, p, to - from);/
+}' file_calls_fail
+mutant lock_file_left_open '/^heap_drop/,/^}/ {
+  s/os.close (h->lock_fd);/(void) h;/
+}' file_calls_fail
+mutant mapping_left '/^heap_drop/,/^}/ {
+  s/os.munmap ((void \*) h->base, h->mapped);/(void) h;/
+}' file_calls_fail
+mutant half_a_mapping_left '/^attach_map/,/^}/ {
+  /os.munmap ((void \*) h->base, len);/d
+}' file_calls_fail
+mutant sync_always_works '/^mmalloc_sync/,/^}/ {
+  s/if (r != 0)$/if (false)/
+}' file_calls_fail
+mutant limit_not_asked '/^os_may_reach/,/^}/ {
+  s/return EFBIG;/return 0;/
+}' file_size_limit
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
