@@ -3116,7 +3116,9 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
                      size_t *from, size_t *bare)
 {
   struct disk_index *x = run_index_locked (h, c);
-  size_t end = s + want, i = map_end_of_free (x, s + n, end);
+  /* Not behind the file's end, whatever the index says.  */
+  size_t end = s + want, ready = run_ready (h, c, dir_get (h, c));
+  size_t i = map_end_of_free (x, s + n, end < ready ? end : ready);
   if (i == end)
     {
       map_put (x->free, s + n, want - n, false);
@@ -3871,7 +3873,9 @@ bin_exchange (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
   uint32_t old = k->page[cl];
   k->bin[cl].avail = 0;
   bin_use (h, k, cl, number);
-  list_push (h, k->st, cl, page_drop (h, k->stream, cl, old), old);
+  /* A sweep for the new page has emptied the bin.  */
+  if (old != 0)
+    list_push (h, k->st, cl, page_drop (h, k->stream, cl, old), old);
 }
 
 /* How many more free blocks the bin's word should have had.  */
@@ -4062,6 +4066,8 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
       if (large)
         err = grown ? heap_large_growing (h, k, n, p)
                     : heap_large (h, k, n, align, p);
+      if (err != 0 && grown && size <= MM_SMALL_MAX)
+        return heap_take (h, k, size, align, false, zero, p);
       if (err != 0)
         {
           int huge = huge_take (h, n, align, *zero, p);
@@ -6737,6 +6743,8 @@ quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
   *head = atomic_load_explicit (&off_numbered (k->heap, number)->head,
                                 memory_order_acquire);
   return head_kind (*head) == HEAD_LARGE
+         && number % MM_CHUNK_SLICES
+            >= off_first_data (k->heap, number / MM_CHUNK_SLICES)
          && run_is_inside (k->heap, number, head_slices (*head)) ? number : 0;
 }
 
