@@ -107,8 +107,9 @@
    EMPTY chunks from changing.
 
    Invariants, checked by mmalloc_check and named in comments as I1..I9
-     I1  the runs of a PAGED chunk do not overlap and end inside it; the head
-         of a page says a class of the table and its number of slices
+     I1  the runs of a PAGED chunk do not overlap and lie between its records
+         and its end; the head of a page says a class of the table and its
+         number of slices
      I2  own != rem in every bit of a page's words that stands for no block, so
          that a word is ~0 if all of its blocks are live
      I3  every slice of a used run has memory or disk blocks behind it
@@ -3609,6 +3610,7 @@ page_refill (struct heap *h, struct cache *k, unsigned cl)
             return true;
           page_drop (h, k->stream, cl, k->page[cl]);
           k->page[cl] = 0;
+          k->bin[cl].avail = 0;
         }
       uint32_t number = page_take_back (h, k->st, k->stream, cl);
       if (number != 0)
@@ -5039,6 +5041,11 @@ check_chunk (struct heap *h, size_t c, struct check *k)
                                                memory_order_relaxed);
       if (dir_ready (d) > off_slices (h, c))
         check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
+      for (size_t s = 0; s < off_first_data (h, c) && s < end; s++)
+        if (atomic_load_explicit (&off_record (h, c, s)->head,
+                                  memory_order_relaxed) != 0)
+          check_found (k, off_slice (h, c, s),
+                       "I1: a slice of the heap's own has a head");
       for (size_t s = off_first_data (h, c); s < end; s += n)
         {
           uint64_t head

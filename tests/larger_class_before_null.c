@@ -42,4 +42,26 @@ START_TEST (any_larger_block_will_do)
 }
 END_TEST
 
-RUN_ON_OWN_HEAPS (any_larger_block_will_do)
+/* A growing block would like room, but a block of its class will do.  */
+START_TEST (growing_blocks_too)
+{
+  static void *block[MAX];
+  void *md = heap_limited (_i, MIB (32));
+  char *growing = mmalloc (md, _i == IN_FILE ? 3000 : 600);
+  size_t size = _i == IN_FILE ? 5120 : 1280;
+  must (growing != NULL);
+  size_t n = heap_fill (md, size, block, MAX);
+  must (n > 0 && n < MAX);
+  /* Whole slices are gone, too.  */
+  while (mmalloc (md, 16384) != NULL)
+    ;
+  for (size_t i = 0; i < n; i += 2)
+    mfree (md, block[i]);
+  growing = mrealloc (md, growing, size - 10);
+  ck_assert_ptr_nonnull (growing);
+  block_fill (growing, size - 10, 1);
+  heap_end (md);
+}
+END_TEST
+
+RUN_ON_OWN_HEAPS (any_larger_block_will_do, growing_blocks_too)
