@@ -5587,10 +5587,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
       void *q = os.mmap ((void *) h->base, part, prot,
                          MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->fd, 0);
       if (q == MAP_FAILED)
-        {
-          err = errno;
-          os.munmap ((void *) h->base, len);
-        }
+        err = errno;
     }
   return err;
 }

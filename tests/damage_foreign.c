@@ -11,7 +11,8 @@ static struct image image;
 static char dir[PATH_MAX], path[PATH_MAX + 8];
 
 /* A member of both superblocks and a value that it must not have.  The sum is
-   right, or that of another version.  ERROR 0: whatever the address gives, but no crash.  */
+   right, or that of another version.  ERROR 0: whatever the address gives, but
+   no crash.  */
 #define MEMBER(m) offsetof (struct disk_super, m), \
                   sizeof ((struct disk_super *) 0)->m
 static const struct forged
@@ -87,6 +88,7 @@ refused (const char *name, int error)
         wrong ("%s: errno is %d, not %d, with flags %d", name, errno, error,
                flags[i]);
       MUST (mmalloc_errno (NULL) == error);
+      MUST (mmalloc_strerror (NULL)[0] != '\0');
       /* Found out here, and not by luck when more has been believed.  */
       const char *told = strstr (name, "the length") != NULL
                          ? "the length is damaged" : error == EBADMSG

@@ -363,7 +363,16 @@ roots_lost (void)
 }
 
 static void bucket_wild (void) { *bucket_used () = UINT64_MAX; }
-static void bucket_odd (void) { *bucket_used () += 8; }
+/* A record that is whole, but not where records can be.  */
+static void
+bucket_odd (void)
+{
+  struct disk_name *name = name_used ();
+  size_t n = sizeof *name + name->len;
+  NEED (name->len + 8u <= name->room);
+  memmove ((char *) name + 8, name, n);
+  *bucket_used () += 8;
+}
 static void bucket_far (void) { *bucket_used () |= UINT64_C (1) << 46; }
 static void bucket_0 (void) { *bucket_used () = 0; }
 static void name_loop (void) { name_used ()->next = *bucket_used (); }

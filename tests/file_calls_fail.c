@@ -220,6 +220,9 @@ fake_mmap (void *p, size_t len, int prot, int flags, int fd, off_t off)
 static int
 fake_munmap (void *p, size_t len)
 {
+  /* What is unmapped twice may be somebody else's the second time.  */
+  if (msync (p, len, MS_ASYNC) != 0 && errno == ENOMEM)
+    wrong ("munmap of what is not mapped");
   int error = call_error (MUNMAP);
   int r = munmap (p, len);
   return error != 0 ? errno = error, -1 : r;
@@ -313,6 +316,15 @@ has_failed (void *md, const char *call)
     wrong ("%s: %s failed with %s, which became %s", call,
            call_name[plan->hit_call], strerror (plan->error),
            strerror (code));
+}
+
+/* A call of the script that is there for one call of the system worked, KNOWN
+   telling whether one had failed before: that one did not.  */
+static void
+has_worked (const char *name, enum call call, bool known)
+{
+  if (!known && plan->hit && plan->hit_call == call && plan->error != EINTR)
+    wrong ("%s worked, and %s did not", name, call_name[call]);
 }
 
 static void
@@ -557,9 +569,12 @@ region_life (void)
           has_failed (NULL, "mmalloc_region_open");
           continue;
         }
+      bool known = plan->hit;
       errno = 0;
       if (mmalloc_region_sync (r, 50000) != 0)
         has_failed (NULL, "mmalloc_region_sync");
+      else
+        has_worked ("mmalloc_region_sync", MSYNC, known);
       MUST (mmalloc_region_close (r) == 0);
     }
 }
@@ -602,9 +617,12 @@ script (void)
           resize (md, n_blocks - 2, MIB (22));
           resize (md, n_blocks - 2, MIB (18));
         }
+      bool known = plan->hit;
       errno = 0;
       if (mmalloc_sync (md) != 0)
         has_failed (md, "mmalloc_sync");
+      else
+        has_worked ("mmalloc_sync", MSYNC, known);
       look (md);
       for (size_t i = 0; i < n_blocks; i++)
         drop (md, i);
@@ -748,14 +766,21 @@ fail_fallocate (int fd, int mode, off_t off, off_t len)
   return errno = EOPNOTSUPP, -1;
 }
 
-/* No fallocate: zeros are written; a block has disk blocks behind it.  */
+static ssize_t
+short_pwrite (int fd, const void *from, size_t n, off_t at)
+{
+  return pwrite (fd, from, n > 1 ? n / 2 : n, at);
+}
+
+/* No fallocate: zeros are written, by halves; a block has disk blocks behind
+   it.  */
 static void
 without_fallocate (void)
 {
   os.fallocate = fail_fallocate;
   play_without ("fallocate");
   start_anew ();
-  os.fallocate = fail_fallocate;
+  os.pwrite = short_pwrite;
   char *md = open_heap (MMALLOC_CREATE);
   char *p = mmalloc (md, 200000);
   MUST (p != NULL);
@@ -768,6 +793,7 @@ without_fallocate (void)
   mfree (md, p);
   close_heap (md);
   os.fallocate = fake_fallocate;
+  os.pwrite = fake_pwrite;
 }
 
 static int

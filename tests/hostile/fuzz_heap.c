@@ -106,6 +106,7 @@ static struct base
 
 static size_t fuzz_length;      /* of the file */
 static size_t fuzz_cut;         /* the least it was */
+static size_t fuzz_private;     /* a private heap elsewhere may reach so far */
 static bool fuzz_other;         /* it is mapped somewhere else, too */
 static bool fuzz_twin_lost;     /* ... over the twin */
 static bool fuzz_reader;        /* nobody may write */
@@ -280,7 +281,8 @@ fast_fstat (int fd, struct stat *st)
   (void) fd;
   memset (st, 0, sizeof *st);
   st->st_mode = S_IFREG | 0600;
-  st->st_size = (off_t) fuzz_length;
+  st->st_size = (off_t) (fuzz_length > fuzz_private ? fuzz_length
+                                                    : fuzz_private);
   st->st_dev = 1;
   st->st_ino = 1;
   return 0;
@@ -327,7 +329,8 @@ fast_mmap (void *p, size_t len, int prot, int flags, int fd, off_t off)
     {
       if (len > b->image.capacity)
         return errno = EEXIST, MAP_FAILED;
-      /* Copy on write: what lies behind the file is anonymous.  */
+      /* Copy on write: what lies behind the file is anonymous, and as good as a
+         longer file.  */
       if ((flags & MAP_ANONYMOUS) && fast_resize (len) != 0)
         return MAP_FAILED;
       return p;
@@ -343,6 +346,8 @@ fast_mmap (void *p, size_t len, int prot, int flags, int fd, off_t off)
     return b->area;
   if (at == b->twin && prot == PROT_READ && len <= b->image.capacity)
     return p;
+  if (fd < 0 && p != NULL)
+    fuzz_private = len;
   if (fd < 0)
     return mmap (p, len, prot, flags, fd, off);
   /* At yet another place: a copy, of a file that is as long as it should
@@ -786,6 +791,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   b = &bases[first & 1];
   hostile_fd = b->fd;
   fuzz_length = fuzz_cut = b->image.length;
+  fuzz_private = 0;
   fuzz_random = 1;              /* base_make began with 0 */
   n_changed = 0;
   memset (got, 0, sizeof got);

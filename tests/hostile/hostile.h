@@ -22,8 +22,8 @@
 #define HOSTILE_BASE UINT64_C (0x551000000000)
 #define HOSTILE_BASE_SMALL (HOSTILE_BASE + (UINT64_C (4) << 30) + MM_PAGE)
 
-/* A case may take so many seconds of the processor, unless
-   MMALLOC_TEST_PATIENCE says otherwise, and five times as many of the clock.  */
+/* A case may take so many seconds of the processor, and five times as many of
+   the clock; MMALLOC_TEST_PATIENCE says otherwise.  */
 enum { HOSTILE_CPU_SECONDS = 60 };
 
 
