@@ -599,10 +599,10 @@ struct heap
   uint64_t dev, ino;
   unsigned n_attached;
   struct cache *caches;        /* under the registry lock */
-  struct                       /* what LARGE blocks have left, as this process */
+  struct given                 /* what LARGE blocks have left, as this process */
   {                            /* knows it; under the heap lock */
     uint32_t number;
-    uint32_t n;                /* slices */
+    uint32_t n;                /* slices; 0: nothing */
   } given[MM_GIVEN];
   unsigned next_given;
   void (*on_damage) (void);    /* of mmcheck */
@@ -2357,6 +2357,14 @@ run_give_locked (struct heap *h, uint32_t number, size_t n)
 static void
 run_note_given_locked (struct heap *h, uint32_t number, size_t n)
 {
+  /* A part of them that is known, too, would be the shorter place: blocks that
+     come and go would wander off to slices that nobody has touched.  */
+  for (unsigned i = 0; i < MM_GIVEN; i++)
+    {
+      struct given *known = &h->given[i];
+      bool part = known->number - number < n;
+      known->n &= (uint32_t) part - 1;
+    }
   h->given[h->next_given].number = number;
   h->given[h->next_given].n = (uint32_t) n;
   h->next_given = (h->next_given + 1) % MM_GIVEN;
@@ -2367,22 +2375,23 @@ run_note_given_locked (struct heap *h, uint32_t number, size_t n)
 static uint32_t
 run_find_given_locked (struct heap *h, size_t n)
 {
-  unsigned best = MM_GIVEN;
-  size_t best_n = SIZE_MAX;
+  /* How much longer than needed, modulo 2^32: the shorter ones are the last.  */
+  uint32_t least = UINT32_MAX - MM_RUN_MAX;
+  struct given *best = NULL;
   for (unsigned i = 0; i < MM_GIVEN; i++)
-    if (h->given[i].n >= n && h->given[i].n < best_n)
-      {
-        best = i;
-        best_n = h->given[i].n;
-      }
-  if (best == MM_GIVEN)
+    {
+      uint32_t more = h->given[i].n - (uint32_t) n;
+      best = more < least ? &h->given[i] : best;
+      least = more < least ? more : least;
+    }
+  if (best == NULL)
     return 0;
-  uint32_t number = h->given[best].number;
+  uint32_t number = best->number;
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   bool fits = s + n <= run_ready (h, c, dir_get (h, c))
               && map_end_of_free (run_index_locked (h, c), s, s + n) == s + n;
-  h->given[best].number += (uint32_t) n;
-  h->given[best].n = fits ? (uint32_t) (best_n - n) : 0;
+  best->number += (uint32_t) n;
+  best->n = fits ? least : 0;
   return fits ? number : 0;
 }
 
@@ -6741,9 +6750,12 @@ quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
 {
   uintptr_t off = (uintptr_t) ptr - k->grid;
   if (atomic_load_explicit (&k->key, memory_order_relaxed) != (uintptr_t) md
-      || off >= k->hot_bytes || off % MM_SLICE != 0)
+      || off % MM_SLICE != 0)
     return 0;
   uint32_t number = (uint32_t) (off >> MM_SLICE_SHIFT);
+  cache_heat (k->heap, k, number);
+  if (off >= k->hot_bytes)
+    return 0;
   *head = atomic_load_explicit (&off_numbered (k->heap, number)->head,
                                 memory_order_acquire);
   return head_kind (*head) == HEAD_LARGE
@@ -6923,7 +6935,11 @@ realloc_quick (void *md, void *ptr, size_t size)
       errno = saved;
       return NULL;
     }
-  memcpy (p, ptr, usable < size ? usable : size);
+  size_t n = usable < size ? usable : size;
+  /* A call: of a length that is below a KiB for sure GCC makes a REP MOVS, which
+     takes longer to start than such a copy takes.  */
+  __asm__ ("" : "+r" (n));
+  memcpy (p, ptr, n);
   mfree (md, ptr);
   return p;
 }

@@ -9,7 +9,7 @@ enum { SMALL = 1500 };
 /* How often a block moves on its way from 16 bytes to a MiB, by half each
    time; once it has LEAST bytes it must stay.  */
 static unsigned
-moves (void *md, size_t least)
+moves (void *md, size_t least, char **last)
 {
   unsigned n = 0;
   char *block = mmalloc (md, 16);
@@ -25,16 +25,25 @@ moves (void *md, size_t least)
       block = now;
       block[size - 1] = 1;
     }
+  *last = block;
   mfree (md, block);
   return n;
 }
 
+/* When it has gone, the next one has its place: they do not wander off to
+   memory that nobody has touched.  */
 START_TEST (alone)
 {
   void *md = heap_new (_i);
   size_t least = _i == IN_FILE ? KIB (4) : KIB (1);
-  for (int round = 0; round < 3; round++)
-    ck_assert_uint_le (moves (md, round > 0 ? least : MIB (1)), 20);
+  char *first = NULL, *last;
+  for (int round = 0; round < 10; round++)
+    {
+      ck_assert_uint_le (moves (md, round > 0 ? least : MIB (1), &last), 20);
+      if (round < 2)
+        first = last;
+      ck_assert_ptr_eq (last, first);
+    }
   heap_end (md);
 }
 END_TEST
