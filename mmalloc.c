@@ -3345,6 +3345,14 @@ cache_heat (struct heap *h, struct cache *k, uint32_t number)
     }
 }
 
+/* The bin has no word any more.  */
+static inline void
+bin_clear (struct bin *b)
+{
+  b->avail = 0;
+  b->own = NULL;
+}
+
 /* Empty the bins: their pages are HELD.  The calling thread must be the
    cache's, or the cache's thread must not be using the heap.  */
 static void
@@ -3354,7 +3362,7 @@ cache_empty (struct cache *k)
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
     {
       uint32_t number = k->page[cl];
-      k->bin[cl].avail = 0;
+      bin_clear (&k->bin[cl]);
       k->page[cl] = 0;
       if (number != 0)
         {
@@ -3516,7 +3524,21 @@ bin_take (struct bin *b)
   return b->base + bit_lowest (avail) * b->size;
 }
 
-/* The same for all but the fast paths: a slot call notes the block.  */
+/* Block I of page R, of class CL, was left by a block that grows, and has been
+   freed: if it lies in the bin's word, the next one that grows shall go the
+   same way, over memory that was touched.  But not over a block that a slot
+   call has noted.  */
+static inline void
+bin_put_back (struct cache *k, unsigned cl, struct disk_slice *r, unsigned i)
+{
+  struct bin *b = &k->bin[cl];
+  if (b->own == &r->own[i / 64]
+      && atomic_load_explicit (&k->heap->locks->ops_busy,
+                               memory_order_relaxed) == 0)
+    b->avail |= UINT64_C (1) << (i % 64);
+}
+
+/* bin_take for all but the fast paths: a slot call notes the block.  */
 static void *
 bin_take_noted (struct heap *h, struct bin *b)
 {
@@ -3619,7 +3641,7 @@ page_refill (struct heap *h, struct cache *k, unsigned cl)
             return true;
           page_drop (h, k->stream, cl, k->page[cl]);
           k->page[cl] = 0;
-          k->bin[cl].avail = 0;
+          bin_clear (&k->bin[cl]);
         }
       uint32_t number = page_take_back (h, k->st, k->stream, cl);
       if (number != 0)
@@ -3882,7 +3904,7 @@ static void
 bin_exchange (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
 {
   uint32_t old = k->page[cl];
-  k->bin[cl].avail = 0;
+  bin_clear (&k->bin[cl]);
   bin_use (h, k, cl, number);
   /* A sweep for the new page has emptied the bin.  */
   if (old != 0)
@@ -6729,17 +6751,17 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
                          &at->i);
 }
 
-/* The size of the live small block at PTR, or 0: it is something else.  */
+/* The size of the live small block at PTR, which is at *AT, or 0: it is
+   something else.  */
 static inline size_t
-quick_size (void *md, const void *ptr)
+quick_size (struct cache *k, void *md, const void *ptr, struct quick *at)
 {
-  struct quick at;
-  struct cache *k = thread.last;
-  if (!quick_locate (k, md, ptr, &at))
+  if (!quick_locate (k, md, ptr, at))
     return 0;
-  unsigned cl = head_class (at.head);
-  return page_fits (k->heap, at.number, cl)
-         && page_live_bits (at.r, cl, (unsigned) (at.i / 64)) >> (at.i % 64) & 1
+  unsigned cl = head_class (at->head);
+  return page_fits (k->heap, at->number, cl)
+         && page_live_bits (at->r, cl, (unsigned) (at->i / 64))
+            >> (at->i % 64) & 1
          ? class_table[cl].size : 0;
 }
 
@@ -6913,7 +6935,8 @@ static void *
 realloc_quick (void *md, void *ptr, size_t size)
 {
   struct cache *k = thread.last;
-  size_t usable = quick_size (md, ptr);
+  struct quick small;
+  size_t usable = quick_size (k, md, ptr, &small);
   if (usable == 0)
     {
       struct place at = { .kind = PLACE_LARGE };
@@ -6941,6 +6964,7 @@ realloc_quick (void *md, void *ptr, size_t size)
   __asm__ ("" : "+r" (n));
   memcpy (p, ptr, n);
   mfree (md, ptr);
+  bin_put_back (k, head_class (small.head), small.r, (unsigned) small.i);
   return p;
 }
 
@@ -6996,9 +7020,12 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
   /* The page may have another owner by now.  */
   if (block.kind == PLACE_SMALL)
     block.head = atomic_load_explicit (&block.r->head, memory_order_acquire);
-  wrong = heap_give (h, cache_of (h, md), &block);
+  struct cache *k = cache_of (h, md);
+  wrong = heap_give (h, k, &block);
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
+  else if (k != NULL && block.kind == PLACE_SMALL)
+    bin_put_back (k, head_class (block.head), block.r, block.i);
   trace_event ('<', ptr, 0, false);
   trace_event ('>', p, size, true);
   errno = saved;
@@ -7228,7 +7255,8 @@ mmalloc_usable_size (void *md, const void *ptr)
   static const char call[] = "mmalloc_usable_size";
   if (ptr == NULL)
     return 0;
-  size_t size = quick_size (md, ptr);
+  struct quick at;
+  size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
   struct heap *h = heap_of (md);
