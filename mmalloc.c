@@ -2826,8 +2826,7 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
         return false;
       atomic_store_explicit (&r->foreign, 1, memory_order_relaxed);
     }
-  /* If the block is free, this changes nothing.  No look before: it would fetch
-     the line twice, for reading and for writing.  Release: pairs with
+  /* If the block is free, this changes nothing.  Release: pairs with
      page_rem.  */
   if (own & bit)
     old = atomic_fetch_or_explicit (&r->rem[i / 64], bit,
