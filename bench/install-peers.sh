@@ -1,5 +1,5 @@
 #!/bin/sh
-# install-peers.sh - install what the benchmarks compare with, on Debian.
+# install-peers.sh - install what the benchmarks compare with and run, on Debian.
 #
 #   bench/install-peers.sh        as root, or it asks sudo
 #
@@ -11,7 +11,8 @@ set -eu
 packages='
   python3 gnuplot-nox valgrind g++
   libmimalloc-dev libjemalloc-dev libgoogle-perftools-dev
-  libmemkind-dev libboost-dev libpmemobj-dev liblmdb-dev'
+  libmemkind-dev libboost-dev libpmemobj-dev liblmdb-dev
+  perl lua5.4 gawk git sqlite3 clang jq z3 redis-server'
 
 if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
 # The words are meant to be split.

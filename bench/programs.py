@@ -2,6 +2,9 @@
 """Whole programs on several allocators, which are preloaded.
 
     programs.py --ours .libs/libmmalloc-preload.so --runner bench/programs
+    programs.py ... --insert FILE.md    put the tables into that file, too,
+                                        between its lines "<!-- programs -->"
+                                        and "<!-- end of programs -->"
 
 Each round runs each workload once with each allocator, in an order that turns,
 so that what happens on the machine meanwhile falls on all of them.  Shown are
@@ -9,8 +12,11 @@ medians over the rounds, of the ratios to glibc in the same round.  Programs and
 allocators that are not installed are skipped with a word.
 """
 
-import argparse, csv, glob, math, os, platform, shutil, statistics, subprocess
-import sys, tempfile, time
+import argparse, csv, glob, io, math, os, platform, shutil, statistics
+import subprocess, sys, tempfile, time
+
+sys.dont_write_bytecode = True  # the sources may be read-only
+import run
 
 PEERS = {'mimalloc': 'libmimalloc.so*', 'jemalloc': 'libjemalloc.so*',
          'tcmalloc': 'libtcmalloc_minimal.so*'}
@@ -325,14 +331,13 @@ def geometric(values):
     return math.exp(sum(map(math.log, values)) / len(values)) if values else 0
 
 
-def table(title, names, columns, value, form):
-    print('\n%s\n%-18s' % (title, '') + ''.join('%12s' % c for c in columns))
-    for name in names:
-        print('%-18s' % name + ''.join('%12s' % form(value(name, c))
-                                       for c in columns))
-    print('%-18s' % 'geometric mean'
-          + ''.join('%12.3f' % geometric([value(n, c) for n in names])
-                    for c in columns))
+def table(title, names, columns, value, form, out):
+    out.write('### %s\n\n' % title)
+    rows = [[n] + [form(value(n, c)) for c in columns] for n in names]
+    rows.append(['geometric mean']
+                + ['%.3f' % geometric([value(n, c) for n in names])
+                   for c in columns])
+    run.markdown([''] + columns, rows, out)
 
 
 def main():
@@ -344,6 +349,7 @@ def main():
     parser.add_argument('--only', help='only these workloads, with commas')
     parser.add_argument('--extra', action='append', metavar='NAME=LIBRARY')
     parser.add_argument('--csv', help='file for all figures')
+    parser.add_argument('--insert', metavar='FILE.md')
     options = parser.parse_args()
     work = tempfile.mkdtemp(prefix='programs.')
     try:
@@ -387,15 +393,25 @@ def main():
             return statistics.median(results) if results else None
         return value
 
-    show = lambda v: '-' if v is None else '%.3f' % v
-    table('wall time, ratio to glibc', names, columns[1:], ratio(0), show)
-    table('processor time, ratio to glibc', names, columns[1:], ratio(1), show)
-    table('peak resident memory, ratio to glibc', names, columns[1:], ratio(2),
-          show)
-    table('page faults, ratio to glibc', names, columns[1:], ratio(3), show)
-    table('seconds', names, columns, median(0), show)
-    table('peak MiB', names, columns,
-          lambda n, c: (median(2)(n, c) or 0) / 1024, show)
+    def show(v):
+        return '-' if v is None else '%.3f' % v
+
+    out = io.StringIO()
+    out.write('%s; %s; Linux %s; revision %s; --rounds %d\n\n' % (
+        time.strftime('%Y-%m-%dT%H:%M'), run.processor(), platform.release(),
+        run.revision(), options.rounds))
+    beside = columns[1:]
+    table('Wall time, ratio to glibc', names, beside, ratio(0), show, out)
+    table('Processor time, ratio to glibc', names, beside, ratio(1), show, out)
+    table('Peak resident memory, ratio to glibc', names, beside, ratio(2), show,
+          out)
+    table('Page faults, ratio to glibc', names, beside, ratio(3), show, out)
+    table('Seconds', names, columns, median(0), show, out)
+    table('Peak, MiB', names, columns,
+          lambda n, c: (median(2)(n, c) or 0) / 1024, show, out)
+    print(out.getvalue(), end='')
+    if options.insert:
+        run.insert(options.insert, 'programs', out.getvalue())
 
 
 if __name__ == '__main__':

@@ -587,4 +587,5 @@ def main():
         plot_all(results, options.out)
 
 
-main()
+if __name__ == "__main__":
+    main()
