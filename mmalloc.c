@@ -62,7 +62,8 @@
    bits of 64 blocks of one page.  mmalloc takes the lowest bit out of avail
    and flips the block's bit in own: that store allocates.  mfree by the owner
    flips own again; by anybody else it flips rem.  Neither touches avail, so
-   a block comes back when the bin next looks at its word.  When a page has no
+   a block comes back when the bin next looks at its word; only what mrealloc
+   leaves may come back at once.  When a page has no
    free block it is dropped: HELD.  A free into a word whose blocks were all
    live puts a HELD page on its stream's list of partial pages (owner) or any
    page on the stream's queue (others); both are lists of hints, checked when
@@ -212,9 +213,10 @@ extern void __msan_allocated_memory (const volatile void *, size_t)
 
 /* The superblock's first word; its bytes read "mmalloc" and a 1 in the file
    of a little-endian machine.  While a heap is being made the word is
-   MM_CREATING: such a file is as good as empty.  */
+   MM_CREATING, "unwhole" and a 1: such a file is as good as empty.  No flipped
+   bit, and no lost byte, makes the one the other.  */
 #define MM_MAGIC    UINT64_C (0x01636f6c6c616d6d)
-#define MM_CREATING UINT64_C (0x00636f6c6c616d6d)
+#define MM_CREATING UINT64_C (0x01656c6f68776e75)
 
 enum
 {
@@ -2375,8 +2377,9 @@ run_note_given_locked (struct heap *h, uint32_t number, size_t n)
 static uint32_t
 run_find_given_locked (struct heap *h, size_t n)
 {
-  /* How much longer than needed, modulo 2^32: the shorter ones are the last.  */
-  uint32_t least = UINT32_MAX - MM_RUN_MAX;
+  /* How much longer than needed, modulo 2^32: those that are too short, none
+     being a chunk long, come last.  */
+  uint32_t least = UINT32_MAX - MM_CHUNK_SLICES;
   struct given *best = NULL;
   for (unsigned i = 0; i < MM_GIVEN; i++)
     {
@@ -2390,7 +2393,7 @@ run_find_given_locked (struct heap *h, size_t n)
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   bool fits = s + n <= run_ready (h, c, dir_get (h, c))
               && map_end_of_free (run_index_locked (h, c), s, s + n) == s + n;
-  best->number += (uint32_t) n;
+  best->number += fits ? (uint32_t) n : 0;
   best->n = fits ? least : 0;
   return fits ? number : 0;
 }
@@ -3525,13 +3528,14 @@ bin_take (struct bin *b)
 
 /* Block I of page R, of class CL, was left by a block that grows, and has been
    freed: if it lies in the bin's word, the next one that grows shall go the
-   same way, over memory that was touched.  But not over a block that a slot
-   call has noted.  */
+   same way, over memory that was touched.  But not over one that a handler of
+   misuse was given meanwhile, or that a slot call has noted.  */
 static inline void
 bin_put_back (struct cache *k, unsigned cl, struct disk_slice *r, unsigned i)
 {
   struct bin *b = &k->bin[cl];
   if (b->own == &r->own[i / 64]
+      && (page_live_bits (r, cl, i / 64) >> (i % 64) & 1) == 0
       && atomic_load_explicit (&k->heap->locks->ops_busy,
                                memory_order_relaxed) == 0)
     b->avail |= UINT64_C (1) << (i % 64);
@@ -6770,8 +6774,9 @@ static inline uint32_t
 quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
 {
   uintptr_t off = (uintptr_t) ptr - k->grid;
+  /* An empty cache has no chunks.  */
   if (atomic_load_explicit (&k->key, memory_order_relaxed) != (uintptr_t) md
-      || off % MM_SLICE != 0)
+      || off % MM_SLICE != 0 || off >> MM_CHUNK_SHIFT >= k->n_chunks)
     return 0;
   uint32_t number = (uint32_t) (off >> MM_SLICE_SHIFT);
   cache_heat (k->heap, k, number);
@@ -7023,7 +7028,7 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
   wrong = heap_give (h, k, &block);
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
-  else if (k != NULL && block.kind == PLACE_SMALL)
+  else if (k != NULL && block.kind == PLACE_SMALL && !os_marks_blocks (h))
     bin_put_back (k, head_class (block.head), block.r, block.i);
   trace_event ('<', ptr, 0, false);
   trace_event ('>', p, size, true);

@@ -52,5 +52,5 @@ cut_off (const struct image *im, uint64_t n)
 int
 main (void)
 {
-  return run_some ("cut off", cut_off, count_cuts, 5);
+  return run_some ("cut off", cut_off, count_cuts, 0, 5);
 }

@@ -38,15 +38,16 @@ static const char *const call_name[CALLS] = {
   "open", "close", "fcntl", "mmap", "munmap", "mprotect"
 };
 
-/* Instead of an error: less is read or written than was asked for.  */
-enum { SHORT = -1 };
+/* Instead of an error: less is read or written than was asked for; nothing is
+   read, since the file ends there.  */
+enum { SHORT = -1, ENDED = -2 };
 
 /* What each call may fail with.  munmap and close do their work all the same,
    as the kernel does where it says so.  */
 static const int call_errors[CALLS][8] = {
   [FALLOCATE] = { ENOSPC, EIO, EINTR, EFBIG, EDQUOT, EOPNOTSUPP },
   [FTRUNCATE] = { EIO, EINTR, EFBIG },
-  [PREAD] = { EIO, EINTR, SHORT },
+  [PREAD] = { EIO, EINTR, SHORT, ENDED },
   [PWRITE] = { ENOSPC, EIO, EINTR, EFBIG, EDQUOT, SHORT },
   [FDATASYNC] = { EIO, ENOSPC },
   [MSYNC] = { EIO, ENOSPC, EINTR },
@@ -78,7 +79,7 @@ static struct plan
 
 /* ---- The calls ---------------------------------------------------------- */
 
-/* Count the call; its error, 0 if it works, SHORT.  */
+/* Count the call; its error, 0 if it works, SHORT, ENDED.  */
 static int
 call_error (enum call call)
 {
@@ -98,7 +99,7 @@ call_error (enum call call)
     may |= call_errors[call][i] == plan->error;
   /* With all failing, each call fails in its own way.  */
   int error = may ? plan->error : plan->all && plan->error != EINTR
-                                  && plan->error != SHORT
+                                  && plan->error > 0
                                   ? call_errors[call][0] : 0;
   if (error != 0 && !plan->hit)
     {
@@ -113,7 +114,7 @@ call_error (enum call call)
 
 #define FAILS(call) \
   int error = call_error (call); \
-  if (error != 0 && error != SHORT) \
+  if (error > 0) \
     return errno = error, -1
 
 static int
@@ -136,6 +137,8 @@ static ssize_t
 fake_pread (int fd, void *to, size_t n, off_t at)
 {
   FAILS (PREAD);
+  if (error == ENDED)
+    return 0;
   return pread (fd, to, error == SHORT && n > 1 ? n / 2 : n, at);
 }
 
@@ -311,7 +314,8 @@ has_failed (void *md, const char *call)
            call, strerror (code));
   /* Where one call fails, its error is the caller's; ENOMEM, ENOSPC and EBUSY
      may stand for others.  */
-  if (!plan->all && code != plan->error && code != ENOMEM && code != ENOSPC
+  int expected = plan->error == ENDED ? EBADMSG : plan->error;
+  if (!plan->all && code != expected && code != ENOMEM && code != ENOSPC
       && code != EBUSY)
     wrong ("%s: %s failed with %s, which became %s", call,
            call_name[plan->hit_call], strerror (plan->error),

@@ -67,6 +67,34 @@ START_TEST (in_a_slot)
 }
 END_TEST
 
+static void *
+trims (void *md)
+{
+  mmalloc_trim (md);
+  return NULL;
+}
+
+/* What a growing block leaves in a page that is in no bin any more is not
+   handed out: the page may go.  */
+START_TEST (not_out_of_a_page_that_was_dropped)
+{
+  pthread_t thread;
+  void *md = heap_new (_i);
+  char *block = mmalloc (md, 100);
+  mmalloc_trim (md);
+  block = mrealloc (md, block, 500);
+  must (block != NULL);
+  must (pthread_create (&thread, NULL, trims, md) == 0
+        && pthread_join (thread, NULL) == 0);
+  char *next = mmalloc (md, 100);
+  ck_assert_uint_ge (mmalloc_usable_size (md, next), 100);
+  mfree (md, next);
+  mfree (md, block);
+  heap_is_whole (md);
+  heap_end (md);
+}
+END_TEST
+
 START_TEST (only_one_at_a_time)
 {
   void *md = heap_new (_i);
@@ -106,4 +134,5 @@ START_TEST (small_again)
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (alone, in_a_slot, only_one_at_a_time, small_again)
+RUN_ON_EACH_HEAP (alone, in_a_slot, not_out_of_a_page_that_was_dropped,
+                  only_one_at_a_time, small_again)

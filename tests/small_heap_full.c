@@ -84,5 +84,17 @@ START_TEST (maximum_of_other_sizes)
 }
 END_TEST
 
+/* Blocks that can never be had are asked for again and again.  */
+START_TEST (too_large_many_times)
+{
+  void *md = heap_limited (_i, MIB (16));
+  for (size_t size = MIB (16) - KIB (100); size < MIB (33); size += MIB (1))
+    for (int i = 0; i < 3000; i++)
+      ck_assert_ptr_null (mmalloc (md, size));
+  heap_is_whole (md);
+  heap_end (md);
+}
+END_TEST
+
 RUN_ON_OWN_HEAPS (all_sizes_in_turn, roots_in_a_full_heap,
-                  maximum_of_other_sizes)
+                  maximum_of_other_sizes, too_large_many_times)

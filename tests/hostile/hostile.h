@@ -768,22 +768,24 @@ run_cases (const struct image *im, run_case fn, const char *name, uint64_t n)
 
 /* ---- One case in so many ------------------------------------------------ */
 
-/* The number of the first one tried, and the step to the next.  */
-static struct { uint64_t first, stride; } some;
+/* The first ones, which are all tried; then the first one behind them, and the
+   step to the next.  */
+static struct { uint64_t every, first, stride; } some;
 
 /* The number, among all, of the N-th case that is tried.  */
 static inline uint64_t
 some_number (uint64_t n)
 {
-  return some.first + n * some.stride;
+  return n < some.every ? n : some.first + (n - some.every) * some.stride;
 }
 
-/* Run each STRIDE-th case of both base heaps, or as MMALLOC_STRIDE says,
-   beginning somewhere.  COUNT_ALL tells how many there are for an image.  Gives
+/* Run the first EVERY cases of both base heaps and each STRIDE-th of the others,
+   or as MMALLOC_STRIDE says, beginning somewhere.  COUNT_ALL tells how many there are for an image.  Gives
    the exit status.  */
 static inline int
 run_some (const char *name, run_case fn,
-          uint64_t (*count_all) (const struct image *im), uint64_t stride)
+          uint64_t (*count_all) (const struct image *im), uint64_t every,
+          uint64_t stride)
 {
   static struct image image;
   uint64_t state = random_seed (), tried = 0;
@@ -793,8 +795,10 @@ run_some (const char *name, run_case fn,
       base_make (&image, (enum base_kind) kind);
       uint64_t all = count_all (&image);
       some.stride = setting ("MMALLOC_STRIDE", stride);
-      some.first = random_below (&state, some.stride);
-      uint64_t n = (all - some.first + some.stride - 1) / some.stride;
+      some.every = every;
+      some.first = every + random_below (&state, some.stride);
+      uint64_t n = every
+                   + (all - some.first + some.stride - 1) / some.stride;
       failed += run_cases (&image, fn, name, n);
       tried += n;
     }
