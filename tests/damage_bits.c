@@ -69,5 +69,5 @@ flipped (const struct image *im, uint64_t n)
 int
 main (void)
 {
-  return run_some ("bits flipped", flipped, count_bits, ONE, 499);
+  return run_some ("bits flipped", flipped, count_bits, ONE, 997);
 }
