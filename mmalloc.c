@@ -5435,6 +5435,7 @@ create_fill (struct heap *h, const struct mmalloc_options *opt)
                   : 0;
   if (err == 0)
     err = os_back (h, (char *) h->base + skip, MM_OFF_INDEX - skip);
+  os_mark_own ((const void *) h->base, skip);
   if (err == 0)
     err = os_back (h, (char *) h->dir, off_dir_bytes (h) + stream_bytes);
   if (err != 0)
