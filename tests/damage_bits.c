@@ -3,7 +3,8 @@
    and of the first chunk's index.
 
    Those of one superblock are all tried, by a reader; of all together
-   MMALLOC_STRIDE=n tries each n-th, beginning somewhere; 1: all.  */
+   MMALLOC_STRIDE=n tries each n-th, beginning somewhere; 1: all, but then only
+   each 17th is worked with if a reader saw nothing wrong.  */
 
 #include "hostile/hostile.h"
 
@@ -61,6 +62,12 @@ flipped (const struct image *im, uint64_t n)
     if (strcmp (parts.part[i].name, "records") != 0)
       bit -= parts.part[i].len * 8;
   flip (parts.part[i].off, bit);
+  if (some.stride == 1 && n % 17 != 0)
+    {
+      struct use u = { .n = n };
+      if (use_file (im, MMALLOC_RDONLY, &u) == 0)
+        return HARMLESS;
+    }
   enum outcome outcome = use_all (im, n);
   MUST (i >= 2 || outcome == HARMLESS);
   return outcome;
