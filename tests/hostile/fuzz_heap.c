@@ -211,7 +211,9 @@ fast_resize (size_t size)
     {
       size_t from = round_up (size, MM_PAGE) / MM_PAGE;
       size_t to = round_up (fuzz_length, MM_PAGE) / MM_PAGE;
-      page_cut (size);
+      /* If the file is as long as it should be, it is cut itself, below.  */
+      if (!fuzz_other)
+        page_cut (size);
       NEED (from == to || mprotect (b->map + from * MM_PAGE,
                                     (to - from) * MM_PAGE, PROT_NONE) == 0);
       memset (b->runs + from, 0, to - from);
