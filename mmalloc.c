@@ -152,6 +152,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -610,6 +611,7 @@ struct heap
   void (*on_damage) (void);    /* of mmcheck */
   pthread_rwlock_t walkers;    /* shared while somebody walks without locks;
                                   exclusive while the file is truncated */
+  unsigned forks;              /* how often it came through fork, locks new */
   pthread_mutex_t error_lock;
   struct error error;
 };
@@ -1255,6 +1257,19 @@ os_lock (int fd, int byte, short type, bool wait)
   return r != 0 ? errno : 0;
 }
 
+/* Let go of all locks of FD, if it is open, and close it.  To close it is not
+   enough: a child that ran no fork handlers may have it open, too.  */
+static void
+os_close_locks (int fd)
+{
+  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES, .l_len = 0 };
+  if (fd < 0)
+    return;
+  os.fcntl (fd, F_OFD_SETLK, &l);
+  os.close (fd);
+}
+
 /* Whether somebody else holds a lock on the byte that is in the way of TYPE.
    Errors count as yes: nobody is declared dead by mistake.  */
 static bool
@@ -1608,13 +1623,39 @@ unlock_stream (struct disk_stream *st)
   pthread_mutex_unlock (&st->lock.mutex);
 }
 
+/* Between these two the file is not cut.  A fork between them leaves the child
+   without the lock.  */
+static unsigned
+walk_begin (struct heap *h)
+{
+  pthread_rwlock_rdlock (&h->walkers);
+  return h->forks;
+}
+
+static void
+walk_end (struct heap *h, unsigned begun)
+{
+  if (h->forks == begun)
+    pthread_rwlock_unlock (&h->walkers);
+}
+
 /* Whether the process of entry I is gone.  The lock on its byte is the
-   witness: the kernel drops it with the process.  */
+   witness: the kernel drops it with the process.  If a child that ran no fork
+   handlers keeps it, there may at least be no process of that number any
+   more.  */
 static bool
 proc_is_dead (struct heap *h, uint32_t i)
 {
-  return i != h->entry
-         && !os_is_locked (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK);
+  if (i == h->entry)
+    return false;
+  if (!os_is_locked (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
+    return true;
+  uint64_t pid = atomic_load_explicit (&h->procs[i].pid, memory_order_relaxed);
+  int saved = errno;
+  bool gone = pid > 0 && pid <= INT_MAX && h->locks->namespace != 0
+              && kill ((pid_t) pid, 0) != 0 && errno == ESRCH;
+  errno = saved;
+  return gone;
 }
 
 /* How many stream records may be read.  */
@@ -2118,6 +2159,15 @@ run_is_inside (struct heap *h, uint32_t number, size_t n)
                                          memory_order_acquire);
 }
 
+/* Whether slice NUMBER is none of those at its chunk's start that hold
+   metadata.  */
+static inline bool
+run_is_data (struct heap *h, uint32_t number)
+{
+  return number % MM_CHUNK_SLICES
+         >= off_first_data (h, number / MM_CHUNK_SLICES);
+}
+
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
    head is no head.  */
 static size_t
@@ -2618,8 +2668,7 @@ run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
 static inline bool
 page_fits (struct heap *h, uint32_t number, unsigned cl)
 {
-  return number % MM_CHUNK_SLICES
-         >= off_first_data (h, number / MM_CHUNK_SLICES)
+  return run_is_data (h, number)
          && run_is_inside (h, number, class_table[cl].slices);
 }
 
@@ -2865,13 +2914,26 @@ claim_decide (struct heap *h, uint32_t number)
   atomic_store_explicit (&h->locks->claim, 0, memory_order_relaxed);
 }
 
-/* Retire the HELD page with head HEAD if it is empty.  True if it was.  */
+/* Whether all slices of page R, of class CL, are its own.  */
+static bool
+page_is_whole (struct heap *h, struct disk_slice *r, uint32_t number,
+               unsigned cl)
+{
+  size_t i = 1, n = page_fits (h, number, cl) ? class_table[cl].slices : 0;
+  while (i < n && atomic_load_explicit (&r[i].head, memory_order_relaxed)
+                  == head_cont (i))
+    i++;
+  return i == n;
+}
+
+/* Retire the HELD page with head HEAD if it is empty.  True if it was.  A
+   damaged head must not give away what is not the page's.  */
 static bool
 page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
                     uint64_t head)
 {
   unsigned cl = head_class (head);
-  if (!page_is_empty (h, r, number, cl))
+  if (!page_is_whole (h, r, number, cl) || !page_is_empty (h, r, number, cl))
     return false;
   atomic_store_explicit (&h->locks->claim, number, memory_order_relaxed);
   uint64_t claimed = (head & ~HEAD_STATE) | (uint64_t) HEAD_CLAIMED << 20;
@@ -3382,6 +3444,10 @@ cache_release (struct cache *k)
   struct heap *h = k->heap;
   atomic_store_explicit (&k->key, KEY_NONE, memory_order_relaxed);
   k->name = 0;
+  /* A program may ask for a heap at KEY_NONE.  */
+  k->n_chunks = 0;
+  k->hot_bytes = 0;
+  k->mine = UINT32_MAX;
   if (h == NULL)
     return;
   if (k->stream > h->super.n_shared
@@ -3824,12 +3890,14 @@ heap_is_exclusive (struct cache *k)
 }
 
 /* A block of class CL from a shared stream; GROW: with a new page if need be,
-   else from what it has.  */
+   else from what it has.  A thread without a cache counts as nobody when the
+   file is cut, but for the walkers' lock.  */
 static int
 heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
 {
   struct disk_stream *st = off_stream (h, stream);
   int err = 0;
+  unsigned walk = walk_begin (h);
   lock_stream (h, stream, true);
   for (*p = NULL; *p == NULL && err == 0; )
     {
@@ -3874,6 +3942,7 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
         atomic_store_explicit (&st->active[cl], number, memory_order_relaxed);
     }
   unlock_stream (st);
+  walk_end (h, walk);
   return *p != NULL ? 0 : err != 0 ? err : ENOSPC;
 }
 
@@ -4275,9 +4344,12 @@ static const char *
 heap_give (struct heap *h, struct cache *k, struct place *at)
 {
   bool full = false;
+  unsigned walk = k == NULL ? walk_begin (h) : 0;
   const char *wrong = heap_give_block (h, k, at, &full);
   if (full && wrong == NULL)
     heap_hint (h, k, at);
+  if (k == NULL)
+    walk_end (h, walk);
   return wrong;
 }
 
@@ -4537,6 +4609,7 @@ root_at (struct heap *h, uint64_t off)
       || head_kind (atomic_load_explicit (&r->head, memory_order_acquire))
          != HEAD_ROOTS
       || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
+      || !run_is_data (h, (uint32_t) number)
       || !run_is_inside (h, (uint32_t) number, 1))
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *)
@@ -4642,6 +4715,7 @@ root_room_locked (struct heap *h, size_t room)
   if (r == NULL
       || head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
          != HEAD_ROOTS
+      || !run_is_data (h, number)
       || !run_is_inside (h, number, 1)
       || used % 16 != 0
       || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
@@ -4772,7 +4846,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
                                        void *arg), void *arg)
 {
   int stop = 0;
-  pthread_rwlock_rdlock (&h->walkers);
+  unsigned walk = walk_begin (h);
   for (size_t c = 0; c < run_chunks (h) && stop == 0; c++)
     {
       uint64_t d = dir_get (h, c);
@@ -4802,7 +4876,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
           at.s += at.n > 0 ? at.n : 1;
         }
     }
-  pthread_rwlock_unlock (&h->walkers);
+  walk_end (h, walk);
   return stop;
 }
 
@@ -4915,7 +4989,7 @@ static void
 stat_runs (struct heap *h, struct mmalloc_stats *st)
 {
   size_t longest = 0;
-  pthread_rwlock_rdlock (&h->walkers);
+  unsigned walk = walk_begin (h);
   st->bytes_meta += MM_OFF_INDEX
                     + atomic_load_explicit (&h->locks->streams_ready,
                                             memory_order_relaxed)
@@ -4949,7 +5023,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
           longest = run > longest ? run : longest;
         }
     }
-  pthread_rwlock_unlock (&h->walkers);
+  walk_end (h, walk);
   st->bytes_backed += st->bytes_meta;
   st->largest_free = longest << MM_SLICE_SHIFT;
 }
@@ -5054,6 +5128,15 @@ check_see (struct heap *h, const struct sight *at, void *arg)
     check_page (h, at, k);
   else if (head_slices (at->head) != at->n || at->n == 0)
     check_found (k, start, "I1: a run reaches past its chunk's end");
+  else
+    for (size_t i = 1; i < at->n; i++)
+      if (head_kind (atomic_load_explicit (&at->r[i].head,
+                                           memory_order_acquire)) != HEAD_FREE
+          && check_stands (at))
+        {
+          check_found (k, start, "I1: two runs overlap");
+          break;
+        }
   return 0;
 }
 
@@ -5426,6 +5509,8 @@ create_fill (struct heap *h, const struct mmalloc_options *opt)
   /* The maximum counts directory and streams, too.  */
   if (off_first_data (h, 0) + 2 > off_slices (h, 0))
     return EINVAL;
+  if (off_first_data (h, 0) >= off_slices_within (h, 0, h->mapped))
+    return ENOMEM;
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
   uint32_t ready = (uint32_t) round_up (h->super.n_shared, unit);
   size_t stream_bytes = ready * sizeof (struct disk_stream);
@@ -5791,7 +5876,10 @@ attach_verify (struct heap *h, const char **told)
 {
   bool right = false;
   int err = 0;
-  for (int i = 0; i < 1000 && err == 0 && !right; i++)
+  for (int i = 0; i < 1000 && err == 0 && !right
+                  && (i == 0
+                      || os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
+       i++)
     err = verify_once (h, &right);
   if (err == EBADMSG || (err == 0 && !right))
     return *told = "the directory is damaged", EBADMSG;
@@ -5872,8 +5960,7 @@ heap_drop (struct heap *h)
 {
   if (h->mapped > 0)
     os.munmap ((void *) h->base, h->mapped);
-  if (h->lock_fd >= 0)
-    os.close (h->lock_fd);
+  os_close_locks (h->lock_fd);
   if (h->fd >= 0)
     os.close (h->fd);
   pthread_mutex_destroy (&h->error_lock);
@@ -5968,6 +6055,9 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
           why = "the superblock is damaged";
           err = EBADMSG;
         }
+      else if (h->kind != HEAP_READ
+               && off_first_data (h, 0) > off_slices_within (h, 0, h->mapped))
+        err = ENOMEM;
       else
         err = attach_verify (h, &why);
     }
@@ -6127,9 +6217,9 @@ heap_rejoin (struct heap *h)
         }
       if (err == 0)
         atomic_store_explicit (&h->forked, false, memory_order_release);
-      else if (h->lock_fd >= 0)
+      else
         {
-          os.close (h->lock_fd);
+          os_close_locks (h->lock_fd);
           h->lock_fd = -1;
         }
     }
@@ -6160,8 +6250,7 @@ region_drop (struct region *r)
 {
   if (r->base != 0)
     os.munmap ((void *) r->base, r->size);
-  if (r->lock_fd >= 0)
-    os.close (r->lock_fd);
+  os_close_locks (r->lock_fd);
   if (r->fd >= 0)
     os.close (r->fd);
   os.munmap (r, sizeof *r);
@@ -6338,6 +6427,7 @@ fork_adopt (void)
       h->caches = NULL;
       pthread_mutex_init (&h->error_lock, NULL);
       pthread_rwlock_init (&h->walkers, NULL);
+      h->forks++;
       if (h->lock_fd >= 0)
         os.close (h->lock_fd);
       h->lock_fd = -1;
@@ -6486,6 +6576,17 @@ heap_may_change (struct heap *h)
   if (MM_UNLIKELY (atomic_load_explicit (&h->forked, memory_order_acquire)))
     return heap_rejoin (h);
   return 0;
+}
+
+/* Whether H's records may be looked at: what a fork child has not joined could
+   be cut off meanwhile.  If not, the error is recorded.  */
+static bool
+heap_may_look (struct heap *h)
+{
+  int err = h->kind != HEAP_READ ? heap_may_change (h) : 0;
+  if (err != 0)
+    fail_told (h, err, NULL);
+  return err == 0;
 }
 
 /* Cut the file behind what is in use, if this thread is the heap's only user:
@@ -6786,8 +6887,7 @@ quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
   *head = atomic_load_explicit (&off_numbered (k->heap, number)->head,
                                 memory_order_acquire);
   return head_kind (*head) == HEAD_LARGE
-         && number % MM_CHUNK_SLICES
-            >= off_first_data (k->heap, number / MM_CHUNK_SLICES)
+         && run_is_data (k->heap, number)
          && run_is_inside (k->heap, number, head_slices (*head)) ? number : 0;
 }
 
@@ -7113,6 +7213,7 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
       if (block->kind == PLACE_SMALL)
         block->head = atomic_load_explicit (&block->r->head,
                                             memory_order_acquire);
+      unsigned walk = k == NULL ? walk_begin (h) : 0;
       thread.op = op;
       wrong = heap_give_block (h, k, block, &full);
       thread.op = NULL;
@@ -7120,6 +7221,8 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
       /* Nobody could take the block before; so the hint comes last.  */
       if (full && wrong == NULL)
         heap_hint (h, k, block);
+      if (k == NULL)
+        walk_end (h, walk);
     }
   else
     op_release (h, op);
@@ -7792,7 +7895,7 @@ mmalloc_prefetch (void *md)
 {
   int saved = errno;
   struct heap *h = heap_of (md);
-  if (h == NULL)
+  if (h == NULL || !heap_may_look (h))
     return -1;
   if (h->fd >= 0)
     walk_heap (h, prefetch_see, NULL);
@@ -7829,7 +7932,7 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
 {
   int saved = errno;
   struct heap *h = heap_of (md);
-  if (h == NULL)
+  if (h == NULL || !heap_may_look (h))
     return -1;
   struct stat st;
   memset (stats, 0, sizeof *stats);
@@ -7853,7 +7956,7 @@ mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
 {
   struct heap *h = heap_of (md);
   struct walk w = { fn, arg };
-  return h != NULL ? walk_heap (h, walk_see, &w) : -1;
+  return h != NULL && heap_may_look (h) ? walk_heap (h, walk_see, &w) : -1;
 }
 
 MM_PUBLIC int
@@ -7873,10 +7976,10 @@ mmalloc_check (void *md,
       fail_told (h, err != 0 ? err : errno, NULL);
       return -1;
     }
-  pthread_rwlock_rdlock (&h->walkers);
+  unsigned walk = walk_begin (h);
   for (size_t c = 0; c < run_chunks (h); c++)
     check_chunk (h, c, &k);
-  pthread_rwlock_unlock (&h->walkers);
+  walk_end (h, walk);
   walk_heap (h, check_see, &k);
   check_roots (h, &k);
   if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)

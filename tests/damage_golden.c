@@ -356,6 +356,13 @@ large_0 (void)
 {
   record (run_of (HEAD_LARGE, 0))->head = head_make (HEAD_LARGE, 0, 0, 0, 0);
 }
+/* A bit of the length: it covers the next run.  */
+static void
+large_over_next (void)
+{
+  struct disk_slice *r = record (run_of (HEAD_LARGE, 0));
+  r->head = head_make (HEAD_LARGE, 0, 0, 0, head_slices (r->head) + 1);
+}
 static void
 roots_lost (void)
 {

@@ -1,6 +1,8 @@
 /* fork: a file heap is shared by parent and child, who allocate from it at the
    same time; each lets it go for itself.  */
 
+#include <stdbool.h>
+
 #include "support.h"
 
 enum { N = 3000 };
@@ -152,5 +154,93 @@ START_TEST (child_outlives_the_parents_use)
 }
 END_TEST
 
+static char *edge;
+
+static int
+stop_at_the_edge (void *block, size_t size, void *met)
+{
+  (void) size;
+  if ((char *) block >= edge && !*(bool *) met)
+    {
+      *(bool *) met = true;
+      baton_pass (baton);
+      baton_wait (baton);
+    }
+  return 0;
+}
+
+static void
+look (void *unused)
+{
+  (void) unused;
+  bool met = false;
+  ck_assert_int_eq (mmalloc_walk (md, stop_at_the_edge, &met), 0);
+  must (met);
+  ck_assert_int_eq (mmalloc_prefetch (md), 0);
+  ck_assert_uint_gt (heap_stats (md).blocks_live, 0);
+}
+
+/* A child that only looks is a user, too: nothing is cut off meanwhile.  */
+START_TEST (child_looks_while_the_parent_trims)
+{
+  md = heap_file ();
+  for (int i = 0; i < N; i++)
+    must ((mine[i] = mmalloc (md, 20000)) != NULL);
+  edge = (char *) md + MIB (33);
+  struct child process = child_start (look, NULL);
+  baton_wait (process.baton);
+  for (int i = 1; i < N; i++)
+    mfree (md, mine[i]);
+  ck_assert_int_gt (mmalloc_trim (md), 0);
+  baton_pass (process.baton);
+  ck_assert_int_eq (child_end (process), 0);
+  mmalloc_trim (md);
+  ck_assert_int_lt (file_length (temp_heap_path ()), (off_t) MIB (33));
+  heap_end (md);
+}
+END_TEST
+
+static int
+fork_here (void *block, size_t size, void *pid)
+{
+  (void) block, (void) size;
+  fflush (NULL);
+  *(pid_t *) pid = fork ();
+  return 1;
+}
+
+/* The child comes back from a walk that its parent began, and is alone.  */
+START_TEST (fork_in_a_walk)
+{
+  pid_t pid = -1;
+  int status;
+  md = heap_file ();
+  ck_assert_ptr_nonnull (mmalloc (md, 100));
+  ck_assert_int_eq (mmalloc_walk (md, fork_here, &pid), 1);
+  ck_assert_int_ge (pid, 0);
+  if (pid > 0)
+    {
+      ck_assert_ptr_null (mmalloc_detach (md));
+      ck_assert_int_eq (waitpid (pid, &status, 0), pid);
+      ck_assert_int_eq (status, 0);
+      return;
+    }
+  /* Check is not asked: it does not know this process.  */
+  for (int i = 0; i < N; i++)
+    mine[i] = mmalloc (md, 20000);
+  for (int i = 0; i < N; i++)
+    mfree (md, mine[i]);
+  /* As long as the parent is a user nothing is cut.  */
+  for (int i = 0; i < 10000 && file_length (temp_heap_path ()) > (off_t) MIB (33);
+       i++)
+    {
+      mmalloc_trim (md);
+      usleep (1000);
+    }
+  _exit (file_length (temp_heap_path ()) > (off_t) MIB (33));
+}
+END_TEST
+
 RUN_TESTS (shared, child_leaves_without_detach,
-           child_outlives_the_parents_use)
+           child_outlives_the_parents_use, child_looks_while_the_parent_trims,
+           fork_in_a_walk)

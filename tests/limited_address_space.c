@@ -2,6 +2,7 @@
    of failing, and is as good as before.  */
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "support.h"
 
@@ -119,6 +120,99 @@ START_TEST (growth_waits_for_the_narrowest)
 }
 END_TEST
 
+static _Atomic int *orphan;
+
+static void
+narrow_parent (void *unused)
+{
+  (void) unused;
+  allow (MIB (200));
+  ck_assert_ptr_nonnull (heap_file ());
+  long pid = syscall (SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+  if (pid == 0)
+    {
+      alarm (100);
+      pause ();
+      _exit (0);
+    }
+  *orphan = (int) pid;
+  baton_pass (baton);
+  for (;;)
+    pause ();
+}
+
+/* ... if they live.  A child without fork handlers keeps the locks of the
+   dead.  */
+START_TEST (growth_does_not_wait_for_the_dead)
+{
+  if (under_a_tool ())
+    return;
+  orphan = mmap (NULL, sizeof *orphan, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  must (orphan != MAP_FAILED);
+  heap_end (heap_file ());
+  struct child child = child_start (narrow_parent, NULL);
+  baton_wait (child.baton);
+  void *md = heap_file ();
+  ck_assert_ptr_null (mmalloc (md, MIB (220)));
+  ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
+  ck_assert_int_eq (child_end (child), 128 + SIGKILL);
+  ck_assert_ptr_nonnull (mmalloc (md, MIB (220)));
+  ck_assert_int_eq (kill (*orphan, SIGKILL), 0);
+  heap_end (md);
+}
+END_TEST
+
+static pthread_barrier_t begin, end;
+static void *threads_heap;
+
+static void *
+thread_allocates (void *unused)
+{
+  (void) unused;
+  pthread_barrier_wait (&begin);
+  if (threads_heap != NULL)
+    mmalloc (threads_heap, 100);
+  pthread_barrier_wait (&end);
+  return NULL;
+}
+
+/* Not even the heap's own parts may fit; with several threads, as each takes a
+   stream.  */
+static void
+narrow (void *more)
+{
+  enum { THREADS = 6 };
+  pthread_t thread;
+  pthread_barrier_init (&begin, NULL, THREADS + 1);
+  pthread_barrier_init (&end, NULL, THREADS + 1);
+  for (int i = 0; i < THREADS; i++)
+    ck_assert_int_eq (pthread_create (&thread, NULL, thread_allocates, NULL),
+                      0);
+  const char *path = temp_heap_path ();
+  allow ((size_t) more);
+  errno = 0;
+  threads_heap = mmalloc_open (path, MMALLOC_CREATE, NULL);
+  must (threads_heap != NULL || errno == ENOMEM);
+  pthread_barrier_wait (&begin);
+  pthread_barrier_wait (&end);
+}
+
+START_TEST (hardly_any_for_a_file)
+{
+  if (under_a_tool () || _i != IN_FILE)
+    return;
+  for (size_t more = KIB (100); more < MIB (2); more += KIB (100))
+    {
+      ck_assert_int_eq (child_run (narrow, (void *) more), 0);
+      unlink (temp_heap_path ());
+      heap_end (heap_file ());
+      ck_assert_int_eq (child_run (narrow, (void *) more), 0);
+      unlink (temp_heap_path ());
+    }
+}
+END_TEST
+
 static void
 next_to_nothing (void *unused)
 {
@@ -137,4 +231,5 @@ START_TEST (hardly_any)
 END_TEST
 
 RUN_ON_EACH_HEAP (new_heap, existing_heap, growth_waits_for_the_narrowest,
+                  growth_does_not_wait_for_the_dead, hardly_any_for_a_file,
                   hardly_any)

@@ -142,6 +142,21 @@ START_TEST (every_aligned_address)
 }
 END_TEST
 
+/* What failed calls of mmap return is no descriptor.  */
+START_TEST (no_descriptor)
+{
+  md = heap_new (_i);
+  misuse_record ();
+  char *block = mmalloc (md, 100);
+  heap_end (md);
+  mfree (NULL, NULL);
+  mfree (MAP_FAILED, any_ptr (block));
+  ck_assert_int_eq (misuse_seen.count, 1);
+  must_fail (NULL, mmalloc (MAP_FAILED, 100), EINVAL);
+  must_fail (NULL, mmalloc (MAP_FAILED, 100000), EINVAL);
+}
+END_TEST
+
 START_TEST (freed_block_resized)
 {
   static const size_t sizes[] = { 16, 1000, 40000, MIB (40) };
@@ -160,4 +175,4 @@ START_TEST (freed_block_resized)
 END_TEST
 
 RUN_ON_EACH_HEAP (interior, aligned_block, foreign, metadata,
-                  every_aligned_address, freed_block_resized)
+                  every_aligned_address, no_descriptor, freed_block_resized)

@@ -79,6 +79,13 @@ START_TEST (too_much)
   has_no_memory (realloc (NULL, all));
   has_no_memory (reallocarray (any_ptr (p), all / 4 + 2, 4));
   has_no_memory (reallocarray (NULL, all, all));
+  char *array = reallocarray (NULL, 30, 100);
+  must (array != NULL && malloc_usable_size (array) >= 3000);
+  block_fill (array, 3000, 1);
+  array = reallocarray (array, 500, 100);
+  must (array != NULL && malloc_usable_size (array) >= 50000);
+  must (block_holds (array, 3000, 1));
+  free (array);
   has_no_memory (aligned_alloc (4096, all));
   has_no_memory (aligned_alloc (4096, large));
   has_no_memory (memalign (64, all));

@@ -32,7 +32,7 @@ START_TEST (the_program_ends)
   for (int how = 0; how < 6; how++)
     {
       char line[200] = "";
-      int fd = open ("said", O_RDWR | O_CREAT | O_TRUNC, 0600);
+      int fd = open (temp_path ("said"), O_RDWR | O_CREAT | O_TRUNC, 0600);
       int console = dup (STDERR_FILENO);
       ck_assert_int_eq (dup2 (fd, STDERR_FILENO), STDERR_FILENO);
       int status = child_run (misuse, &how);

@@ -103,4 +103,36 @@ START_TEST (like_a_fork_child)
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (like_a_fork_child)
+/* The child that knows nothing of the heap has the parent's open files all the
+   same, with their locks.  */
+START_TEST (locks_are_not_its_own)
+{
+  int status;
+  if (under_a_tool () || _i != IN_FILE)
+    return;
+  md = heap_file ();
+  fflush (NULL);
+  long pid = syscall (SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+  if (pid == 0)
+    {
+      alarm (100);
+      pause ();
+      _exit (0);
+    }
+  ck_assert_int_gt (pid, 0);
+  for (int round = 0; round < 2; round++)
+    {
+      ck_assert_ptr_null (mmalloc_detach (md));
+      ck_assert_ptr_eq (heap_file (), md);
+    }
+  /* A user alone again.  */
+  ck_assert_ptr_null (mmalloc_detach (md));
+  void *copy = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  ck_assert_ptr_eq (copy, md);
+  heap_end (copy);
+  ck_assert_int_eq (kill ((pid_t) pid, SIGKILL), 0);
+  ck_assert_int_eq (waitpid ((pid_t) pid, &status, 0), (pid_t) pid);
+}
+END_TEST
+
+RUN_ON_EACH_HEAP (like_a_fork_child, locks_are_not_its_own)

@@ -143,6 +143,8 @@
     "I1: a run reaches past its chunk's end" },
   { "large 0", BASE_SMALL, large_0, 0,
     "I1: a run reaches past its chunk's end" },
+  { "large over next", BASE_SMALL, large_over_next, 0,
+    "I1: two runs overlap" },
   { "roots lost", BASE_SMALL, roots_lost, 0,
     "I8: a chain of roots is broken" },
   { "bucket wild", BASE_SMALL, bucket_wild, 0,

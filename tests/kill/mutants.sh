@@ -27,6 +27,8 @@ caught=0 missed=0 broken=0 applied=0
 MMALLOC_KILL_PATIENCE=${MMALLOC_KILL_PATIENCE-10}
 MMALLOC_TEST_PATIENCE=${MMALLOC_TEST_PATIENCE-10}
 MMALLOC_FAILURES=1
+CK_TIMEOUT_MULTIPLIER=0.1
+export CK_TIMEOUT_MULTIPLIER
 export MMALLOC_KILL_PATIENCE MMALLOC_TEST_PATIENCE MMALLOC_FAILURES srcdir
 
 compile () {
@@ -40,10 +42,14 @@ build () { # TEST
   case $1 in
     maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
     replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
-    damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
-    file_size_limit)
+    damage_stays_inside|file_size_limit|fork_file|limited_address_space|\
+    raw_clone_child|threads_come_and_go)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
+    late_thread_keeps_the_file)
+      set -- "$1" "$tests/$1.c"
+      more="$(pkg-config --cflags --libs check) -lpthread" ;;
+    damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
     *) set -- "$1" "$tests/kill/$1.c" ;;
   esac
   program=$1
@@ -497,6 +503,46 @@ map_mutant complete_too_early '/^dynamic_verify/,/^}/ {
     mmalloc_setkey (md, QA_KEY_STREAMS, (void *) (uintptr_t) *streams);/
 }' 'maps:makedynmap: new'
 
+# ---- Beside threads that end and children that nobody knows of ------------
+
+# The pages of a stream that is given back cannot be taken.
+mutant page_stays_active '/^stream_hold /,/^}/ {
+  s/^  atomic_store_explicit (&r->head, head_in_state (head, HEAD_HELD),/\
+  (void) (head,/
+}' threads_come_and_go
+
+# A thread without a cache does not keep the file from being cut.
+mutant late_thread_overlooked '/^heap_shared/,/^}/ {
+  s/unsigned walk = walk_begin (h);/unsigned walk = h->forks + 1;/
+}' late_thread_keeps_the_file
+
+# Locks end with the last copy of the descriptor.
+mutant locks_stay_behind '/^os_close_locks/,/^}/ {
+  s/os.fcntl (fd, F_OFD_SETLK, &l);/(void) l;/
+}' raw_clone_child
+
+# The lock alone tells who lives.
+mutant dead_while_a_child_lives '/^proc_is_dead/,/^}/ {
+  s/  return gone;/  return gone \&\& false;/
+}' limited_address_space
+
+# A fork child looks without being a user.
+mutant child_looks_alone '/^heap_may_look/,/^}/ {
+  s/heap_may_change (h)/0/
+}' fork_file
+
+# ---- Damaged numbers ------------------------------------------------------
+
+mutant page_gives_all_it_says '/^page_retire_locked/,/^}/ {
+  s/!page_is_whole (h, r, number, cl) ||/false ||/
+}' damage_stays_inside
+mutant roots_anywhere '/^root_at/,/^}/ {
+  s/!run_is_data (h, (uint32_t) number)/false/
+}' damage_stays_inside
+mutant overlap_overlooked '/^check_see/,/^}/ {
+  s/i < at->n; i++/i < 0; i++/
+}' damage_golden
+
 # ---- Damaged and hostile files ---------------------------------------------
 
 # The superblock: its sum, the machine and version that made it, its numbers.
@@ -667,7 +713,7 @@ mutant growth_without_memory '/^run_back (/,/^}/ {
   s/^        err = os_back (h, off_slice/        os_back (h, off_slice/
 }' file_calls_fail
 mutant lock_file_left_open '/^heap_drop/,/^}/ {
-  s/os.close (h->lock_fd);/(void) h;/
+  s/os_close_locks (h->lock_fd);/(void) h;/
 }' file_calls_fail
 mutant mapping_left '/^heap_drop/,/^}/ {
   s/os.munmap ((void \*) h->base, h->mapped);/(void) h;/

@@ -413,7 +413,10 @@ pre_queue (void *md)
   some_blocks (md);
   make_many (md, 1000, 4 * page_count (1000));
   in_thread (free_some, md);
-  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+  struct heap *h = kill_heap ();
+  unsigned cl = class_of (1000);
+  uint32_t *page = &h->caches->page[cl];
+  while (page_has_free (h, off_numbered (h, *page), *page, cl))
     make (md, 1000);
   wants (1000);
 }

@@ -1,0 +1,92 @@
+/* A thread that ends has no cache of its own any more, but its destructors may
+   still allocate and free: another one that trims must not think that it is
+   alone.  */
+
+#include <pthread.h>
+
+/* Called with each lock that is taken.  */
+static void lock_taken (pthread_mutex_t *m);
+
+static int
+trylock_watched (pthread_mutex_t *m)
+{
+  int r = pthread_mutex_trylock (m);
+  if (r == 0)
+    lock_taken (m);
+  return r;
+}
+
+#define pthread_mutex_trylock(m) trylock_watched (m)
+#include "inside.h"
+#undef pthread_mutex_trylock
+
+enum { N = 3000 };
+static void *md, *blocks[N];
+static pthread_key_t key;
+static pthread_barrier_t inside, go_on;
+static _Thread_local bool watched;
+
+/* The lock of a shared stream is taken by those without a stream of their own:
+   they are about to look at the stream's pages.  */
+static void
+lock_taken (pthread_mutex_t *m)
+{
+  struct heap *h = library_process.heaps;
+  bool is_shared = false;
+  for (uint32_t n = 1; watched && n <= h->super.n_shared; n++)
+    is_shared |= m == &off_stream (h, n)->lock.mutex;
+  if (!is_shared)
+    return;
+  watched = false;
+  pthread_barrier_wait (&inside);
+  pthread_barrier_wait (&go_on);
+}
+
+/* The library's own destructor may come behind this one the first time.  */
+static void
+late (void *again)
+{
+  if (again != &key)
+    {
+      ck_assert_int_eq (pthread_setspecific (key, &key), 0);
+      return;
+    }
+  must (library_thread.leaving);
+  watched = true;
+  must (mmalloc (md, 100) != NULL);
+  must (!watched);
+}
+
+static void *
+leave (void *unused)
+{
+  (void) unused;
+  mfree (md, mmalloc (md, 100));
+  ck_assert_int_eq (pthread_setspecific (key, "first"), 0);
+  return NULL;
+}
+
+START_TEST (trim_beside_a_leaving_thread)
+{
+  pthread_t leaving;
+  md = heap_file ();
+  ck_assert_int_eq (pthread_key_create (&key, late), 0);
+  pthread_barrier_init (&inside, NULL, 2);
+  pthread_barrier_init (&go_on, NULL, 2);
+  for (int i = 0; i < N; i++)
+    must ((blocks[i] = mmalloc (md, 20000)) != NULL);
+  for (int i = 0; i < N; i++)
+    mfree (md, blocks[i]);
+  ck_assert_int_eq (pthread_create (&leaving, NULL, leave, NULL), 0);
+  pthread_barrier_wait (&inside);
+  mmalloc_trim (md);
+  ck_assert_int_gt (file_length (temp_heap_path ()), (off_t) MIB (33));
+  pthread_barrier_wait (&go_on);
+  ck_assert_int_eq (pthread_join (leaving, NULL), 0);
+  mmalloc_trim (md);
+  ck_assert_int_lt (file_length (temp_heap_path ()), (off_t) MIB (33));
+  heap_end (md);
+}
+END_TEST
+
+RUN_TESTS (trim_beside_a_leaving_thread)
