@@ -4,6 +4,10 @@
 # of recovery out of a copy of mmalloc.c or qalloc.c; the tests named with
 # it are built against the copy, and one of them must notice.  A mutant whose
 # change no longer applies is an error.  Says for each mutant what became of it.
+# An arrow that only keeps two loads or two stores of one processor in order
+# has a mutant if the compiler can be made to swap them; one between processors
+# (acquire, release) cannot be seen on x86, where the hardware keeps it: those
+# are tried by the model, tests/model_protocol.
 # Without arguments, as make check runs it, it only looks whether the mutants
 # apply and compile, so that it is seen in time when one does not.
 
