@@ -6,8 +6,7 @@
 # change no longer applies is an error.  Says for each mutant what became of it.
 # An arrow that only keeps two loads or two stores of one processor in order
 # has a mutant if the compiler can be made to swap them; one between processors
-# (acquire, release) cannot be seen on x86, where the hardware keeps it: those
-# are tried by the model, tests/model_protocol.
+# (acquire, release) cannot be seen missing on x86, where the hardware keeps it.
 # Without arguments, as make check runs it, it only looks whether the mutants
 # apply and compile, so that it is seen in time when one does not.
 
