@@ -1105,6 +1105,15 @@ pre_trim_chunk (void *md)
 
 /* -- attach and detach -- */
 
+/* As in a child whose parent has died meanwhile.  */
+static void
+pre_fork_child (void *md)
+{
+  some_blocks (md);
+  fork_adopt ();
+  wants (100);
+}
+
 static void
 op_open (void *md)
 {
@@ -1458,6 +1467,10 @@ static const struct operation operations[] = {
   { "open: copied file", HEAP, ALONE | OPENS | COPIED, NULL, op_open, NULL,
     NULL },
   { "open: join a neighbour", HEAP, OPENS, NULL, op_open, NULL, NULL },
+  { "malloc: fork child's first use", HEAP, 0, pre_fork_child, op_malloc, NULL,
+    NULL },
+  { "malloc: fork child alone", HEAP, ALONE, pre_fork_child, op_malloc, NULL,
+    NULL },
   { "detach: the last", HEAP, ALONE, some_blocks, op_detach, NULL, NULL },
   { "detach: not the last", HEAP, 0, some_blocks, op_detach, NULL, NULL },
   { "guards: malloc", HEAP, GUARDED, pre_guarded, op_malloc, NULL, NULL },
