@@ -1258,7 +1258,8 @@ os_lock (int fd, int byte, short type, bool wait)
 }
 
 /* Let go of all locks of FD, if it is open, and close it.  To close it is not
-   enough: a child that ran no fork handlers may have it open, too.  */
+   enough: a child that ran no fork handlers may have it open, too.  Not for a
+   descriptor that came through fork: its locks are the parent's.  */
 static void
 os_close_locks (int fd)
 {
@@ -2146,26 +2147,18 @@ run_record (struct heap *h, uint32_t number)
   return s < dir_ready (dir_get (h, c)) ? off_record (h, c, s) : NULL;
 }
 
-/* Whether N slices from slice NUMBER on are all inside their chunk and the
-   file, and have records.  */
+/* Whether N slices from slice NUMBER on are all inside their chunk, behind its
+   metadata, and the file, and have records.  */
 static inline bool
 run_is_inside (struct heap *h, uint32_t number, size_t n)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   size_t end = h->grid - h->base + (((size_t) number + n) << MM_SLICE_SHIFT);
-  return s + n <= dir_ready (dir_get (h, c))
+  return s >= off_first_data (h, c)
+         && s + n <= dir_ready (dir_get (h, c))
          && end <= h->mapped
          && end <= atomic_load_explicit (&h->root->length,
                                          memory_order_acquire);
-}
-
-/* Whether slice NUMBER is none of those at its chunk's start that hold
-   metadata.  */
-static inline bool
-run_is_data (struct heap *h, uint32_t number)
-{
-  return number % MM_CHUNK_SLICES
-         >= off_first_data (h, number / MM_CHUNK_SLICES);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -2668,8 +2661,7 @@ run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
 static inline bool
 page_fits (struct heap *h, uint32_t number, unsigned cl)
 {
-  return run_is_data (h, number)
-         && run_is_inside (h, number, class_table[cl].slices);
+  return run_is_inside (h, number, class_table[cl].slices);
 }
 
 /* The page of NUMBER if it is one, with its head; else NULL.  For numbers from
@@ -4609,7 +4601,6 @@ root_at (struct heap *h, uint64_t off)
       || head_kind (atomic_load_explicit (&r->head, memory_order_acquire))
          != HEAD_ROOTS
       || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
-      || !run_is_data (h, (uint32_t) number)
       || !run_is_inside (h, (uint32_t) number, 1))
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *)
@@ -4715,7 +4706,6 @@ root_room_locked (struct heap *h, size_t room)
   if (r == NULL
       || head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
          != HEAD_ROOTS
-      || !run_is_data (h, number)
       || !run_is_inside (h, number, 1)
       || used % 16 != 0
       || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
@@ -5874,13 +5864,12 @@ verify_once (struct heap *h, bool *right)
 static int
 attach_verify (struct heap *h, const char **told)
 {
-  bool right = false;
-  int err = 0;
-  for (int i = 0; i < 1000 && err == 0 && !right
-                  && (i == 0
-                      || os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
-       i++)
+  bool right;
+  int err, left = 1000;
+  do
     err = verify_once (h, &right);
+  while (err == 0 && !right && --left > 0
+         && os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
   if (err == EBADMSG || (err == 0 && !right))
     return *told = "the directory is damaged", EBADMSG;
   return err;
@@ -6887,7 +6876,6 @@ quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
   *head = atomic_load_explicit (&off_numbered (k->heap, number)->head,
                                 memory_order_acquire);
   return head_kind (*head) == HEAD_LARGE
-         && run_is_data (k->heap, number)
          && run_is_inside (k->heap, number, head_slices (*head)) ? number : 0;
 }
 
@@ -7967,13 +7955,12 @@ mmalloc_check (void *md,
 {
   int saved = errno;
   struct heap *h = heap_of (md);
-  int err = h != NULL && h->kind != HEAP_READ ? heap_may_change (h) : 0;
   struct check k = { report, arg, 0 };
-  if (h == NULL)
+  if (h == NULL || !heap_may_look (h))
     return -1;
-  if (err != 0 || !check_directory (h, &k))
+  if (!check_directory (h, &k))
     {
-      fail_told (h, err != 0 ? err : errno, NULL);
+      fail_told (h, errno, NULL);
       return -1;
     }
   unsigned walk = walk_begin (h);

@@ -31,8 +31,8 @@ MMALLOC_KILL_PATIENCE=${MMALLOC_KILL_PATIENCE-10}
 MMALLOC_TEST_PATIENCE=${MMALLOC_TEST_PATIENCE-10}
 MMALLOC_FAILURES=1
 CK_TIMEOUT_MULTIPLIER=0.1
-export CK_TIMEOUT_MULTIPLIER
 export MMALLOC_KILL_PATIENCE MMALLOC_TEST_PATIENCE MMALLOC_FAILURES srcdir
+export CK_TIMEOUT_MULTIPLIER
 
 compile () {
   # shellcheck disable=SC2086 # CC may have options
@@ -539,8 +539,8 @@ mutant child_looks_alone '/^heap_may_look/,/^}/ {
 mutant page_gives_all_it_says '/^page_retire_locked/,/^}/ {
   s/!page_is_whole (h, r, number, cl) ||/false ||/
 }' damage_stays_inside
-mutant roots_anywhere '/^root_at/,/^}/ {
-  s/!run_is_data (h, (uint32_t) number)/false/
+mutant roots_anywhere '/^run_is_inside/,/^}/ {
+  s/s >= off_first_data (h, c)/true/
 }' damage_stays_inside
 mutant overlap_overlooked '/^check_see/,/^}/ {
   s/i < at->n; i++/i < 0; i++/
@@ -655,7 +655,7 @@ mutant run_past_chunk '/^run_covers/,/^}/ {
   s/return n <= end - s ? n : end - s;/return n;/
 }' damage_golden
 mutant page_past_records '/^page_fits/,/^}/ {
-  s/&& run_is_inside (h, number, class_table\[cl\].slices)/\&\& true/
+  s/run_is_inside (h, number, class_table\[cl\].slices)/true/
 }' damage_truncated:1
 mutant queue_of_no_stream '/^queue_push/,/^}/ {
   s/|| stream > proc_streams (h)/|| false/
