@@ -2571,6 +2571,26 @@ run_find_unbacked (struct heap *h, size_t n, size_t align, size_t limit,
   return ENOSPC;
 }
 
+/* Back the slices from S up to END of chunk C that are not.  Those that are may
+   be somebody's block by now: where zeros are written instead of asking the file
+   system for room, they must not be touched.  Needs: the grow lock.  */
+static int
+run_back_bare (struct heap *h, size_t c, size_t s, size_t end)
+{
+  struct disk_index *x = off_index (h, c);
+  int err = 0;
+  while (s < end && err == 0)
+    {
+      size_t stop = s;
+      while (stop < end && !map_get_backed (x, stop))
+        stop++;
+      if (stop > s)
+        err = os_back (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT);
+      s = stop + 1;
+    }
+  return err;
+}
+
 /* Back N slices from NUMBER on and as many unbacked free ones behind them as
    make a step; then publish.  Needs: the grow lock.  */
 static int
@@ -2603,7 +2623,7 @@ run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
       ready = ready > dir_ready (d) ? ready : dir_ready (d);
       err = run_back_records (h, c, dir_ready (d), ready);
       if (err == 0)
-        err = os_back (h, off_slice (h, c, s), k << MM_SLICE_SHIFT);
+        err = run_back_bare (h, c, s, s + k);
       if (err == 0 || k == n)
         break;
       k = n;

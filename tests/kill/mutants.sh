@@ -180,9 +180,9 @@ mutant huge_shorter_last '/^huge_resize/,/^}/ {
 
 # Slices are called backed before they are.
 mutant backed_first '/^run_back /,/^}/ {
-  s/^        err = os_back (h, off_slice.*/        err = 0;/
+  s/^        err = run_back_bare .*/        err = 0;/
   s/^  dir_set (h, c, dir_paged (ready/\
-  err = os_back (h, off_slice (h, c, s), k << MM_SLICE_SHIFT);\
+  err = run_back_bare (h, c, s, s + k);\
 &/
 }' 'step:malloc: growth'
 
@@ -712,7 +712,7 @@ mutant lock_interrupted '/^os_lock/,/^}/ {
 mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
   s/err == EOPNOTSUPP || err == ENOSYS/false/
 }' file_calls_fail
-mutant growth_without_memory '/^run_back (/,/^}/ {
+mutant growth_without_memory '/^run_back_bare (/,/^}/ {
   s/^        err = os_back (h, off_slice/        os_back (h, off_slice/
 }' file_calls_fail
 mutant lock_file_left_open '/^heap_drop/,/^}/ {
