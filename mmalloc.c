@@ -1019,15 +1019,30 @@ static struct
   fcntl, mmap, munmap, mprotect
 };
 
-/* open, ftruncate: begun again after a signal.  */
+/* FD, which was just opened, as a number above those of the standard streams: to
+   these a program writes without asking who has them now.  -1 and errno.  */
+static int
+os_above_streams (int fd)
+{
+  if (fd < 0 || fd > STDERR_FILENO)
+    return fd;
+  int above = os.fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  int saved = errno;
+  os.close (fd);
+  errno = saved;
+  return above;
+}
+
+/* open, ftruncate: begun again after a signal.  All that is opened is closed
+   by exec.  */
 static int
 os_open (const char *path, int flags, unsigned mode)
 {
   int fd;
   do
-    fd = os.open (path, flags, mode);
+    fd = os.open (path, flags | O_CLOEXEC, mode);
   while (fd < 0 && errno == EINTR);
-  return fd;
+  return os_above_streams (fd);
 }
 
 static int
@@ -1288,11 +1303,11 @@ os_reopen (int fd, int access, const char *path)
 {
   char name[40];
   snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
-  int own = os_open (name, access | O_CLOEXEC, 0);
+  int own = os_open (name, access, 0);
   if (own < 0 && errno == ENOENT && path != NULL)
     {
       struct stat a, b;
-      own = os_open (path, access | O_CLOEXEC, 0);
+      own = os_open (path, access, 0);
       if (own >= 0
           && (os.fstat (own, &a) != 0 || os.fstat (fd, &b) != 0
               || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
@@ -1337,7 +1352,7 @@ os_boot_id (uint8_t id[16])
   memcpy (id, known, 16);
   if (known[0] != 0 || known[1] != 0)
     return;
-  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC,
+  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY,
                     0);
   if (fd < 0)
     return;
@@ -1377,7 +1392,7 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
 {
   snprintf (told, MM_TOLD, "the address range 0x%lx-0x%lx is taken",
             (unsigned long) base, (unsigned long) (base + len));
-  int fd = os_open ("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+  int fd = os_open ("/proc/self/maps", O_RDONLY, 0);
   if (fd < 0)
     return;
   char buf[4096];
@@ -7450,7 +7465,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
       int access = reads || (flags & MMALLOC_PRIVATE) ? O_RDONLY : O_RDWR;
       if (path != NULL)
         /* O_NONBLOCK: a pipe is refused, not waited for.  */
-        h->fd = os_open (path, access | O_CLOEXEC | O_NONBLOCK
+        h->fd = os_open (path, access | O_NONBLOCK
                                | (flags & MMALLOC_CREATE ? O_CREAT : 0),
                          o.mode != 0 ? o.mode : 0666);
       else
@@ -7464,7 +7479,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
               err = EACCES;
             }
           else
-            h->fd = os.fcntl (o.fd, F_DUPFD_CLOEXEC, 3);
+            h->fd = os.fcntl (o.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         }
       if (err == 0 && h->fd < 0)
         err = errno;
@@ -7565,7 +7580,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
       r->size = size;
       r->lock_fd = -1;
       r->n_attached = 1;
-      r->fd = os_open (path, O_RDWR | O_CLOEXEC | O_NONBLOCK
+      r->fd = os_open (path, O_RDWR | O_NONBLOCK
                              | (flags & MMALLOC_CREATE ? O_CREAT : 0), 0666);
       if (r->fd < 0 || os.fstat (r->fd, &st) != 0)
         err = errno;
@@ -8051,8 +8066,7 @@ mmtrace (void)
   if (name == NULL || name[0] == '\0'
       || atomic_load_explicit (&process.trace_fd, memory_order_relaxed) >= 0)
     return 1;
-  int fd = os_open (name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
-                    0666);
+  int fd = os_open (name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
   if (fd < 0)
     {
       fail_told (NULL, errno, "the trace file cannot be opened");

@@ -981,6 +981,13 @@ open_file (const char *filename, int flags)
   pthread_once (&process.once, process_start);
   /* Nonblocking: it may be a pipe.  */
   int fd = open (filename, flags | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (fd >= 0 && fd <= STDERR_FILENO)
+    {
+      /* A program writes to these without asking who has them now.  */
+      int low = fd;
+      fd = fcntl (low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      close (low);
+    }
   if (fd < 0)
     fail (errno, NULL);
   return fd;
