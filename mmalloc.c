@@ -767,6 +767,8 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
   at = fail_append (line, sizeof line, at, "): ");
   at = fail_append (line, sizeof line, at, what);
   at = fail_append (line, sizeof line, at, "\n");
+  int state;
+  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &state);
   ssize_t ignored = write (STDERR_FILENO, line, (size_t) (at - line));
   (void) ignored;
   abort ();
@@ -1019,6 +1021,30 @@ static struct
   fcntl, mmap, munmap, mprotect
 };
 
+/* Between these two the thread is not cancelled: it would take locks with it,
+   and entries in the file.  Around each call that is a cancellation point.  */
+static int
+os_hold_cancel (void)
+{
+  int state;
+  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &state);
+  return state;
+}
+
+static void
+os_let_cancel (int state)
+{
+  pthread_setcancelstate (state, NULL);
+}
+
+static void
+os_close (int fd)
+{
+  int state = os_hold_cancel ();
+  os.close (fd);
+  os_let_cancel (state);
+}
+
 /* FD, which was just opened, as a number above those of the standard streams: to
    these a program writes without asking who has them now.  -1 and errno.  */
 static int
@@ -1028,7 +1054,7 @@ os_above_streams (int fd)
     return fd;
   int above = os.fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   int saved = errno;
-  os.close (fd);
+  os_close (fd);
   errno = saved;
   return above;
 }
@@ -1038,11 +1064,13 @@ os_above_streams (int fd)
 static int
 os_open (const char *path, int flags, unsigned mode)
 {
-  int fd;
+  int fd, state = os_hold_cancel ();
   do
     fd = os.open (path, flags | O_CLOEXEC, mode);
   while (fd < 0 && errno == EINTR);
-  return os_above_streams (fd);
+  fd = os_above_streams (fd);
+  os_let_cancel (state);
+  return fd;
 }
 
 static int
@@ -1083,13 +1111,22 @@ os_private (size_t bytes, bool wipe)
   return p;
 }
 
+static ssize_t
+os_pread (int fd, void *to, size_t n, off_t at)
+{
+  int state = os_hold_cancel ();
+  ssize_t r = os.pread (fd, to, n, at);
+  os_let_cancel (state);
+  return r;
+}
+
 static int
 os_pread_all (int fd, void *to, size_t n, off_t at)
 {
   char *p = to;
   while (n > 0)
     {
-      ssize_t r = os.pread (fd, p, n, at);
+      ssize_t r = os_pread (fd, p, n, at);
       if (r < 0 && errno == EINTR)
         continue;
       if (r < 0)
@@ -1109,7 +1146,9 @@ os_pwrite_all (int fd, const void *from, size_t n, off_t at)
   const char *p = from;
   while (n > 0)
     {
+      int state = os_hold_cancel ();
       ssize_t r = os.pwrite (fd, p, n, at);
+      os_let_cancel (state);
       if (r < 0 && errno == EINTR)
         continue;
       if (r < 0)
@@ -1121,6 +1160,37 @@ os_pwrite_all (int fd, const void *from, size_t n, off_t at)
       n -= (size_t) r;
     }
   return 0;
+}
+
+/* A line for people, as far as it can be written.  */
+static void
+os_write_line (int fd, const char *line, size_t n)
+{
+  int state = os_hold_cancel ();
+  ssize_t ignored = write (fd, line, n);
+  (void) ignored;
+  os_let_cancel (state);
+}
+
+static int
+os_fallocate (int fd, int mode, size_t off, size_t len)
+{
+  int state = os_hold_cancel ();
+  int r = os.fallocate (fd, mode, (off_t) off, (off_t) len);
+  os_let_cancel (state);
+  return r;
+}
+
+/* Wait until [P, P + LEN) of a mapped file is on the disk.  */
+static int
+os_sync (void *p, size_t len)
+{
+  int r, state = os_hold_cancel ();
+  do
+    r = os.msync (p, len, MS_SYNC);
+  while (r != 0 && errno == EINTR);
+  os_let_cancel (state);
+  return r;
 }
 
 /* The file may be END bytes long as far as this process's limit goes.  Asked
@@ -1146,7 +1216,7 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   while (err == 0 && len > 0)
     {
       size_t step = len < most ? len : most;
-      if (os.fallocate (fd, 0, (off_t) off, (off_t) step) == 0)
+      if (os_fallocate (fd, 0, off, step) == 0)
         {
           off += step;
           len -= step;
@@ -1244,8 +1314,8 @@ os_punch (struct heap *h, char *p, size_t len)
   atomic_store_explicit (&h->root->punched, 1, memory_order_relaxed);
   int r;
   do
-    r = os.fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                      (off_t) off_file (h, p), (off_t) len);
+    r = os_fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      off_file (h, p), len);
   while (r != 0 && errno == EINTR);
   return r != 0 ? errno : 0;
 }
@@ -1265,10 +1335,11 @@ os_lock (int fd, int byte, short type, bool wait)
 {
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  int r;
+  int r, state = os_hold_cancel ();
   do
     r = os.fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
   while (r != 0 && errno == EINTR);
+  os_let_cancel (state);
   return r != 0 ? errno : 0;
 }
 
@@ -1283,7 +1354,7 @@ os_close_locks (int fd)
   if (fd < 0)
     return;
   os.fcntl (fd, F_OFD_SETLK, &l);
-  os.close (fd);
+  os_close (fd);
 }
 
 /* Whether somebody else holds a lock on the byte that is in the way of TYPE.
@@ -1312,7 +1383,7 @@ os_reopen (int fd, int access, const char *path)
           && (os.fstat (own, &a) != 0 || os.fstat (fd, &b) != 0
               || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
         {
-          os.close (own);
+          os_close (own);
           errno = ENOENT;
           own = -1;
         }
@@ -1356,7 +1427,7 @@ os_boot_id (uint8_t id[16])
                     0);
   if (fd < 0)
     return;
-  if (os.pread (fd, text, sizeof text, 0) == (ssize_t) sizeof text)
+  if (os_pread (fd, text, sizeof text, 0) == (ssize_t) sizeof text)
     for (int i = 0, n = 0; i < 36; i++)
       if (text[i] != '-')
         {
@@ -1365,7 +1436,7 @@ os_boot_id (uint8_t id[16])
           known[n / 2] = (uint8_t) (known[n / 2] << 4 | (digit & 15));
           n++;
         }
-  os.close (fd);
+  os_close (fd);
   memcpy (id, known, 16);
 }
 
@@ -1399,7 +1470,9 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
   size_t have = 0;
   for (;;)
     {
+      int state = os_hold_cancel ();
       ssize_t r = read (fd, buf + have, sizeof buf - 1 - have);
+      os_let_cancel (state);
       if (r <= 0)
         break;
       have += (size_t) r;
@@ -1418,7 +1491,7 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
                         " 0x%lx-0x%lx", (unsigned long) base,
                         name != NULL ? name : "an anonymous mapping", from,
                         to);
-              os.close (fd);
+              os_close (fd);
               return;
             }
           line = end + 1;
@@ -1428,7 +1501,7 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
         have = 0;
       memmove (buf, line, have);
     }
-  os.close (fd);
+  os_close (fd);
 }
 
 /* Whether run-time tools are told of blocks: only of heaps that this process has
@@ -5986,7 +6059,7 @@ heap_drop (struct heap *h)
     os.munmap ((void *) h->base, h->mapped);
   os_close_locks (h->lock_fd);
   if (h->fd >= 0)
-    os.close (h->fd);
+    os_close (h->fd);
   pthread_mutex_destroy (&h->error_lock);
   pthread_rwlock_destroy (&h->walkers);
   os.munmap (h, sizeof *h);
@@ -6276,7 +6349,7 @@ region_drop (struct region *r)
     os.munmap ((void *) r->base, r->size);
   os_close_locks (r->lock_fd);
   if (r->fd >= 0)
-    os.close (r->fd);
+    os_close (r->fd);
   os.munmap (r, sizeof *r);
 }
 
@@ -6411,7 +6484,7 @@ region_forked (struct region *r)
   r->lock_fd = os_reopen (r->fd, O_RDWR, NULL);
   if (r->lock_fd >= 0)
     os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
-  os.close (inherited);
+  os_close (inherited);
 }
 
 static void
@@ -6453,7 +6526,7 @@ fork_adopt (void)
       pthread_rwlock_init (&h->walkers, NULL);
       h->forks++;
       if (h->lock_fd >= 0)
-        os.close (h->lock_fd);
+        os_close (h->lock_fd);
       h->lock_fd = -1;
       if (h->kind == HEAP_FILE)
         atomic_store_explicit (&h->forked, true, memory_order_release);
@@ -6745,8 +6818,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
       at = fail_append (line, sizeof line, at, fail_hex (size, hex));
     }
   *at++ = '\n';
-  ssize_t ignored = write (fd, line, (size_t) (at - line));
-  (void) ignored;
+  os_write_line (fd, line, (size_t) (at - line));
 }
 
 /* How a block is wanted: zeroed; without a line in the trace; for the contents
@@ -7574,6 +7646,8 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   struct region *known = NULL;
   if (err == 0 && r == NULL)
     err = ENOMEM;
+  /* FN runs with the door closed.  */
+  int cancel = os_hold_cancel ();
   lock_opening ();
   if (err == 0)
     {
@@ -7634,6 +7708,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
     }
   void *region = err == 0 ? (void *) known->base : NULL;
   unlock_opening ();
+  os_let_cancel (cancel);
   if (err != 0)
     fail_told (NULL, err, told[0] != '\0' ? told : NULL);
   else
@@ -7669,10 +7744,7 @@ mmalloc_region_close (void *region)
 MM_PUBLIC int
 mmalloc_region_sync (void *region, size_t size)
 {
-  int r;
-  do
-    r = os.msync (region, size, MS_SYNC);
-  while (r != 0 && errno == EINTR);
+  int r = os_sync (region, size);
   if (r != 0)
     fail_told (NULL, errno, "the region could not be written to the disk");
   return r;
@@ -7855,7 +7927,7 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
   struct heap *h = heap_of (md);
   if (h == NULL)
     return -1;
-  int stop = 0;
+  int stop = 0, cancel = os_hold_cancel ();
   for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
     {
       struct root_walk walk = { 0, 0 };
@@ -7870,6 +7942,7 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
             stop = fn (name, (void *) (uintptr_t) value, arg);
         }
     }
+  os_let_cancel (cancel);
   return stop;
 }
 
@@ -7884,11 +7957,7 @@ mmalloc_sync (void *md)
     {
       size_t len = atomic_load_explicit (&h->root->length,
                                          memory_order_acquire);
-      int r;
-      do
-        r = os.msync ((void *) h->base, round_up (len, process.page), MS_SYNC);
-      while (r != 0 && errno == EINTR);
-      if (r != 0)
+      if (os_sync ((void *) h->base, round_up (len, process.page)) != 0)
         {
           fail_told (h, errno, "the heap could not be written to the disk");
           return -1;
@@ -7979,7 +8048,12 @@ mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
 {
   struct heap *h = heap_of (md);
   struct walk w = { fn, arg };
-  return h != NULL && heap_may_look (h) ? walk_heap (h, walk_see, &w) : -1;
+  if (h == NULL || !heap_may_look (h))
+    return -1;
+  int cancel = os_hold_cancel ();
+  int stop = walk_heap (h, walk_see, &w);
+  os_let_cancel (cancel);
+  return stop;
 }
 
 MM_PUBLIC int
@@ -7993,9 +8067,12 @@ mmalloc_check (void *md,
   struct check k = { report, arg, 0 };
   if (h == NULL || !heap_may_look (h))
     return -1;
+  /* REPORT may be called with a lock held.  */
+  int cancel = os_hold_cancel ();
   if (!check_directory (h, &k))
     {
       fail_told (h, errno, NULL);
+      os_let_cancel (cancel);
       return -1;
     }
   unsigned walk = walk_begin (h);
@@ -8006,6 +8083,7 @@ mmalloc_check (void *md,
   check_roots (h, &k);
   if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
     walk_heap (h, check_guards_see, &k);
+  os_let_cancel (cancel);
   errno = saved;
   return k.n;
 }
@@ -8072,8 +8150,7 @@ mmtrace (void)
       fail_told (NULL, errno, "the trace file cannot be opened");
       return 0;
     }
-  ssize_t ignored = write (fd, "= Start\n", 8);
-  (void) ignored;
+  os_write_line (fd, "= Start\n", 8);
   atomic_store_explicit (&process.slow, true, memory_order_relaxed);
   atomic_store_explicit (&process.trace_fd, fd, memory_order_relaxed);
   lock_registry ();

@@ -21,7 +21,10 @@
      NULL stands for the default heap: private, anonymous, made on first use.
    - Sizes are bytes.  Blocks are aligned to 16 bytes.
    - Calls may be made from any thread at any time, but not from a signal
-     handler.  None of them is a cancellation point that leaves a lock held.
+     handler.  None of them is a cancellation point: a cancellation that is
+     pending stays so until the call has returned, in functions that a call
+     hands blocks, roots or findings to as well.  Do not make a thread that calls
+     the library cancellable at any moment (PTHREAD_CANCEL_ASYNCHRONOUS).
    - A call that fails changes nothing, sets errno, and leaves a reason for
      mmalloc_errno and mmalloc_strerror.  A call that succeeds leaves errno
      alone.  ENOMEM: no address space or memory; ENOSPC: the file system or

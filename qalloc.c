@@ -1044,12 +1044,17 @@ qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
     return fail (EINVAL, "the file size is not positive");
   if (streams == 0 || streams > UINT16_MAX)
     return fail (EINVAL, "there are 1 to 512 streams");
+  int cancel;
+  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
   int fd = open_file (filename, O_RDWR | O_CREAT);
-  if (fd < 0)
-    return NULL;
-  void *map = open_dynamic (fd, MMALLOC_CREATE, addr, (size_t) filesize,
-                            streams);
-  close (fd);
+  void *map = NULL;
+  if (fd >= 0)
+    {
+      map = open_dynamic (fd, MMALLOC_CREATE, addr, (size_t) filesize,
+                          streams);
+      close (fd);
+    }
+  pthread_setcancelstate (cancel, NULL);
   return map;
 }
 
@@ -1058,16 +1063,21 @@ qalloc_loadmap (const char *filename)
 {
   struct wish w = { .m = { .item_size = 0 } };
   struct stat st;
+  int cancel;
+  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
   int fd = open_file (filename, O_RDWR);
-  if (fd < 0)
-    return NULL;
-  bool is_static = fstat (fd, &st) == 0
-                   && (file_magic (fd, &st) == QA_MAGIC
-                       || file_magic (fd, &st)
-                          == __builtin_bswap64 (QA_MAGIC));
-  void *map = is_static ? open_static (filename, 0, NULL, &w)
-                        : open_dynamic (fd, 0, NULL, 0, 0);
-  close (fd);
+  void *map = NULL;
+  if (fd >= 0)
+    {
+      bool is_static = fstat (fd, &st) == 0
+                       && (file_magic (fd, &st) == QA_MAGIC
+                           || file_magic (fd, &st)
+                              == __builtin_bswap64 (QA_MAGIC));
+      map = is_static ? open_static (filename, 0, NULL, &w)
+                      : open_dynamic (fd, 0, NULL, 0, 0);
+      close (fd);
+    }
+  pthread_setcancelstate (cancel, NULL);
   return map;
 }
 
