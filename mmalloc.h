@@ -53,21 +53,10 @@ extern "C" {
 /* The version of this header; mmalloc_version gives that of the library.  */
 #define MMALLOC_VERSION "0.1.0"
 
-/* Attributes for the compiler, spelled with underscores so that macros named
-   malloc or free do not break them.  A block left allocated in a file heap is
-   persistence, not a leak: define MMALLOC_NO_PAIRING before including this
-   header to keep the compiler's leak warnings quiet.  */
-#if defined __GNUC__ || defined __clang__
-# define MMALLOC_ATTR_(list) __attribute__ (list)
-#else
-# define MMALLOC_ATTR_(list)
-#endif
-#if defined __GNUC__ && __GNUC__ >= 11 && !defined __clang__ \
-    && !defined MMALLOC_NO_PAIRING
-# define MMALLOC_PAIRED_ MMALLOC_ATTR_ ((__malloc__ (mfree, 2)))
-#else
-# define MMALLOC_PAIRED_
-#endif
+/* No function has attributes that tell the compiler where else a block is not
+   used, or how long it is: a block in a file outlives every reference to it, so
+   each store counts, and mmalloc_usable_size tells of more than was asked
+   for.  */
 
 
 /* ---- Opening and closing -------------------------------------------- */
@@ -174,35 +163,28 @@ void mfree (void *md, void *ptr);
 
 /* A block of at least SIZE bytes, contents undefined; NULL if SIZE is 0 (errno
    untouched) or on failure.  */
-void *mmalloc (void *md, size_t size)
-  MMALLOC_ATTR_ ((__malloc__, __alloc_size__ (2))) MMALLOC_PAIRED_;
+void *mmalloc (void *md, size_t size);
 
 /* As mmalloc for NMEMB * SIZE bytes, all zero; ENOMEM if the product
    overflows.  */
-void *mcalloc (void *md, size_t nmemb, size_t size)
-  MMALLOC_ATTR_ ((__malloc__, __alloc_size__ (2, 3))) MMALLOC_PAIRED_;
+void *mcalloc (void *md, size_t nmemb, size_t size);
 
 /* Make block PTR at least SIZE bytes long, moving it if needed; its contents
    stay up to the smaller size.  PTR NULL: mmalloc.  SIZE 0: the block is
    freed, NULL.  On failure NULL, and the old block stays as it was.  Killed
    between moving and the caller's storing the result, the caller's old
    pointer is stale: mrealloc_in has no such moment.  */
-void *mrealloc (void *md, void *ptr, size_t size)
-  MMALLOC_ATTR_ ((__alloc_size__ (3)));
+void *mrealloc (void *md, void *ptr, size_t size);
 
 /* mrealloc to NMEMB * SIZE bytes; ENOMEM if the product overflows.  */
-void *mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
-  MMALLOC_ATTR_ ((__alloc_size__ (3, 4)));
+void *mreallocarray (void *md, void *ptr, size_t nmemb, size_t size);
 
 /* A block at a multiple of ALIGNMENT, a power of two up to 1 GiB, else NULL
    and EINVAL.  An ordinary block for all other calls.  */
-void *mmemalign (void *md, size_t alignment, size_t size)
-  MMALLOC_ATTR_ ((__malloc__, __alloc_align__ (2), __alloc_size__ (3)))
-  MMALLOC_PAIRED_;
+void *mmemalign (void *md, size_t alignment, size_t size);
 
 /* A block at a multiple of the page size.  */
-void *mvalloc (void *md, size_t size)
-  MMALLOC_ATTR_ ((__malloc__, __alloc_size__ (2))) MMALLOC_PAIRED_;
+void *mvalloc (void *md, size_t size);
 
 /* How many bytes of block PTR may be used, at least what was asked for; 0 for
    NULL.  Misuse is reported, then 0.  */

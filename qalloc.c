@@ -79,7 +79,6 @@
 # define _GNU_SOURCE 1
 #endif
 
-#define MMALLOC_NO_PAIRING 1
 #include "mmalloc.h"
 #include "qalloc.h"
 

@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 /* Blocks are misused here on purpose: no word from the compiler.  */
-#define MMALLOC_NO_PAIRING
 #include <mmalloc.h>
 #include <qalloc.h>
 

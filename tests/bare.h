@@ -6,7 +6,6 @@
 #ifndef BARE_H
 #define BARE_H 1
 
-#define MMALLOC_NO_PAIRING 1
 #include "mmalloc.c"
 
 #include <inttypes.h>

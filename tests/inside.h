@@ -5,7 +5,6 @@
 #ifndef INSIDE_H
 #define INSIDE_H 1
 
-#define MMALLOC_NO_PAIRING 1
 #define heap_new library_heap_new
 #define process library_process
 #define thread library_thread

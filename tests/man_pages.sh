@@ -27,16 +27,6 @@ awk '
     gsub (/\\\n/, " ", text)
     gsub (/\n#[^\n]*/, "", text)
     gsub (/extern "C" \{/, "", text)
-    gsub (/MMALLOC_PAIRED_/, "", text)
-    while ((from = index (text, "MMALLOC_ATTR_")) > 0) {
-      depth = 0
-      for (to = from + 14; to <= length (text); to++) {
-        c = substr (text, to, 1)
-        if (c == "(") depth++
-        if (c == ")" && --depth == 0) break
-      }
-      text = substr (text, 1, from - 1) substr (text, to + 1)
-    }
     gsub (/[ \n\t]+/, " ", text)
     gsub (/ ?; ?/, ";\n", text)
     print text

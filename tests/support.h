@@ -26,8 +26,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Tests misuse pointers on purpose.  */
-#define MMALLOC_NO_PAIRING 1
 #include "mmalloc.h"
 
 #include "chance.h"
