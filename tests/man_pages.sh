@@ -15,7 +15,7 @@ check () # what succeeded so far, the complaint if it did not
   test "$1" -eq 0 || { echo "$2"; failures=$((failures + 1)); }
 }
 
-# The header without comments, directives and attributes, one declaration a
+# The header without comments and directives, one declaration a
 # line, blanks made even.
 awk '
   { text = text "\n" $0 }
