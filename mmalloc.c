@@ -128,11 +128,50 @@
    product: Lemire, Kaser and Kurz, "Faster remainder by direct computation".
    The parity of two words with one writer each is this library's own.
 
-   Sections: 2 includes, 3 numbers, 4 what is in the file, 5 what is in the
-   process, 6 failing, 7 bits and offsets, 8 the system, 9 locks and
-   liveness, 10 classes, 11 operation records, 12 runs, 13 pages, 14 large
-   blocks, 15 streams, 16 allocate and free, 17 keys and roots, 18 looking
-   inside, 19 attach and detach, 20 public calls.  */
+   Rooms, each above those that use it:
+      2 Includes and platform
+      3 Numbers
+      4 What is in the file
+      5 What is in the process
+      6 Failing
+      7 Bits and offsets
+      8 Run-time tools
+      9 The system
+     10 Address space
+     11 Backing
+     12 Locks
+     13 Processes
+     14 Size classes
+     15 Operation records
+     16 Runs
+     17 Growing
+     18 Pages
+     19 Large blocks
+     20 Places
+     21 The dead
+     22 Streams
+     23 Caches and bins
+     24 Sweeping
+     25 Debugging aids
+     26 Allocating
+     27 Freeing and resizing
+     28 Roots
+     29 Walking and counting
+     30 Checking
+     31 Superblocks
+     32 Epochs
+     33 Making a heap
+     34 Verifying a file
+     35 Attaching and leaving
+     36 Regions
+     37 Process and fork
+     38 Heaps by name
+     39 Giving back
+     40 Blocks, the short ways
+     41 Blocks, public calls
+     42 Slot calls
+     43 Opening and closing, public calls
+     44 Other public calls  */
 
 
 /* ---- 2. Includes and platform ----------------------------------------- */
@@ -667,12 +706,16 @@ static struct
 };
 
 
-/* ---- 6. Failing --------------------------------------------------------- */
+/* ---- 6. Failing -------------------------------------------------------- */
 
-/* Owns: the saved errors, the misuse handler.  Needs: nothing.  Inner
-   functions return 0 or an errno value; this section turns it into errno and
-   the saved error.  Two kinds of failure: environment (returned) and misuse
-   (fail_misuse).  Damage in a file is an error of the environment.  */
+/* Owns: the saved errors, the misuse handler.
+   Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
+   errno value; this room turns it into errno and the saved error.  Two kinds
+   of failure: environment (returned) and misuse (fail_misuse).  Damage in a
+   file is an error of the environment.
+   Crash: nothing of it is in a file.
+   Keeps: nothing.
+   Checked by: errors_are_remembered, misuse_default_handler.  */
 
 /* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
    NULL: as strerror would.  Sets errno.  */
@@ -775,10 +818,14 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 }
 
 
-/* ---- 7. Bits and offsets ------------------------------------------------ */
+/* ---- 7. Bits and offsets ----------------------------------------------- */
 
-/* The only casts between addresses and numbers, and the only shifts and masks
-   of heads and directory words.  */
+/* Owns: nothing.  The only casts between addresses and numbers, and the only
+   shifts and masks of heads and directory words.
+   Needs: nothing, but that chunk, slice and stream exist.
+   Crash: each store is of one word.
+   Keeps: nothing by itself.
+   Checked by: man_format.  */
 
 static inline unsigned
 bit_lowest (uint64_t x)
@@ -975,6 +1022,27 @@ off_find_first_data (struct heap *h, size_t c)
   return round_up (end, MM_SLICE) >> MM_SLICE_SHIFT;
 }
 
+/* How many stream records may be read.  */
+static uint32_t
+proc_streams (struct heap *h)
+{
+  /* Acquire: pairs with the release in stream_grow.  */
+  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
+                                         memory_order_acquire);
+  return ready < h->super.n_streams ? ready : h->super.n_streams;
+}
+
+/* Word W of rem.  */
+static inline uint64_t
+page_rem (struct disk_slice *r, unsigned w)
+{
+  /* Acquire: pairs with page_free_remote.  */
+  if (MM_LIKELY (atomic_load_explicit (&r->foreign, memory_order_acquire)
+                 == 0))
+    return 0;
+  return atomic_load_explicit (&r->rem[w], memory_order_acquire);
+}
+
 /* FNV-1a of N bytes, for superblocks and names: it only has to notice
    accidents.  */
 static uint64_t
@@ -994,12 +1062,171 @@ map_get (const uint64_t *map, size_t i)
   return map[i / 64] >> (i % 64) & 1;
 }
 
+/* First set (WANT) or clear bit of MAP from I on, at most END.  */
+static size_t
+map_next (const uint64_t *map, size_t i, size_t end, bool want)
+{
+  while (i < end)
+    {
+      uint64_t word = (want ? map[i / 64] : ~map[i / 64]) >> (i % 64);
+      if (word != 0)
+        {
+          i += bit_lowest (word);
+          return i < end ? i : end;
+        }
+      i = (i / 64 + 1) * 64;
+    }
+  return end;
+}
 
-/* ---- 8. The system ------------------------------------------------------ */
+/* The first slice from I on, at most END, that is not free with a backing.  */
+static size_t
+map_end_of_free (struct disk_index *x, size_t i, size_t end)
+{
+  while (i < end)
+    {
+      uint64_t backed = atomic_load_explicit (&x->backed[i / 64],
+                                              memory_order_relaxed);
+      uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
+      if (taken != 0)
+        {
+          i += bit_lowest (taken);
+          return i < end ? i : end;
+        }
+      i = (i / 64 + 1) * 64;
+    }
+  return end;
+}
 
-/* Owns: every call that concerns files and address space.  All give 0 or an
-   errno value.  Calls on files go through one table, so that a test can fail,
-   shorten or record each of them.  */
+/* The bits of word I / 64 from I on, at most N; how many in *K.  */
+static uint64_t
+map_bits (size_t i, size_t n, size_t *k)
+{
+  size_t room = 64 - i % 64;
+  *k = n < room ? n : room;
+  return (*k < 64 ? (UINT64_C (1) << *k) - 1 : ~UINT64_C (0)) << (i % 64);
+}
+
+static void
+map_put (uint64_t *map, size_t i, size_t n, bool value)
+{
+  size_t k;
+  for (; n > 0; i += k, n -= k)
+    {
+      uint64_t bits = map_bits (i, n, &k);
+      map[i / 64] = value ? map[i / 64] | bits : map[i / 64] & ~bits;
+    }
+}
+
+/* backed is read without the lock by those who only look.  How many bits
+   changed.  */
+static size_t
+map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
+{
+  size_t k, changed = 0;
+  for (; n > 0; i += k, n -= k)
+    {
+      uint64_t bits = map_bits (i, n, &k);
+      disk_u64 *word = &x->backed[i / 64];
+      uint64_t old = atomic_load_explicit (word, memory_order_relaxed);
+      uint64_t new = value ? old | bits : old & ~bits;
+      atomic_store_explicit (word, new, memory_order_release);
+      changed += bit_count (old ^ new);
+    }
+  return changed;
+}
+
+static bool
+map_get_backed (struct disk_index *x, size_t i)
+{
+  return atomic_load_explicit (&x->backed[i / 64], memory_order_acquire)
+         >> (i % 64) & 1;
+}
+
+
+/* ---- 8. Run-time tools ------------------------------------------------- */
+
+/* Owns: what AddressSanitizer and valgrind know of a heap.
+   Needs: nothing.
+   Crash: they are of this process.
+   Keeps: nothing.
+   Checked by: sanitize.  */
+
+/* Tell valgrind which part of a mapping may be touched: it looks for leaks
+   everywhere else, also beyond the end of the file.  */
+static void
+os_mark_range (const void *p, size_t len, bool usable)
+{
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (usable)
+    VALGRIND_MAKE_MEM_DEFINED (p, len);
+  else
+    VALGRIND_MAKE_MEM_NOACCESS (p, len);
+#endif
+  (void) p;
+  (void) len;
+  (void) usable;
+}
+
+/* Memory that may have been blocks becomes the library's own.  */
+static void
+os_mark_own (const void *p, size_t len)
+{
+  if (process.asan)
+    __asan_unpoison_memory_region (p, len);
+  os_mark_range (p, len, true);
+}
+
+/* Whether run-time tools are told of blocks: only of heaps that this process has
+   alone, since they do not see what others do.  */
+static bool
+os_marks_blocks (struct heap *h)
+{
+  return (process.asan || process.valgrind)
+         && (h->kind == HEAP_ANON || h->kind == HEAP_PRIVATE);
+}
+
+/* A block was handed out, or memory is no block any more.  */
+static void
+os_mark_block (struct heap *h, const void *p, size_t len)
+{
+  if (!os_marks_blocks (h))
+    return;
+  if (process.asan)
+    __asan_unpoison_memory_region (p, len);
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (process.valgrind)
+    VALGRIND_MALLOCLIKE_BLOCK (p, len, 0, 0);
+#endif
+  (void) p;
+  (void) len;
+}
+
+static void
+os_mark_free (struct heap *h, const void *p, size_t len)
+{
+  if (!os_marks_blocks (h))
+    return;
+  if (process.asan)
+    __asan_poison_memory_region (p, len);
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (process.valgrind)
+    VALGRIND_FREELIKE_BLOCK (p, 0);
+#endif
+  (void) p;
+  (void) len;
+}
+
+
+/* ---- 9. The system ----------------------------------------------------- */
+
+/* Owns: every call of the system that concerns files, memory and other
+   processes.  Calls on files go through one table, so that a test can fail,
+   shorten or record each of them.
+   Needs: no heap lock.
+   Crash: each call has happened or has not.
+   Keeps: nothing.
+   Checked by: file_calls_fail, signals_interrupt_all_calls.  */
 
 static struct
 {
@@ -1247,88 +1474,6 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   return err;
 }
 
-/* Tell valgrind which part of a mapping may be touched: it looks for leaks
-   everywhere else, also beyond the end of the file.  */
-static void
-os_mark_range (const void *p, size_t len, bool usable)
-{
-#ifdef HAVE_VALGRIND_VALGRIND_H
-  if (usable)
-    VALGRIND_MAKE_MEM_DEFINED (p, len);
-  else
-    VALGRIND_MAKE_MEM_NOACCESS (p, len);
-#endif
-  (void) p;
-  (void) len;
-  (void) usable;
-}
-
-/* Make [P, P + LEN) of the heap usable: memory or disk blocks behind it.  */
-static int
-os_back (struct heap *h, char *p, size_t len)
-{
-  os_mark_range (p, len, true);
-  if (h->kind == HEAP_PRIVATE)
-    return 0;
-  if (h->kind == HEAP_FILE)
-    return os_reserve_blocks (h->fd, off_file (h, p), len, true);
-  uintptr_t from = (uintptr_t) p & ~(process.page - 1);
-  uintptr_t to = round_up ((uintptr_t) p + len, process.page);
-  uintptr_t usable = h->base + h->usable;
-  if (to <= usable)
-    return 0;
-  if (from <= usable)
-    {
-      /* More than was asked for, so that there are few calls: memory costs
-         nothing before it is touched.  */
-      size_t ahead = round_up (h->usable / 4, process.page);
-      ahead = ahead < MM_AHEAD_MIN ? MM_AHEAD_MIN
-              : ahead > MM_AHEAD_MAX ? MM_AHEAD_MAX : ahead;
-      uintptr_t end = usable + ahead > to ? usable + ahead : to;
-      if (end > h->base + h->mapped)
-        end = h->base + h->mapped;
-      if (os.mprotect ((void *) usable, end - usable,
-                       PROT_READ | PROT_WRITE) == 0)
-        {
-          /* A small heap would be touched here and there only.  */
-          if (h->usable >= MM_HUGE_PAGES)
-            madvise ((void *) usable, end - usable, MADV_HUGEPAGE);
-          h->usable = end - h->base;
-          return 0;
-        }
-    }
-  if (os.mprotect ((void *) from, to - from, PROT_READ | PROT_WRITE) != 0)
-    return ENOMEM;
-  return 0;
-}
-
-/* Give the memory or disk blocks of [P, P + LEN) back; it reads as zero
-   then.  An error only means that they stay.  */
-static int
-os_punch (struct heap *h, char *p, size_t len)
-{
-  if (h->kind == HEAP_PRIVATE)
-    return EOPNOTSUPP;
-  if (h->kind == HEAP_ANON)
-    return madvise (p, len, MADV_DONTNEED) != 0 ? errno : 0;
-  atomic_store_explicit (&h->root->punched, 1, memory_order_relaxed);
-  int r;
-  do
-    r = os_fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                      off_file (h, p), len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
-}
-
-/* Memory that may have been blocks becomes the library's own.  */
-static void
-os_mark_own (const void *p, size_t len)
-{
-  if (process.asan)
-    __asan_unpoison_memory_region (p, len);
-  os_mark_range (p, len, true);
-}
-
 /* Set or query a lock on one of the bytes MM_BYTE_...  */
 static int
 os_lock (int fd, int byte, short type, bool wait)
@@ -1440,6 +1585,15 @@ os_boot_id (uint8_t id[16])
   memcpy (id, known, 16);
 }
 
+
+/* ---- 10. Address space ------------------------------------------------- */
+
+/* Owns: where things are mapped.
+   Needs: the lock of opening, so that two do not want one place.
+   Crash: mappings go with the process.
+   Keeps: nothing; nothing is ever mapped over.
+   Checked by: address_taken, many_heaps_at_once, findbase.  */
+
 /* Reserve address space at exactly BASE.  EADDRINUSE if something is there,
    also on kernels that take the address for a hint.  */
 static int
@@ -1504,53 +1658,107 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
   os_close (fd);
 }
 
-/* Whether run-time tools are told of blocks: only of heaps that this process has
-   alone, since they do not see what others do.  */
-static bool
-os_marks_blocks (struct heap *h)
+/* Map LEN bytes where nothing is: for files a random place of the area kept
+   for them, so that files made apart can be mapped together; 0 or an errno
+   value.  */
+static int
+map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 {
-  return (process.asan || process.valgrind)
-         && (h->kind == HEAP_ANON || h->kind == HEAP_PRIVATE);
-}
-
-/* A block was handed out, or memory is no block any more.  */
-static void
-os_mark_block (struct heap *h, const void *p, size_t len)
-{
-  if (!os_marks_blocks (h))
-    return;
-  if (process.asan)
-    __asan_unpoison_memory_region (p, len);
-#ifdef HAVE_VALGRIND_VALGRIND_H
-  if (process.valgrind)
-    VALGRIND_MALLOCLIKE_BLOCK (p, len, 0, 0);
-#endif
-  (void) p;
-  (void) len;
-}
-
-static void
-os_mark_free (struct heap *h, const void *p, size_t len)
-{
-  if (!os_marks_blocks (h))
-    return;
-  if (process.asan)
-    __asan_poison_memory_region (p, len);
-#ifdef HAVE_VALGRIND_VALGRIND_H
-  if (process.valgrind)
-    VALGRIND_FREELIKE_BLOCK (p, 0);
-#endif
-  (void) p;
-  (void) len;
+  bool tools = process.tools_area;
+  uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
+  uint64_t to = tools ? MM_AREA_TOOLS_END : MM_AREA_END;
+  uint64_t unit = round_up (len, MM_BASE_ALIGN);
+  int err = EADDRINUSE;
+  for (int i = 0; i < 64 && err != 0; i++)
+    {
+      /* Some machines have fewer address bits.  */
+      if (i == 32)
+        from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
+      uint64_t places = (to - from) / unit;
+      *base = from + (places > 0 ? os_random () % places * unit : 0);
+      err = os_map_at (*base, len, prot, flags, fd);
+      if (err != EADDRINUSE && err != 0 && i < 31)
+        i = 31;
+    }
+  return err;
 }
 
 
-/* ---- 9. Locks and liveness ---------------------------------------------- */
+/* ---- 11. Backing ------------------------------------------------------- */
 
-/* Owns: struct disk_locks, struct disk_proc.
+/* Owns: what is behind a heap's memory: usable, punched.
+   Needs: the grow lock, or to be alone with the heap.
+   Crash: more may have a backing than anybody knows.
+   Keeps: I3.
+   Checked by: check_see, new_heap_is_small, full_disk_and_back.  */
+
+/* Make [P, P + LEN) of the heap usable: memory or disk blocks behind it.  */
+static int
+os_back (struct heap *h, char *p, size_t len)
+{
+  os_mark_range (p, len, true);
+  if (h->kind == HEAP_PRIVATE)
+    return 0;
+  if (h->kind == HEAP_FILE)
+    return os_reserve_blocks (h->fd, off_file (h, p), len, true);
+  uintptr_t from = (uintptr_t) p & ~(process.page - 1);
+  uintptr_t to = round_up ((uintptr_t) p + len, process.page);
+  uintptr_t usable = h->base + h->usable;
+  if (to <= usable)
+    return 0;
+  if (from <= usable)
+    {
+      /* More than was asked for, so that there are few calls: memory costs
+         nothing before it is touched.  */
+      size_t ahead = round_up (h->usable / 4, process.page);
+      ahead = ahead < MM_AHEAD_MIN ? MM_AHEAD_MIN
+              : ahead > MM_AHEAD_MAX ? MM_AHEAD_MAX : ahead;
+      uintptr_t end = usable + ahead > to ? usable + ahead : to;
+      if (end > h->base + h->mapped)
+        end = h->base + h->mapped;
+      if (os.mprotect ((void *) usable, end - usable,
+                       PROT_READ | PROT_WRITE) == 0)
+        {
+          /* A small heap would be touched here and there only.  */
+          if (h->usable >= MM_HUGE_PAGES)
+            madvise ((void *) usable, end - usable, MADV_HUGEPAGE);
+          h->usable = end - h->base;
+          return 0;
+        }
+    }
+  if (os.mprotect ((void *) from, to - from, PROT_READ | PROT_WRITE) != 0)
+    return ENOMEM;
+  return 0;
+}
+
+/* Give the memory or disk blocks of [P, P + LEN) back; it reads as zero
+   then.  An error only means that they stay.  */
+static int
+os_punch (struct heap *h, char *p, size_t len)
+{
+  if (h->kind == HEAP_PRIVATE)
+    return EOPNOTSUPP;
+  if (h->kind == HEAP_ANON)
+    return madvise (p, len, MADV_DONTNEED) != 0 ? errno : 0;
+  atomic_store_explicit (&h->root->punched, 1, memory_order_relaxed);
+  int r;
+  do
+    r = os_fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      off_file (h, p), len);
+  while (r != 0 && errno == EINTR);
+  return r != 0 ? errno : 0;
+}
+
+
+/* ---- 12. Locks --------------------------------------------------------- */
+
+/* Owns: struct disk_locks.
+   Needs: the order of the essay.
    Crash: a holder's death is noticed by the next one; what it left undone is
-   finished by lock_owner_died.  Nothing else needs mending, because all
-   truths change by one store.  */
+   finished in the room of the dead.  Nothing else needs mending, because all
+   truths change by one store.
+   Keeps: I7, with the room of the dead.
+   Checked by: waiter, real, raw_clone_child.  */
 
 /* The locks of the process.  fork takes them first and lets them go last, and
    other handlers of fork that run in between may call the library.  */
@@ -1623,23 +1831,7 @@ lock_namespace (void)
   return process.pid_namespace;
 }
 
-static void claim_decide (struct heap *h, uint32_t number);
-static void op_lock_died_locked (struct heap *h);
-static void op_finish_locked (struct heap *h, struct disk_op *op);
-
-/* Somebody died holding the heap lock.  Chunk indexes may disagree with the
-   heads: all are made stale.  A page under claim is decided, and whether a
-   block of a slot call had changed hands.  */
-static void
-lock_owner_died (struct heap *h)
-{
-  struct disk_locks *l = h->locks;
-  atomic_fetch_add_explicit (&l->index_epoch, 1, memory_order_relaxed);
-  uint64_t claim = atomic_load_explicit (&l->claim, memory_order_relaxed);
-  if (claim != 0)
-    claim_decide (h, (uint32_t) claim);
-  op_lock_died_locked (h);
-}
+static void lock_owner_died (struct heap *h);
 
 /* Take mutex M.  A process killed right after it was woken takes the wake-up
    with it, so nobody sleeps on a lock without looking again.  */
@@ -1728,6 +1920,15 @@ walk_end (struct heap *h, unsigned begun)
     pthread_rwlock_unlock (&h->walkers);
 }
 
+
+/* ---- 13. Processes ----------------------------------------------------- */
+
+/* Owns: struct disk_proc.
+   Needs: no lock.
+   Crash: the byte of the entry is free then.
+   Keeps: nothing.
+   Checked by: too_many_processes, pid_namespaces.  */
+
 /* Whether the process of entry I is gone.  The lock on its byte is the
    witness: the kernel drops it with the process.  If a child that ran no fork
    handlers keeps it, there may at least be no process of that number any
@@ -1745,95 +1946,6 @@ proc_is_dead (struct heap *h, uint32_t i)
               && kill ((pid_t) pid, 0) != 0 && errno == ESRCH;
   errno = saved;
   return gone;
-}
-
-/* How many stream records may be read.  */
-static uint32_t
-proc_streams (struct heap *h)
-{
-  /* Acquire: pairs with the release in stream_grow.  */
-  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
-                                         memory_order_acquire);
-  return ready < h->super.n_streams ? ready : h->super.n_streams;
-}
-
-/* Process ID is dead: its slot calls are ended, then its streams have no owner
-   any more.  Needs: the heap lock.  */
-static void
-proc_orphan_locked (struct heap *h, uint64_t id)
-{
-  for (unsigned i = 0; i < MM_OPS; i++)
-    if (atomic_load_explicit (&h->op[i].owner, memory_order_acquire) == id)
-      op_finish_locked (h, &h->op[i]);
-  for (uint32_t n = 1; n <= proc_streams (h); n++)
-    {
-      struct disk_stream *st = off_stream (h, n);
-      if (atomic_load_explicit (&st->owner, memory_order_relaxed) == id)
-        {
-          atomic_store_explicit (&st->owner, 0, memory_order_relaxed);
-          atomic_fetch_add_explicit (&h->locks->n_orphans, 1,
-                                     memory_order_relaxed);
-        }
-    }
-}
-
-/* Take the streams of entry I's process from it if it is dead.  Ids are never
-   used twice in an epoch, so a newcomer in the entry loses nothing.  Needs: no
-   lock.  */
-static void
-proc_bury (struct heap *h, uint32_t i)
-{
-  struct disk_proc *e = &h->procs[i];
-  uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
-  if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
-    return;
-  lock_heap (h);
-  proc_orphan_locked (h, id);
-  unlock_heap (h);
-  atomic_compare_exchange_strong_explicit (&e->id, &id, 0,
-                                           memory_order_relaxed,
-                                           memory_order_relaxed);
-}
-
-static void
-proc_bury_all (struct heap *h)
-{
-  if (h->kind == HEAP_FILE)
-    for (uint32_t i = 0; i < MM_PROCS; i++)
-      proc_bury (h, i);
-}
-
-/* Find this process an entry and publish it: first the lock that shows it to
-   be alive, then the id.  Needs: the door, no other lock.  */
-static int
-proc_enter (struct heap *h)
-{
-  struct disk_locks *l = h->locks;
-  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed);
-  for (uint32_t i = 0; i < MM_PROCS; i++)
-    {
-      struct disk_proc *e = &h->procs[i];
-      if (os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false) != 0)
-        continue;
-      uint64_t old = atomic_load_explicit (&e->id, memory_order_relaxed);
-      if (old != 0)
-        {
-          lock_heap (h);
-          proc_orphan_locked (h, old);
-          unlock_heap (h);
-        }
-      uint64_t n = atomic_fetch_add_explicit (&l->n_entered, 1,
-                                              memory_order_relaxed) + 1;
-      h->entry = i;
-      h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
-      atomic_store_explicit (&e->mapped, h->mapped, memory_order_relaxed);
-      atomic_store_explicit (&e->pid, (uint64_t) getpid (),
-                             memory_order_relaxed);
-      /* Release: pairs with the acquire of those who read the entry.  */
-      atomic_store_explicit (&e->id, h->id, memory_order_release);
-      return 0;
-    }
-  return ENOLCK;
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -1859,7 +1971,13 @@ proc_limit (struct heap *h)
 }
 
 
-/* ---- 10. Size classes ---------------------------------------------------- */
+/* ---- 14. Size classes -------------------------------------------------- */
+
+/* Owns: the table of classes; constant.
+   Needs: nothing.
+   Crash: nothing changes.
+   Keeps: I1, as far as classes go.
+   Checked by: alignment_of_all_sizes, man_format.  */
 
 /* Up to 128 every 16 bytes, then four to each doubling: at most a fifth of a
    block is lost.  Pages have as many slices as leave little over.
@@ -1989,9 +2107,10 @@ class_sum (void)
 }
 
 
-/* ---- 11. Operation records ----------------------------------------------- */
+/* ---- 15. Operation records --------------------------------------------- */
 
-/* Owns: struct disk_op.  Needs: no lock, but for ..._locked the heap lock.
+/* Owns: struct disk_op.
+   Needs: no lock, but for ..._locked the heap lock.
    Crash: a record in use tells what the dead one was about:
 
        fresh, and the slot points to it    the call is done but for old
@@ -2004,41 +2123,8 @@ class_sum (void)
    block that is on record is not handed out again (page_free_bits), nor is its
    page retired; where a block of whole slices changes hands under the heap
    lock, the next one to get the lock from a dead holder looks whether it did.
-   Checked by: the kill tests.  */
-
-/* A record for a call that works on SLOT and block OLD, or NULL.  Waits if
-   there are too many such calls.  */
-static struct disk_op *
-op_claim (struct heap *h, const void *slot, const void *old)
-{
-  uint64_t none = 0;
-  struct disk_op *op;
-  for (uintptr_t i = ((uintptr_t) &thread >> 12) + h->entry, tries = 1; ;
-       i++, tries++, none = 0)
-    {
-      op = &h->op[i % MM_OPS];
-      /* Acquire: pairs with op_release.  */
-      if (atomic_load_explicit (&op->owner, memory_order_relaxed) == 0
-          && atomic_compare_exchange_strong_explicit (&op->owner, &none, h->id,
-                                                      memory_order_acquire,
-                                                      memory_order_relaxed))
-        break;
-      if (tries % MM_OPS == 0)
-        {
-          proc_bury_all (h);
-          sched_yield ();
-        }
-    }
-  atomic_fetch_add_explicit (&op->turn, 1, memory_order_relaxed);
-  atomic_store_explicit (&op->slot, off_file (h, slot), memory_order_relaxed);
-  atomic_store_explicit (&op->old, old != NULL ? off_file (h, old) : 0,
-                         memory_order_relaxed);
-  /* Release: whoever sees a block change sees the record before.  */
-  atomic_fetch_or_explicit (&h->locks->ops_busy,
-                            UINT64_C (1) << (op - h->op),
-                            memory_order_release);
-  return op;
-}
+   Keeps: nothing by itself.
+   Checked by: slot_calls, step, random.  */
 
 /* The call is over.  */
 static void
@@ -2113,87 +2199,13 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 12. Runs ------------------------------------------------------------ */
+/* ---- 16. Runs ---------------------------------------------------------- */
 
-/* Owns: the directory, the chunk indexes, the heads of free and taken runs,
-   length.  Needs: the heap lock, for ..._locked; the grow lock to give unbacked
-   slices a backing or to change EMPTY chunks.  Crash: a run whose head was not
-   stored is free; index bits are rebuilt.  Keeps: I1, I3 to I6.
-   Checked by: check_chunk, check_directory.  */
-
-/* First set (WANT) or clear bit of MAP from I on, at most END.  */
-static size_t
-map_next (const uint64_t *map, size_t i, size_t end, bool want)
-{
-  while (i < end)
-    {
-      uint64_t word = (want ? map[i / 64] : ~map[i / 64]) >> (i % 64);
-      if (word != 0)
-        {
-          i += bit_lowest (word);
-          return i < end ? i : end;
-        }
-      i = (i / 64 + 1) * 64;
-    }
-  return end;
-}
-
-/* The first slice from I on, at most END, that is not free with a backing.  */
-static size_t
-map_end_of_free (struct disk_index *x, size_t i, size_t end)
-{
-  while (i < end)
-    {
-      uint64_t backed = atomic_load_explicit (&x->backed[i / 64],
-                                              memory_order_relaxed);
-      uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
-      if (taken != 0)
-        {
-          i += bit_lowest (taken);
-          return i < end ? i : end;
-        }
-      i = (i / 64 + 1) * 64;
-    }
-  return end;
-}
-
-/* The bits of word I / 64 from I on, at most N; how many in *K.  */
-static uint64_t
-map_bits (size_t i, size_t n, size_t *k)
-{
-  size_t room = 64 - i % 64;
-  *k = n < room ? n : room;
-  return (*k < 64 ? (UINT64_C (1) << *k) - 1 : ~UINT64_C (0)) << (i % 64);
-}
-
-static void
-map_put (uint64_t *map, size_t i, size_t n, bool value)
-{
-  size_t k;
-  for (; n > 0; i += k, n -= k)
-    {
-      uint64_t bits = map_bits (i, n, &k);
-      map[i / 64] = value ? map[i / 64] | bits : map[i / 64] & ~bits;
-    }
-}
-
-/* backed is read without the lock by those who only look.  How many bits
-   changed.  */
-static size_t
-map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
-{
-  size_t k, changed = 0;
-  for (; n > 0; i += k, n -= k)
-    {
-      uint64_t bits = map_bits (i, n, &k);
-      disk_u64 *word = &x->backed[i / 64];
-      uint64_t old = atomic_load_explicit (word, memory_order_relaxed);
-      uint64_t new = value ? old | bits : old & ~bits;
-      atomic_store_explicit (word, new, memory_order_release);
-      changed += bit_count (old ^ new);
-    }
-  return changed;
-}
+/* Owns: the directory, the chunk indexes, the heads of free and taken runs.
+   Needs: the heap lock, for ..._locked.
+   Crash: a run whose head was not stored is free; index bits are rebuilt.
+   Keeps: I1, I4.
+   Checked by: check_see, check_chunk, check_directory.  */
 
 /* N slices fewer are backed.  */
 static void
@@ -2202,13 +2214,6 @@ map_less_backed_locked (struct heap *h, uint64_t n)
   disk_u64 *at = &h->locks->n_backed;
   uint64_t old = atomic_load_explicit (at, memory_order_relaxed);
   atomic_store_explicit (at, old > n ? old - n : 0, memory_order_relaxed);
-}
-
-static bool
-map_get_backed (struct disk_index *x, size_t i)
-{
-  return atomic_load_explicit (&x->backed[i / 64], memory_order_acquire)
-         >> (i % 64) & 1;
 }
 
 /* Readable slice records of PAGED chunk C with directory word D.  */
@@ -2285,6 +2290,22 @@ run_chunks (struct heap *h)
     return 0;
   size_t n = (len - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
   return n < h->n_chunks ? n : h->n_chunks;
+}
+
+/* Whether chunk C is free: EMPTY, or the rest of a HUGE block whose head a
+   kill kept from being stored or that was given back.  */
+static bool
+run_chunk_is_empty (struct heap *h, size_t c)
+{
+  uint64_t d = dir_get (h, c);
+  if (dir_kind (d) != DIR_CONT)
+    return dir_kind (d) == DIR_EMPTY;
+  if (dir_back (d) > c)
+    return true;
+  uint64_t first = dir_get (h, c - dir_back (d));
+  return dir_kind (first) != DIR_HUGE
+         || dir_back (d) * MM_CHUNK_SLICES
+            >= dir_start (first) + dir_slices (first);
 }
 
 /* Chunk C's index, rebuilt from the heads if it is stale.  Continuations that
@@ -2421,17 +2442,6 @@ run_find_locked (struct heap *h, size_t n, size_t align)
   return 0;
 }
 
-/* Word W of rem.  */
-static inline uint64_t
-page_rem (struct disk_slice *r, unsigned w)
-{
-  /* Acquire: pairs with page_free_remote.  */
-  if (MM_LIKELY (atomic_load_explicit (&r->foreign, memory_order_acquire)
-                 == 0))
-    return 0;
-  return atomic_load_explicit (&r->rem[w], memory_order_acquire);
-}
-
 /* Take the free, backed run of N slices at NUMBER.  HEAD publishes it, last;
    a page's bits and continuations are made before.  */
 static void
@@ -2552,6 +2562,16 @@ run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
   return run_reuse_with_room (h, n, n, align, head);
 }
 
+
+/* ---- 17. Growing ------------------------------------------------------- */
+
+/* Owns: the length, backed bits, and the making of chunks.
+   Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
+   changing.
+   Crash: what was backed and not published is backed once more.
+   Keeps: I3, I5, I6.
+   Checked by: check_see, check_directory, growth_without_fallocate.  */
+
 /* The file is in use up to END from now on.  Needs: the grow lock.  */
 static void
 run_reach (struct heap *h, const char *end)
@@ -2604,22 +2624,6 @@ run_make_chunk (struct heap *h, size_t c)
   dir_set (h, c, dir_paged (ready, 0));
   unlock_heap (h);
   return 0;
-}
-
-/* Whether chunk C is free: EMPTY, or the rest of a HUGE block whose head a
-   kill kept from being stored or that was given back.  */
-static bool
-run_chunk_is_empty (struct heap *h, size_t c)
-{
-  uint64_t d = dir_get (h, c);
-  if (dir_kind (d) != DIR_CONT)
-    return dir_kind (d) == DIR_EMPTY;
-  if (dir_back (d) > c)
-    return true;
-  uint64_t first = dir_get (h, c - dir_back (d));
-  return dir_kind (first) != DIR_HUGE
-         || dir_back (d) * MM_CHUNK_SLICES
-            >= dir_start (first) + dir_slices (first);
 }
 
 /* Where N slices could be had from unbacked space, whole chunks included: the
@@ -2756,12 +2760,14 @@ run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 13. Pages ----------------------------------------------------------- */
+/* ---- 18. Pages --------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
-   Needs: as in the essay's list of states.  Crash: before the store that
-   publishes, nothing happened.  Lists lose hints at most.  Keeps: I1, I2, I7.
-   Checked by: check_page.  */
+   Needs: as in the essay's list of states.
+   Crash: before the store that publishes, nothing happened.  Lists lose hints
+   at most.
+   Keeps: I1, I2, I7.
+   Checked by: check_page, model_protocol.  */
 
 #define LINK_END UINT32_MAX
 
@@ -2996,22 +3002,45 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
   return true;
 }
 
-/* A page was CLAIMED by somebody who died under the heap lock: it is HELD as
-   before, or retired already.  */
-static void
-claim_decide (struct heap *h, uint32_t number)
+/* The head of a page of class CL that STREAM owns.  */
+static inline uint64_t
+head_page (unsigned state, uint32_t stream, unsigned cl)
 {
-  struct disk_slice *r = run_record (h, number);
-  if (r != NULL)
+  return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
+}
+
+/* Take the next page of the stream's list that is still HELD by it; its number
+   or 0.  Needs: ownership of the stream.  */
+static uint32_t
+page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
+                unsigned cl)
+{
+  uint64_t held = head_page (HEAD_HELD, stream, cl);
+  while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
     {
-      uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
-      if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
-        atomic_store_explicit (&r->head,
-                               (head & ~HEAD_STATE)
-                               | (uint64_t) HEAD_HELD << 20,
-                               memory_order_release);
+      uint32_t number;
+      struct disk_slice *r = list_pop (h, st, cl, &number);
+      uint64_t head = held;
+      /* Acquire: pairs with whoever held it.  */
+      if (r != NULL && page_fits (h, number, cl)
+          && atomic_compare_exchange_strong_explicit
+               (&r->head, &head, head_in_state (held, HEAD_ACTIVE),
+                memory_order_acq_rel, memory_order_relaxed))
+        return number;
     }
-  atomic_store_explicit (&h->locks->claim, 0, memory_order_relaxed);
+  return 0;
+}
+
+/* Page NUMBER, ACTIVE, leaves the bin.  The caller lists it if it has a free
+   block, and says what is active now.  */
+static inline struct disk_slice *
+page_drop (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
+{
+  struct disk_slice *r = off_numbered (h, number);
+  /* Release: whoever claims the page sees its bits.  */
+  atomic_store_explicit (&r->head, head_page (HEAD_HELD, stream, cl),
+                         memory_order_release);
+  return r;
 }
 
 /* Whether all slices of page R, of class CL, are its own.  */
@@ -3053,13 +3082,15 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 14. Large blocks ---------------------------------------------------- */
+/* ---- 19. Large blocks -------------------------------------------------- */
 
-/* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.  Needs: no
-   lock.  Crash: one store of the head or of the first directory word gives and
-   takes a block.  A HUGE block that was freed by somebody who died before the
-   memory went back leaves disk blocks in EMPTY chunks, which trim returns.
-   Keeps: I3, I5.  Checked by: check_chunk, check_directory.  */
+/* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
+   Needs: no lock, but for ..._locked.
+   Crash: one store of the head or of the first directory word gives and takes a
+   block.  A HUGE block that was freed by somebody who died before the memory
+   went back leaves disk blocks in EMPTY chunks, which trim returns.
+   Keeps: I3, I5.
+   Checked by: check_see, check_directory.  */
 
 /* Chunks a HUGE block of N slices from slice START takes.  */
 static size_t
@@ -3341,12 +3372,295 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 15. Streams --------------------------------------------------------- */
+/* ---- 20. Places -------------------------------------------------------- */
 
-/* Owns: struct disk_stream, the caches.  Needs: the heap lock to change a
-   stream's owner.  Crash: a stream whose process died is an orphan; its pages
-   wait for the next owner.  Checked by: check_page (an ACTIVE page belongs to
-   a stream that exists).  */
+/* Owns: the way from a pointer to its block.
+   Needs: nothing; what is found may change the next moment, unless the block is
+   the caller's.
+   Crash: nothing changes.
+   Keeps: nothing; trusts no number of the file further than the length.
+   Checked by: misuse_bad_pointer, damage_stays_inside.  */
+
+/* Where a pointer leads.  */
+struct place
+{
+  enum { PLACE_SMALL, PLACE_LARGE, PLACE_HUGE } kind;
+  struct disk_slice *r;
+  uint64_t head;
+  uint32_t number;
+  unsigned i;           /* the block in its page */
+  char *start;
+  size_t usable;
+};
+
+/* Find the block that covers P; NULL if there is one, live and P its start or,
+   with INTERIOR, inside it; else what is wrong.  */
+static const char *
+heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
+{
+  static const char foreign[] = "not a block of this heap";
+  static const char inside[] = "points into a block, not at its start";
+  static const char freed[] = "the block is already free";
+  uintptr_t off = (uintptr_t) p - h->grid;
+  size_t c = off >> MM_CHUNK_SHIFT;
+  if ((uintptr_t) p < h->grid || c >= h->n_chunks)
+    return foreign;
+  size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
+  uint64_t d = dir_get (h, c);
+  size_t first = c;
+  if (dir_kind (d) == DIR_CONT)
+    {
+      if (dir_back (d) > c)
+        return foreign;
+      first = c - dir_back (d);
+      d = dir_get (h, first);
+      if (dir_kind (d) != DIR_HUGE)
+        return foreign;
+    }
+  if (dir_kind (d) == DIR_HUGE)
+    {
+      at->kind = PLACE_HUGE;
+      at->number = off_number (first, dir_start (d));
+      at->start = off_slice (h, first, dir_start (d));
+      at->usable = dir_slices (d) << MM_SLICE_SHIFT;
+      if ((const char *) p < at->start
+          || (const char *) p >= at->start + at->usable)
+        return foreign;
+      return p == at->start || interior ? NULL : inside;
+    }
+  if (dir_kind (d) != DIR_PAGED || s >= run_ready (h, c, d)
+      || s < off_first_data (h, c))
+    return foreign;
+  struct disk_slice *r = off_record (h, c, s);
+  uint64_t head = atomic_load_explicit (&r->head, memory_order_acquire);
+  if (head_kind (head) == HEAD_CONT && head_back (head) <= s)
+    {
+      size_t back = head_back (head);
+      s -= back;
+      r = off_record (h, c, s);
+      head = atomic_load_explicit (&r->head, memory_order_acquire);
+      if (head_kind (head) != HEAD_PAGE
+          || back >= run_covers (head, s, MM_CHUNK_SLICES))
+        return freed;
+    }
+  else if (head_kind (head) == HEAD_FREE)
+    {
+      /* Free, or inside a large block.  */
+      size_t to = s, n = 0;
+      while (n == 0 && s > off_first_data (h, c))
+        {
+          r = off_record (h, c, --s);
+          head = atomic_load_explicit (&r->head, memory_order_acquire);
+          n = run_covers (head, s, MM_CHUNK_SLICES);
+        }
+      if (head_kind (head) != HEAD_LARGE || n <= to - s)
+        return freed;
+    }
+  at->r = r;
+  at->head = head;
+  at->number = off_number (c, s);
+  at->start = off_slice (h, c, s);
+  /* Blocks lie in the part of the file that is in use, whatever its words
+     say.  */
+  size_t length = atomic_load_explicit (&h->root->length,
+                                        memory_order_relaxed);
+  if (head_kind (head) == HEAD_LARGE)
+    {
+      at->kind = PLACE_LARGE;
+      at->usable = run_covers (head, s, run_ready (h, c, d))
+                   << MM_SLICE_SHIFT;
+      if (off_file (h, at->start) + at->usable > length)
+        return foreign;
+      return p == at->start || interior ? NULL : inside;
+    }
+  if (head_kind (head) != HEAD_PAGE || head_class (head) >= MM_CLASSES)
+    return head_kind (head) == HEAD_FREE ? freed : foreign;
+  unsigned cl = head_class (head);
+  if (off_file (h, at->start) + class_table[cl].slices * MM_SLICE > length)
+    return foreign;
+  size_t in_page = (size_t) ((const char *) p - at->start);
+  uint64_t product = in_page * class_table[cl].inverse;
+  at->kind = PLACE_SMALL;
+  at->i = (unsigned) (product >> 32);
+  at->usable = class_table[cl].size;
+  at->start += (size_t) at->i * at->usable;
+  if (at->i >= class_table[cl].count)
+    return foreign;
+  if (p != at->start && !interior)
+    return inside;
+  uint64_t own = atomic_load_explicit (&r->own[at->i / 64],
+                                       memory_order_relaxed);
+  return (own ^ page_rem (r, at->i / 64)) >> (at->i % 64) & 1 ? NULL : freed;
+}
+
+
+/* ---- 21. The dead ------------------------------------------------------ */
+
+/* Owns: what those who died under the heap lock or within a slot call have left
+   undone.
+   Needs: the heap lock, for ..._locked.
+   Crash: all of it can be begun again by the next one.
+   Keeps: I7.
+   Checked by: check_page, step, real, waiter.  */
+
+/* A page was CLAIMED by somebody who died under the heap lock: it is HELD as
+   before, or retired already.  */
+static void
+claim_decide (struct heap *h, uint32_t number)
+{
+  struct disk_slice *r = run_record (h, number);
+  if (r != NULL)
+    {
+      uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+      if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
+        atomic_store_explicit (&r->head,
+                               (head & ~HEAD_STATE)
+                               | (uint64_t) HEAD_HELD << 20,
+                               memory_order_release);
+    }
+  atomic_store_explicit (&h->locks->claim, 0, memory_order_relaxed);
+}
+
+/* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
+   the heap lock.  */
+static bool
+op_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
+{
+  uint64_t slot = atomic_load_explicit (&op->slot, memory_order_relaxed);
+  struct place at;
+  if (slot % sizeof (disk_u64) != 0
+      || heap_locate (h, (char *) h->base + slot, true, &at) != NULL
+      || heap_locate (h, (char *) h->base + block, false, &at) != NULL)
+    return false;
+  uint64_t value = atomic_load_explicit ((disk_u64 *) (h->base + slot),
+                                         memory_order_acquire);
+  return value - (uintptr_t) at.start < at.usable;
+}
+
+/* The process with record OP died: bring its call to an end.  */
+static void
+op_finish_locked (struct heap *h, struct disk_op *op)
+{
+  uint64_t fresh = atomic_load_explicit (&op->fresh, memory_order_relaxed);
+  uint64_t old = atomic_load_explicit (&op->old, memory_order_relaxed);
+  uint64_t nobodys = old;
+  if (fresh != 0 && !op_slot_holds (h, op, fresh))
+    nobodys = fresh;
+  else if (fresh == 0 && op_slot_holds (h, op, old))
+    nobodys = 0;
+  struct place at;
+  if (nobodys != 0
+      && heap_locate (h, (char *) h->base + nobodys, false, &at) == NULL)
+    {
+      /* If we die here, too: nobody has the lock before somebody has looked
+         whether it was done.  */
+      atomic_store_explicit (&op->locked, 1, memory_order_release);
+      bool full;
+      if (at.kind == PLACE_SMALL)
+        page_free_remote (at.r, at.i, &full);
+      else if (at.kind == PLACE_LARGE)
+        large_give_locked (h, at.number);
+      else
+        huge_give_locked (h, at.number / MM_CHUNK_SLICES,
+                          at.number % MM_CHUNK_SLICES);
+      /* Release: done before the record is free.  */
+      atomic_thread_fence (memory_order_release);
+    }
+  op_release (h, op);
+}
+
+/* The one who held the heap lock died, and a block may have changed hands: what
+   is not live on its record is not its any more.  */
+static void
+op_lock_died_locked (struct heap *h)
+{
+  for (unsigned i = 0; i < MM_OPS; i++)
+    {
+      struct disk_op *op = &h->op[i];
+      if (atomic_load_explicit (&op->locked, memory_order_acquire) == 0)
+        continue;
+      disk_u64 *block[2] = { &op->fresh, &op->old };
+      for (int j = 0; j < 2; j++)
+        {
+          struct place at;
+          uint64_t off = atomic_load_explicit (block[j], memory_order_relaxed);
+          if (off != 0
+              && heap_locate (h, (char *) h->base + off, false, &at) != NULL)
+            atomic_store_explicit (block[j], 0, memory_order_relaxed);
+        }
+      atomic_store_explicit (&op->locked, 0, memory_order_release);
+    }
+}
+
+/* Somebody died holding the heap lock.  Chunk indexes may disagree with the
+   heads: all are made stale.  A page under claim is decided, and whether a
+   block of a slot call had changed hands.  */
+static void
+lock_owner_died (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  atomic_fetch_add_explicit (&l->index_epoch, 1, memory_order_relaxed);
+  uint64_t claim = atomic_load_explicit (&l->claim, memory_order_relaxed);
+  if (claim != 0)
+    claim_decide (h, (uint32_t) claim);
+  op_lock_died_locked (h);
+}
+
+/* Process ID is dead: its slot calls are ended, then its streams have no owner
+   any more.  Needs: the heap lock.  */
+static void
+proc_orphan_locked (struct heap *h, uint64_t id)
+{
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (atomic_load_explicit (&h->op[i].owner, memory_order_acquire) == id)
+      op_finish_locked (h, &h->op[i]);
+  for (uint32_t n = 1; n <= proc_streams (h); n++)
+    {
+      struct disk_stream *st = off_stream (h, n);
+      if (atomic_load_explicit (&st->owner, memory_order_relaxed) == id)
+        {
+          atomic_store_explicit (&st->owner, 0, memory_order_relaxed);
+          atomic_fetch_add_explicit (&h->locks->n_orphans, 1,
+                                     memory_order_relaxed);
+        }
+    }
+}
+
+/* Take the streams of entry I's process from it if it is dead.  Ids are never
+   used twice in an epoch, so a newcomer in the entry loses nothing.  Needs: no
+   lock.  */
+static void
+proc_bury (struct heap *h, uint32_t i)
+{
+  struct disk_proc *e = &h->procs[i];
+  uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
+  if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
+    return;
+  lock_heap (h);
+  proc_orphan_locked (h, id);
+  unlock_heap (h);
+  atomic_compare_exchange_strong_explicit (&e->id, &id, 0,
+                                           memory_order_relaxed,
+                                           memory_order_relaxed);
+}
+
+static void
+proc_bury_all (struct heap *h)
+{
+  if (h->kind == HEAP_FILE)
+    for (uint32_t i = 0; i < MM_PROCS; i++)
+      proc_bury (h, i);
+}
+
+
+/* ---- 22. Streams ------------------------------------------------------- */
+
+/* Owns: struct disk_stream.
+   Needs: the heap lock to change a stream's owner.
+   Crash: a stream whose process died is an orphan; its pages wait for the next
+   owner.
+   Keeps: I1, as far as owners go.
+   Checked by: check_page, threads_come_and_go.  */
 
 static bool
 stream_is_orphan (struct heap *h, uint32_t n)
@@ -3467,6 +3781,15 @@ stream_claim (struct heap *h)
     }
 }
 
+
+/* ---- 23. Caches and bins ----------------------------------------------- */
+
+/* Owns: struct cache, of which each thread has one for each heap.
+   Needs: to be the thread, but for what the registry lock says.
+   Crash: hints are lost with the process.
+   Keeps: nothing; the bits are in the room of pages.
+   Checked by: detach_under_caches, threads_have_pages_of_their_own.  */
+
 /* The program calls the heap of cache K MD; let the fast paths work for it,
    unless something has to see every call.  */
 static void
@@ -3507,6 +3830,13 @@ cache_heat (struct heap *h, struct cache *k, uint32_t number)
       ready = run_ready (h, c, d);
       k->hot_bytes = (c << MM_CHUNK_SHIFT) + (ready << MM_SLICE_SHIFT);
     }
+}
+
+/* Whether the thread with cache K has a stream of its own.  */
+static inline bool
+heap_is_exclusive (struct cache *k)
+{
+  return k != NULL && head_kind (k->mine) == HEAD_PAGE;
 }
 
 /* The bin has no word any more.  */
@@ -3757,45 +4087,25 @@ bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
   atomic_store_explicit (&k->st->active[cl], number, memory_order_relaxed);
 }
 
-/* The head of a page of class CL that STREAM owns.  */
-static inline uint64_t
-head_page (unsigned state, uint32_t stream, unsigned cl)
+/* Put page NUMBER, ACTIVE, into the bin in place of the one there, which goes
+   to the end of the list and gathers free blocks.  */
+static void
+bin_exchange (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
 {
-  return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
+  uint32_t old = k->page[cl];
+  bin_clear (&k->bin[cl]);
+  bin_use (h, k, cl, number);
+  /* A sweep for the new page has emptied the bin.  */
+  if (old != 0)
+    list_push (h, k->st, cl, page_drop (h, k->stream, cl, old), old);
 }
 
-/* Take the next page of the stream's list that is still HELD by it; its number
-   or 0.  Needs: ownership of the stream.  */
-static uint32_t
-page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
-                unsigned cl)
+/* How many more free blocks the bin's word should have had.  */
+static inline unsigned
+bin_lacks (const struct bin *b, unsigned cl)
 {
-  uint64_t held = head_page (HEAD_HELD, stream, cl);
-  while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
-    {
-      uint32_t number;
-      struct disk_slice *r = list_pop (h, st, cl, &number);
-      uint64_t head = held;
-      /* Acquire: pairs with whoever held it.  */
-      if (r != NULL && page_fits (h, number, cl)
-          && atomic_compare_exchange_strong_explicit
-               (&r->head, &head, head_in_state (held, HEAD_ACTIVE),
-                memory_order_acq_rel, memory_order_relaxed))
-        return number;
-    }
-  return 0;
-}
-
-/* Page NUMBER, ACTIVE, leaves the bin.  The caller lists it if it has a free
-   block, and says what is active now.  */
-static inline struct disk_slice *
-page_drop (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
-{
-  struct disk_slice *r = off_numbered (h, number);
-  /* Release: whoever claims the page sees its bits.  */
-  atomic_store_explicit (&r->head, head_page (HEAD_HELD, stream, cl),
-                         memory_order_release);
-  return r;
+  unsigned fair = class_fair (cl), n = bit_count (b->avail);
+  return n < fair ? fair - n : 0;
 }
 
 /* Make the bin hand out blocks, from pages the stream has.  */
@@ -3870,6 +4180,15 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
     bin_use (h, k, cl, got);
   return got != 0;
 }
+
+
+/* ---- 24. Sweeping ------------------------------------------------------ */
+
+/* Owns: sweep_at and sweep_gap.
+   Needs: no lock.
+   Crash: hints are lost; the next sweep finds the pages.
+   Keeps: I7.
+   Checked by: check_page, refills_while_sweeping, paused.  */
 
 /* Look at every page: retire the empty ones, of whatever stream; find pages
    with room whose hint was lost and put them on their lists, if the stream is
@@ -3978,16 +4297,168 @@ page_sweep_is_due (struct heap *h)
 }
 
 
-/* ---- 16. Allocate, free, resize ------------------------------------------ */
+/* ---- 25. Debugging aids ------------------------------------------------ */
 
-/* Owns: nothing; routes.  Needs: no lock.  */
+/* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
+   Needs: nothing.
+   Crash: a block that is being guarded has no guards yet.
+   Keeps: I10.
+   Checked by: check_block, mmcheck_guards, mmtrace_lines.  */
 
-/* Whether the thread with cache K has a stream of its own.  */
-static inline bool
-heap_is_exclusive (struct cache *k)
+/* Guards of mmcheck: a block of SIZE bytes is made 16 + SIZE + 1 bytes long
+   at least; the program's part begins behind a struct that says its size, and
+   what remains behind it, up to 16 bytes, is filled.  */
+struct guard
 {
-  return k != NULL && head_kind (k->mine) == HEAD_PAGE;
+  uint64_t size;
+  uint64_t magic;       /* depends on the place and the size */
+};
+enum { GUARD_FILL = 0xd7, GUARD_MAX = 16 };
+
+/* Guards are also read in blocks of other threads and in blocks that have
+   none, which run-time tools take for mistakes.  */
+#define GUARD_READS __attribute__ ((no_sanitize ("address", "thread")))
+
+static uint64_t
+guard_magic (const struct heap *h, const void *user, uint64_t size)
+{
+  /* The same wherever the heap is mapped.  */
+  uintptr_t place = (uintptr_t) user - h->base + h->super.base;
+  return (place ^ UINT64_C (0x6d6d616c6c6f6364))
+         + size * UINT64_C (0x9e3779b97f4a7c15);
 }
+
+static size_t
+guard_tail (const struct place *at, const char *user, size_t size)
+{
+  size_t room = (size_t) (at->start + at->usable - user);
+  if (size >= room)
+    return 0;
+  return room - size < GUARD_MAX ? room - size : GUARD_MAX;
+}
+
+/* Put the guards of a block of SIZE bytes, the program's part being USER.  What
+   an earlier block has left before is made invalid.  */
+static void
+guard_set (const struct heap *h, const struct place *at, char *user,
+           size_t size)
+{
+  for (char *before = at->start + 16; before < user;
+       before = at->start + 2 * (before - at->start))
+    memset (before - sizeof (struct guard), 0, sizeof (struct guard));
+  struct guard *g = (struct guard *) (void *) (user - sizeof *g);
+  g->size = size;
+  g->magic = guard_magic (h, user, size);
+  memset (user + size, GUARD_FILL, guard_tail (at, user, size));
+}
+
+/* Whether they are intact; the size in *SIZE.  */
+static GUARD_READS bool
+guard_is_intact (const struct heap *h, const struct place *at,
+                 const char *user, size_t *size)
+{
+  const struct guard *g = (const struct guard *) (const void *)
+                          (user - sizeof *g);
+  *size = (size_t) (at->start + at->usable - user);
+  if (user < at->start + sizeof *g || g->magic != guard_magic (h, user, g->size)
+      || g->size > *size)
+    return false;
+  *size = g->size;
+  size_t n = guard_tail (at, user, *size);
+  for (size_t i = 0; i < n; i++)
+    if ((uint8_t) user[*size + i] != GUARD_FILL)
+      return false;
+  return true;
+}
+
+/* The program's part of the guarded block at AT, or NULL if it has no guards:
+   it begins behind the first intact guard struct.  */
+static GUARD_READS char *
+guard_find (const struct heap *h, const struct place *at)
+{
+  for (size_t off = 16; off < at->usable && off <= MM_ALIGN_MAX; off *= 2)
+    {
+      char *user = at->start + off;
+      struct guard *g = (struct guard *) (void *) (user - sizeof *g);
+      if (g->magic == guard_magic (h, user, g->size)
+          && g->size <= at->usable - off)
+        return user;
+    }
+  return NULL;
+}
+
+static void
+guard_damaged (struct heap *h, const char *call, void *md, const void *p)
+{
+  if (h->on_damage != NULL)
+    h->on_damage ();
+  else
+    fail_misuse (call, md, p, "memory before or behind the block was"
+                              " overwritten");
+}
+
+/* Whether P is where the program's part of a guarded block could begin.  */
+static bool
+guard_could_be (const struct place *at, const char *p)
+{
+  size_t off = (size_t) (p - at->start);
+  return off >= sizeof (struct guard) && (off & (off - 1)) == 0;
+}
+
+/* Find live block P as the program knows it; with guards on, USER->start is
+   the program's part and USER->usable what it asked for.  BLOCK gets the whole
+   block.  NULL or what is wrong.  */
+static const char *
+heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
+                  struct place *block, struct place *user)
+{
+  bool guarded = atomic_load_explicit (&h->root->guards,
+                                       memory_order_relaxed) != 0;
+  const char *wrong = heap_locate (h, p, guarded, block);
+  *user = *block;
+  if (wrong != NULL || !guarded)
+    return wrong;
+  char *part = guard_find (h, block);
+  if (part == NULL && p == block->start)
+    return NULL;
+  if (part != NULL ? p != part : !guard_could_be (block, p))
+    return "points into a block, not at its start";
+  if (!guard_is_intact (h, block, p, &user->usable))
+    guard_damaged (h, call, md, p);
+  user->start += (const char *) p - block->start;
+  return NULL;
+}
+
+/* Append an event to the trace.  One write each, so that lines of threads do
+   not mix.  */
+static void
+trace_event (char what, const void *p, size_t size, bool with_size)
+{
+  int fd = atomic_load_explicit (&process.trace_fd, memory_order_relaxed);
+  if (fd < 0)
+    return;
+  char line[64], hex[17];
+  char *at = line;
+  *at++ = what;
+  at = fail_append (line, sizeof line, at, " 0x");
+  at = fail_append (line, sizeof line, at, fail_hex ((uintptr_t) p, hex));
+  if (with_size)
+    {
+      at = fail_append (line, sizeof line, at, " 0x");
+      at = fail_append (line, sizeof line, at, fail_hex (size, hex));
+    }
+  *at++ = '\n';
+  os_write_line (fd, line, (size_t) (at - line));
+}
+
+
+/* ---- 26. Allocating ---------------------------------------------------- */
+
+/* Owns: nothing; routes.
+   Needs: no lock.
+   Crash: at most the block under way stays allocated.
+   Keeps: nothing by itself.
+   Checked by: model_random, larger_class_before_null.  */
 
 /* A block of class CL from a shared stream; GROW: with a new page if need be,
    else from what it has.  A thread without a cache counts as nobody when the
@@ -4068,27 +4539,6 @@ heap_run (struct heap *h, struct cache *k, size_t n, size_t align,
       err = run_grow (h, n, align, head, number);
     }
   return err;
-}
-
-/* Put page NUMBER, ACTIVE, into the bin in place of the one there, which goes
-   to the end of the list and gathers free blocks.  */
-static void
-bin_exchange (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
-{
-  uint32_t old = k->page[cl];
-  bin_clear (&k->bin[cl]);
-  bin_use (h, k, cl, number);
-  /* A sweep for the new page has emptied the bin.  */
-  if (old != 0)
-    list_push (h, k->st, cl, page_drop (h, k->stream, cl, old), old);
-}
-
-/* How many more free blocks the bin's word should have had.  */
-static inline unsigned
-bin_lacks (const struct bin *b, unsigned cl)
-{
-  unsigned fair = class_fair (cl), n = bit_count (b->avail);
-  return n < fair ? fair - n : 0;
 }
 
 /* Make the bin hand out blocks as page_refill does, but look for more than the
@@ -4291,117 +4741,14 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
   return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
 }
 
-/* Where a pointer leads.  */
-struct place
-{
-  enum { PLACE_SMALL, PLACE_LARGE, PLACE_HUGE } kind;
-  struct disk_slice *r;
-  uint64_t head;
-  uint32_t number;
-  unsigned i;           /* the block in its page */
-  char *start;
-  size_t usable;
-};
 
-/* Find the block that covers P; NULL if there is one, live and P its start or,
-   with INTERIOR, inside it; else what is wrong.  */
-static const char *
-heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
-{
-  static const char foreign[] = "not a block of this heap";
-  static const char inside[] = "points into a block, not at its start";
-  static const char freed[] = "the block is already free";
-  uintptr_t off = (uintptr_t) p - h->grid;
-  size_t c = off >> MM_CHUNK_SHIFT;
-  if ((uintptr_t) p < h->grid || c >= h->n_chunks)
-    return foreign;
-  size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
-  uint64_t d = dir_get (h, c);
-  size_t first = c;
-  if (dir_kind (d) == DIR_CONT)
-    {
-      if (dir_back (d) > c)
-        return foreign;
-      first = c - dir_back (d);
-      d = dir_get (h, first);
-      if (dir_kind (d) != DIR_HUGE)
-        return foreign;
-    }
-  if (dir_kind (d) == DIR_HUGE)
-    {
-      at->kind = PLACE_HUGE;
-      at->number = off_number (first, dir_start (d));
-      at->start = off_slice (h, first, dir_start (d));
-      at->usable = dir_slices (d) << MM_SLICE_SHIFT;
-      if ((const char *) p < at->start
-          || (const char *) p >= at->start + at->usable)
-        return foreign;
-      return p == at->start || interior ? NULL : inside;
-    }
-  if (dir_kind (d) != DIR_PAGED || s >= run_ready (h, c, d)
-      || s < off_first_data (h, c))
-    return foreign;
-  struct disk_slice *r = off_record (h, c, s);
-  uint64_t head = atomic_load_explicit (&r->head, memory_order_acquire);
-  if (head_kind (head) == HEAD_CONT && head_back (head) <= s)
-    {
-      size_t back = head_back (head);
-      s -= back;
-      r = off_record (h, c, s);
-      head = atomic_load_explicit (&r->head, memory_order_acquire);
-      if (head_kind (head) != HEAD_PAGE
-          || back >= run_covers (head, s, MM_CHUNK_SLICES))
-        return freed;
-    }
-  else if (head_kind (head) == HEAD_FREE)
-    {
-      /* Free, or inside a large block.  */
-      size_t to = s, n = 0;
-      while (n == 0 && s > off_first_data (h, c))
-        {
-          r = off_record (h, c, --s);
-          head = atomic_load_explicit (&r->head, memory_order_acquire);
-          n = run_covers (head, s, MM_CHUNK_SLICES);
-        }
-      if (head_kind (head) != HEAD_LARGE || n <= to - s)
-        return freed;
-    }
-  at->r = r;
-  at->head = head;
-  at->number = off_number (c, s);
-  at->start = off_slice (h, c, s);
-  /* Blocks lie in the part of the file that is in use, whatever its words
-     say.  */
-  size_t length = atomic_load_explicit (&h->root->length,
-                                        memory_order_relaxed);
-  if (head_kind (head) == HEAD_LARGE)
-    {
-      at->kind = PLACE_LARGE;
-      at->usable = run_covers (head, s, run_ready (h, c, d))
-                   << MM_SLICE_SHIFT;
-      if (off_file (h, at->start) + at->usable > length)
-        return foreign;
-      return p == at->start || interior ? NULL : inside;
-    }
-  if (head_kind (head) != HEAD_PAGE || head_class (head) >= MM_CLASSES)
-    return head_kind (head) == HEAD_FREE ? freed : foreign;
-  unsigned cl = head_class (head);
-  if (off_file (h, at->start) + class_table[cl].slices * MM_SLICE > length)
-    return foreign;
-  size_t in_page = (size_t) ((const char *) p - at->start);
-  uint64_t product = in_page * class_table[cl].inverse;
-  at->kind = PLACE_SMALL;
-  at->i = (unsigned) (product >> 32);
-  at->usable = class_table[cl].size;
-  at->start += (size_t) at->i * at->usable;
-  if (at->i >= class_table[cl].count)
-    return foreign;
-  if (p != at->start && !interior)
-    return inside;
-  uint64_t own = atomic_load_explicit (&r->own[at->i / 64],
-                                       memory_order_relaxed);
-  return (own ^ page_rem (r, at->i / 64)) >> (at->i % 64) & 1 ? NULL : freed;
-}
+/* ---- 27. Freeing and resizing ------------------------------------------ */
+
+/* Owns: nothing; routes.
+   Needs: no lock.
+   Crash: the block is live or free.
+   Keeps: nothing by itself.
+   Checked by: model_random, misuse_double_free, realloc_keeps_contents.  */
 
 /* Whether the small block at AT is the calling thread's own to free.  */
 static bool
@@ -4453,77 +4800,6 @@ heap_give (struct heap *h, struct cache *k, struct place *at)
   return wrong;
 }
 
-/* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
-   the heap lock.  */
-static bool
-op_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
-{
-  uint64_t slot = atomic_load_explicit (&op->slot, memory_order_relaxed);
-  struct place at;
-  if (slot % sizeof (disk_u64) != 0
-      || heap_locate (h, (char *) h->base + slot, true, &at) != NULL
-      || heap_locate (h, (char *) h->base + block, false, &at) != NULL)
-    return false;
-  uint64_t value = atomic_load_explicit ((disk_u64 *) (h->base + slot),
-                                         memory_order_acquire);
-  return value - (uintptr_t) at.start < at.usable;
-}
-
-/* The process with record OP died: bring its call to an end.  */
-static void
-op_finish_locked (struct heap *h, struct disk_op *op)
-{
-  uint64_t fresh = atomic_load_explicit (&op->fresh, memory_order_relaxed);
-  uint64_t old = atomic_load_explicit (&op->old, memory_order_relaxed);
-  uint64_t nobodys = old;
-  if (fresh != 0 && !op_slot_holds (h, op, fresh))
-    nobodys = fresh;
-  else if (fresh == 0 && op_slot_holds (h, op, old))
-    nobodys = 0;
-  struct place at;
-  if (nobodys != 0
-      && heap_locate (h, (char *) h->base + nobodys, false, &at) == NULL)
-    {
-      /* If we die here, too: nobody has the lock before somebody has looked
-         whether it was done.  */
-      atomic_store_explicit (&op->locked, 1, memory_order_release);
-      bool full;
-      if (at.kind == PLACE_SMALL)
-        page_free_remote (at.r, at.i, &full);
-      else if (at.kind == PLACE_LARGE)
-        large_give_locked (h, at.number);
-      else
-        huge_give_locked (h, at.number / MM_CHUNK_SLICES,
-                          at.number % MM_CHUNK_SLICES);
-      /* Release: done before the record is free.  */
-      atomic_thread_fence (memory_order_release);
-    }
-  op_release (h, op);
-}
-
-/* The one who held the heap lock died, and a block may have changed hands: what
-   is not live on its record is not its any more.  */
-static void
-op_lock_died_locked (struct heap *h)
-{
-  for (unsigned i = 0; i < MM_OPS; i++)
-    {
-      struct disk_op *op = &h->op[i];
-      if (atomic_load_explicit (&op->locked, memory_order_acquire) == 0)
-        continue;
-      disk_u64 *block[2] = { &op->fresh, &op->old };
-      for (int j = 0; j < 2; j++)
-        {
-          struct place at;
-          uint64_t off = atomic_load_explicit (block[j], memory_order_relaxed);
-          if (off != 0
-              && heap_locate (h, (char *) h->base + off, false, &at) != NULL)
-            atomic_store_explicit (block[j], 0, memory_order_relaxed);
-        }
-      atomic_store_explicit (&op->locked, 0, memory_order_release);
-    }
-}
-
 /* Whether a small block of USABLE bytes should be left where it is when it is
    resized to SIZE.  */
 static inline bool
@@ -4560,137 +4836,15 @@ heap_resize (struct heap *h, struct place *at, size_t size)
                       at->number % MM_CHUNK_SLICES, n, want);
 }
 
-/* Guards of mmcheck: a block of SIZE bytes is made 16 + SIZE + 1 bytes long
-   at least; the program's part begins behind a struct that says its size, and
-   what remains behind it, up to 16 bytes, is filled.  */
-struct guard
-{
-  uint64_t size;
-  uint64_t magic;       /* depends on the place and the size */
-};
-enum { GUARD_FILL = 0xd7, GUARD_MAX = 16 };
 
-/* Guards are also read in blocks of other threads and in blocks that have
-   none, which run-time tools take for mistakes.  */
-#define GUARD_READS __attribute__ ((no_sanitize ("address", "thread")))
+/* ---- 28. Roots --------------------------------------------------------- */
 
-static uint64_t
-guard_magic (const struct heap *h, const void *user, uint64_t size)
-{
-  /* The same wherever the heap is mapped.  */
-  uintptr_t place = (uintptr_t) user - h->base + h->super.base;
-  return (place ^ UINT64_C (0x6d6d616c6c6f6364))
-         + size * UINT64_C (0x9e3779b97f4a7c15);
-}
-
-static size_t
-guard_tail (const struct place *at, const char *user, size_t size)
-{
-  size_t room = (size_t) (at->start + at->usable - user);
-  if (size >= room)
-    return 0;
-  return room - size < GUARD_MAX ? room - size : GUARD_MAX;
-}
-
-/* Put the guards of a block of SIZE bytes, the program's part being USER.  What
-   an earlier block has left before is made invalid.  */
-static void
-guard_set (const struct heap *h, const struct place *at, char *user,
-           size_t size)
-{
-  for (char *before = at->start + 16; before < user;
-       before = at->start + 2 * (before - at->start))
-    memset (before - sizeof (struct guard), 0, sizeof (struct guard));
-  struct guard *g = (struct guard *) (void *) (user - sizeof *g);
-  g->size = size;
-  g->magic = guard_magic (h, user, size);
-  memset (user + size, GUARD_FILL, guard_tail (at, user, size));
-}
-
-/* Whether they are intact; the size in *SIZE.  */
-static GUARD_READS bool
-guard_is_intact (const struct heap *h, const struct place *at,
-                 const char *user, size_t *size)
-{
-  const struct guard *g = (const struct guard *) (const void *)
-                          (user - sizeof *g);
-  *size = (size_t) (at->start + at->usable - user);
-  if (user < at->start + sizeof *g || g->magic != guard_magic (h, user, g->size)
-      || g->size > *size)
-    return false;
-  *size = g->size;
-  size_t n = guard_tail (at, user, *size);
-  for (size_t i = 0; i < n; i++)
-    if ((uint8_t) user[*size + i] != GUARD_FILL)
-      return false;
-  return true;
-}
-
-/* The program's part of the guarded block at AT, or NULL if it has no guards:
-   it begins behind the first intact guard struct.  */
-static GUARD_READS char *
-guard_find (const struct heap *h, const struct place *at)
-{
-  for (size_t off = 16; off < at->usable && off <= MM_ALIGN_MAX; off *= 2)
-    {
-      char *user = at->start + off;
-      struct guard *g = (struct guard *) (void *) (user - sizeof *g);
-      if (g->magic == guard_magic (h, user, g->size)
-          && g->size <= at->usable - off)
-        return user;
-    }
-  return NULL;
-}
-
-static void
-guard_damaged (struct heap *h, const char *call, void *md, const void *p)
-{
-  if (h->on_damage != NULL)
-    h->on_damage ();
-  else
-    fail_misuse (call, md, p, "memory before or behind the block was"
-                              " overwritten");
-}
-
-/* Whether P is where the program's part of a guarded block could begin.  */
-static bool
-guard_could_be (const struct place *at, const char *p)
-{
-  size_t off = (size_t) (p - at->start);
-  return off >= sizeof (struct guard) && (off & (off - 1)) == 0;
-}
-
-/* Find live block P as the program knows it; with guards on, USER->start is
-   the program's part and USER->usable what it asked for.  BLOCK gets the whole
-   block.  NULL or what is wrong.  */
-static const char *
-heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
-                  struct place *block, struct place *user)
-{
-  bool guarded = atomic_load_explicit (&h->root->guards,
-                                       memory_order_relaxed) != 0;
-  const char *wrong = heap_locate (h, p, guarded, block);
-  *user = *block;
-  if (wrong != NULL || !guarded)
-    return wrong;
-  char *part = guard_find (h, block);
-  if (part == NULL && p == block->start)
-    return NULL;
-  if (part != NULL ? p != part : !guard_could_be (block, p))
-    return "points into a block, not at its start";
-  if (!guard_is_intact (h, block, p, &user->usable))
-    guard_damaged (h, call, md, p);
-  user->start += (const char *) p - block->start;
-  return NULL;
-}
-
-
-/* ---- 17. Keys and roots -------------------------------------------------- */
-
-/* Owns: keys, buckets, slices of kind ROOTS.  Needs: no lock; takes the heap
-   lock.  Crash: a root changes by the store of its value; a new record is
-   linked by one store when it is complete.  Keeps: I8.  Checked by:
-   check_roots.  */
+/* Owns: buckets, slices of kind ROOTS.
+   Needs: no lock; takes the heap lock.
+   Crash: a root changes by the store of its value; a new record is linked by
+   one store when it is complete.
+   Keeps: I8.
+   Checked by: check_roots, roots_from_many_threads.  */
 
 /* The record at region offset OFF, or NULL if there cannot be one.  */
 static struct disk_name *
@@ -4923,11 +5077,14 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 }
 
 
-/* ---- 18. Looking inside -------------------------------------------------- */
+/* ---- 29. Walking and counting ------------------------------------------ */
 
-/* Owns: nothing, changes nothing.  Needs: no lock; h->walkers is held shared
-   so that the file is not cut meanwhile.  Counts are exact if nobody else
-   works on the heap.  */
+/* Owns: nothing, changes nothing.
+   Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
+   Counts are exact if nobody else works on the heap.
+   Crash: nothing changes.
+   Keeps: nothing.
+   Checked by: walk_match, stats_match.  */
 
 /* What walk_heap found: a run, or a HUGE block (r is NULL), or FREE slices.  */
 struct sight
@@ -5125,6 +5282,15 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
   st->bytes_backed += st->bytes_meta;
   st->largest_free = longest << MM_SLICE_SHIFT;
 }
+
+
+/* ---- 30. Checking ------------------------------------------------------ */
+
+/* Owns: nothing, changes nothing.
+   Needs: the walkers' lock; takes the heap lock where a writer would disturb.
+   Crash: nothing changes.
+   Keeps: nothing, looks at all of I1 to I10.
+   Checked by: check_finds_damage, damage_golden.  */
 
 /* Findings go here.  */
 struct check
@@ -5359,84 +5525,13 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 }
 
 
-/* ---- 19. Attach and detach ----------------------------------------------- */
+/* ---- 31. Superblocks --------------------------------------------------- */
 
-/* Owns: struct disk_super, the registry, struct heap.  Needs: the open lock.
-   Crash: a file under construction says so in its first word and is made anew;
-   an opening or closing that was cut short is repeated by the next one at the
-   door.  Keeps: I9.  Checked by: mmalloc_check.  */
-
-/* Where the parts of the region are.  Needs: base, capacity, mapped, super.  */
-static void
-attach_layout (struct heap *h)
-{
-  /* Before the first touch; see attach_file.  */
-  if (h->kind == HEAP_FILE || h->kind == HEAP_READ)
-    madvise ((void *) h->base, h->mapped, MADV_RANDOM);
-  h->grid = round_up (h->base, MM_SLICE);
-  char *base = (char *) h->base;
-  h->locks = (struct disk_locks *) (void *) (base + MM_OFF_LOCKS);
-  h->op = (struct disk_op *) (void *) (h->locks + 1);
-  h->procs = (struct disk_proc *) (void *) (base + MM_OFF_PROCS);
-  h->root = (struct disk_root *) (void *) (base + MM_OFF_ROOT);
-  h->bucket = (disk_u64 *) (void *) (base + MM_OFF_BUCKETS);
-  char *dir = off_chunk (h, 0) + off_records_end (h, 0);
-  h->dir = (disk_u64 *) (void *) dir;
-  h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
-  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
-  h->n_chunks = (limit - (h->grid - h->base) + MM_CHUNK - 1)
-                >> MM_CHUNK_SHIFT;
-  h->last_chunk = (h->capacity - (h->grid - h->base) - 1) >> MM_CHUNK_SHIFT;
-  h->first_data[0] = off_find_first_data (h, 0);
-  h->first_data[1] = h->last_chunk > 1 ? off_find_first_data (h, 1) : 0;
-  h->first_data[2] = off_find_first_data (h, h->last_chunk);
-}
-
-/* A new epoch: all that only lived with its processes is made anew.  Needs: to
-   be alone with the volatile part.  Repeatable at any point.  */
-static void
-volatile_reset (struct heap *h)
-{
-  struct disk_locks *l = h->locks;
-  atomic_store_explicit (&l->state, MM_RECOVERING, memory_order_relaxed);
-  l->tag = lock_tag ();
-  l->namespace = h->kind == HEAP_FILE ? lock_namespace () : 0;
-  lock_make (h, &l->heap.mutex);
-  lock_make (h, &l->grow.mutex);
-  uint32_t ready = atomic_load_explicit (&l->streams_ready,
-                                         memory_order_relaxed);
-  if (ready > h->super.n_streams)
-    atomic_store_explicit (&l->streams_ready, ready = h->super.n_streams,
-                           memory_order_relaxed);
-  for (uint32_t n = 1; n <= h->super.n_shared && n <= ready; n++)
-    lock_make (h, &off_stream (h, n)->lock.mutex);
-  /* Numbers that are in no part of the file: after a power cut the last ones
-     may be in parts that are newer than this one.  */
-  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed) + 1;
-  if (h->kind == HEAP_FILE)
-    {
-      uint64_t r = os_random ();
-      h->epoch = (uint32_t) r;
-      atomic_store_explicit (&l->index_epoch, (uint32_t) (r >> 32),
-                             memory_order_relaxed);
-    }
-  h->epoch += h->epoch == 0;
-  atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
-  h->id = (uint64_t) h->epoch << 32 | 1;
-  lock_owner_died (h);
-  for (unsigned i = 0; i < MM_OPS; i++)
-    if (atomic_load_explicit (&h->op[i].owner, memory_order_relaxed) != 0)
-      op_finish_locked (h, &h->op[i]);
-  atomic_store_explicit (&l->ops_busy, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->n_orphans,
-                         ready > h->super.n_shared ? ready - h->super.n_shared
-                                                   : 0, memory_order_relaxed);
-  atomic_store_explicit (&l->n_entered, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->n_taken, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->sweep_gap, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->sweep_at, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->state, MM_IN_USE, memory_order_release);
-}
+/* Owns: struct disk_super.
+   Needs: the door, or to be alone with the heap.
+   Crash: the copy that is being written is not the valid one.
+   Keeps: I9.
+   Checked by: damage_golden, step.  */
 
 static uint64_t
 super_sum (const struct disk_super *s)
@@ -5546,6 +5641,96 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   return 0;
 }
 
+
+/* ---- 32. Epochs -------------------------------------------------------- */
+
+/* Owns: where the parts of a region are, and the volatile ones of them.
+   Needs: to be alone with the volatile part.
+   Crash: begun again by the next one at the door.
+   Keeps: I7.
+   Checked by: step, copies, reader_over_reboot.  */
+
+/* Where the parts of the region are.  Needs: base, capacity, mapped, super.  */
+static void
+attach_layout (struct heap *h)
+{
+  /* Before the first touch; see attach_file.  */
+  if (h->kind == HEAP_FILE || h->kind == HEAP_READ)
+    madvise ((void *) h->base, h->mapped, MADV_RANDOM);
+  h->grid = round_up (h->base, MM_SLICE);
+  char *base = (char *) h->base;
+  h->locks = (struct disk_locks *) (void *) (base + MM_OFF_LOCKS);
+  h->op = (struct disk_op *) (void *) (h->locks + 1);
+  h->procs = (struct disk_proc *) (void *) (base + MM_OFF_PROCS);
+  h->root = (struct disk_root *) (void *) (base + MM_OFF_ROOT);
+  h->bucket = (disk_u64 *) (void *) (base + MM_OFF_BUCKETS);
+  char *dir = off_chunk (h, 0) + off_records_end (h, 0);
+  h->dir = (disk_u64 *) (void *) dir;
+  h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
+  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
+  h->n_chunks = (limit - (h->grid - h->base) + MM_CHUNK - 1)
+                >> MM_CHUNK_SHIFT;
+  h->last_chunk = (h->capacity - (h->grid - h->base) - 1) >> MM_CHUNK_SHIFT;
+  h->first_data[0] = off_find_first_data (h, 0);
+  h->first_data[1] = h->last_chunk > 1 ? off_find_first_data (h, 1) : 0;
+  h->first_data[2] = off_find_first_data (h, h->last_chunk);
+}
+
+/* A new epoch: all that only lived with its processes is made anew.  Needs: to
+   be alone with the volatile part.  Repeatable at any point.  */
+static void
+volatile_reset (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  atomic_store_explicit (&l->state, MM_RECOVERING, memory_order_relaxed);
+  l->tag = lock_tag ();
+  l->namespace = h->kind == HEAP_FILE ? lock_namespace () : 0;
+  lock_make (h, &l->heap.mutex);
+  lock_make (h, &l->grow.mutex);
+  uint32_t ready = atomic_load_explicit (&l->streams_ready,
+                                         memory_order_relaxed);
+  if (ready > h->super.n_streams)
+    atomic_store_explicit (&l->streams_ready, ready = h->super.n_streams,
+                           memory_order_relaxed);
+  for (uint32_t n = 1; n <= h->super.n_shared && n <= ready; n++)
+    lock_make (h, &off_stream (h, n)->lock.mutex);
+  /* Numbers that are in no part of the file: after a power cut the last ones
+     may be in parts that are newer than this one.  */
+  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed) + 1;
+  if (h->kind == HEAP_FILE)
+    {
+      uint64_t r = os_random ();
+      h->epoch = (uint32_t) r;
+      atomic_store_explicit (&l->index_epoch, (uint32_t) (r >> 32),
+                             memory_order_relaxed);
+    }
+  h->epoch += h->epoch == 0;
+  atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
+  h->id = (uint64_t) h->epoch << 32 | 1;
+  lock_owner_died (h);
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (atomic_load_explicit (&h->op[i].owner, memory_order_relaxed) != 0)
+      op_finish_locked (h, &h->op[i]);
+  atomic_store_explicit (&l->ops_busy, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->n_orphans,
+                         ready > h->super.n_shared ? ready - h->super.n_shared
+                                                   : 0, memory_order_relaxed);
+  atomic_store_explicit (&l->n_entered, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->n_taken, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->sweep_gap, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->sweep_at, 0, memory_order_relaxed);
+  atomic_store_explicit (&l->state, MM_IN_USE, memory_order_release);
+}
+
+
+/* ---- 33. Making a heap ------------------------------------------------- */
+
+/* Owns: a heap that is being made.
+   Needs: the open lock; for a file the door.
+   Crash: a file under construction says so in its first word and is made anew.
+   Keeps: I9.
+   Checked by: creation_killed_halfway, creators_at_once.  */
+
 /* Fill the superblock of a new heap at H->base with room for H->capacity.  */
 static void
 create_super (struct heap *h, const struct mmalloc_options *opt)
@@ -5643,31 +5828,6 @@ create_fill (struct heap *h, const struct mmalloc_options *opt)
   return 0;
 }
 
-/* Map LEN bytes where nothing is: for files a random place of the area kept
-   for them, so that files made apart can be mapped together; 0 or an errno
-   value.  */
-static int
-map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
-{
-  bool tools = process.tools_area;
-  uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
-  uint64_t to = tools ? MM_AREA_TOOLS_END : MM_AREA_END;
-  uint64_t unit = round_up (len, MM_BASE_ALIGN);
-  int err = EADDRINUSE;
-  for (int i = 0; i < 64 && err != 0; i++)
-    {
-      /* Some machines have fewer address bits.  */
-      if (i == 32)
-        from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
-      uint64_t places = (to - from) / unit;
-      *base = from + (places > 0 ? os_random () % places * unit : 0);
-      err = os_map_at (*base, len, prot, flags, fd);
-      if (err != EADDRINUSE && err != 0 && i < 31)
-        i = 31;
-    }
-  return err;
-}
-
 /* Reserve and map a new region of OPT's kind; a smaller one if the address
    space is short.  Sets base, capacity, mapped.  */
 static int
@@ -5740,6 +5900,120 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
     h->capacity = want;
   return err;
 }
+
+
+/* ---- 34. Verifying a file ---------------------------------------------- */
+
+/* Owns: nothing; reads the file before it is used.
+   Needs: the door.
+   Crash: nothing changes.
+   Keeps: nothing; what it lets pass leads to nothing outside of the file.
+   Checked by: damage_random, damage_bits, damage_truncated.  */
+
+/* Whether word D of chunk C's directory leads to nothing outside of LENGTH
+   bytes.  */
+static bool
+verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
+{
+  size_t end = 0;
+  switch (dir_kind (d))
+    {
+    case DIR_PAGED:
+      if (dir_ready (d) == 0 || dir_ready (d) > off_slices (h, c))
+        return false;
+      end = off_file (h, off_record (h, c, dir_ready (d)));
+      break;
+    case DIR_HUGE:
+      if (c == 0 || dir_start (d) >= MM_CHUNK_SLICES || dir_slices (d) == 0
+          || dir_slices (d) > h->capacity >> MM_SLICE_SHIFT)
+        return false;
+      end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
+      break;
+    case DIR_CONT:
+    case DIR_EMPTY:
+      break;
+    default:
+      return false;
+    }
+  /* mfree looks at this number, whatever the kind.  */
+  if (dir_kind (d) != DIR_PAGED && dir_ready (d) != 0)
+    return false;
+  return end <= length;
+}
+
+/* Whether the words that say where other parts of the file lie are right, so
+   that a look at those parts stays in the file.  They are read, not mapped: on
+   a full tmpfs a look at a hole is deadly.  */
+static int
+verify_once (struct heap *h, bool *right)
+{
+  enum { N = 2 * MM_PAGE / 8 };
+  uint64_t word[N], length = 0;
+  size_t dir_at = off_file (h, h->dir);
+  size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
+  *right = false;
+  for (size_t c = 0; c < h->n_chunks; c++)
+    {
+      size_t i = c % N;
+      size_t bytes = off_dir_bytes (h) - c * 8;
+      bytes = bytes < sizeof word ? bytes : sizeof word;
+      int err = i != 0 ? 0 : os_pread_all (h->fd, word, bytes,
+                                           (off_t) (dir_at + c * 8));
+      /* After the words: the length grows before they change.  */
+      if (err == 0 && i == 0)
+        err = os_pread_all (h->fd, &length, sizeof length, MM_OFF_ROOT);
+      if (err != 0)
+        return err;
+      uint64_t d = word[i];
+      if (!verify_chunk (h, c, d, length)
+          || (c == 0 && (dir_kind (d) != DIR_PAGED
+                         || dir_ready (d) < off_first_data (h, 0)))
+          || (expect > 0 && d != dir_cont (c - first)))
+        return 0;
+      expect -= expect > 0;
+      if (dir_kind (d) == DIR_HUGE)
+        {
+          expect = huge_chunks (dir_start (d), dir_slices (d)) - 1;
+          first = c;
+        }
+    }
+  struct disk_locks l;
+  int err = os_pread_all (h->fd, &l, offsetof (struct disk_locks, heap),
+                          MM_OFF_LOCKS);
+  uint32_t ready = l.streams_ready;
+  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+  *right = expect == 0 && ready >= h->super.n_shared
+           && ready <= h->super.n_streams
+           && (ready % unit == 0 || ready == h->super.n_streams)
+           && off_file (h, &h->stream[ready]) <= length;
+  return err;
+}
+
+/* The same, with others at work on the file, who change several words one
+   after the other.  */
+static int
+attach_verify (struct heap *h, const char **told)
+{
+  bool right;
+  int err, left = 1000;
+  do
+    err = verify_once (h, &right);
+  while (err == 0 && !right && --left > 0
+         && os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
+  if (err == EBADMSG || (err == 0 && !right))
+    return *told = "the directory is damaged", EBADMSG;
+  return err;
+}
+
+
+/* ---- 35. Attaching and leaving ----------------------------------------- */
+
+/* Owns: the registry, struct heap.
+   Needs: the open lock.
+   Crash: an opening or closing that was cut short is repeated by the next one
+   at the door.
+   Keeps: I6.
+   Checked by: open_counts, leavers_at_once, step.  */
 
 /* Map the existing heap of H->super and LENGTH bytes.  */
 static int
@@ -5888,99 +6162,37 @@ detach_mark_see (struct heap *h, const struct sight *at, void *arg)
   return sight_blocks (h, at, detach_mark_block, arg);
 }
 
-/* Whether word D of chunk C's directory leads to nothing outside of LENGTH
-   bytes.  */
-static bool
-verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
-{
-  size_t end = 0;
-  switch (dir_kind (d))
-    {
-    case DIR_PAGED:
-      if (dir_ready (d) == 0 || dir_ready (d) > off_slices (h, c))
-        return false;
-      end = off_file (h, off_record (h, c, dir_ready (d)));
-      break;
-    case DIR_HUGE:
-      if (c == 0 || dir_start (d) >= MM_CHUNK_SLICES || dir_slices (d) == 0
-          || dir_slices (d) > h->capacity >> MM_SLICE_SHIFT)
-        return false;
-      end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
-      break;
-    case DIR_CONT:
-    case DIR_EMPTY:
-      break;
-    default:
-      return false;
-    }
-  /* mfree looks at this number, whatever the kind.  */
-  if (dir_kind (d) != DIR_PAGED && dir_ready (d) != 0)
-    return false;
-  return end <= length;
-}
-
-/* Whether the words that say where other parts of the file lie are right, so
-   that a look at those parts stays in the file.  They are read, not mapped: on
-   a full tmpfs a look at a hole is deadly.  */
+/* Find this process an entry and publish it: first the lock that shows it to
+   be alive, then the id.  Needs: the door, no other lock.  */
 static int
-verify_once (struct heap *h, bool *right)
+proc_enter (struct heap *h)
 {
-  enum { N = 2 * MM_PAGE / 8 };
-  uint64_t word[N], length = 0;
-  size_t dir_at = off_file (h, h->dir);
-  size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
-  *right = false;
-  for (size_t c = 0; c < h->n_chunks; c++)
+  struct disk_locks *l = h->locks;
+  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed);
+  for (uint32_t i = 0; i < MM_PROCS; i++)
     {
-      size_t i = c % N;
-      size_t bytes = off_dir_bytes (h) - c * 8;
-      bytes = bytes < sizeof word ? bytes : sizeof word;
-      int err = i != 0 ? 0 : os_pread_all (h->fd, word, bytes,
-                                           (off_t) (dir_at + c * 8));
-      /* After the words: the length grows before they change.  */
-      if (err == 0 && i == 0)
-        err = os_pread_all (h->fd, &length, sizeof length, MM_OFF_ROOT);
-      if (err != 0)
-        return err;
-      uint64_t d = word[i];
-      if (!verify_chunk (h, c, d, length)
-          || (c == 0 && (dir_kind (d) != DIR_PAGED
-                         || dir_ready (d) < off_first_data (h, 0)))
-          || (expect > 0 && d != dir_cont (c - first)))
-        return 0;
-      expect -= expect > 0;
-      if (dir_kind (d) == DIR_HUGE)
+      struct disk_proc *e = &h->procs[i];
+      if (os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false) != 0)
+        continue;
+      uint64_t old = atomic_load_explicit (&e->id, memory_order_relaxed);
+      if (old != 0)
         {
-          expect = huge_chunks (dir_start (d), dir_slices (d)) - 1;
-          first = c;
+          lock_heap (h);
+          proc_orphan_locked (h, old);
+          unlock_heap (h);
         }
+      uint64_t n = atomic_fetch_add_explicit (&l->n_entered, 1,
+                                              memory_order_relaxed) + 1;
+      h->entry = i;
+      h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
+      atomic_store_explicit (&e->mapped, h->mapped, memory_order_relaxed);
+      atomic_store_explicit (&e->pid, (uint64_t) getpid (),
+                             memory_order_relaxed);
+      /* Release: pairs with the acquire of those who read the entry.  */
+      atomic_store_explicit (&e->id, h->id, memory_order_release);
+      return 0;
     }
-  struct disk_locks l;
-  int err = os_pread_all (h->fd, &l, offsetof (struct disk_locks, heap),
-                          MM_OFF_LOCKS);
-  uint32_t ready = l.streams_ready;
-  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-  *right = expect == 0 && ready >= h->super.n_shared
-           && ready <= h->super.n_streams
-           && (ready % unit == 0 || ready == h->super.n_streams)
-           && off_file (h, &h->stream[ready]) <= length;
-  return err;
-}
-
-/* The same, with others at work on the file, who change several words one
-   after the other.  */
-static int
-attach_verify (struct heap *h, const char **told)
-{
-  bool right;
-  int err, left = 1000;
-  do
-    err = verify_once (h, &right);
-  while (err == 0 && !right && --left > 0
-         && os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
-  if (err == EBADMSG || (err == 0 && !right))
-    return *told = "the directory is damaged", EBADMSG;
-  return err;
+  return ENOLCK;
 }
 
 /* Become a user of the file with the door closed behind us: the volatile part
@@ -6324,6 +6536,15 @@ heap_rejoin (struct heap *h)
   return err;
 }
 
+
+/* ---- 36. Regions ------------------------------------------------------- */
+
+/* Owns: struct region: files mapped whole, without a heap in them.
+   Needs: the open lock.
+   Crash: as with heaps.
+   Keeps: nothing.
+   Checked by: region_files, maps.  */
+
 /* A file mapped whole, without a heap in it; see mmalloc.h.  It begins with
    two words: its user's magic, and its address.  */
 struct region
@@ -6487,6 +6708,15 @@ region_forked (struct region *r)
   os_close (inherited);
 }
 
+
+/* ---- 37. Process and fork ---------------------------------------------- */
+
+/* Owns: what the process has once.
+   Needs: nothing.
+   Crash: it goes with the process.
+   Keeps: nothing.
+   Checked by: fork_file, fork_anonymous, raw_clone_child.  */
+
 static void
 fork_prepare (void)
 {
@@ -6596,6 +6826,15 @@ process_check (void)
     }
 }
 
+
+/* ---- 38. Heaps by name ------------------------------------------------- */
+
+/* Owns: the default heap.
+   Needs: no lock.
+   Crash: nothing of it is in a file.
+   Keeps: nothing.
+   Checked by: find_the_heap, shim_other_heap.  */
+
 /* The heap behind a NULL descriptor, made on first use; NULL if that fails.  */
 static struct heap *
 heap_default (void)
@@ -6685,6 +6924,16 @@ heap_may_look (struct heap *h)
     fail_told (h, err, NULL);
   return err == 0;
 }
+
+
+/* ---- 39. Giving back --------------------------------------------------- */
+
+/* Owns: the cutting of the file.
+   Needs: the grow lock.
+   Crash: unbacked first, then punched: killed between, slices only keep their
+   blocks.
+   Keeps: I3, I6.
+   Checked by: check_see, check_directory, trim_gives_back.  */
 
 /* Cut the file behind what is in use, if this thread is the heap's only user:
    no other process has it mapped, no other thread may look at records that
@@ -6797,29 +7046,13 @@ heap_trim_chunk (struct heap *h, size_t c)
 }
 
 
-/* ---- 20. Public calls ----------------------------------------------------- */
+/* ---- 40. Blocks, the short ways ---------------------------------------- */
 
-/* Append an event to the trace.  One write each, so that lines of threads do
-   not mix.  */
-static void
-trace_event (char what, const void *p, size_t size, bool with_size)
-{
-  int fd = atomic_load_explicit (&process.trace_fd, memory_order_relaxed);
-  if (fd < 0)
-    return;
-  char line[64], hex[17];
-  char *at = line;
-  *at++ = what;
-  at = fail_append (line, sizeof line, at, " 0x");
-  at = fail_append (line, sizeof line, at, fail_hex ((uintptr_t) p, hex));
-  if (with_size)
-    {
-      at = fail_append (line, sizeof line, at, " 0x");
-      at = fail_append (line, sizeof line, at, fail_hex (size, hex));
-    }
-  *at++ = '\n';
-  os_write_line (fd, line, (size_t) (at - line));
-}
+/* Owns: nothing; the paths that most calls take.
+   Needs: an armed cache.
+   Crash: as in the essay's life of a block.
+   Keeps: I2.
+   Checked by: check_page, model_random.  */
 
 /* How a block is wanted: zeroed; without a line in the trace; for the contents
    of a smaller one.  */
@@ -6996,25 +7229,6 @@ alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
   return bin_take (b);
 }
 
-MM_PUBLIC void *
-mmalloc (void *md, size_t size)
-{
-  struct cache *k = thread.last;
-  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
-                 == (uintptr_t) md
-                 && size - 1 < MM_FAST_MAX))
-    {
-      struct bin *b = (struct bin *) (void *)
-        ((char *) k->bin + class_of_sixteenths[(size - 1) / 16]);
-      /* One address for all members, not one each.  */
-      __asm__ ("" : "+r" (b));
-      if (MM_LIKELY (b->avail != 0))
-        return bin_take (b);
-      return alloc_refill (md, size, k, b);
-    }
-  return alloc_any (md, size, 16, 0);
-}
-
 /* Block PTR of page R, of the caller's stream and in a hot slice, was freed in a
    full word.  */
 static MM_NOINLINE void
@@ -7072,6 +7286,34 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
     free_any ("mfree", md, ptr);
   else if (full)
     free_first (md, ptr, r);
+}
+
+
+/* ---- 41. Blocks, public calls ------------------------------------------ */
+
+/* Owns: nothing.
+   Needs: no lock.
+   Crash: a block is live or free; mmalloc.h says what may leak.
+   Keeps: nothing by itself.
+   Checked by: api_smoke, model_random, errno_is_kept.  */
+
+MM_PUBLIC void *
+mmalloc (void *md, size_t size)
+{
+  struct cache *k = thread.last;
+  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
+                 == (uintptr_t) md
+                 && size - 1 < MM_FAST_MAX))
+    {
+      struct bin *b = (struct bin *) (void *)
+        ((char *) k->bin + class_of_sixteenths[(size - 1) / 16]);
+      /* One address for all members, not one each.  */
+      __asm__ ("" : "+r" (b));
+      if (MM_LIKELY (b->avail != 0))
+        return bin_take (b);
+      return alloc_refill (md, size, k, b);
+    }
+  return alloc_any (md, size, 16, 0);
 }
 
 MM_PUBLIC void
@@ -7263,6 +7505,92 @@ mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
   return realloc_any ("mreallocarray", md, ptr, bytes);
 }
 
+MM_PUBLIC void *
+mmemalign (void *md, size_t alignment, size_t size)
+{
+  if (alignment == 0 || (alignment & (alignment - 1)) != 0
+      || alignment > MM_ALIGN_MAX)
+    {
+      struct heap *h = heap_of (md);
+      fail_told (h, EINVAL, "the alignment is no power of two up to 1 GiB");
+      return NULL;
+    }
+  if (alignment <= 16)
+    return mmalloc (md, size);
+  return alloc_any (md, size, alignment, 0);
+}
+
+MM_PUBLIC void *
+mvalloc (void *md, size_t size)
+{
+  process_check ();
+  return alloc_any (md, size, process.page, 0);
+}
+
+MM_PUBLIC size_t
+mmalloc_usable_size (void *md, const void *ptr)
+{
+  static const char call[] = "mmalloc_usable_size";
+  if (ptr == NULL)
+    return 0;
+  struct quick at;
+  size_t size = quick_size (thread.last, md, ptr, &at);
+  if (size > 0)
+    return size;
+  struct heap *h = heap_of (md);
+  struct place block, user;
+  const char *wrong = h == NULL
+                      ? "no heap is attached at the descriptor's address"
+                      : heap_locate_user (h, call, md, ptr, &block, &user);
+  if (wrong == NULL)
+    return user.usable;
+  fail_misuse (call, md, ptr, wrong);
+  return 0;
+}
+
+
+/* ---- 42. Slot calls ---------------------------------------------------- */
+
+/* Owns: the operation records while a call is under way.
+   Needs: no lock.
+   Crash: finished or undone in the room of the dead.
+   Keeps: nothing by itself.
+   Checked by: slot_calls, step.  */
+
+/* A record for a call that works on SLOT and block OLD, or NULL.  Waits if
+   there are too many such calls.  */
+static struct disk_op *
+op_claim (struct heap *h, const void *slot, const void *old)
+{
+  uint64_t none = 0;
+  struct disk_op *op;
+  for (uintptr_t i = ((uintptr_t) &thread >> 12) + h->entry, tries = 1; ;
+       i++, tries++, none = 0)
+    {
+      op = &h->op[i % MM_OPS];
+      /* Acquire: pairs with op_release.  */
+      if (atomic_load_explicit (&op->owner, memory_order_relaxed) == 0
+          && atomic_compare_exchange_strong_explicit (&op->owner, &none, h->id,
+                                                      memory_order_acquire,
+                                                      memory_order_relaxed))
+        break;
+      if (tries % MM_OPS == 0)
+        {
+          proc_bury_all (h);
+          sched_yield ();
+        }
+    }
+  atomic_fetch_add_explicit (&op->turn, 1, memory_order_relaxed);
+  atomic_store_explicit (&op->slot, off_file (h, slot), memory_order_relaxed);
+  atomic_store_explicit (&op->old, old != NULL ? off_file (h, old) : 0,
+                         memory_order_relaxed);
+  /* Release: whoever sees a block change sees the record before.  */
+  atomic_fetch_or_explicit (&h->locks->ops_busy,
+                            UINT64_C (1) << (op - h->op),
+                            memory_order_release);
+  return op;
+}
+
 /* Store P in the program's word at SLOT.  */
 static void
 slot_store (void **slot, void *p)
@@ -7430,48 +7758,14 @@ mmalloc_recover (void *md)
   return 0;
 }
 
-MM_PUBLIC void *
-mmemalign (void *md, size_t alignment, size_t size)
-{
-  if (alignment == 0 || (alignment & (alignment - 1)) != 0
-      || alignment > MM_ALIGN_MAX)
-    {
-      struct heap *h = heap_of (md);
-      fail_told (h, EINVAL, "the alignment is no power of two up to 1 GiB");
-      return NULL;
-    }
-  if (alignment <= 16)
-    return mmalloc (md, size);
-  return alloc_any (md, size, alignment, 0);
-}
 
-MM_PUBLIC void *
-mvalloc (void *md, size_t size)
-{
-  process_check ();
-  return alloc_any (md, size, process.page, 0);
-}
+/* ---- 43. Opening and closing, public calls ----------------------------- */
 
-MM_PUBLIC size_t
-mmalloc_usable_size (void *md, const void *ptr)
-{
-  static const char call[] = "mmalloc_usable_size";
-  if (ptr == NULL)
-    return 0;
-  struct quick at;
-  size_t size = quick_size (thread.last, md, ptr, &at);
-  if (size > 0)
-    return size;
-  struct heap *h = heap_of (md);
-  struct place block, user;
-  const char *wrong = h == NULL
-                      ? "no heap is attached at the descriptor's address"
-                      : heap_locate_user (h, call, md, ptr, &block, &user);
-  if (wrong == NULL)
-    return user.usable;
-  fail_misuse (call, md, ptr, wrong);
-  return 0;
-}
+/* Owns: nothing.
+   Needs: no lock.
+   Crash: as in the rooms of attaching and regions.
+   Keeps: nothing by itself.
+   Checked by: open_flags, options_of_a_new_heap, region_files.  */
 
 /* The options as this version knows them.  */
 static int
@@ -7750,12 +8044,6 @@ mmalloc_region_sync (void *region, size_t size)
   return r;
 }
 
-MM_PUBLIC void
-mmalloc_misuse (const char *call, void *md, const void *ptr, const char *what)
-{
-  fail_misuse (call, md, ptr, what);
-}
-
 MM_PUBLIC void *
 mmalloc_findbase (size_t size)
 {
@@ -7850,6 +8138,15 @@ mmalloc_version (void)
 {
   return MMALLOC_VERSION;
 }
+
+
+/* ---- 44. Other public calls -------------------------------------------- */
+
+/* Owns: the keys.
+   Needs: no lock.
+   Crash: a key is one store.
+   Keeps: nothing by itself.
+   Checked by: compat_keys, api_smoke, errno_is_kept.  */
 
 MM_PUBLIC int
 mmalloc_setkey (void *md, int keynum, void *key)
@@ -8086,6 +8383,12 @@ mmalloc_check (void *md,
   os_let_cancel (cancel);
   errno = saved;
   return k.n;
+}
+
+MM_PUBLIC void
+mmalloc_misuse (const char *call, void *md, const void *ptr, const char *what)
+{
+  fail_misuse (call, md, ptr, what);
 }
 
 MM_PUBLIC void
