@@ -90,10 +90,11 @@
    owner.  Until then nobody else gets a block that is on record.
 
    Paths to follow on a first visit
-     small allocation       mmalloc -> bin_take; heap_small -> page_refill
-     free from elsewhere    mfree -> heap_free -> page_free_remote
-     growing                heap_run -> run_grow -> os_back
-     back after a crash     attach_file -> attach_register -> volatile_reset
+     small allocation       mmalloc -> bin_take; alloc_refill -> take_refill
+                            -> bin_refill
+     free from elsewhere    mfree -> free_far -> page_free_remote
+     growing                take_run -> grow_run -> grow_back -> back_range
+     back after a crash     attach_file -> attach_register -> epoch_begin
 
    Promises
      P1  come back: contents and addresses survive the process; O(1)
@@ -107,7 +108,7 @@
    under the heap lock.  Holding the grow lock keeps unbacked free slices and
    EMPTY chunks from changing.
 
-   Invariants, checked by mmalloc_check and named in comments as I1..I9
+   Invariants, checked by mmalloc_check and named in comments as I1..I10
      I1  the runs of a PAGED chunk do not overlap and lie between its records
          and its end; the head of a page says a class of the table and its
          number of slices
@@ -128,50 +129,52 @@
    product: Lemire, Kaser and Kurz, "Faster remainder by direct computation".
    The parity of two words with one writer each is this library's own.
 
-   Rooms, each above those that use it:
-      2 Includes and platform
-      3 Numbers
-      4 What is in the file
-      5 What is in the process
-      6 Failing
-      7 Bits and offsets
-      8 Run-time tools
-      9 The system
-     10 Address space
-     11 Backing
-     12 Locks
-     13 Processes
-     14 Size classes
-     15 Operation records
-     16 Runs
-     17 Growing
-     18 Pages
-     19 Large blocks
-     20 Places
-     21 The dead
-     22 Streams
-     23 Caches and bins
-     24 Sweeping
-     25 Debugging aids
-     26 Allocating
-     27 Freeing and resizing
-     28 Roots
-     29 Walking and counting
-     30 Checking
-     31 Superblocks
-     32 Epochs
-     33 Making a heap
-     34 Verifying a file
-     35 Attaching and leaving
-     36 Regions
-     37 Process and fork
-     38 Heaps by name
-     39 Giving back
-     40 Blocks, the short ways
-     41 Blocks, public calls
-     42 Slot calls
-     43 Opening and closing, public calls
-     44 Other public calls  */
+   Rooms, each above those that use it, with the prefixes of their functions.
+   One forward declaration: a lock finds its owner dead.
+      2  Includes and platform              (-)
+      3  Numbers                            (-)
+      4  What is in the file                (-)
+      5  What is in the process             (-)
+      6  Failing                            (fail_)
+      7  Bits and offsets                   (bit_ round_up head_ dir_
+                                         off_ sum_ map_)
+      8  Run-time tools                     (mark_)
+      9  The system                         (os_)
+     10  Address space                      (space_)
+     11  Backing                            (back_)
+     12  Locks                              (lock_ unlock_)
+     13  Processes                          (proc_)
+     14  Size classes                       (class_)
+     15  Operation records                  (op_)
+     16  Runs                               (run_)
+     17  Growing                            (grow_)
+     18  Pages                              (page_ list_ queue_)
+     19  Large blocks                       (huge_ large_)
+     20  Places                             (place_)
+     21  The dead                           (dead_)
+     22  Streams                            (stream_)
+     23  Caches and bins                    (cache_ bin_)
+     24  Sweeping                           (sweep sweep_)
+     25  Debugging aids                     (guard_ trace_)
+     26  Allocating                         (take_)
+     27  Freeing and resizing               (give_ resize_)
+     28  Roots                              (root_)
+     29  Walking and counting               (walk_ sight_ stat_)
+     30  Checking                           (check_)
+     31  Superblocks                        (super_)
+     32  Epochs                             (epoch_)
+     33  Making a heap                      (make_)
+     34  Verifying a file                   (verify_)
+     35  Attaching and leaving              (attach_ detach_)
+     36  Regions                            (region_)
+     37  Process and fork                   (fork_ process_)
+     38  Heaps by name                      (heap_)
+     39  Giving back                        (trim_)
+     40  Blocks, the short ways             (alloc_ free_ quick_)
+     41  Blocks, public calls               (realloc_)
+     42  Slot calls                         (slot_)
+     43  Opening and closing, public calls  (open_)
+     44  Other public calls                 (prefetch_)  */
 
 
 /* ---- 2. Includes and platform ----------------------------------------- */
@@ -870,7 +873,7 @@ static inline unsigned head_kind (uint64_t h) { return h >> 16 & 15; }
 static inline unsigned head_state (uint64_t h) { return h >> 20 & 3; }
 static inline unsigned head_class (uint64_t h) { return h >> 24 & 255; }
 static inline size_t head_slices (uint64_t h) { return h >> 32 & 0xffff; }
-static inline size_t head_back (uint64_t h) { return h >> 48; }
+static inline size_t head_distance (uint64_t h) { return h >> 48; }
 
 /* H in another state.  */
 static inline uint64_t
@@ -904,7 +907,7 @@ static inline size_t dir_ready (uint64_t d) { return d & 0xffff; }
 static inline size_t dir_reach (uint64_t d) { return d >> 48; }
 static inline size_t dir_start (uint64_t d) { return d >> 20 & 0xfff; }
 static inline size_t dir_slices (uint64_t d) { return d >> 32; }
-static inline size_t dir_back (uint64_t d) { return d >> 32; }
+static inline size_t dir_distance (uint64_t d) { return d >> 32; }
 
 /* The chunk's directory word; its record count is that of a PAGED chunk and
    never more than a chunk has.  */
@@ -1024,7 +1027,7 @@ off_find_first_data (struct heap *h, size_t c)
 
 /* How many stream records may be read.  */
 static uint32_t
-proc_streams (struct heap *h)
+off_streams_ready (struct heap *h)
 {
   /* Acquire: pairs with the release in stream_grow.  */
   uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
@@ -1034,7 +1037,7 @@ proc_streams (struct heap *h)
 
 /* Word W of rem.  */
 static inline uint64_t
-page_rem (struct disk_slice *r, unsigned w)
+bit_rem (struct disk_slice *r, unsigned w)
 {
   /* Acquire: pairs with page_free_remote.  */
   if (MM_LIKELY (atomic_load_explicit (&r->foreign, memory_order_acquire)
@@ -1155,7 +1158,7 @@ map_get_backed (struct disk_index *x, size_t i)
 /* Tell valgrind which part of a mapping may be touched: it looks for leaks
    everywhere else, also beyond the end of the file.  */
 static void
-os_mark_range (const void *p, size_t len, bool usable)
+mark_range (const void *p, size_t len, bool usable)
 {
 #ifdef HAVE_VALGRIND_VALGRIND_H
   if (usable)
@@ -1170,17 +1173,17 @@ os_mark_range (const void *p, size_t len, bool usable)
 
 /* Memory that may have been blocks becomes the library's own.  */
 static void
-os_mark_own (const void *p, size_t len)
+mark_own (const void *p, size_t len)
 {
   if (process.asan)
     __asan_unpoison_memory_region (p, len);
-  os_mark_range (p, len, true);
+  mark_range (p, len, true);
 }
 
 /* Whether run-time tools are told of blocks: only of heaps that this process has
    alone, since they do not see what others do.  */
 static bool
-os_marks_blocks (struct heap *h)
+mark_wanted (struct heap *h)
 {
   return (process.asan || process.valgrind)
          && (h->kind == HEAP_ANON || h->kind == HEAP_PRIVATE);
@@ -1188,9 +1191,9 @@ os_marks_blocks (struct heap *h)
 
 /* A block was handed out, or memory is no block any more.  */
 static void
-os_mark_block (struct heap *h, const void *p, size_t len)
+mark_block (struct heap *h, const void *p, size_t len)
 {
-  if (!os_marks_blocks (h))
+  if (!mark_wanted (h))
     return;
   if (process.asan)
     __asan_unpoison_memory_region (p, len);
@@ -1203,9 +1206,9 @@ os_mark_block (struct heap *h, const void *p, size_t len)
 }
 
 static void
-os_mark_free (struct heap *h, const void *p, size_t len)
+mark_free (struct heap *h, const void *p, size_t len)
 {
-  if (!os_marks_blocks (h))
+  if (!mark_wanted (h))
     return;
   if (process.asan)
     __asan_poison_memory_region (p, len);
@@ -1505,7 +1508,7 @@ os_close_locks (int fd)
 /* Whether somebody else holds a lock on the byte that is in the way of TYPE.
    Errors count as yes: nobody is declared dead by mistake.  */
 static bool
-os_is_locked (int fd, int byte, short type)
+os_sees_lock (int fd, int byte, short type)
 {
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
@@ -1597,7 +1600,7 @@ os_boot_id (uint8_t id[16])
 /* Reserve address space at exactly BASE.  EADDRINUSE if something is there,
    also on kernels that take the address for a hint.  */
 static int
-os_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
+space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
 {
   void *p = os.mmap ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
                      fd, 0);
@@ -1613,7 +1616,7 @@ os_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
 
 /* Put into TOLD which mapping sits in [BASE, BASE + LEN).  */
 static void
-os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
+space_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
 {
   snprintf (told, MM_TOLD, "the address range 0x%lx-0x%lx is taken",
             (unsigned long) base, (unsigned long) (base + len));
@@ -1662,7 +1665,7 @@ os_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
    for them, so that files made apart can be mapped together; 0 or an errno
    value.  */
 static int
-map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
+space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 {
   bool tools = process.tools_area;
   uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
@@ -1676,7 +1679,7 @@ map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
         from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
       uint64_t places = (to - from) / unit;
       *base = from + (places > 0 ? os_random () % places * unit : 0);
-      err = os_map_at (*base, len, prot, flags, fd);
+      err = space_map_at (*base, len, prot, flags, fd);
       if (err != EADDRINUSE && err != 0 && i < 31)
         i = 31;
     }
@@ -1694,9 +1697,9 @@ map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 
 /* Make [P, P + LEN) of the heap usable: memory or disk blocks behind it.  */
 static int
-os_back (struct heap *h, char *p, size_t len)
+back_range (struct heap *h, char *p, size_t len)
 {
-  os_mark_range (p, len, true);
+  mark_range (p, len, true);
   if (h->kind == HEAP_PRIVATE)
     return 0;
   if (h->kind == HEAP_FILE)
@@ -1734,7 +1737,7 @@ os_back (struct heap *h, char *p, size_t len)
 /* Give the memory or disk blocks of [P, P + LEN) back; it reads as zero
    then.  An error only means that they stay.  */
 static int
-os_punch (struct heap *h, char *p, size_t len)
+back_drop (struct heap *h, char *p, size_t len)
 {
   if (h->kind == HEAP_PRIVATE)
     return EOPNOTSUPP;
@@ -1831,7 +1834,7 @@ lock_namespace (void)
   return process.pid_namespace;
 }
 
-static void lock_owner_died (struct heap *h);
+static void dead_owner_locked (struct heap *h);
 
 /* Take mutex M.  A process killed right after it was woken takes the wake-up
    with it, so nobody sleeps on a lock without looking again.  */
@@ -1858,7 +1861,7 @@ lock_take (struct heap *h, pthread_mutex_t *m)
   if (MM_UNLIKELY (r == EOWNERDEAD))
     {
       if (m == &h->locks->heap.mutex)
-        lock_owner_died (h);
+        dead_owner_locked (h);
       pthread_mutex_consistent (m);
     }
 }
@@ -1907,14 +1910,14 @@ unlock_stream (struct disk_stream *st)
 /* Between these two the file is not cut.  A fork between them leaves the child
    without the lock.  */
 static unsigned
-walk_begin (struct heap *h)
+lock_walk (struct heap *h)
 {
   pthread_rwlock_rdlock (&h->walkers);
   return h->forks;
 }
 
 static void
-walk_end (struct heap *h, unsigned begun)
+unlock_walk (struct heap *h, unsigned begun)
 {
   if (h->forks == begun)
     pthread_rwlock_unlock (&h->walkers);
@@ -1938,7 +1941,7 @@ proc_is_dead (struct heap *h, uint32_t i)
 {
   if (i == h->entry)
     return false;
-  if (!os_is_locked (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
+  if (!os_sees_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
     return true;
   uint64_t pid = atomic_load_explicit (&h->procs[i].pid, memory_order_relaxed);
   int saved = errno;
@@ -2209,7 +2212,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 
 /* N slices fewer are backed.  */
 static void
-map_less_backed_locked (struct heap *h, uint64_t n)
+run_less_backed_locked (struct heap *h, uint64_t n)
 {
   disk_u64 *at = &h->locks->n_backed;
   uint64_t old = atomic_load_explicit (at, memory_order_relaxed);
@@ -2300,11 +2303,11 @@ run_chunk_is_empty (struct heap *h, size_t c)
   uint64_t d = dir_get (h, c);
   if (dir_kind (d) != DIR_CONT)
     return dir_kind (d) == DIR_EMPTY;
-  if (dir_back (d) > c)
+  if (dir_distance (d) > c)
     return true;
-  uint64_t first = dir_get (h, c - dir_back (d));
+  uint64_t first = dir_get (h, c - dir_distance (d));
   return dir_kind (first) != DIR_HUGE
-         || dir_back (d) * MM_CHUNK_SLICES
+         || dir_distance (d) * MM_CHUNK_SLICES
             >= dir_start (first) + dir_slices (first);
 }
 
@@ -2359,8 +2362,8 @@ run_fit (struct heap *h, size_t c, size_t start, size_t stop, size_t n,
    that long ones stay; for many slices the first one, since none may be much
    shorter.  */
 static size_t
-run_find_in_locked (struct heap *h, size_t c, size_t n, size_t align,
-                    bool backed, size_t end, size_t *longest)
+run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
+                      bool backed, size_t end, size_t *longest)
 {
   struct disk_index *x = run_index_locked (h, c);
   size_t best = 0, best_length = SIZE_MAX, most = 0;
@@ -2410,7 +2413,7 @@ run_find_in_locked (struct heap *h, size_t c, size_t n, size_t align,
 /* Find a free, backed run; its number or 0.  Chunks that were searched in vain
    are passed over until something is freed there.  */
 static uint32_t
-run_find_locked (struct heap *h, size_t n, size_t align)
+run_search_locked (struct heap *h, size_t n, size_t align)
 {
   size_t chunks = run_chunks (h);
   struct disk_locks *l = h->locks;
@@ -2432,8 +2435,8 @@ run_find_locked (struct heap *h, size_t n, size_t align)
       size_t longest;
       if (dir_kind (d) != DIR_PAGED || dir_reach (d) < n)
         continue;
-      size_t s = run_find_in_locked (h, c, n, align, true,
-                                     run_ready (h, c, d), &longest);
+      size_t s = run_search_in_locked (h, c, n, align, true,
+                                       run_ready (h, c, d), &longest);
       if (s != 0)
         return off_number (c, s);
       if (align <= MM_SLICE)
@@ -2460,7 +2463,7 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
         atomic_store_explicit (&r->queue, 0, memory_order_relaxed);
       for (unsigned w = 0; w < class_words (cl); w++)
         atomic_store_explicit (&r->own[w],
-                               page_rem (r, w) ^ ~class_valid (cl, w),
+                               bit_rem (r, w) ^ ~class_valid (cl, w),
                                memory_order_relaxed);
       for (size_t i = 1; i < n; i++)
         atomic_store_explicit (&off_record (h, c, s + i)->head, head_cont (i),
@@ -2516,7 +2519,7 @@ run_note_given_locked (struct heap *h, uint32_t number, size_t n)
 /* N slices where large blocks were, free and backed; 0: none is known.  The
    shortest place of those that has them, without a search of the index.  */
 static uint32_t
-run_find_given_locked (struct heap *h, size_t n)
+run_use_given_locked (struct heap *h, size_t n)
 {
   /* How much longer than needed, modulo 2^32: those that are too short, none
      being a chunk long, come last.  */
@@ -2547,9 +2550,9 @@ run_reuse_with_room (struct heap *h, size_t n, size_t room, size_t align,
 {
   lock_heap (h);
   uint32_t number = head_kind (head) == HEAD_LARGE && align <= MM_SLICE
-                    ? run_find_given_locked (h, room) : 0;
+                    ? run_use_given_locked (h, room) : 0;
   if (number == 0)
-    number = run_find_locked (h, room, align);
+    number = run_search_locked (h, room, align);
   if (number != 0)
     run_take_locked (h, number, n, head);
   unlock_heap (h);
@@ -2574,7 +2577,7 @@ run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
 
 /* The file is in use up to END from now on.  Needs: the grow lock.  */
 static void
-run_reach (struct heap *h, const char *end)
+grow_reach (struct heap *h, const char *end)
 {
   size_t len = off_file (h, end);
   if (len > atomic_load_explicit (&h->root->length, memory_order_relaxed))
@@ -2585,15 +2588,15 @@ run_reach (struct heap *h, const char *end)
    behind OLD a backing and zero them, since a HUGE block may have been there,
    but for the first chunk, where none can be.  Needs: the grow lock.  */
 static int
-run_back_records (struct heap *h, size_t c, size_t old, size_t ready)
+grow_records (struct heap *h, size_t c, size_t old, size_t ready)
 {
   size_t from = round_up (old * MM_RECORD, MM_PAGE);
   size_t to = round_up (ready * MM_RECORD, MM_PAGE);
   char *p = (char *) off_record (h, c, 0) + from;
   if (from >= to)
     return 0;
-  int err = os_back (h, p, to - from);
-  os_mark_own (p, to - from);
+  int err = back_range (h, p, to - from);
+  mark_own (p, to - from);
   if (err == 0 && c > 0)
     memset (p, 0, to - from);
   return err;
@@ -2602,24 +2605,24 @@ run_back_records (struct heap *h, size_t c, size_t old, size_t ready)
 /* Make EMPTY chunk C a PAGED one without free slices yet.  Needs: the grow
    lock.  */
 static int
-run_make_chunk (struct heap *h, size_t c)
+grow_make_chunk (struct heap *h, size_t c)
 {
   size_t first = off_first_data (h, c);
   size_t ready = round_up (first, MM_RECORDS_STEP);
   if (ready > off_slices (h, c))
     ready = off_slices (h, c);
   struct disk_index *x = off_index (h, c);
-  int err = os_back (h, (char *) x, MM_PAGE);
-  os_mark_own (x, MM_PAGE);
+  int err = back_range (h, (char *) x, MM_PAGE);
+  mark_own (x, MM_PAGE);
   if (err == 0)
-    err = run_back_records (h, c, 0, ready);
+    err = grow_records (h, c, 0, ready);
   if (err != 0)
     return err;
   memset (x, 0, MM_PAGE);
   x->epoch = atomic_load_explicit (&h->locks->index_epoch,
                                    memory_order_relaxed) - 1;
-  run_reach (h, (char *) off_record (h, c, 0)
-                + round_up (ready * MM_RECORD, MM_PAGE));
+  grow_reach (h, (char *) off_record (h, c, 0)
+                 + round_up (ready * MM_RECORD, MM_PAGE));
   lock_heap (h);
   dir_set (h, c, dir_paged (ready, 0));
   unlock_heap (h);
@@ -2630,8 +2633,8 @@ run_make_chunk (struct heap *h, size_t c)
    number of the run, or 0.  A chunk is made if need be.  Needs: the grow lock,
    LIMIT from proc_limit.  */
 static int
-run_find_unbacked (struct heap *h, size_t n, size_t align, size_t limit,
-                   uint32_t *number)
+grow_place (struct heap *h, size_t n, size_t align, size_t limit,
+            uint32_t *number)
 {
   for (size_t c = 0; c < h->n_chunks; c++)
     {
@@ -2644,7 +2647,7 @@ run_find_unbacked (struct heap *h, size_t n, size_t align, size_t limit,
         {
           if (off_first_data (h, c) + n > end)
             continue;
-          int err = run_make_chunk (h, c);
+          int err = grow_make_chunk (h, c);
           if (err != 0)
             return err;
           d = dir_get (h, c);
@@ -2652,7 +2655,7 @@ run_find_unbacked (struct heap *h, size_t n, size_t align, size_t limit,
       if (dir_kind (d) != DIR_PAGED)
         continue;
       lock_heap (h);
-      s = run_find_in_locked (h, c, n, align, false, end, &longest);
+      s = run_search_in_locked (h, c, n, align, false, end, &longest);
       unlock_heap (h);
       if (s != 0)
         {
@@ -2667,7 +2670,7 @@ run_find_unbacked (struct heap *h, size_t n, size_t align, size_t limit,
    be somebody's block by now: where zeros are written instead of asking the file
    system for room, they must not be touched.  Needs: the grow lock.  */
 static int
-run_back_bare (struct heap *h, size_t c, size_t s, size_t end)
+grow_back_bare (struct heap *h, size_t c, size_t s, size_t end)
 {
   struct disk_index *x = off_index (h, c);
   int err = 0;
@@ -2677,7 +2680,7 @@ run_back_bare (struct heap *h, size_t c, size_t s, size_t end)
       while (stop < end && !map_get_backed (x, stop))
         stop++;
       if (stop > s)
-        err = os_back (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT);
+        err = back_range (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT);
       s = stop + 1;
     }
   return err;
@@ -2686,7 +2689,7 @@ run_back_bare (struct heap *h, size_t c, size_t s, size_t end)
 /* Back N slices from NUMBER on and as many unbacked free ones behind them as
    make a step; then publish.  Needs: the grow lock.  */
 static int
-run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
+grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_locks *l = h->locks;
@@ -2713,9 +2716,9 @@ run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
       ready = round_up (s + k, MM_RECORDS_STEP);
       ready = ready < off_slices (h, c) ? ready : off_slices (h, c);
       ready = ready > dir_ready (d) ? ready : dir_ready (d);
-      err = run_back_records (h, c, dir_ready (d), ready);
+      err = grow_records (h, c, dir_ready (d), ready);
       if (err == 0)
-        err = run_back_bare (h, c, s, s + k);
+        err = grow_back_bare (h, c, s, s + k);
       if (err == 0 || k == n)
         break;
       k = n;
@@ -2723,7 +2726,7 @@ run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   if (err != 0)
     return err;
 
-  run_reach (h, off_slice (h, c, s + k));
+  grow_reach (h, off_slice (h, c, s + k));
   lock_heap (h);
   /* Before the bits: a bit behind the ready records would outlive a cut of the
      file.  */
@@ -2737,7 +2740,7 @@ run_back (struct heap *h, uint32_t number, size_t n, size_t limit)
 
 /* Take a run, growing the heap if need be.  */
 static int
-run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
+grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
           uint32_t *number)
 {
   if (n > MM_CHUNK_SLICES)
@@ -2749,9 +2752,9 @@ run_grow (struct heap *h, size_t n, size_t align, uint64_t head,
      run may be taken while we back the rest: then again.  */
   while ((*number = run_reuse (h, n, align, head)) == 0)
     {
-      err = run_find_unbacked (h, n, align, limit, number);
+      err = grow_place (h, n, align, limit, number);
       if (err == 0)
-        err = run_back (h, *number, n, limit);
+        err = grow_back (h, *number, n, limit);
       if (err != 0)
         break;
     }
@@ -2805,7 +2808,7 @@ page_live_bits (struct disk_slice *r, unsigned cl, unsigned w)
 {
   /* Acquire: pairs with the release of those who freed the blocks, so that
      what they last did with them is over.  */
-  uint64_t rem = page_rem (r, w);
+  uint64_t rem = bit_rem (r, w);
   uint64_t own = atomic_load_explicit (&r->own[w], memory_order_acquire);
   return (own ^ rem) & class_valid (cl, w);
 }
@@ -2906,7 +2909,7 @@ queue_push (struct heap *h, uint32_t stream, struct disk_slice *r,
             uint32_t number)
 {
   uint32_t none = 0;
-  if (stream == 0 || stream > proc_streams (h)
+  if (stream == 0 || stream > off_streams_ready (h)
       || atomic_load_explicit (&r->queue, memory_order_relaxed) != 0
       || !atomic_compare_exchange_strong_explicit (&r->queue, &none, LINK_END,
                                                    memory_order_relaxed,
@@ -2985,7 +2988,7 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
       atomic_store_explicit (&r->foreign, 1, memory_order_relaxed);
     }
   /* If the block is free, this changes nothing.  Release: pairs with
-     page_rem.  */
+     bit_rem.  */
   if (own & bit)
     old = atomic_fetch_or_explicit (&r->rem[i / 64], bit,
                                     memory_order_release);
@@ -3004,7 +3007,7 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
 
 /* The head of a page of class CL that STREAM owns.  */
 static inline uint64_t
-head_page (unsigned state, uint32_t stream, unsigned cl)
+page_head (unsigned state, uint32_t stream, unsigned cl)
 {
   return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
 }
@@ -3015,7 +3018,7 @@ static uint32_t
 page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
                 unsigned cl)
 {
-  uint64_t held = head_page (HEAD_HELD, stream, cl);
+  uint64_t held = page_head (HEAD_HELD, stream, cl);
   while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
     {
       uint32_t number;
@@ -3038,7 +3041,7 @@ page_drop (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
 {
   struct disk_slice *r = off_numbered (h, number);
   /* Release: whoever claims the page sees its bits.  */
-  atomic_store_explicit (&r->head, head_page (HEAD_HELD, stream, cl),
+  atomic_store_explicit (&r->head, page_head (HEAD_HELD, stream, cl),
                          memory_order_release);
   return r;
 }
@@ -3121,7 +3124,7 @@ huge_empty_chunk (struct heap *h, size_t c, bool alone)
       for (size_t s = first; s < end; s++)
         n += map_get_backed (x, s);
       dir_set (h, c, 0);
-      map_less_backed_locked (h, n);
+      run_less_backed_locked (h, n);
     }
   unlock_heap (h);
   return all;
@@ -3170,13 +3173,13 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
     {
       char *block = off_slice (h, c, start);
       size_t len = n << MM_SLICE_SHIFT;
-      bool is_zero = !zero || os_punch (h, block, len) == 0;
-      err = os_back (h, block, len);
+      bool is_zero = !zero || back_drop (h, block, len) == 0;
+      err = back_range (h, block, len);
       if (err == 0)
         {
           if (!is_zero)
             memset (block, 0, len);
-          run_reach (h, block + len);
+          grow_reach (h, block + len);
           lock_heap (h);
           for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
             dir_set (h, c + i, dir_cont (i));
@@ -3187,7 +3190,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
           *p = block;
         }
       else
-        os_punch (h, block, len);
+        back_drop (h, block, len);
     }
   unlock_grow (h);
   return err;
@@ -3218,7 +3221,7 @@ huge_give (struct heap *h, size_t c, size_t start)
   op_noted (true);
   unlock_heap (h);
   if (n != 0)
-    os_punch (h, off_slice (h, c, start), n << MM_SLICE_SHIFT);
+    back_drop (h, off_slice (h, c, start), n << MM_SLICE_SHIFT);
   unlock_grow (h);
   return n != 0;
 }
@@ -3241,8 +3244,8 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
       for (size_t i = needs; i < has; i++)
         dir_set (h, c + i, 0);
       unlock_heap (h);
-      os_punch (h, block + (want << MM_SLICE_SHIFT),
-                (n - want) << MM_SLICE_SHIFT);
+      back_drop (h, block + (want << MM_SLICE_SHIFT),
+                 (n - want) << MM_SLICE_SHIFT);
       done = true;
     }
   else if (c + needs <= h->n_chunks && end <= limit)
@@ -3251,10 +3254,10 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
       while (i < needs && huge_empty_chunk (h, c + i, false))
         i++;
       if (i == needs
-          && os_back (h, block + (n << MM_SLICE_SHIFT),
-                      (want - n) << MM_SLICE_SHIFT) == 0)
+          && back_range (h, block + (n << MM_SLICE_SHIFT),
+                         (want - n) << MM_SLICE_SHIFT) == 0)
         {
-          run_reach (h, block + (want << MM_SLICE_SHIFT));
+          grow_reach (h, block + (want << MM_SLICE_SHIFT));
           lock_heap (h);
           for (i = needs - 1; i >= has; i--)
             dir_set (h, c + i, dir_cont (i));
@@ -3308,7 +3311,7 @@ large_back (struct heap *h, size_t c, size_t s, size_t n)
     i++;
   unlock_heap (h);
   if (err == 0 && i == s + n)
-    err = run_back (h, off_number (c, s), n, limit);
+    err = grow_back (h, off_number (c, s), n, limit);
   unlock_grow (h);
   return err;
 }
@@ -3396,7 +3399,7 @@ struct place
 /* Find the block that covers P; NULL if there is one, live and P its start or,
    with INTERIOR, inside it; else what is wrong.  */
 static const char *
-heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
+place_find (struct heap *h, const void *p, bool interior, struct place *at)
 {
   static const char foreign[] = "not a block of this heap";
   static const char inside[] = "points into a block, not at its start";
@@ -3410,9 +3413,9 @@ heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
   size_t first = c;
   if (dir_kind (d) == DIR_CONT)
     {
-      if (dir_back (d) > c)
+      if (dir_distance (d) > c)
         return foreign;
-      first = c - dir_back (d);
+      first = c - dir_distance (d);
       d = dir_get (h, first);
       if (dir_kind (d) != DIR_HUGE)
         return foreign;
@@ -3433,9 +3436,9 @@ heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
     return foreign;
   struct disk_slice *r = off_record (h, c, s);
   uint64_t head = atomic_load_explicit (&r->head, memory_order_acquire);
-  if (head_kind (head) == HEAD_CONT && head_back (head) <= s)
+  if (head_kind (head) == HEAD_CONT && head_distance (head) <= s)
     {
-      size_t back = head_back (head);
+      size_t back = head_distance (head);
       s -= back;
       r = off_record (h, c, s);
       head = atomic_load_explicit (&r->head, memory_order_acquire);
@@ -3490,7 +3493,7 @@ heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
     return inside;
   uint64_t own = atomic_load_explicit (&r->own[at->i / 64],
                                        memory_order_relaxed);
-  return (own ^ page_rem (r, at->i / 64)) >> (at->i % 64) & 1 ? NULL : freed;
+  return (own ^ bit_rem (r, at->i / 64)) >> (at->i % 64) & 1 ? NULL : freed;
 }
 
 
@@ -3506,7 +3509,7 @@ heap_locate (struct heap *h, const void *p, bool interior, struct place *at)
 /* A page was CLAIMED by somebody who died under the heap lock: it is HELD as
    before, or retired already.  */
 static void
-claim_decide (struct heap *h, uint32_t number)
+dead_claim_locked (struct heap *h, uint32_t number)
 {
   struct disk_slice *r = run_record (h, number);
   if (r != NULL)
@@ -3524,13 +3527,13 @@ claim_decide (struct heap *h, uint32_t number)
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
    the heap lock.  */
 static bool
-op_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
+dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 {
   uint64_t slot = atomic_load_explicit (&op->slot, memory_order_relaxed);
   struct place at;
   if (slot % sizeof (disk_u64) != 0
-      || heap_locate (h, (char *) h->base + slot, true, &at) != NULL
-      || heap_locate (h, (char *) h->base + block, false, &at) != NULL)
+      || place_find (h, (char *) h->base + slot, true, &at) != NULL
+      || place_find (h, (char *) h->base + block, false, &at) != NULL)
     return false;
   uint64_t value = atomic_load_explicit ((disk_u64 *) (h->base + slot),
                                          memory_order_acquire);
@@ -3539,18 +3542,18 @@ op_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 
 /* The process with record OP died: bring its call to an end.  */
 static void
-op_finish_locked (struct heap *h, struct disk_op *op)
+dead_finish_locked (struct heap *h, struct disk_op *op)
 {
   uint64_t fresh = atomic_load_explicit (&op->fresh, memory_order_relaxed);
   uint64_t old = atomic_load_explicit (&op->old, memory_order_relaxed);
   uint64_t nobodys = old;
-  if (fresh != 0 && !op_slot_holds (h, op, fresh))
+  if (fresh != 0 && !dead_slot_holds (h, op, fresh))
     nobodys = fresh;
-  else if (fresh == 0 && op_slot_holds (h, op, old))
+  else if (fresh == 0 && dead_slot_holds (h, op, old))
     nobodys = 0;
   struct place at;
   if (nobodys != 0
-      && heap_locate (h, (char *) h->base + nobodys, false, &at) == NULL)
+      && place_find (h, (char *) h->base + nobodys, false, &at) == NULL)
     {
       /* If we die here, too: nobody has the lock before somebody has looked
          whether it was done.  */
@@ -3572,7 +3575,7 @@ op_finish_locked (struct heap *h, struct disk_op *op)
 /* The one who held the heap lock died, and a block may have changed hands: what
    is not live on its record is not its any more.  */
 static void
-op_lock_died_locked (struct heap *h)
+dead_ops_locked (struct heap *h)
 {
   for (unsigned i = 0; i < MM_OPS; i++)
     {
@@ -3585,7 +3588,7 @@ op_lock_died_locked (struct heap *h)
           struct place at;
           uint64_t off = atomic_load_explicit (block[j], memory_order_relaxed);
           if (off != 0
-              && heap_locate (h, (char *) h->base + off, false, &at) != NULL)
+              && place_find (h, (char *) h->base + off, false, &at) != NULL)
             atomic_store_explicit (block[j], 0, memory_order_relaxed);
         }
       atomic_store_explicit (&op->locked, 0, memory_order_release);
@@ -3596,25 +3599,25 @@ op_lock_died_locked (struct heap *h)
    heads: all are made stale.  A page under claim is decided, and whether a
    block of a slot call had changed hands.  */
 static void
-lock_owner_died (struct heap *h)
+dead_owner_locked (struct heap *h)
 {
   struct disk_locks *l = h->locks;
   atomic_fetch_add_explicit (&l->index_epoch, 1, memory_order_relaxed);
   uint64_t claim = atomic_load_explicit (&l->claim, memory_order_relaxed);
   if (claim != 0)
-    claim_decide (h, (uint32_t) claim);
-  op_lock_died_locked (h);
+    dead_claim_locked (h, (uint32_t) claim);
+  dead_ops_locked (h);
 }
 
 /* Process ID is dead: its slot calls are ended, then its streams have no owner
    any more.  Needs: the heap lock.  */
 static void
-proc_orphan_locked (struct heap *h, uint64_t id)
+dead_orphan_locked (struct heap *h, uint64_t id)
 {
   for (unsigned i = 0; i < MM_OPS; i++)
     if (atomic_load_explicit (&h->op[i].owner, memory_order_acquire) == id)
-      op_finish_locked (h, &h->op[i]);
-  for (uint32_t n = 1; n <= proc_streams (h); n++)
+      dead_finish_locked (h, &h->op[i]);
+  for (uint32_t n = 1; n <= off_streams_ready (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
       if (atomic_load_explicit (&st->owner, memory_order_relaxed) == id)
@@ -3630,14 +3633,14 @@ proc_orphan_locked (struct heap *h, uint64_t id)
    used twice in an epoch, so a newcomer in the entry loses nothing.  Needs: no
    lock.  */
 static void
-proc_bury (struct heap *h, uint32_t i)
+dead_bury (struct heap *h, uint32_t i)
 {
   struct disk_proc *e = &h->procs[i];
   uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
   if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
     return;
   lock_heap (h);
-  proc_orphan_locked (h, id);
+  dead_orphan_locked (h, id);
   unlock_heap (h);
   atomic_compare_exchange_strong_explicit (&e->id, &id, 0,
                                            memory_order_relaxed,
@@ -3645,11 +3648,11 @@ proc_bury (struct heap *h, uint32_t i)
 }
 
 static void
-proc_bury_all (struct heap *h)
+dead_bury_all (struct heap *h)
 {
   if (h->kind == HEAP_FILE)
     for (uint32_t i = 0; i < MM_PROCS; i++)
-      proc_bury (h, i);
+      dead_bury (h, i);
 }
 
 
@@ -3665,7 +3668,7 @@ proc_bury_all (struct heap *h)
 static bool
 stream_is_orphan (struct heap *h, uint32_t n)
 {
-  if (n <= h->super.n_shared || n > proc_streams (h))
+  if (n <= h->super.n_shared || n > off_streams_ready (h))
     return false;
   uint64_t owner = atomic_load_explicit (&off_stream (h, n)->owner,
                                          memory_order_relaxed);
@@ -3715,10 +3718,10 @@ stream_grow (struct heap *h)
     {
       uint32_t more = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
       char *at = (char *) &h->stream[ready];
-      err = os_back (h, at, MM_PAGE);
+      err = back_range (h, at, MM_PAGE);
       if (err == 0)
         {
-          run_reach (h, at + MM_PAGE);
+          grow_reach (h, at + MM_PAGE);
           memset (at, 0, MM_PAGE);
           uint32_t old = ready;
           ready = ready + more < h->super.n_streams ? ready + more
@@ -3754,7 +3757,7 @@ stream_claim (struct heap *h)
     {
       uint32_t found = 0;
       lock_heap (h);
-      uint32_t ready = proc_streams (h);
+      uint32_t ready = off_streams_ready (h);
       for (uint32_t n = h->super.n_shared + 1; n <= ready && found == 0; n++)
         if (stream_is_orphan (h, n))
           found = n;
@@ -3776,7 +3779,7 @@ stream_claim (struct heap *h)
         continue;
       if (buried)
         return stream_share (h);
-      proc_bury_all (h);
+      dead_bury_all (h);
       buried = true;
     }
 }
@@ -3834,7 +3837,7 @@ cache_heat (struct heap *h, struct cache *k, uint32_t number)
 
 /* Whether the thread with cache K has a stream of its own.  */
 static inline bool
-heap_is_exclusive (struct cache *k)
+cache_is_exclusive (struct cache *k)
 {
   return k != NULL && head_kind (k->mine) == HEAD_PAGE;
 }
@@ -4110,7 +4113,7 @@ bin_lacks (const struct bin *b, unsigned cl)
 
 /* Make the bin hand out blocks, from pages the stream has.  */
 static bool
-page_refill (struct heap *h, struct cache *k, unsigned cl)
+bin_refill (struct heap *h, struct cache *k, unsigned cl)
 {
   for (;;)
     {
@@ -4137,7 +4140,7 @@ page_refill (struct heap *h, struct cache *k, unsigned cl)
    goes through LIMIT streams from where it ended last; UINT32_MAX: all, without
    trust in the hint that there are any.  */
 static bool
-page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
+bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 {
   static _Atomic uint32_t cursor;
   if (limit != UINT32_MAX
@@ -4145,7 +4148,7 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
     return false;
   uint32_t got = 0;
   lock_heap (h);
-  uint32_t ready = proc_streams (h);
+  uint32_t ready = off_streams_ready (h);
   if (limit > ready)
     limit = ready;
   for (uint32_t i = 0; i < limit && got == 0; i++)
@@ -4170,7 +4173,7 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
             continue;
           /* Nobody else changes the head: no owner, and we have the lock.  */
           atomic_store_explicit (&r->head,
-                                 head_page (HEAD_ACTIVE, k->stream, cl),
+                                 page_head (HEAD_ACTIVE, k->stream, cl),
                                  memory_order_release);
           got = number;
         }
@@ -4194,14 +4197,14 @@ page_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
    with room whose hint was lost and put them on their lists, if the stream is
    the caller's, nobody's, or a shared one.  K may be NULL.  */
 static void
-page_sweep (struct heap *h, struct cache *k)
+sweep (struct heap *h, struct cache *k)
 {
   struct disk_locks *l = h->locks;
   uint64_t ours[(MM_STREAMS_MAX + 64) / 64] = { 0 };
   uint64_t backed = 0, retired = 0;
   uint32_t shared = h->super.n_shared;
   uint32_t mine = k != NULL && k->stream > shared ? k->stream : 0;
-  proc_bury_all (h);
+  dead_bury_all (h);
   if (mine != 0)
     {
       cache_empty (k);
@@ -4214,7 +4217,7 @@ page_sweep (struct heap *h, struct cache *k)
         map_put (ours, n, 1, true);
       }
   lock_heap (h);
-  for (uint32_t n = 1; n <= proc_streams (h); n++)
+  for (uint32_t n = 1; n <= off_streams_ready (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
       if (stream_is_orphan (h, n))
@@ -4289,7 +4292,7 @@ page_sweep (struct heap *h, struct cache *k)
 
 /* Whether enough runs were taken since the last sweep for another one.  */
 static bool
-page_sweep_is_due (struct heap *h)
+sweep_is_due (struct heap *h)
 {
   struct disk_locks *l = h->locks;
   return atomic_load_explicit (&l->n_taken, memory_order_relaxed)
@@ -4409,12 +4412,12 @@ guard_could_be (const struct place *at, const char *p)
    the program's part and USER->usable what it asked for.  BLOCK gets the whole
    block.  NULL or what is wrong.  */
 static const char *
-heap_locate_user (struct heap *h, const char *call, void *md, const void *p,
-                  struct place *block, struct place *user)
+guard_place (struct heap *h, const char *call, void *md, const void *p,
+             struct place *block, struct place *user)
 {
   bool guarded = atomic_load_explicit (&h->root->guards,
                                        memory_order_relaxed) != 0;
-  const char *wrong = heap_locate (h, p, guarded, block);
+  const char *wrong = place_find (h, p, guarded, block);
   *user = *block;
   if (wrong != NULL || !guarded)
     return wrong;
@@ -4464,11 +4467,11 @@ trace_event (char what, const void *p, size_t size, bool with_size)
    else from what it has.  A thread without a cache counts as nobody when the
    file is cut, but for the walkers' lock.  */
 static int
-heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
+take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
 {
   struct disk_stream *st = off_stream (h, stream);
   int err = 0;
-  unsigned walk = walk_begin (h);
+  unsigned walk = lock_walk (h);
   lock_stream (h, stream, true);
   for (*p = NULL; *p == NULL && err == 0; )
     {
@@ -4505,52 +4508,52 @@ heap_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
       if (!grow)
         break;
       size_t n = class_table[cl].slices;
-      head = head_page (HEAD_ACTIVE, stream, cl);
+      head = page_head (HEAD_ACTIVE, stream, cl);
       number = run_reuse (h, n, MM_SLICE, head);
       if (number == 0)
-        err = run_grow (h, n, MM_SLICE, head, &number);
+        err = grow_run (h, n, MM_SLICE, head, &number);
       if (err == 0)
         atomic_store_explicit (&st->active[cl], number, memory_order_relaxed);
     }
   unlock_stream (st);
-  walk_end (h, walk);
+  unlock_walk (h, walk);
   return *p != NULL ? 0 : err != 0 ? err : ENOSPC;
 }
 
 /* N slices with head HEAD in any way: what is free, what a sweep finds, what
    the file can still grow by, and once more after a sweep.  */
 static int
-heap_run (struct heap *h, struct cache *k, size_t n, size_t align,
+take_run (struct heap *h, struct cache *k, size_t n, size_t align,
           uint64_t head, uint32_t *number)
 {
-  bool swept = page_sweep_is_due (h);
+  bool swept = sweep_is_due (h);
   if ((*number = run_reuse (h, n, align, head)) != 0)
     return 0;
   if (swept)
     {
-      page_sweep (h, k);
+      sweep (h, k);
       if ((*number = run_reuse (h, n, align, head)) != 0)
         return 0;
     }
-  int err = run_grow (h, n, align, head, number);
+  int err = grow_run (h, n, align, head, number);
   if (err != 0 && !swept)
     {
-      page_sweep (h, k);
-      err = run_grow (h, n, align, head, number);
+      sweep (h, k);
+      err = grow_run (h, n, align, head, number);
     }
   return err;
 }
 
-/* Make the bin hand out blocks as page_refill does, but look for more than the
+/* Make the bin hand out blocks as bin_refill does, but look for more than the
    odd one: a search for each block would cost more than all the rest.  A poor
    word makes us try the next page of the list; what still lacks is added up,
    and when a page's worth was missed, one more page is used.  The price is
    about an eighth of the class's memory.  */
 static bool
-heap_refill (struct heap *h, struct cache *k, unsigned cl)
+take_refill (struct heap *h, struct cache *k, unsigned cl)
 {
   struct bin *b = &k->bin[cl];
-  if (!page_refill (h, k, cl))
+  if (!bin_refill (h, k, cl))
     return false;
   unsigned lacks = bin_lacks (b, cl);
   if (MM_LIKELY (lacks == 0))
@@ -4559,7 +4562,7 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
   if (number != 0)
     {
       bin_exchange (h, k, cl, number);
-      if (!page_refill (h, k, cl))
+      if (!bin_refill (h, k, cl))
         return false;
       lacks = bin_lacks (b, cl);
     }
@@ -4568,17 +4571,17 @@ heap_refill (struct heap *h, struct cache *k, unsigned cl)
     return true;
   k->debt[cl] = 0;
   int saved = errno;
-  if (heap_run (h, k, class_table[cl].slices, MM_SLICE,
-                head_page (HEAD_ACTIVE, k->stream, cl), &number) == 0)
+  if (take_run (h, k, class_table[cl].slices, MM_SLICE,
+                page_head (HEAD_ACTIVE, k->stream, cl), &number) == 0)
     bin_exchange (h, k, cl, number);
   errno = saved;
-  return page_refill (h, k, cl);
+  return bin_refill (h, k, cl);
 }
 
 /* From what size on a block that has outgrown its class gets slices of its own,
    so that it can grow in place.  */
 static inline size_t
-heap_room_least (struct heap *h)
+take_room_least (struct heap *h)
 {
   return h->kind == HEAP_ANON ? MM_ROOM_ANON : MM_ROOM_FILE;
 }
@@ -4587,10 +4590,10 @@ heap_room_least (struct heap *h)
    would fill a part of one only, a thread may have one such block at a time:
    the last one must have grown out of its slice, or be gone.  */
 static bool
-heap_gives_room (struct heap *h, struct cache *k, size_t size)
+take_gives_room (struct heap *h, struct cache *k, size_t size)
 {
-  if (size < heap_room_least (h) || h->capacity < MM_SLACK_LEAST
-      || !heap_is_exclusive (k))
+  if (size < take_room_least (h) || h->capacity < MM_SLACK_LEAST
+      || !cache_is_exclusive (k))
     return false;
   struct disk_slice *r = run_record (h, k->roomy);
   uint64_t head = r != NULL ? atomic_load_explicit (&r->head,
@@ -4602,12 +4605,12 @@ heap_gives_room (struct heap *h, struct cache *k, size_t size)
 /* A growing block of N slices, with room behind it if there is any.  0 or an
    errno value.  */
 static int
-heap_large_growing (struct heap *h, struct cache *k, size_t n, void **p)
+take_large_growing (struct heap *h, struct cache *k, size_t n, void **p)
 {
   uint64_t head = head_make (HEAD_LARGE, 0, 0, 0, n);
   size_t room = 4 * n <= MM_RUN_MAX ? 4 * n : n;
   uint32_t number = run_reuse_with_room (h, n, room, MM_SLICE, head);
-  int err = number != 0 ? 0 : heap_run (h, k, n, MM_SLICE, head, &number);
+  int err = number != 0 ? 0 : take_run (h, k, n, MM_SLICE, head, &number);
   if (err == 0)
     {
       k->roomy = n == 1 ? number : k->roomy;
@@ -4618,10 +4621,10 @@ heap_large_growing (struct heap *h, struct cache *k, size_t n, void **p)
 
 /* N slices as a LARGE block.  */
 static int
-heap_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
+take_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
 {
   uint32_t number;
-  int err = heap_run (h, k, n, align, head_make (HEAD_LARGE, 0, 0, 0, n),
+  int err = take_run (h, k, n, align, head_make (HEAD_LARGE, 0, 0, 0, n),
                       &number);
   if (err == 0)
     *p = page_start (h, number);
@@ -4633,7 +4636,7 @@ heap_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
 /* There is no room for a page of class CL: any free block of a larger class
    that is aligned will do, then slices of its own.  */
 static int
-heap_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
+take_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
                       size_t align, void **p)
 {
   size_t size = class_table[cl].size;
@@ -4641,47 +4644,47 @@ heap_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
     {
       if (class_table[cl].size % align != 0)
         continue;
-      if (heap_is_exclusive (k)
-          && (page_refill (h, k, cl) || (page_adopt (h, k, cl, UINT32_MAX)
-                                         && page_refill (h, k, cl))))
+      if (cache_is_exclusive (k)
+          && (bin_refill (h, k, cl) || (bin_adopt (h, k, cl, UINT32_MAX)
+                                        && bin_refill (h, k, cl))))
         {
           *p = bin_take_noted (h, &k->bin[cl]);
           return 0;
         }
       for (uint32_t n = 1; n <= h->super.n_shared; n++)
-        if (heap_shared (h, n, cl, false, p) == 0)
+        if (take_shared (h, n, cl, false, p) == 0)
           return 0;
     }
-  return heap_large (h, k, (size + MM_SLICE - 1) >> MM_SLICE_SHIFT, MM_SLICE,
+  return take_large (h, k, (size + MM_SLICE - 1) >> MM_SLICE_SHIFT, MM_SLICE,
                      p);
 }
 
 /* A block of class CL, whose blocks are aligned to ALIGN.  */
 static int
-heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
+take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
             void **p)
 {
   int err;
-  if (!heap_is_exclusive (k))
+  if (!cache_is_exclusive (k))
     {
       uint32_t stream = k != NULL ? k->stream : stream_share (h);
-      err = heap_shared (h, stream, cl, !page_sweep_is_due (h), p);
+      err = take_shared (h, stream, cl, !sweep_is_due (h), p);
       if (err != 0)
         {
-          page_sweep (h, k);
-          err = heap_shared (h, stream, cl, true, p);
+          sweep (h, k);
+          err = take_shared (h, stream, cl, true, p);
         }
     }
   else
     {
       struct bin *b = &k->bin[cl];
       err = 0;
-      while (err == 0 && b->avail == 0 && !page_refill (h, k, cl))
-        if (!page_adopt (h, k, cl, 16))
+      while (err == 0 && b->avail == 0 && !bin_refill (h, k, cl))
+        if (!bin_adopt (h, k, cl, 16))
           {
             uint32_t number;
-            err = heap_run (h, k, class_table[cl].slices, MM_SLICE,
-                            head_page (HEAD_ACTIVE, k->stream, cl), &number);
+            err = take_run (h, k, class_table[cl].slices, MM_SLICE,
+                            page_head (HEAD_ACTIVE, k->stream, cl), &number);
             if (err == 0)
               bin_use (h, k, cl, number);
           }
@@ -4689,7 +4692,7 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
         *p = bin_take_noted (h, b);
     }
   if (err != 0)
-    err = heap_small_elsewhere (h, k, cl, align, p);
+    err = take_small_elsewhere (h, k, cl, align, p);
   return err;
 }
 
@@ -4697,8 +4700,8 @@ heap_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
    one.  *ZERO: all zero is wanted; false after the call if the caller need not
    see to it.  */
 static int
-heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
-           bool grown, bool *zero, void **p)
+take_block (struct heap *h, struct cache *k, size_t size, size_t align,
+            bool grown, bool *zero, void **p)
 {
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return ENOMEM;
@@ -4706,12 +4709,12 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
   if (atomic_load_explicit (&h->root->used, memory_order_relaxed) == 0)
     atomic_store_explicit (&h->root->used, 1, memory_order_relaxed);
   unsigned cl = MM_CLASSES;
-  grown = grown && heap_gives_room (h, k, size);
+  grown = grown && take_gives_room (h, k, size);
   if (align <= MM_SLICE && size <= MM_SMALL_MAX && !grown)
     cl = align <= 16 ? class_of (size) : class_of_aligned (size, align);
   int err;
   if (cl < MM_CLASSES)
-    err = heap_small (h, k, cl, align, p);
+    err = take_small (h, k, cl, align, p);
   else
     {
       size_t n = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
@@ -4719,22 +4722,22 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
       bool large = n <= MM_RUN_MAX && fits;
       err = ENOSPC;
       if (large)
-        err = grown ? heap_large_growing (h, k, n, p)
-                    : heap_large (h, k, n, align, p);
+        err = grown ? take_large_growing (h, k, n, p)
+                    : take_large (h, k, n, align, p);
       if (err != 0 && grown && size <= MM_SMALL_MAX)
-        return heap_take (h, k, size, align, false, zero, p);
+        return take_block (h, k, size, align, false, zero, p);
       if (err != 0)
         {
           int huge = huge_take (h, n, align, *zero, p);
           if (huge == ENOSPC && !large)
             {
-              page_sweep (h, k);
+              sweep (h, k);
               huge = huge_take (h, n, align, *zero, p);
             }
           if (huge == 0)
             *zero = false;
           else if (fits && !large)
-            huge = heap_large (h, k, n, align, p);
+            huge = take_large (h, k, n, align, p);
           err = huge == 0 || !large ? huge : err;
         }
     }
@@ -4752,58 +4755,58 @@ heap_take (struct heap *h, struct cache *k, size_t size, size_t align,
 
 /* Whether the small block at AT is the calling thread's own to free.  */
 static bool
-heap_is_owner (struct cache *k, const struct place *at)
+give_is_own (struct cache *k, const struct place *at)
 {
   uint32_t owner = head_owner (at->head);
-  return owner != 0 && heap_is_exclusive (k) && owner == k->stream;
+  return owner != 0 && cache_is_exclusive (k) && owner == k->stream;
 }
 
 /* A full word of the page of small block AT has room now.  */
 static void
-heap_hint (struct heap *h, struct cache *k, const struct place *at)
+give_hint (struct heap *h, struct cache *k, const struct place *at)
 {
   uint32_t owner = head_owner (at->head);
-  if (heap_is_owner (k, at))
+  if (give_is_own (k, at))
     page_relist (h, owner, at->r, at->number);
   else
     queue_push (h, owner, at->r, at->number);
 }
 
-/* Free the block at AT; what is wrong, or NULL.  *FULL: heap_hint has to be
+/* Free the block at AT; what is wrong, or NULL.  *FULL: give_hint has to be
    called for it.  */
 static const char *
-heap_give_block (struct heap *h, struct cache *k, struct place *at, bool *full)
+give_unhinted (struct heap *h, struct cache *k, struct place *at, bool *full)
 {
   static const char freed[] = "the block is already free";
   /* Before the block can be somebody else's.  */
-  os_mark_free (h, at->start, at->usable);
+  mark_free (h, at->start, at->usable);
   if (at->kind == PLACE_HUGE)
     return huge_give (h, at->number / MM_CHUNK_SLICES,
                       at->number % MM_CHUNK_SLICES) ? NULL : freed;
   if (at->kind == PLACE_LARGE)
     return large_give (h, at->number) ? NULL : freed;
-  bool done = heap_is_owner (k, at) ? page_free_own (at->r, at->i, full)
+  bool done = give_is_own (k, at) ? page_free_own (at->r, at->i, full)
                                     : page_free_remote (at->r, at->i, full);
   return done ? NULL : freed;
 }
 
 static const char *
-heap_give (struct heap *h, struct cache *k, struct place *at)
+give_block (struct heap *h, struct cache *k, struct place *at)
 {
   bool full = false;
-  unsigned walk = k == NULL ? walk_begin (h) : 0;
-  const char *wrong = heap_give_block (h, k, at, &full);
+  unsigned walk = k == NULL ? lock_walk (h) : 0;
+  const char *wrong = give_unhinted (h, k, at, &full);
   if (full && wrong == NULL)
-    heap_hint (h, k, at);
+    give_hint (h, k, at);
   if (k == NULL)
-    walk_end (h, walk);
+    unlock_walk (h, walk);
   return wrong;
 }
 
 /* Whether a small block of USABLE bytes should be left where it is when it is
    resized to SIZE.  */
 static inline bool
-heap_may_keep (size_t usable, size_t size)
+resize_may_keep (size_t usable, size_t size)
 {
   return size <= usable && (size > usable / 2 || usable <= 64);
 }
@@ -4811,23 +4814,23 @@ heap_may_keep (size_t usable, size_t size)
 /* Whether a block of N slices, as many as SIZE bytes need, should stay one: in
    a single slice smaller ones are left that may grow.  */
 static inline bool
-heap_may_stay (struct heap *h, size_t n, size_t size)
+resize_may_stay (struct heap *h, size_t n, size_t size)
 {
-  return n > 1 || size >= heap_room_least (h);
+  return n > 1 || size >= take_room_least (h);
 }
 
 /* Make the block at AT SIZE bytes long without moving it.  */
 static bool
-heap_resize (struct heap *h, struct place *at, size_t size)
+resize_block (struct heap *h, struct place *at, size_t size)
 {
   if (at->kind == PLACE_SMALL)
-    return heap_may_keep (at->usable, size);
+    return resize_may_keep (at->usable, size);
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return false;
   size_t n = at->usable >> MM_SLICE_SHIFT;
   size_t want = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
   if (want == n)
-    return heap_may_stay (h, n, size);
+    return resize_may_stay (h, n, size);
   if (size <= MM_SMALL_MAX / 2)
     return false;
   if (at->kind == PLACE_LARGE)
@@ -4990,20 +4993,20 @@ root_slice (struct heap *h)
   while (number == 0 && err == 0)
     {
       lock_heap (h);
-      number = run_find_locked (h, 1, MM_SLICE);
+      number = run_search_locked (h, 1, MM_SLICE);
       if (number != 0)
         {
           atomic_store_explicit (&h->root->slab, (uint64_t) number << 32,
                                  memory_order_release);
-          os_mark_own (page_start (h, number), MM_SLICE);
+          mark_own (page_start (h, number), MM_SLICE);
           run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
         }
       unlock_heap (h);
       uint32_t unbacked;
       if (number == 0)
-        err = run_find_unbacked (h, 1, MM_SLICE, limit, &unbacked);
+        err = grow_place (h, 1, MM_SLICE, limit, &unbacked);
       if (number == 0 && err == 0)
-        err = run_back (h, unbacked, 1, limit);
+        err = grow_back (h, unbacked, 1, limit);
     }
   unlock_grow (h);
   return err;
@@ -5067,7 +5070,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
       int err = root_slice (h);
       if (err != 0 && !swept)
         {
-          page_sweep (h, NULL);
+          sweep (h, NULL);
           swept = true;
           err = root_slice (h);
         }
@@ -5101,7 +5104,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
                                        void *arg), void *arg)
 {
   int stop = 0;
-  unsigned walk = walk_begin (h);
+  unsigned walk = lock_walk (h);
   for (size_t c = 0; c < run_chunks (h) && stop == 0; c++)
     {
       uint64_t d = dir_get (h, c);
@@ -5131,7 +5134,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
           at.s += at.n > 0 ? at.n : 1;
         }
     }
-  walk_end (h, walk);
+  unlock_walk (h, walk);
   return stop;
 }
 
@@ -5244,7 +5247,7 @@ static void
 stat_runs (struct heap *h, struct mmalloc_stats *st)
 {
   size_t longest = 0;
-  unsigned walk = walk_begin (h);
+  unsigned walk = lock_walk (h);
   st->bytes_meta += MM_OFF_INDEX
                     + atomic_load_explicit (&h->locks->streams_ready,
                                             memory_order_relaxed)
@@ -5278,7 +5281,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
           longest = run > longest ? run : longest;
         }
     }
-  walk_end (h, walk);
+  unlock_walk (h, walk);
   st->bytes_backed += st->bytes_meta;
   st->largest_free = longest << MM_SLICE_SHIFT;
 }
@@ -5356,12 +5359,12 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
     {
       uint64_t rem = atomic_load_explicit (&at->r->rem[w],
                                            memory_order_acquire);
-      if (rem != 0 && page_rem (at->r, w) != rem && check_stands (at)
+      if (rem != 0 && bit_rem (at->r, w) != rem && check_stands (at)
           && atomic_load_explicit (&at->r->foreign, memory_order_acquire) == 0)
         check_found (k, start, "I2: others freed here without a mark");
       uint64_t equal = ~(atomic_load_explicit (&at->r->own[w],
                                                memory_order_relaxed)
-                         ^ page_rem (at->r, w));
+                         ^ bit_rem (at->r, w));
       if ((equal & ~class_valid (cl, w)) && check_stands (at))
         check_found (k, start, "I2: a bit behind the last block is free");
     }
@@ -5491,8 +5494,8 @@ check_directory (struct heap *h, struct check *k)
         case DIR_CONT:
           /* One behind no block is free: it was left by a kill.  */
           if (c < covered
-              && (dir_back (d) > c
-                  || dir_kind (dir_get (h, c - dir_back (d))) != DIR_HUGE))
+              && (dir_distance (d) > c
+                  || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
             wrong = "I5: a chunk of a block points elsewhere";
           break;
         default:
@@ -5652,7 +5655,7 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
 
 /* Where the parts of the region are.  Needs: base, capacity, mapped, super.  */
 static void
-attach_layout (struct heap *h)
+epoch_layout (struct heap *h)
 {
   /* Before the first touch; see attach_file.  */
   if (h->kind == HEAP_FILE || h->kind == HEAP_READ)
@@ -5679,7 +5682,7 @@ attach_layout (struct heap *h)
 /* A new epoch: all that only lived with its processes is made anew.  Needs: to
    be alone with the volatile part.  Repeatable at any point.  */
 static void
-volatile_reset (struct heap *h)
+epoch_begin (struct heap *h)
 {
   struct disk_locks *l = h->locks;
   atomic_store_explicit (&l->state, MM_RECOVERING, memory_order_relaxed);
@@ -5707,10 +5710,10 @@ volatile_reset (struct heap *h)
   h->epoch += h->epoch == 0;
   atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
   h->id = (uint64_t) h->epoch << 32 | 1;
-  lock_owner_died (h);
+  dead_owner_locked (h);
   for (unsigned i = 0; i < MM_OPS; i++)
     if (atomic_load_explicit (&h->op[i].owner, memory_order_relaxed) != 0)
-      op_finish_locked (h, &h->op[i]);
+      dead_finish_locked (h, &h->op[i]);
   atomic_store_explicit (&l->ops_busy, 0, memory_order_relaxed);
   atomic_store_explicit (&l->n_orphans,
                          ready > h->super.n_shared ? ready - h->super.n_shared
@@ -5733,7 +5736,7 @@ volatile_reset (struct heap *h)
 
 /* Fill the superblock of a new heap at H->base with room for H->capacity.  */
 static void
-create_super (struct heap *h, const struct mmalloc_options *opt)
+make_super (struct heap *h, const struct mmalloc_options *opt)
 {
   struct disk_super *s = &h->super;
   s->magic = MM_MAGIC;
@@ -5761,7 +5764,7 @@ create_super (struct heap *h, const struct mmalloc_options *opt)
 
 /* Back the first N slices for blocks.  */
 static int
-create_back (struct heap *h, size_t n)
+make_backing (struct heap *h, size_t n)
 {
   size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
   int err = 0;
@@ -5773,10 +5776,10 @@ create_back (struct heap *h, size_t n)
       if (end <= first)
         break;
       if (run_chunk_is_empty (h, c))
-        err = run_make_chunk (h, c);
+        err = grow_make_chunk (h, c);
       size_t k = end - first < n ? end - first : n;
       if (err == 0)
-        err = run_back (h, off_number (c, first), k, limit);
+        err = grow_back (h, off_number (c, first), k, limit);
       n -= k;
     }
   unlock_grow (h);
@@ -5786,7 +5789,7 @@ create_back (struct heap *h, size_t n)
 /* Build the empty heap in the mapped region; for a file under its CREATING
    word, the final magic comes last.  */
 static int
-create_fill (struct heap *h, const struct mmalloc_options *opt)
+make_heap (struct heap *h, const struct mmalloc_options *opt)
 {
   bool whole = h->kind == HEAP_FILE && opt->initial >= h->capacity;
   /* The maximum counts directory and streams, too.  */
@@ -5802,26 +5805,26 @@ create_fill (struct heap *h, const struct mmalloc_options *opt)
   int err = whole ? os_reserve_blocks (h->fd, skip, h->capacity - skip, true)
                   : 0;
   if (err == 0)
-    err = os_back (h, (char *) h->base + skip, MM_OFF_INDEX - skip);
-  os_mark_own ((const void *) h->base, skip);
+    err = back_range (h, (char *) h->base + skip, MM_OFF_INDEX - skip);
+  mark_own ((const void *) h->base, skip);
   if (err == 0)
-    err = os_back (h, (char *) h->dir, off_dir_bytes (h) + stream_bytes);
+    err = back_range (h, (char *) h->dir, off_dir_bytes (h) + stream_bytes);
   if (err != 0)
     return err;
   if (ready > h->super.n_streams)
     ready = h->super.n_streams;
   atomic_store_explicit (&h->locks->streams_ready, ready,
                          memory_order_relaxed);
-  volatile_reset (h);
-  err = run_make_chunk (h, 0);
+  epoch_begin (h);
+  err = grow_make_chunk (h, 0);
   if (err != 0)
     return err;
-  run_reach (h, (char *) h->stream + stream_bytes);
-  err = create_back (h, opt->initial >> MM_SLICE_SHIFT);
+  grow_reach (h, (char *) h->stream + stream_bytes);
+  err = make_backing (h, opt->initial >> MM_SLICE_SHIFT);
   if (err != 0)
     return err;
   if (whole)
-    run_reach (h, (char *) h->base + h->capacity);
+    grow_reach (h, (char *) h->base + h->capacity);
   h->super.generation = 0;
   super_save (h);
   super_save (h);
@@ -5831,8 +5834,8 @@ create_fill (struct heap *h, const struct mmalloc_options *opt)
 /* Reserve and map a new region of OPT's kind; a smaller one if the address
    space is short.  Sets base, capacity, mapped.  */
 static int
-create_map (struct heap *h, const struct mmalloc_options *opt,
-            char told[MM_TOLD])
+make_map (struct heap *h, const struct mmalloc_options *opt,
+          char told[MM_TOLD])
 {
   bool tools = process.tools_area;
   size_t want = opt->reserve != 0 ? opt->reserve
@@ -5861,7 +5864,7 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
        len = (len / 2) & ~(process.page - 1))
     {
       if (base != 0)
-        err = os_map_at (base, len, prot, flags, h->fd);
+        err = space_map_at (base, len, prot, flags, h->fd);
       else if (anon)
         {
           char *p = os.mmap (NULL, len, prot, flags, -1, 0);
@@ -5869,7 +5872,7 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
           h->base = (uintptr_t) p;
         }
       else
-        err = map_anywhere (len, prot, flags, h->fd, &h->base);
+        err = space_map_anywhere (len, prot, flags, h->fd, &h->base);
       if (err == 0 && anon && base == 0 && len < want
           && len / 2 >= MM_RESERVE_MIN)
         {
@@ -5891,10 +5894,10 @@ create_map (struct heap *h, const struct mmalloc_options *opt,
     {
       h->base = base;
       if (err == EADDRINUSE)
-        os_name_neighbour (base, process.page, told);
+        space_name_neighbour (base, process.page, told);
     }
   if (err == 0)
-    os_mark_range ((void *) h->base, h->mapped, false);
+    mark_range ((void *) h->base, h->mapped, false);
   /* The limit of the address space is this process's, not the heap's.  */
   if (err == 0 && !anon && base == 0)
     h->capacity = want;
@@ -5992,14 +5995,14 @@ verify_once (struct heap *h, bool *right)
 /* The same, with others at work on the file, who change several words one
    after the other.  */
 static int
-attach_verify (struct heap *h, const char **told)
+verify_file (struct heap *h, const char **told)
 {
   bool right;
   int err, left = 1000;
   do
     err = verify_once (h, &right);
   while (err == 0 && !right && --left > 0
-         && os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
+         && os_sees_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
   if (err == EBADMSG || (err == 0 && !right))
     return *told = "the directory is damaged", EBADMSG;
   return err;
@@ -6053,18 +6056,18 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   do
     {
       if (h->kind == HEAP_PRIVATE)
-        err = os_map_at (h->base, len, prot,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+        err = space_map_at (h->base, len, prot,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
       else
-        err = os_map_at (h->base, len, prot, MAP_SHARED | MAP_NORESERVE,
-                         h->fd);
+        err = space_map_at (h->base, len, prot, MAP_SHARED | MAP_NORESERVE,
+                            h->fd);
       if (err != ENOMEM || h->kind == HEAP_READ || len == least)
         break;
       len = round_up (len / 2 > least ? len / 2 : least, process.page);
     }
   while (true);
   if (err == EADDRINUSE)
-    os_name_neighbour (h->base, len, told);
+    space_name_neighbour (h->base, len, told);
   else if (err == ENOMEM)
     snprintf (told, MM_TOLD, "the address space has no room for %lu bytes at"
               " 0x%lx", (unsigned long) len, (unsigned long) h->base);
@@ -6132,8 +6135,8 @@ attach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
   (void) h;
   (void) arg;
-  os_mark_block (h, block->start, block->usable);
-  os_mark_range (block->start, block->usable, true);
+  mark_block (h, block->start, block->usable);
+  mark_range (block->start, block->usable, true);
   return 0;
 }
 
@@ -6152,7 +6155,7 @@ detach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
   (void) h;
   (void) arg;
-  os_mark_free (h, block->start, block->usable);
+  mark_free (h, block->start, block->usable);
   return 0;
 }
 
@@ -6165,7 +6168,7 @@ detach_mark_see (struct heap *h, const struct sight *at, void *arg)
 /* Find this process an entry and publish it: first the lock that shows it to
    be alive, then the id.  Needs: the door, no other lock.  */
 static int
-proc_enter (struct heap *h)
+attach_enter (struct heap *h)
 {
   struct disk_locks *l = h->locks;
   h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed);
@@ -6178,7 +6181,7 @@ proc_enter (struct heap *h)
       if (old != 0)
         {
           lock_heap (h);
-          proc_orphan_locked (h, old);
+          dead_orphan_locked (h, old);
           unlock_heap (h);
         }
       uint64_t n = atomic_fetch_add_explicit (&l->n_entered, 1,
@@ -6203,7 +6206,7 @@ attach_register (struct heap *h, const char **told)
   int err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false);
   if (err == 0)
     {
-      if (os_is_locked (h->lock_fd, MM_BYTE_PRIVATE, F_WRLCK))
+      if (os_sees_lock (h->lock_fd, MM_BYTE_PRIVATE, F_WRLCK))
         return *told = "somebody has the heap attached copy-on-write", EBUSY;
       struct stat st;
       if (os.fstat (h->fd, &st) == 0
@@ -6219,9 +6222,9 @@ attach_register (struct heap *h, const char **told)
           if (err != 0 && err != EOPNOTSUPP)
             return *told = "no disk blocks for this copy of the heap", err;
         }
-      volatile_reset (h);
+      epoch_begin (h);
       super_save (h);
-      err = proc_enter (h);
+      err = attach_enter (h);
       if (err == 0)
         err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
       return err;
@@ -6235,7 +6238,7 @@ attach_register (struct heap *h, const char **told)
     return *told = "in use by a program with another libc", ENOTSUP;
   if (h->locks->namespace != lock_namespace ())
     return *told = "in use by processes of another PID namespace", ENOTSUP;
-  err = proc_enter (h);
+  err = attach_enter (h);
   if (err == 0)
     {
       /* Those who grow the heap know how much we have mapped from here on.  */
@@ -6251,7 +6254,7 @@ attach_register (struct heap *h, const char **told)
 }
 
 static struct heap *
-heap_new (void)
+attach_new (void)
 {
   struct heap *h = os_private (sizeof *h, false);
   if (h != NULL)
@@ -6265,7 +6268,7 @@ heap_new (void)
 
 /* Unmap and close; the struct is gone then.  */
 static void
-heap_drop (struct heap *h)
+attach_drop (struct heap *h)
 {
   if (h->mapped > 0)
     os.munmap ((void *) h->base, h->mapped);
@@ -6278,7 +6281,7 @@ heap_drop (struct heap *h)
 }
 
 static void
-registry_add (struct heap *h)
+attach_list (struct heap *h)
 {
   h->n_attached = 1;
   lock_registry ();
@@ -6293,12 +6296,12 @@ attach_anonymous (struct heap *h, const struct mmalloc_options *opt,
                   char told[MM_TOLD])
 {
   h->kind = HEAP_ANON;
-  int err = create_map (h, opt, told);
+  int err = make_map (h, opt, told);
   if (err != 0)
     return err;
-  create_super (h, opt);
-  attach_layout (h);
-  return create_fill (h, opt);
+  make_super (h, opt);
+  epoch_layout (h);
+  return make_heap (h, opt);
 }
 
 /* Make a heap in the empty file.  Needs: the door.  */
@@ -6314,12 +6317,12 @@ attach_create (struct heap *h, const struct mmalloc_options *opt,
   if (err == 0)
     err = os_pwrite_all (h->fd, &creating, sizeof creating, 0);
   if (err == 0)
-    err = create_map (h, opt, told);
+    err = make_map (h, opt, told);
   if (err == 0)
     {
-      create_super (h, opt);
-      attach_layout (h);
-      err = create_fill (h, opt);
+      make_super (h, opt);
+      epoch_layout (h);
+      err = make_heap (h, opt);
     }
   if (err == 0)
     err = attach_register (h, &why);
@@ -6354,9 +6357,9 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
     err = attach_map (h, length, file_size, told);
   if (err == 0)
     {
-      os_mark_range ((void *) h->base, h->mapped, false);
-      os_mark_range ((void *) h->base, length, true);
-      attach_layout (h);
+      mark_range ((void *) h->base, h->mapped, false);
+      mark_range ((void *) h->base, length, true);
+      epoch_layout (h);
       if (off_first_data (h, 0) >= off_slices (h, 0)
           || off_file (h, off_slice (h, 0, 0)) + off_first_data (h, 0)
              > h->capacity)
@@ -6368,7 +6371,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
                && off_first_data (h, 0) > off_slices_within (h, 0, h->mapped))
         err = ENOMEM;
       else
-        err = attach_verify (h, &why);
+        err = verify_file (h, &why);
     }
   if (err == 0)
     {
@@ -6376,7 +6379,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
         err = attach_register (h, &why);
       else if (h->kind == HEAP_PRIVATE)
         {
-          if (os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
+          if (os_sees_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
             {
               why = "others have the heap attached for writing";
               err = EBUSY;
@@ -6384,7 +6387,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
           else
             {
               err = os_lock (h->lock_fd, MM_BYTE_PRIVATE, F_RDLCK, true);
-              volatile_reset (h);
+              epoch_begin (h);
             }
         }
       else
@@ -6490,7 +6493,7 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
 
 /* Leave the file.  */
 static void
-detach_file (struct heap *h)
+detach_leave (struct heap *h)
 {
   if (atomic_load_explicit (&h->forked, memory_order_relaxed))
     return;
@@ -6508,7 +6511,7 @@ detach_file (struct heap *h)
 /* Put a heap that came through fork to use: this process is a user of its
    own.  */
 static int
-heap_rejoin (struct heap *h)
+attach_rejoin (struct heap *h)
 {
   int err = 0;
   lock_opening ();
@@ -6597,11 +6600,11 @@ region_create (struct region *r, uintptr_t base, char told[MM_TOLD])
     err = errno;
   int prot = PROT_READ | PROT_WRITE;
   if (err == 0 && base != 0)
-    err = os_map_at (base, r->size, prot, MAP_SHARED, r->fd);
+    err = space_map_at (base, r->size, prot, MAP_SHARED, r->fd);
   else if (err == 0)
-    err = map_anywhere (r->size, prot, MAP_SHARED, r->fd, &base);
+    err = space_map_anywhere (r->size, prot, MAP_SHARED, r->fd, &base);
   if (err == EADDRINUSE)
-    os_name_neighbour (base, r->size, told);
+    space_name_neighbour (base, r->size, told);
   if (err == 0)
     {
       r->base = base;
@@ -6632,10 +6635,10 @@ region_map (struct region *r, size_t file_size, char told[MM_TOLD])
       snprintf (told, MM_TOLD, "no map file");
       return EINVAL;
     }
-  err = os_map_at (first.base, r->size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                   r->fd);
+  err = space_map_at (first.base, r->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      r->fd);
   if (err == EADDRINUSE)
-    os_name_neighbour (first.base, r->size, told);
+    space_name_neighbour (first.base, r->size, told);
   if (err == 0)
     r->base = first.base;
   return err;
@@ -6761,7 +6764,7 @@ fork_adopt (void)
       if (h->kind == HEAP_FILE)
         atomic_store_explicit (&h->forked, true, memory_order_release);
       else if (h->kind != HEAP_READ)
-        volatile_reset (h);
+        epoch_begin (h);
       if (h->kind == HEAP_READ || h->kind == HEAP_PRIVATE)
         {
           h->lock_fd = os_reopen (h->fd, O_RDONLY, NULL);
@@ -6845,7 +6848,7 @@ heap_default (void)
     return h;
   lock_opening ();
   h = atomic_load_explicit (&process.default_heap, memory_order_relaxed);
-  if (h == NULL && (h = heap_new ()) != NULL)
+  if (h == NULL && (h = attach_new ()) != NULL)
     {
       char told[MM_TOLD];
       struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
@@ -6853,12 +6856,12 @@ heap_default (void)
                                        : MM_RESERVE_DEFAULT;
       if (attach_anonymous (h, &opt, told) != 0)
         {
-          heap_drop (h);
+          attach_drop (h);
           h = NULL;
         }
       else
         {
-          registry_add (h);
+          attach_list (h);
           atomic_store_explicit (&process.default_heap, h,
                                  memory_order_release);
         }
@@ -6910,7 +6913,7 @@ heap_may_change (struct heap *h)
   if (h->kind == HEAP_READ)
     return EROFS;
   if (MM_UNLIKELY (atomic_load_explicit (&h->forked, memory_order_acquire)))
-    return heap_rejoin (h);
+    return attach_rejoin (h);
   return 0;
 }
 
@@ -6939,7 +6942,7 @@ heap_may_look (struct heap *h)
    no other process has it mapped, no other thread may look at records that
    disappear.  */
 static void
-heap_cut (struct heap *h)
+trim_cut (struct heap *h)
 {
   if (h->kind != HEAP_FILE)
     return;
@@ -6955,8 +6958,8 @@ heap_cut (struct heap *h)
       lock_grow (h);
       if (os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
         {
-          if (!os_is_locked (h->lock_fd, MM_BYTE_READERS, F_WRLCK)
-              && !os_is_locked (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
+          if (!os_sees_lock (h->lock_fd, MM_BYTE_READERS, F_WRLCK)
+              && !os_sees_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
             {
               size_t c = run_chunks (h);
               while (c > 1 && huge_empty_chunk (h, c - 1, true))
@@ -6973,7 +6976,7 @@ heap_cut (struct heap *h)
                 }
               else
                 {
-                  size_t first = dir_kind (d) == DIR_CONT ? c - dir_back (d)
+                  size_t first = dir_kind (d) == DIR_CONT ? c - dir_distance (d)
                                                           : c;
                   d = dir_get (h, first);
                   end = off_slice (h, first, dir_start (d))
@@ -7001,7 +7004,7 @@ heap_cut (struct heap *h)
 /* Give back the free backed slices of chunk C; the number of bytes.  Needs: the
    grow lock: nobody backs them again meanwhile.  */
 static size_t
-heap_trim_chunk (struct heap *h, size_t c)
+trim_chunk (struct heap *h, size_t c)
 {
   if (run_chunk_is_empty (h, c))
     {
@@ -7009,8 +7012,8 @@ heap_trim_chunk (struct heap *h, size_t c)
                                          memory_order_relaxed);
       size_t from = off_file (h, off_chunk (h, c));
       if (from < end)
-        os_punch (h, off_chunk (h, c),
-                  end - from < MM_CHUNK ? end - from : MM_CHUNK);
+        back_drop (h, off_chunk (h, c),
+                   end - from < MM_CHUNK ? end - from : MM_CHUNK);
       return 0;
     }
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
@@ -7029,7 +7032,7 @@ heap_trim_chunk (struct heap *h, size_t c)
   for (size_t s = 0; (s = map_next (map, s, end, true)) < end; )
     {
       size_t stop = map_next (map, s, end, false);
-      if (os_punch (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT) == 0)
+      if (back_drop (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT) == 0)
         given += stop - s;
       else
         {
@@ -7040,7 +7043,7 @@ heap_trim_chunk (struct heap *h, size_t c)
       s = stop;
     }
   lock_heap (h);
-  map_less_backed_locked (h, given);
+  run_less_backed_locked (h, given);
   unlock_heap (h);
   return given << MM_SLICE_SHIFT;
 }
@@ -7083,7 +7086,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
             err = ENOMEM;
         }
       if (err == 0)
-        err = heap_take (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
+        err = take_block (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
     }
   if (err != 0)
     {
@@ -7091,12 +7094,12 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
       return NULL;
     }
   struct place at;
-  if ((before > 0 || os_marks_blocks (h))
-      && heap_locate (h, p, false, &at) == NULL)
+  if ((before > 0 || mark_wanted (h))
+      && place_find (h, p, false, &at) == NULL)
     {
-      os_mark_block (h, p, at.usable);
+      mark_block (h, p, at.usable);
       if ((how & ALLOC_ZERO) && !zero)
-        os_mark_range (p, at.usable, true);
+        mark_range (p, at.usable, true);
       if (before > 0)
         guard_set (h, &at, (char *) p + before, size);
     }
@@ -7129,11 +7132,11 @@ free_any (const char *call, void *md, void *p)
   else
     {
       struct cache *k = cache_of (h, md);
-      wrong = heap_locate_user (h, call, md, p, &block, &user);
+      wrong = guard_place (h, call, md, p, &block, &user);
       if (wrong == NULL)
         {
           trace_event ('-', p, 0, false);
-          wrong = heap_give (h, k, &block);
+          wrong = give_block (h, k, &block);
         }
     }
   if (wrong != NULL)
@@ -7170,9 +7173,9 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
   at->r = (struct disk_slice *) (void *)
           (k->records + (c << MM_CHUNK_SHIFT) + s * MM_RECORD);
   at->head = atomic_load_explicit (&at->r->head, memory_order_acquire);
-  if (head_kind (at->head) == HEAD_CONT && head_back (at->head) <= s)
+  if (head_kind (at->head) == HEAD_CONT && head_distance (at->head) <= s)
     {
-      back = head_back (at->head);
+      back = head_distance (at->head);
       at->r -= back;
       at->head = atomic_load_explicit (&at->r->head, memory_order_acquire);
     }
@@ -7223,8 +7226,8 @@ quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
 static MM_NOINLINE void *
 alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
 {
-  if (!heap_is_exclusive (k)
-      || !heap_refill (k->heap, k, (unsigned) (b - k->bin)))
+  if (!cache_is_exclusive (k)
+      || !take_refill (k->heap, k, (unsigned) (b - k->bin)))
     return alloc_any (md, size, 16, 0);
   return bin_take (b);
 }
@@ -7385,11 +7388,11 @@ realloc_quick (void *md, void *ptr, size_t size)
       int saved = errno;
       at.number = quick_large (k, md, ptr, &at.head);
       at.usable = head_slices (at.head) << MM_SLICE_SHIFT;
-      bool done = at.number != 0 && heap_resize (k->heap, &at, size);
+      bool done = at.number != 0 && resize_block (k->heap, &at, size);
       errno = saved;
       return done ? ptr : NULL;
     }
-  if (heap_may_keep (usable, size))
+  if (resize_may_keep (usable, size))
     return ptr;
   if (size > MM_FAST_MAX)
     return NULL;
@@ -7427,7 +7430,7 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
       return NULL;
     }
   if (wrong == NULL)
-    wrong = heap_locate_user (h, call, md, ptr, &block, &user);
+    wrong = guard_place (h, call, md, ptr, &block, &user);
   if (wrong != NULL)
     {
       fail_misuse (call, md, ptr, wrong);
@@ -7435,10 +7438,10 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
       return NULL;
     }
   if (user.start == block.start && !process.valgrind
-      && heap_resize (h, &block, size))
+      && resize_block (h, &block, size))
     {
       if (process.asan && block.kind != PLACE_SMALL)
-        os_mark_block (h, ptr, round_up (size, MM_SLICE));
+        mark_block (h, ptr, round_up (size, MM_SLICE));
       trace_event ('<', ptr, 0, false);
       trace_event ('>', ptr, size, true);
       errno = saved;
@@ -7463,10 +7466,10 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
   if (block.kind == PLACE_SMALL)
     block.head = atomic_load_explicit (&block.r->head, memory_order_acquire);
   struct cache *k = cache_of (h, md);
-  wrong = heap_give (h, k, &block);
+  wrong = give_block (h, k, &block);
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
-  else if (k != NULL && block.kind == PLACE_SMALL && !os_marks_blocks (h))
+  else if (k != NULL && block.kind == PLACE_SMALL && !mark_wanted (h))
     bin_put_back (k, head_class (block.head), block.r, block.i);
   trace_event ('<', ptr, 0, false);
   trace_event ('>', p, size, true);
@@ -7541,7 +7544,7 @@ mmalloc_usable_size (void *md, const void *ptr)
   struct place block, user;
   const char *wrong = h == NULL
                       ? "no heap is attached at the descriptor's address"
-                      : heap_locate_user (h, call, md, ptr, &block, &user);
+                      : guard_place (h, call, md, ptr, &block, &user);
   if (wrong == NULL)
     return user.usable;
   fail_misuse (call, md, ptr, wrong);
@@ -7560,7 +7563,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 /* A record for a call that works on SLOT and block OLD, or NULL.  Waits if
    there are too many such calls.  */
 static struct disk_op *
-op_claim (struct heap *h, const void *slot, const void *old)
+slot_begin (struct heap *h, const void *slot, const void *old)
 {
   uint64_t none = 0;
   struct disk_op *op;
@@ -7576,7 +7579,7 @@ op_claim (struct heap *h, const void *slot, const void *old)
         break;
       if (tries % MM_OPS == 0)
         {
-          proc_bury_all (h);
+          dead_bury_all (h);
           sched_yield ();
         }
     }
@@ -7607,7 +7610,7 @@ static int
 slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
           bool old, struct place *block, const struct place *user)
 {
-  struct disk_op *op = op_claim (h, slot, old ? block->start : NULL);
+  struct disk_op *op = slot_begin (h, slot, old ? block->start : NULL);
   void *p = NULL;
   if (size > 0)
     {
@@ -7636,16 +7639,16 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
       if (block->kind == PLACE_SMALL)
         block->head = atomic_load_explicit (&block->r->head,
                                             memory_order_acquire);
-      unsigned walk = k == NULL ? walk_begin (h) : 0;
+      unsigned walk = k == NULL ? lock_walk (h) : 0;
       thread.op = op;
-      wrong = heap_give_block (h, k, block, &full);
+      wrong = give_unhinted (h, k, block, &full);
       thread.op = NULL;
       op_release (h, op);
       /* Nobody could take the block before; so the hint comes last.  */
       if (full && wrong == NULL)
-        heap_hint (h, k, block);
+        give_hint (h, k, block);
       if (k == NULL)
-        walk_end (h, walk);
+        unlock_walk (h, walk);
     }
   else
     op_release (h, op);
@@ -7667,7 +7670,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
   if (err != 0)
     fail_room (h, err);
   else if ((uintptr_t) slot % sizeof *slot != 0
-           || heap_locate (h, slot, true, &block) != NULL)
+           || place_find (h, slot, true, &block) != NULL)
     fail_told (h, err = EINVAL, "the slot is no word in a block of the heap");
   if (err != 0)
     return -1;
@@ -7678,7 +7681,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
                                 memory_order_acquire);
   if (old != NULL)
     {
-      const char *wrong = heap_locate_user (h, call, md, old, &block, &user);
+      const char *wrong = guard_place (h, call, md, old, &block, &user);
       if (wrong != NULL)
         {
           fail_misuse (call, md, old, wrong);
@@ -7688,9 +7691,9 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
       trace_event (size > 0 ? '<' : '-', old, 0, false);
     }
   bool stays = old != NULL && size > 0 && user.start == block.start
-               && !process.valgrind && heap_resize (h, &block, size);
+               && !process.valgrind && resize_block (h, &block, size);
   if (stays && process.asan && block.kind != PLACE_SMALL)
-    os_mark_block (h, old, round_up (size, MM_SLICE));
+    mark_block (h, old, round_up (size, MM_SLICE));
   if (!stays
       && slot_put (call, md, h, slot, size, old != NULL, &block, &user) != 0)
     {
@@ -7750,10 +7753,10 @@ mmalloc_recover (void *md)
            && atomic_load_explicit (&h->op[i].turn, memory_order_relaxed)
               == turn[i])
       {
-        proc_bury_all (h);
+        dead_bury_all (h);
         sched_yield ();
       }
-  proc_bury_all (h);
+  dead_bury_all (h);
   errno = saved;
   return 0;
 }
@@ -7817,7 +7820,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
       err = EINVAL;
     }
   lock_opening ();
-  if (err == 0 && (h = heap_new ()) == NULL)
+  if (err == 0 && (h = attach_new ()) == NULL)
     err = ENOMEM;
   if (err == 0 && path == NULL && o.fd < 0)
     {
@@ -7854,12 +7857,12 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
     }
   if (h != NULL && (err != 0 || known != NULL))
     {
-      heap_drop (h);
+      attach_drop (h);
       h = known;
     }
   else if (h != NULL)
-    registry_add (h);
-  if (err == 0 && known == NULL && os_marks_blocks (h))
+    attach_list (h);
+  if (err == 0 && known == NULL && mark_wanted (h))
     walk_heap (h, attach_mark_see, NULL);
   unlock_opening ();
   if (err != 0)
@@ -7904,16 +7907,16 @@ mmalloc_detach (void *md)
   unlock_registry ();
   if (last)
     {
-      if (os_marks_blocks (h))
+      if (mark_wanted (h))
         walk_heap (h, detach_mark_see, NULL);
       if (h->kind == HEAP_FILE)
-        detach_file (h);
+        detach_leave (h);
       if (process.asan)
         __asan_unpoison_memory_region ((void *) h->base,
                                        atomic_load_explicit
                                          (&h->root->length,
                                           memory_order_relaxed));
-      heap_drop (h);
+      attach_drop (h);
     }
   unlock_opening ();
   if (!ours)
@@ -8059,12 +8062,12 @@ mmalloc_findbase (size_t size)
       fail_told (NULL, ENOMEM, "no address space of this size");
       return NULL;
     }
-  int err = map_anywhere (opt.reserve, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                          &h.base);
+  int err = space_map_anywhere (opt.reserve, PROT_NONE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                                &h.base);
   h.mapped = opt.reserve;
   if (err != 0)
-    err = create_map (&h, &opt, told);
+    err = make_map (&h, &opt, told);
   if (err != 0 || h.mapped < size)
     {
       if (err == 0)
@@ -8305,13 +8308,13 @@ mmalloc_trim (void *md)
       fail_room (h, err);
       return -1;
     }
-  page_sweep (h, cache_of (h, md));
+  sweep (h, cache_of (h, md));
   size_t given = 0;
   lock_grow (h);
   for (size_t c = 0; c < run_chunks (h); c++)
-    given += heap_trim_chunk (h, c);
+    given += trim_chunk (h, c);
   unlock_grow (h);
-  heap_cut (h);
+  trim_cut (h);
   errno = saved;
   return (ptrdiff_t) given;
 }
@@ -8372,10 +8375,10 @@ mmalloc_check (void *md,
       os_let_cancel (cancel);
       return -1;
     }
-  unsigned walk = walk_begin (h);
+  unsigned walk = lock_walk (h);
   for (size_t c = 0; c < run_chunks (h); c++)
     check_chunk (h, c, &k);
-  walk_end (h, walk);
+  unlock_walk (h, walk);
   walk_heap (h, check_see, &k);
   check_roots (h, &k);
   if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)

@@ -5,11 +5,9 @@
 #ifndef INSIDE_H
 #define INSIDE_H 1
 
-#define heap_new library_heap_new
 #define process library_process
 #define thread library_thread
 #include "mmalloc.c"
-#undef heap_new
 #undef process
 #undef thread
 

@@ -333,7 +333,7 @@ parts_find (struct parts *parts, const struct image *im)
   size_t delta = (size_t) (old_grid - (char *) im->base);
   h.base = im->base;
   h.capacity = h.mapped = im->capacity;
-  attach_layout (&h);
+  epoch_layout (&h);
   parts->dir = off_file (&h, h.dir);
   parts->streams = off_file (&h, h.stream);
   parts->first_data = delta + off_first_data (&h, 0) * MM_SLICE;

@@ -270,7 +270,7 @@ become_neighbour (struct heap *h, const struct neighbour *neighbour)
   bool died = mutex_of_dead (h, &h->locks->heap.mutex);
   lock_heap (h);
   if (died)
-    lock_owner_died (h);
+    dead_owner_locked (h);
   unlock_heap (h);
   for (uint32_t n = 1; n <= h->super.n_shared; n++)
     mutex_of_dead (h, &off_stream (h, n)->lock.mutex);

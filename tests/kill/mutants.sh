@@ -179,44 +179,44 @@ mutant huge_shorter_last '/^huge_resize/,/^}/ {
 # ---- Backing and length ---------------------------------------------------
 
 # Slices are called backed before they are.
-mutant backed_first '/^run_back /,/^}/ {
-  s/^        err = run_back_bare .*/        err = 0;/
+mutant backed_first '/^grow_back /,/^}/ {
+  s/^        err = grow_back_bare .*/        err = 0;/
   s/^  dir_set (h, c, dir_paged (ready/\
-  err = run_back_bare (h, c, s, s + k);\
+  err = grow_back_bare (h, c, s, s + k);\
 &/
 }' 'step:malloc: growth'
 
 # The length grows after the slices are published.
-mutant length_late '/^run_back (/,/^}/ {
-  /^  run_reach (h, off_slice/d
+mutant length_late '/^grow_back (/,/^}/ {
+  /^  grow_reach (h, off_slice/d
   /map_put_backed (x, s, k, true),/ {
     n
     s/$/\
-  run_reach (h, off_slice (h, c, s + k));/
+  grow_reach (h, off_slice (h, c, s + k));/
   }
 }' 'step:malloc: growth'
 
 # Stream records are ready before they have memory.
 mutant streams_ready_first '/^stream_grow/,/^}/ {
-  s/^      err = os_back (h, at, MM_PAGE);/\
+  s/^      err = back_range (h, at, MM_PAGE);/\
       atomic_store (\&l->streams_ready, ready + more);\
 &/
 }' 'step:stream records'
 
 # Records of slices are not cleaned of what a HUGE block left there.
-mutant records_not_cleaned '/^run_back_records/,/^}/ {
+mutant records_not_cleaned '/^grow_records/,/^}/ {
   s/memset (/(void) (/
 }' 'step:pages in a dead'
 
 # Blocks are given back to the disk before the slices are called unbacked.
-mutant punch_first '/^heap_trim_chunk/,/^}/ {
+mutant punch_first '/^trim_chunk/,/^}/ {
   s/^    map_put_backed (x, s, 1, false);/\
-    os_punch (h, off_slice (h, c, s), MM_SLICE),\
+    back_drop (h, off_slice (h, c, s), MM_SLICE),\
 &/
 }' 'step:trim: beside'
 
 # The file is cut before the length says so.
-mutant cut_first '/^heap_cut/,/^}/ {
+mutant cut_first '/^trim_cut/,/^}/ {
   s/^                  atomic_store_explicit (&h->root->length, len,/\
                   if (os.ftruncate (h->fd, (off_t) len) != 0)\
                     len = 0;\
@@ -226,12 +226,12 @@ mutant cut_first '/^heap_cut/,/^}/ {
 # ---- Death of a lock's holder ---------------------------------------------
 
 # Indexes of chunks are believed after a death.
-mutant index_believed '/^lock_owner_died/,/^}/ {
+mutant index_believed '/^dead_owner_locked/,/^}/ {
   s/^  atomic_fetch_add_explicit (&l->index_epoch.*/  (void) l;/
 }' 'step:new page of five'
 
 # A page under claim is not decided.
-mutant claim_forgotten '/^lock_owner_died/,/^}/ {
+mutant claim_forgotten '/^dead_owner_locked/,/^}/ {
   s/if (claim != 0)/if (claim == UINT64_MAX)/
 }' 'step:malloc: sweep'
 
@@ -249,7 +249,7 @@ mutant claim_cleared_early '/^page_retire_locked/,/^}/ {
 
 # The death of a holder is passed over.
 mutant death_passed_over '/^lock_take/,/^}/ {
-  s/^        lock_owner_died (h);/        (void) h;/
+  s/^        dead_owner_locked (h);/        (void) h;/
 }' 'step:recovery: malloc finds' 'real:new page' 'random:1500'
 
 # A lock is not made consistent after a death.
@@ -260,12 +260,12 @@ mutant not_consistent '/^lock_take/,/^}/ {
 # ---- Opening and closing ---------------------------------------------------
 
 # Lock words of an earlier epoch are believed.
-mutant locks_believed '/^volatile_reset/,/^}/ {
+mutant locks_believed '/^epoch_begin/,/^}/ {
   /lock_make (h, &l->heap.mutex);/d
 }' 'step:new page of five'
 
 # A shared stream's lock likewise.
-mutant stream_lock_believed '/^volatile_reset/,/^}/ {
+mutant stream_lock_believed '/^epoch_begin/,/^}/ {
   s/^    lock_make (h, &off_stream (h, n)->lock.mutex);/    (void) n;/
 }' 'step:shared stream, new'
 
@@ -275,12 +275,12 @@ mutant creating_unsaid '/^attach_create/,/^}/ {
 }' 'step:open: create'
 
 # Streams of the dead are not taken from them.
-mutant dead_keep_streams '/^proc_orphan_locked/,/^}/ {
+mutant dead_keep_streams '/^dead_orphan_locked/,/^}/ {
   s/== id)$/== id \&\& id == 1)/
 }' 'step:malloc: new page'
 
 # A sweep leaves the dead the pages in their bins.
-mutant dead_keep_bins '/^page_sweep/,/^}/ {
+mutant dead_keep_bins '/^sweep/,/^}/ {
   s/if (head_state (head) == HEAD_ACTIVE && our)/if (false)/
 }' 'step:malloc: new page'
 
@@ -368,10 +368,10 @@ mutant old_freed_first '/^slot_put/,/^}/ {
 }' 'step:mfree_from: large'
 
 # What the call is about is not on record: the old block, the slot.
-mutant old_not_recorded '/^op_claim/,/^}/ {
+mutant old_not_recorded '/^slot_begin/,/^}/ {
   s/old != NULL ? off_file (h, old) : 0/old != NULL ? 0 : 0/
 }' 'step:mfree_from: own'
-mutant slot_not_recorded '/^op_claim/,/^}/ {
+mutant slot_not_recorded '/^slot_begin/,/^}/ {
   s/&op->slot, off_file (h, slot)/\&op->slot, 0 * off_file (h, slot)/
 }' 'step:mmalloc_to: fast path'
 
@@ -392,28 +392,28 @@ mutant record_not_masked '/^page_free_bits/,/^}/ {
 }' 'step:recovery: malloc beside a freed' 'step:mfree_from: shared'
 
 # The calls of the dead are not ended: by others, by the next opener.
-mutant calls_not_ended '/^proc_orphan_locked/,/^}/ {
-  s/op_finish_locked (h, &h->op\[i\]);/(void) i;/
+mutant calls_not_ended '/^dead_orphan_locked/,/^}/ {
+  s/dead_finish_locked (h, &h->op\[i\]);/(void) i;/
 }' 'step:mfree_from: own'
-mutant calls_not_ended_at_open '/^volatile_reset/,/^}/ {
-  s/op_finish_locked (h, &h->op\[i\]);/(void) i;/
+mutant calls_not_ended_at_open '/^epoch_begin/,/^}/ {
+  s/dead_finish_locked (h, &h->op\[i\]);/(void) i;/
 }' 'step:mfree_from: own'
 
 # They are ended one way only: the new block stays, the old one stays.
-mutant fresh_not_undone '/^op_finish_locked/,/^}/ {
+mutant fresh_not_undone '/^dead_finish_locked/,/^}/ {
   s/nobodys = fresh;/nobodys = 0;/
 }' 'step:mmalloc_to: fast path'
-mutant old_not_freed '/^op_finish_locked/,/^}/ {
+mutant old_not_freed '/^dead_finish_locked/,/^}/ {
   s/uint64_t nobodys = old;/uint64_t nobodys = 0;/
 }' 'step:mfree_from: own'
 # ... or although nothing had happened yet.
-mutant old_always_freed '/^op_finish_locked/,/^}/ {
-  s/else if (fresh == 0 .. op_slot_holds (h, op, old))/else if (false)/
+mutant old_always_freed '/^dead_finish_locked/,/^}/ {
+  s/else if (fresh == 0 .. dead_slot_holds (h, op, old))/else if (false)/
 }' 'step:mfree_from: own'
 
 # Who finds a lock of the dead does not ask what a slot call did under it.
-mutant change_under_lock_ignored '/^lock_owner_died/,/^}/ {
-  /op_lock_died_locked (h)/d
+mutant change_under_lock_ignored '/^dead_owner_locked/,/^}/ {
+  /dead_ops_locked (h)/d
 }' 'step:recovery: malloc at a noted large'
 
 # A call does not say that a block changes hands under a lock: the new one, the
@@ -430,7 +430,7 @@ mutant freed_stays_recorded '/^op_noted/,/^}/ {
 }' 'step:recovery: malloc of a freed, unlocked' 'step:mfree_from: large'
 
 # Recovery that dies while it frees is not noticed.
-mutant recovery_not_noted '/^op_finish_locked/,/^}/ {
+mutant recovery_not_noted '/^dead_finish_locked/,/^}/ {
   /op->locked, 1/d
 }' 'step:recovery: slot has left a large' 'step:recovery: new large block'
 
@@ -443,13 +443,13 @@ mutant note_gone_first '/^op_release/,/^}/ {
 
 # mmalloc_recover does not look for the dead.
 mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
-  s/^        proc_bury_all (h);/        break;/
-  s/^  proc_bury_all (h);/  (void) h;/
+  s/^        dead_bury_all (h);/        break;/
+  s/^  dead_bury_all (h);/  (void) h;/
 }' 'step:mfree_from: own'
 
 # ---- Backed slices behind the ready records -----------------------------------
 
-mutant backed_before_ready '/^run_back (/,/^}/ {
+mutant backed_before_ready '/^grow_back (/,/^}/ {
   /^  dir_set (h, c, dir_paged (ready/d
   /map_put_backed (x, s, k, true),/ {
     n
@@ -461,7 +461,7 @@ mutant backed_before_ready '/^run_back (/,/^}/ {
 # ---- Copies, pauses, waiters ---------------------------------------------------
 
 # Lock words in a copy are believed.
-mutant copied_locks_believed '/^volatile_reset/,/^}/ {
+mutant copied_locks_believed '/^epoch_begin/,/^}/ {
   /lock_make (h, &l->[a-z]*.mutex);/d
 }' copies:60
 
@@ -515,8 +515,8 @@ mutant page_stays_active '/^stream_hold /,/^}/ {
 }' threads_come_and_go
 
 # A thread without a cache does not keep the file from being cut.
-mutant late_thread_overlooked '/^heap_shared/,/^}/ {
-  s/unsigned walk = walk_begin (h);/unsigned walk = h->forks + 1;/
+mutant late_thread_overlooked '/^take_shared/,/^}/ {
+  s/unsigned walk = lock_walk (h);/unsigned walk = h->forks + 1;/
 }' late_thread_keeps_the_file
 
 # Locks end with the last copy of the descriptor.
@@ -658,12 +658,12 @@ mutant page_past_records '/^page_fits/,/^}/ {
   s/run_is_inside (h, number, class_table\[cl\].slices)/true/
 }' damage_truncated:1
 mutant queue_of_no_stream '/^queue_push/,/^}/ {
-  s/|| stream > proc_streams (h)/|| false/
+  s/|| stream > off_streams_ready (h)/|| false/
 }' damage_golden
-mutant claim_of_nothing '/^claim_decide/,/^}/ {
+mutant claim_of_nothing '/^dead_claim_locked/,/^}/ {
   s/if (r != NULL)/if (true)/
 }' damage_golden
-mutant block_behind_end '/^heap_locate (/,/^}/ {
+mutant block_behind_end '/^place_find (/,/^}/ {
   s/off_file (h, at->start) + class_table\[cl\].slices \* MM_SLICE > length/false/
 }' damage_truncated:1
 mutant walk_of_half_a_page '/^sight_blocks/,/^}/ {
@@ -712,13 +712,13 @@ mutant lock_interrupted '/^os_lock/,/^}/ {
 mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
   s/err == EOPNOTSUPP || err == ENOSYS/false/
 }' file_calls_fail
-mutant growth_without_memory '/^run_back_bare (/,/^}/ {
-  s/^        err = os_back (h, off_slice/        os_back (h, off_slice/
+mutant growth_without_memory '/^grow_back_bare (/,/^}/ {
+  s/^        err = back_range (h, off_slice/        back_range (h, off_slice/
 }' file_calls_fail
-mutant lock_file_left_open '/^heap_drop/,/^}/ {
+mutant lock_file_left_open '/^attach_drop/,/^}/ {
   s/os_close_locks (h->lock_fd);/(void) h;/
 }' file_calls_fail
-mutant mapping_left '/^heap_drop/,/^}/ {
+mutant mapping_left '/^attach_drop/,/^}/ {
   s/os.munmap ((void \*) h->base, h->mapped);/(void) h;/
 }' file_calls_fail
 mutant sync_always_works '/^os_sync/,/^}/ {

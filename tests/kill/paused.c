@@ -110,7 +110,7 @@ take_slices (size_t n)
 {
   struct heap *h = kill_heap ();
   uint32_t number;
-  NEED (run_grow (h, n, MM_SLICE, head_make (HEAD_LARGE, 0, 0, 0, n), &number)
+  NEED (grow_run (h, n, MM_SLICE, head_make (HEAD_LARGE, 0, 0, 0, n), &number)
         == 0);
   if (number < MM_CHUNK_SLICES)
     return number;

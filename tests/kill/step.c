@@ -10,7 +10,7 @@
      opener      everybody died; a process opens the file, in a new epoch
      neighbour   a process that was attached all the time goes on; mutexes that
                  the victim held are made anew, as a copy cannot tell their
-                 owner's death, and lock_owner_died is called for the heap lock
+                 owner's death, and dead_owner_locked is called for the heap lock
 
    and each time: mmalloc_check finds nothing; every block that was live before
    is live, once, and holds what was written to it; blocks that the operation
@@ -338,7 +338,7 @@ pre_grow_records (void *md)
         s++;
       if (s + step > dir_ready (dir_get (h, 0)))
         break;
-      NEED (run_grow (h, 1, MM_SLICE, head_make (HEAD_LARGE, 0, 0, 0, 1),
+      NEED (grow_run (h, 1, MM_SLICE, head_make (HEAD_LARGE, 0, 0, 0, 1),
                       &number) == 0);
       kill_fill (page_start (h, number), MM_SLICE, 6);
       plan_add (page_start (h, number), MM_SLICE, 6);
@@ -384,7 +384,7 @@ pre_new_chunk (void *md)
       if (limit == 0)
         break;
       uint32_t number;
-      NEED (run_grow (h, limit, MM_SLICE,
+      NEED (grow_run (h, limit, MM_SLICE,
                       head_make (HEAD_LARGE, 0, 0, 0, limit), &number) == 0);
       NEED (number < MM_CHUNK_SLICES);
       size_t size = limit << MM_SLICE_SHIFT;
@@ -1266,7 +1266,7 @@ when_slot_fresh (struct heap *h)
   struct place at;
   for (unsigned i = 0; i < MM_OPS; i++)
     if (h->op[i].owner != 0 && h->op[i].fresh != 0
-        && heap_locate (h, (char *) h->base + h->op[i].fresh, false, &at)
+        && place_find (h, (char *) h->base + h->op[i].fresh, false, &at)
            == NULL)
       return true;
   return false;
@@ -1287,7 +1287,7 @@ when_slot_noted (struct heap *h)
   for (unsigned i = 0; i < MM_OPS; i++)
     if (h->op[i].owner != 0 && h->op[i].fresh != 0
         && (h->op[i].locked != 0 || when_shared_locked (h))
-        && heap_locate (h, (char *) h->base + h->op[i].fresh, false, &at)
+        && place_find (h, (char *) h->base + h->op[i].fresh, false, &at)
            != NULL)
       return true;
   return false;
@@ -1300,7 +1300,7 @@ when_slot_freed (struct heap *h)
   struct place at;
   uint64_t off = (uintptr_t) plan->slot_old - (uintptr_t) KILL_BASE;
   return plan->slot_old != NULL && h->locks->ops_busy != 0
-         && heap_locate (h, (char *) h->base + off, false, &at) != NULL;
+         && place_find (h, (char *) h->base + off, false, &at) != NULL;
 }
 
 /* ... and has let the lock go.  */
@@ -1985,7 +1985,7 @@ world_open (const struct operation *op)
   size_t exclusive = op->capacity / MM_SYSTEM_STREAM_SPACE;
   h->super.n_streams = 1 + (uint32_t) exclusive;
   /* The grid begins at the base: mmap gives whole system pages only.  */
-  attach_layout (h);
+  epoch_layout (h);
   if (h->grid != h->base)
     {
       char *room = mmap (NULL, op->capacity + MM_SLICE, PROT_NONE,
@@ -1997,7 +1997,7 @@ world_open (const struct operation *op)
                        MAP_SHARED | MAP_NORESERVE | MAP_FIXED, world.fd, 0);
       NEED (world.at == to);
       h->base = (uintptr_t) to;
-      attach_layout (h);
+      epoch_layout (h);
     }
   world_stat ();
 }
