@@ -135,49 +135,50 @@
       3  Numbers                            (-)
       4  What is in the file                (-)
       5  What is in the process             (-)
-      6  Failing                            (fail_)
-      7  Bits and offsets                   (bit_ round_up head_ dir_
-                                         off_ sum_ map_)
-      8  Run-time tools                     (mark_)
-      9  The system                         (os_)
-     10  Address space                      (space_)
-     11  Backing                            (back_)
-     12  Locks                              (lock_ unlock_)
-     13  Processes                          (proc_)
-     14  Size classes                       (class_)
-     15  Operation records                  (op_)
-     16  Runs                               (run_)
-     17  Growing                            (grow_)
-     18  Pages                              (page_ list_ queue_)
-     19  Large blocks                       (huge_ large_)
-     20  Places                             (place_)
-     21  The dead                           (dead_)
-     22  Streams                            (stream_)
-     23  Caches and bins                    (cache_ bin_)
-     24  Sweeping                           (sweep sweep_)
-     25  Debugging aids                     (guard_ trace_)
-     26  Allocating                         (take_)
-     27  Freeing and resizing               (give_ resize_)
-     28  Roots                              (root_)
-     29  Walking and counting               (walk_ sight_ stat_)
-     30  Checking                           (check_)
-     31  Superblocks                        (super_)
-     32  Epochs                             (epoch_)
-     33  Making a heap                      (make_)
-     34  Verifying a file                   (verify_)
-     35  Attaching and leaving              (attach_ detach_)
-     36  Regions                            (region_)
-     37  Process and fork                   (fork_ process_)
-     38  Heaps by name                      (heap_)
-     39  Giving back                        (trim_)
-     40  Blocks, the short ways             (alloc_ free_ quick_)
-     41  Blocks, public calls               (realloc_)
-     42  Slot calls                         (slot_)
-     43  Opening and closing, public calls  (open_)
-     44  Other public calls                 (prefetch_)  */
+      6  Memory order                       (word_)
+      7  Failing                            (fail_)
+      8  Bits and offsets                   (bit_ round_up head_ dir_ off_
+                                          sum_ map_)
+      9  Run-time tools                     (mark_)
+     10  The system                         (os_)
+     11  Address space                      (space_)
+     12  Backing                            (back_)
+     13  Locks                              (lock_ unlock_)
+     14  Processes                          (proc_)
+     15  Size classes                       (class_)
+     16  Operation records                  (op_)
+     17  Runs                               (run_)
+     18  Growing                            (grow_)
+     19  Pages                              (page_ list_ queue_)
+     20  Large blocks                       (huge_ large_)
+     21  Places                             (place_)
+     22  The dead                           (dead_)
+     23  Streams                            (stream_)
+     24  Caches and bins                    (cache_ bin_)
+     25  Sweeping                           (sweep sweep_)
+     26  Debugging aids                     (guard_ trace_)
+     27  Allocating                         (take_)
+     28  Freeing and resizing               (give_ resize_)
+     29  Roots                              (root_)
+     30  Walking and counting               (walk_ sight_ stat_)
+     31  Checking                           (check_)
+     32  Superblocks                        (super_)
+     33  Epochs                             (epoch_)
+     34  Making a heap                      (make_)
+     35  Verifying a file                   (verify_)
+     36  Attaching and leaving              (attach_ detach_)
+     37  Regions                            (region_)
+     38  Process and fork                   (fork_ process_)
+     39  Heaps by name                      (heap_)
+     40  Giving back                        (trim_)
+     41  Blocks, the short ways             (alloc_ free_ quick_)
+     42  Blocks, public calls               (realloc_)
+     43  Slot calls                         (slot_)
+     44  Opening and closing, public calls  (open_)
+     45  Other public calls                 (prefetch_)  */
 
 
-/* ---- 2. Includes and platform ----------------------------------------- */
+/* ---- 2. Includes and platform ------------------------------------------ */
 
 #ifdef HAVE_CONFIG_H
 # include <config.h>
@@ -708,8 +709,36 @@ static struct
   .trace_fd = -1,
 };
 
+/* ---- 6. Memory order --------------------------------------------------- */
 
-/* ---- 6. Failing -------------------------------------------------------- */
+/* Owns: nothing.  What a load or store of a shared word is for, in five words;
+   they take any atomic type.
+   Needs: nothing.
+   Crash: each is one instruction.
+   Keeps: nothing by itself.
+   Checked by: model_protocol, step.  */
+
+/* A look at a hint, or at a word that nobody else changes just now; and the
+   store of one.  */
+#define word_peek(word) atomic_load_explicit ((word), memory_order_relaxed)
+#define word_put(word, value)                                                 \
+  atomic_store_explicit ((word), (value), memory_order_relaxed)
+
+/* What was stored before the word was published is seen with it.  A publishing
+   store says in a comment by whom.  */
+#define word_see(word) atomic_load_explicit ((word), memory_order_acquire)
+#define word_publish(word, value)                                             \
+  atomic_store_explicit ((word), (value), memory_order_release)
+
+/* Nobody looks meanwhile, or only under a lock; but who comes after a kill must
+   not find this store without those before it.  */
+#define word_settle(word, value) word_publish (word, value)
+
+/* Count N up, or down; what it was.  */
+#define word_add(word, n)                                                     \
+  atomic_fetch_add_explicit ((word), (n), memory_order_relaxed)
+
+/* ---- 7. Failing -------------------------------------------------------- */
 
 /* Owns: the saved errors, the misuse handler.
    Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
@@ -750,7 +779,7 @@ fail_room (struct heap *h, int code)
 {
   const char *told = NULL;
   char limited[MM_TOLD];
-  uint64_t pid = atomic_load_explicit (&h->limiter, memory_order_relaxed);
+  uint64_t pid = word_peek (&h->limiter);
   if (code == ENOSPC && pid != 0)
     {
       snprintf (limited, sizeof limited, "no room: process %lu could map only"
@@ -821,7 +850,7 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 }
 
 
-/* ---- 7. Bits and offsets ----------------------------------------------- */
+/* ---- 8. Bits and offsets ----------------------------------------------- */
 
 /* Owns: nothing.  The only casts between addresses and numbers, and the only
    shifts and masks of heads and directory words.
@@ -915,13 +944,13 @@ static inline uint64_t
 dir_get (struct heap *h, size_t c)
 {
   /* Acquire: pairs with the release that publishes the chunk.  */
-  return atomic_load_explicit (&h->dir[c], memory_order_acquire);
+  return word_see (&h->dir[c]);
 }
 
 static inline void
 dir_set (struct heap *h, size_t c, uint64_t d)
 {
-  atomic_store_explicit (&h->dir[c], d, memory_order_release);
+  word_publish (&h->dir[c], d);
 }
 
 static inline char *
@@ -1030,8 +1059,7 @@ static uint32_t
 off_streams_ready (struct heap *h)
 {
   /* Acquire: pairs with the release in stream_grow.  */
-  uint32_t ready = atomic_load_explicit (&h->locks->streams_ready,
-                                         memory_order_acquire);
+  uint32_t ready = word_see (&h->locks->streams_ready);
   return ready < h->super.n_streams ? ready : h->super.n_streams;
 }
 
@@ -1040,10 +1068,9 @@ static inline uint64_t
 bit_rem (struct disk_slice *r, unsigned w)
 {
   /* Acquire: pairs with page_free_remote.  */
-  if (MM_LIKELY (atomic_load_explicit (&r->foreign, memory_order_acquire)
-                 == 0))
+  if (MM_LIKELY (word_see (&r->foreign) == 0))
     return 0;
-  return atomic_load_explicit (&r->rem[w], memory_order_acquire);
+  return word_see (&r->rem[w]);
 }
 
 /* FNV-1a of N bytes, for superblocks and names: it only has to notice
@@ -1088,8 +1115,7 @@ map_end_of_free (struct disk_index *x, size_t i, size_t end)
 {
   while (i < end)
     {
-      uint64_t backed = atomic_load_explicit (&x->backed[i / 64],
-                                              memory_order_relaxed);
+      uint64_t backed = word_peek (&x->backed[i / 64]);
       uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
       if (taken != 0)
         {
@@ -1131,9 +1157,9 @@ map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
     {
       uint64_t bits = map_bits (i, n, &k);
       disk_u64 *word = &x->backed[i / 64];
-      uint64_t old = atomic_load_explicit (word, memory_order_relaxed);
+      uint64_t old = word_peek (word);
       uint64_t new = value ? old | bits : old & ~bits;
-      atomic_store_explicit (word, new, memory_order_release);
+      word_publish (word, new);
       changed += bit_count (old ^ new);
     }
   return changed;
@@ -1142,12 +1168,11 @@ map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
 static bool
 map_get_backed (struct disk_index *x, size_t i)
 {
-  return atomic_load_explicit (&x->backed[i / 64], memory_order_acquire)
-         >> (i % 64) & 1;
+  return word_see (&x->backed[i / 64]) >> (i % 64) & 1;
 }
 
 
-/* ---- 8. Run-time tools ------------------------------------------------- */
+/* ---- 9. Run-time tools ------------------------------------------------- */
 
 /* Owns: what AddressSanitizer and valgrind know of a heap.
    Needs: nothing.
@@ -1221,7 +1246,7 @@ mark_free (struct heap *h, const void *p, size_t len)
 }
 
 
-/* ---- 9. The system ----------------------------------------------------- */
+/* ---- 10. The system ---------------------------------------------------- */
 
 /* Owns: every call of the system that concerns files, memory and other
    processes.  Calls on files go through one table, so that a test can fail,
@@ -1589,7 +1614,7 @@ os_boot_id (uint8_t id[16])
 }
 
 
-/* ---- 10. Address space ------------------------------------------------- */
+/* ---- 11. Address space ------------------------------------------------- */
 
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
@@ -1687,7 +1712,7 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 }
 
 
-/* ---- 11. Backing ------------------------------------------------------- */
+/* ---- 12. Backing ------------------------------------------------------- */
 
 /* Owns: what is behind a heap's memory: usable, punched.
    Needs: the grow lock, or to be alone with the heap.
@@ -1743,7 +1768,7 @@ back_drop (struct heap *h, char *p, size_t len)
     return EOPNOTSUPP;
   if (h->kind == HEAP_ANON)
     return madvise (p, len, MADV_DONTNEED) != 0 ? errno : 0;
-  atomic_store_explicit (&h->root->punched, 1, memory_order_relaxed);
+  word_put (&h->root->punched, 1);
   int r;
   do
     r = os_fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -1753,7 +1778,7 @@ back_drop (struct heap *h, char *p, size_t len)
 }
 
 
-/* ---- 12. Locks --------------------------------------------------------- */
+/* ---- 13. Locks --------------------------------------------------------- */
 
 /* Owns: struct disk_locks.
    Needs: the order of the essay.
@@ -1924,7 +1949,7 @@ unlock_walk (struct heap *h, unsigned begun)
 }
 
 
-/* ---- 13. Processes ----------------------------------------------------- */
+/* ---- 14. Processes ----------------------------------------------------- */
 
 /* Owns: struct disk_proc.
    Needs: no lock.
@@ -1943,7 +1968,7 @@ proc_is_dead (struct heap *h, uint32_t i)
     return false;
   if (!os_sees_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
     return true;
-  uint64_t pid = atomic_load_explicit (&h->procs[i].pid, memory_order_relaxed);
+  uint64_t pid = word_peek (&h->procs[i].pid);
   int saved = errno;
   bool gone = pid > 0 && pid <= INT_MAX && h->locks->namespace != 0
               && kill ((pid_t) pid, 0) != 0 && errno == ESRCH;
@@ -1961,20 +1986,20 @@ proc_limit (struct heap *h)
   for (uint32_t i = 0; i < MM_PROCS && h->kind == HEAP_FILE; i++)
     {
       struct disk_proc *e = &h->procs[i];
-      uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
-      size_t mapped = atomic_load_explicit (&e->mapped, memory_order_relaxed);
+      uint64_t id = word_see (&e->id);
+      size_t mapped = word_peek (&e->mapped);
       if (id >> 32 == h->epoch && mapped < limit && !proc_is_dead (h, i))
         {
           limit = mapped;
-          pid = atomic_load_explicit (&e->pid, memory_order_relaxed);
+          pid = word_peek (&e->pid);
         }
     }
-  atomic_store_explicit (&h->limiter, pid, memory_order_relaxed);
+  word_put (&h->limiter, pid);
   return limit;
 }
 
 
-/* ---- 14. Size classes -------------------------------------------------- */
+/* ---- 15. Size classes -------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -2110,7 +2135,7 @@ class_sum (void)
 }
 
 
-/* ---- 15. Operation records --------------------------------------------- */
+/* ---- 16. Operation records --------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -2133,15 +2158,15 @@ class_sum (void)
 static void
 op_release (struct heap *h, struct disk_op *op)
 {
-  atomic_store_explicit (&op->fresh, 0, memory_order_relaxed);
-  atomic_store_explicit (&op->old, 0, memory_order_relaxed);
+  word_put (&op->fresh, 0);
+  word_put (&op->old, 0);
   /* Release: as long as a block is on record, the next holder of the lock must
      be told of it.  */
-  atomic_store_explicit (&op->locked, 0, memory_order_release);
-  atomic_store_explicit (&op->slot, 0, memory_order_relaxed);
+  word_settle (&op->locked, 0);
+  word_put (&op->slot, 0);
   /* Sequentially consistent: the hint about the page comes after it.  */
   atomic_fetch_and (&h->locks->ops_busy, ~(UINT64_C (1) << (op - h->op)));
-  atomic_store_explicit (&op->owner, 0, memory_order_release);
+  word_publish (&op->owner, 0);
 }
 
 /* The slot call of this thread, if there is one, is about to publish block
@@ -2152,10 +2177,9 @@ op_note (struct heap *h, const void *fresh, bool locked)
   struct disk_op *op = thread.op;
   if (MM_LIKELY (op == NULL))
     return;
-  atomic_store_explicit (&op->locked, locked, memory_order_relaxed);
+  word_put (&op->locked, locked);
   /* Release: the compiler must not move it behind the publication.  */
-  atomic_store_explicit (&op->fresh, off_file (h, fresh),
-                         memory_order_release);
+  word_settle (&op->fresh, off_file (h, fresh));
 }
 
 /* It is about to free its old block, of whole slices, under the heap lock.  */
@@ -2163,7 +2187,7 @@ static inline void
 op_note_free_locked (void)
 {
   if (thread.op != NULL)
-    atomic_store_explicit (&thread.op->locked, 1, memory_order_release);
+    word_settle (&thread.op->locked, 1);
 }
 
 /* Before the lock is let go: the block has changed hands; FREED: it was the
@@ -2174,8 +2198,8 @@ op_noted (bool freed)
   if (MM_LIKELY (thread.op == NULL))
     return;
   if (freed)
-    atomic_store_explicit (&thread.op->old, 0, memory_order_release);
-  atomic_store_explicit (&thread.op->locked, 0, memory_order_release);
+    word_settle (&thread.op->old, 0);
+  word_settle (&thread.op->locked, 0);
 }
 
 /* FREE, the free blocks of word W of the page at START, without those that are
@@ -2185,15 +2209,11 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
          uint64_t free)
 {
   uint64_t first = off_file (h, start) + (uint64_t) w * 64 * size;
-  uint64_t busy = atomic_load_explicit (&h->locks->ops_busy,
-                                        memory_order_acquire);
+  uint64_t busy = word_see (&h->locks->ops_busy);
   for (; busy != 0; busy &= busy - 1)
     {
       struct disk_op *op = &h->op[bit_lowest (busy) % MM_OPS];
-      uint64_t block[2] = {
-        atomic_load_explicit (&op->fresh, memory_order_relaxed),
-        atomic_load_explicit (&op->old, memory_order_relaxed)
-      };
+      uint64_t block[2] = { word_peek (&op->fresh), word_peek (&op->old) };
       for (int i = 0; i < 2; i++)
         if (block[i] >= first && block[i] - first < UINT64_C (64) * size)
           free &= ~(UINT64_C (1) << ((block[i] - first) / size));
@@ -2202,7 +2222,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 16. Runs ---------------------------------------------------------- */
+/* ---- 17. Runs ---------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -2215,8 +2235,8 @@ static void
 run_less_backed_locked (struct heap *h, uint64_t n)
 {
   disk_u64 *at = &h->locks->n_backed;
-  uint64_t old = atomic_load_explicit (at, memory_order_relaxed);
-  atomic_store_explicit (at, old > n ? old - n : 0, memory_order_relaxed);
+  uint64_t old = word_peek (at);
+  word_put (at, old > n ? old - n : 0);
 }
 
 /* Readable slice records of PAGED chunk C with directory word D.  */
@@ -2224,8 +2244,7 @@ static size_t
 run_ready (struct heap *h, size_t c, uint64_t d)
 {
   /* Not behind the file's end, whatever the record says.  */
-  size_t length = atomic_load_explicit (&h->root->length,
-                                        memory_order_acquire);
+  size_t length = word_see (&h->root->length);
   size_t n = off_slices_within (h, c, length < h->mapped ? length
                                                          : h->mapped);
   return dir_ready (d) < n ? dir_ready (d) : n;
@@ -2250,11 +2269,8 @@ run_is_inside (struct heap *h, uint32_t number, size_t n)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   size_t end = h->grid - h->base + (((size_t) number + n) << MM_SLICE_SHIFT);
-  return s >= off_first_data (h, c)
-         && s + n <= dir_ready (dir_get (h, c))
-         && end <= h->mapped
-         && end <= atomic_load_explicit (&h->root->length,
-                                         memory_order_acquire);
+  return s >= off_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
+         && end <= h->mapped && end <= word_see (&h->root->length);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -2287,7 +2303,7 @@ run_covers (uint64_t head, size_t s, size_t end)
 static size_t
 run_chunks (struct heap *h)
 {
-  size_t len = atomic_load_explicit (&h->root->length, memory_order_acquire);
+  size_t len = word_see (&h->root->length);
   size_t delta = h->grid - h->base;
   if (len <= delta)
     return 0;
@@ -2317,8 +2333,7 @@ static struct disk_index *
 run_index_locked (struct heap *h, size_t c)
 {
   struct disk_index *x = off_index (h, c);
-  uint32_t epoch = atomic_load_explicit (&h->locks->index_epoch,
-                                         memory_order_relaxed);
+  uint32_t epoch = word_peek (&h->locks->index_epoch);
   if (MM_LIKELY (x->epoch == epoch))
     return x;
   size_t end = off_slices (h, c);
@@ -2330,10 +2345,10 @@ run_index_locked (struct heap *h, size_t c)
       if (s < ready)
         {
           disk_u64 *at = &off_record (h, c, s)->head;
-          uint64_t head = atomic_load_explicit (at, memory_order_relaxed);
+          uint64_t head = word_peek (at);
           n = run_covers (head, s, end);
           if (head_kind (head) == HEAD_CONT)
-            atomic_store_explicit (at, 0, memory_order_release);
+            word_publish (at, 0);
         }
       if (n == 0)
         map_put (x->free, s++, 1, true);
@@ -2417,9 +2432,8 @@ run_search_locked (struct heap *h, size_t n, size_t align)
 {
   size_t chunks = run_chunks (h);
   struct disk_locks *l = h->locks;
-  uint32_t epoch = atomic_load_explicit (&l->index_epoch,
-                                         memory_order_relaxed);
-  if (atomic_load_explicit (&l->reach_epoch, memory_order_relaxed) != epoch)
+  uint32_t epoch = word_peek (&l->index_epoch);
+  if (word_peek (&l->reach_epoch) != epoch)
     {
       for (size_t c = 0; c < chunks; c++)
         {
@@ -2427,7 +2441,7 @@ run_search_locked (struct heap *h, size_t n, size_t align)
           if (dir_kind (d) == DIR_PAGED)
             dir_set (h, c, dir_paged (dir_ready (d), MM_CHUNK_SLICES));
         }
-      atomic_store_explicit (&l->reach_epoch, epoch, memory_order_relaxed);
+      word_put (&l->reach_epoch, epoch);
     }
   for (size_t c = 0; c < chunks; c++)
     {
@@ -2458,27 +2472,22 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
       /* Equal is free.  rem is not stored: a second free of a block that was
          here before may be under way, and must find what it expects or fail. */
       unsigned cl = head_class (head);
-      atomic_store_explicit (&r->link, 0, memory_order_relaxed);
-      if (atomic_load_explicit (&r->foreign, memory_order_relaxed) != 0)
-        atomic_store_explicit (&r->queue, 0, memory_order_relaxed);
+      word_put (&r->link, 0);
+      if (word_peek (&r->foreign) != 0)
+        word_put (&r->queue, 0);
       for (unsigned w = 0; w < class_words (cl); w++)
-        atomic_store_explicit (&r->own[w],
-                               bit_rem (r, w) ^ ~class_valid (cl, w),
-                               memory_order_relaxed);
+        word_put (&r->own[w], bit_rem (r, w) ^ ~class_valid (cl, w));
       for (size_t i = 1; i < n; i++)
-        atomic_store_explicit (&off_record (h, c, s + i)->head, head_cont (i),
-                               memory_order_relaxed);
+        word_put (&off_record (h, c, s + i)->head, head_cont (i));
     }
   disk_u64 *taken = &h->locks->n_taken;
-  atomic_store_explicit (taken,
-                         atomic_load_explicit (taken, memory_order_relaxed)
-                         + n, memory_order_relaxed);
+  word_put (taken, word_peek (taken) + n);
   bool block = head_kind (head) == HEAD_LARGE;
   if (block)
     op_note (h, off_slice (h, c, s), true);
   /* Release: pairs with the acquire of look-ups, and keeps the compiler from
      publishing early.  */
-  atomic_store_explicit (&r->head, head, memory_order_release);
+  word_publish (&r->head, head);
   if (block)
     op_noted (false);
 }
@@ -2489,12 +2498,10 @@ run_give_locked (struct heap *h, uint32_t number, size_t n)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_slice *r = off_record (h, c, s);
-  bool page = head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
-              == HEAD_PAGE;
-  atomic_store_explicit (&r->head, 0, memory_order_release);
+  bool page = head_kind (word_peek (&r->head)) == HEAD_PAGE;
+  word_publish (&r->head, 0);
   for (size_t i = 1; page && i < n; i++)
-    atomic_store_explicit (&off_record (h, c, s + i)->head, 0,
-                           memory_order_release);
+    word_publish (&off_record (h, c, s + i)->head, 0);
   map_put (run_index_locked (h, c)->free, s, n, true);
   dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)), MM_CHUNK_SLICES));
 }
@@ -2566,7 +2573,7 @@ run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
 }
 
 
-/* ---- 17. Growing ------------------------------------------------------- */
+/* ---- 18. Growing ------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -2580,8 +2587,8 @@ static void
 grow_reach (struct heap *h, const char *end)
 {
   size_t len = off_file (h, end);
-  if (len > atomic_load_explicit (&h->root->length, memory_order_relaxed))
-    atomic_store_explicit (&h->root->length, len, memory_order_release);
+  if (len > word_peek (&h->root->length))
+    word_publish (&h->root->length, len);
 }
 
 /* Slice records of chunk C up to READY are about to be read: give the pages
@@ -2619,8 +2626,7 @@ grow_make_chunk (struct heap *h, size_t c)
   if (err != 0)
     return err;
   memset (x, 0, MM_PAGE);
-  x->epoch = atomic_load_explicit (&h->locks->index_epoch,
-                                   memory_order_relaxed) - 1;
+  x->epoch = word_peek (&h->locks->index_epoch) - 1;
   grow_reach (h, (char *) off_record (h, c, 0)
                  + round_up (ready * MM_RECORD, MM_PAGE));
   lock_heap (h);
@@ -2693,8 +2699,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_locks *l = h->locks;
-  size_t step = atomic_load_explicit (&l->n_backed, memory_order_relaxed)
-                * MM_SLICE / 8;
+  size_t step = word_peek (&l->n_backed) * MM_SLICE / 8;
   size_t least = h->kind == HEAP_FILE ? MM_GROW_MIN_FILE : MM_GROW_MIN_ANON;
   step = step < least ? least : step > MM_GROW_MAX ? MM_GROW_MAX : step;
   size_t want = step / MM_SLICE > n ? step / MM_SLICE : n;
@@ -2732,8 +2737,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
      file.  */
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));
   x = run_index_locked (h, c);
-  atomic_fetch_add_explicit (&l->n_backed, map_put_backed (x, s, k, true),
-                             memory_order_relaxed);
+  word_add (&l->n_backed, map_put_backed (x, s, k, true));
   unlock_heap (h);
   return 0;
 }
@@ -2763,7 +2767,7 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 18. Pages --------------------------------------------------------- */
+/* ---- 19. Pages --------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -2789,7 +2793,7 @@ page_of (struct heap *h, uint32_t number, uint64_t *head)
   struct disk_slice *r = run_record (h, number);
   if (r == NULL)
     return NULL;
-  *head = atomic_load_explicit (&r->head, memory_order_acquire);
+  *head = word_see (&r->head);
   if (head_kind (*head) != HEAD_PAGE || head_class (*head) >= MM_CLASSES
       || !page_fits (h, number, head_class (*head)))
     return NULL;
@@ -2809,7 +2813,7 @@ page_live_bits (struct disk_slice *r, unsigned cl, unsigned w)
   /* Acquire: pairs with the release of those who freed the blocks, so that
      what they last did with them is over.  */
   uint64_t rem = bit_rem (r, w);
-  uint64_t own = atomic_load_explicit (&r->own[w], memory_order_acquire);
+  uint64_t own = word_see (&r->own[w]);
   return (own ^ rem) & class_valid (cl, w);
 }
 
@@ -2819,8 +2823,7 @@ page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
                 unsigned cl, unsigned w)
 {
   uint64_t free = ~page_live_bits (r, cl, w) & class_valid (cl, w);
-  if (MM_UNLIKELY (atomic_load_explicit (&h->locks->ops_busy,
-                                         memory_order_relaxed) != 0))
+  if (MM_UNLIKELY (word_peek (&h->locks->ops_busy) != 0))
     free = op_mask (h, start, class_table[cl].size, w, free);
   return free;
 }
@@ -2853,17 +2856,16 @@ static void
 list_push (struct heap *h, struct disk_stream *st, unsigned cl,
            struct disk_slice *r, uint32_t number)
 {
-  if (atomic_load_explicit (&r->link, memory_order_relaxed) != 0)
+  if (word_peek (&r->link) != 0)
     return;
-  atomic_store_explicit (&r->link, LINK_END, memory_order_relaxed);
-  uint32_t last = atomic_load_explicit (&st->last[cl], memory_order_relaxed);
+  word_put (&r->link, LINK_END);
+  uint32_t last = word_peek (&st->last[cl]);
   struct disk_slice *before = last != 0 ? run_record (h, last) : NULL;
-  if (before != NULL
-      && atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
-    atomic_store_explicit (&before->link, number, memory_order_relaxed);
+  if (before != NULL && word_peek (&st->first[cl]) != 0)
+    word_put (&before->link, number);
   else
-    atomic_store_explicit (&st->first[cl], number, memory_order_relaxed);
-  atomic_store_explicit (&st->last[cl], number, memory_order_relaxed);
+    word_put (&st->first[cl], number);
+  word_put (&st->last[cl], number);
 }
 
 /* Unlink the first page: its record, or NULL, and its number.  It may be
@@ -2872,19 +2874,19 @@ static inline struct disk_slice *
 list_pop (struct heap *h, struct disk_stream *st, unsigned cl,
           uint32_t *number)
 {
-  *number = atomic_load_explicit (&st->first[cl], memory_order_relaxed);
+  *number = word_peek (&st->first[cl]);
   struct disk_slice *r = run_record (h, *number);
   uint32_t next = 0;
   if (r != NULL)
     {
-      next = atomic_load_explicit (&r->link, memory_order_relaxed);
-      atomic_store_explicit (&r->link, 0, memory_order_relaxed);
+      next = word_peek (&r->link);
+      word_put (&r->link, 0);
     }
   if (next == LINK_END)
     next = 0;
-  atomic_store_explicit (&st->first[cl], next, memory_order_relaxed);
+  word_put (&st->first[cl], next);
   if (next == 0)
-    atomic_store_explicit (&st->last[cl], 0, memory_order_relaxed);
+    word_put (&st->last[cl], 0);
   return r;
 }
 
@@ -2895,7 +2897,7 @@ static void
 page_relist (struct heap *h, uint32_t stream, struct disk_slice *r,
              uint32_t number)
 {
-  uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+  uint64_t head = word_peek (&r->head);
   if (head_kind (head) == HEAD_PAGE && head_owner (head) == stream
       && head_state (head) != HEAD_ACTIVE && head_class (head) < MM_CLASSES)
     list_push (h, off_stream (h, stream), head_class (head), r, number);
@@ -2910,17 +2912,15 @@ queue_push (struct heap *h, uint32_t stream, struct disk_slice *r,
 {
   uint32_t none = 0;
   if (stream == 0 || stream > off_streams_ready (h)
-      || atomic_load_explicit (&r->queue, memory_order_relaxed) != 0
+      || word_peek (&r->queue) != 0
       || !atomic_compare_exchange_strong_explicit (&r->queue, &none, LINK_END,
                                                    memory_order_relaxed,
                                                    memory_order_relaxed))
     return;
   struct disk_stream *st = off_stream (h, stream);
-  uint64_t first = atomic_load_explicit (&st->queue, memory_order_relaxed);
+  uint64_t first = word_peek (&st->queue);
   do
-    atomic_store_explicit (&r->queue,
-                           first != 0 ? (uint32_t) first : LINK_END,
-                           memory_order_relaxed);
+    word_put (&r->queue, first != 0 ? (uint32_t) first : LINK_END);
   while (!atomic_compare_exchange_weak_explicit (&st->queue, &first, number,
                                                  memory_order_release,
                                                  memory_order_relaxed));
@@ -2932,7 +2932,7 @@ static bool
 queue_drain (struct heap *h, uint32_t stream)
 {
   struct disk_stream *st = off_stream (h, stream);
-  if (atomic_load_explicit (&st->queue, memory_order_relaxed) == 0)
+  if (word_peek (&st->queue) == 0)
     return false;
   /* Acquire: pairs with queue_push.  */
   uint32_t number = (uint32_t)
@@ -2957,17 +2957,15 @@ queue_drain (struct heap *h, uint32_t stream)
 static inline bool
 page_free_own (struct disk_slice *r, uint64_t i, bool *full)
 {
-  uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
+  uint64_t own = word_peek (&r->own[i / 64]);
   uint64_t live = own;
-  if (MM_UNLIKELY (atomic_load_explicit (&r->foreign, memory_order_relaxed)
-                   != 0))
-    live ^= atomic_load_explicit (&r->rem[i / 64], memory_order_relaxed);
+  if (MM_UNLIKELY (word_peek (&r->foreign) != 0))
+    live ^= word_peek (&r->rem[i / 64]);
   *full = live == UINT64_MAX;
   if (MM_UNLIKELY ((live >> (i % 64) & 1) == 0))
     return false;
   /* Release: pairs with page_free_bits of whoever retires the page.  */
-  atomic_store_explicit (&r->own[i / 64], own ^ UINT64_C (1) << (i % 64),
-                         memory_order_release);
+  word_publish (&r->own[i / 64], own ^ UINT64_C (1) << (i % 64));
   return true;
 }
 
@@ -2976,16 +2974,16 @@ static bool
 page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
 {
   /* Relaxed: the pointer came here in an ordered way, and own with it.  */
-  uint64_t own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
+  uint64_t own = word_peek (&r->own[i / 64]);
   uint64_t bit = UINT64_C (1) << (i % 64);
   uint64_t old;
   *full = false;
-  if (atomic_load_explicit (&r->foreign, memory_order_relaxed) == 0)
+  if (word_peek (&r->foreign) == 0)
     {
       /* A block that is free already must not cost the page its mark.  */
       if ((own & bit) == 0)
         return false;
-      atomic_store_explicit (&r->foreign, 1, memory_order_relaxed);
+      word_put (&r->foreign, 1);
     }
   /* If the block is free, this changes nothing.  Release: pairs with
      bit_rem.  */
@@ -3000,7 +2998,7 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
   /* Once more: the owner may have filled the word meanwhile, and has dropped
      the page then.  In the moment before it sees our change and we see its the
      hint is lost.  */
-  own = atomic_load_explicit (&r->own[i / 64], memory_order_relaxed);
+  own = word_peek (&r->own[i / 64]);
   *full = (old ^ own) == UINT64_MAX;
   return true;
 }
@@ -3019,7 +3017,7 @@ page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
                 unsigned cl)
 {
   uint64_t held = page_head (HEAD_HELD, stream, cl);
-  while (atomic_load_explicit (&st->first[cl], memory_order_relaxed) != 0)
+  while (word_peek (&st->first[cl]) != 0)
     {
       uint32_t number;
       struct disk_slice *r = list_pop (h, st, cl, &number);
@@ -3041,8 +3039,7 @@ page_drop (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
 {
   struct disk_slice *r = off_numbered (h, number);
   /* Release: whoever claims the page sees its bits.  */
-  atomic_store_explicit (&r->head, page_head (HEAD_HELD, stream, cl),
-                         memory_order_release);
+  word_publish (&r->head, page_head (HEAD_HELD, stream, cl));
   return r;
 }
 
@@ -3052,8 +3049,7 @@ page_is_whole (struct heap *h, struct disk_slice *r, uint32_t number,
                unsigned cl)
 {
   size_t i = 1, n = page_fits (h, number, cl) ? class_table[cl].slices : 0;
-  while (i < n && atomic_load_explicit (&r[i].head, memory_order_relaxed)
-                  == head_cont (i))
+  while (i < n && word_peek (&r[i].head) == head_cont (i))
     i++;
   return i == n;
 }
@@ -3067,7 +3063,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
   unsigned cl = head_class (head);
   if (!page_is_whole (h, r, number, cl) || !page_is_empty (h, r, number, cl))
     return false;
-  atomic_store_explicit (&h->locks->claim, number, memory_order_relaxed);
+  word_put (&h->locks->claim, number);
   uint64_t claimed = (head & ~HEAD_STATE) | (uint64_t) HEAD_CLAIMED << 20;
   bool empty = false;
   if (atomic_compare_exchange_strong_explicit (&r->head, &head, claimed,
@@ -3078,14 +3074,14 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
       if (empty)
         run_give_locked (h, number, class_table[cl].slices);
       else
-        atomic_store_explicit (&r->head, head, memory_order_release);
+        word_publish (&r->head, head);
     }
-  atomic_store_explicit (&h->locks->claim, 0, memory_order_release);
+  word_settle (&h->locks->claim, 0);
   return empty;
 }
 
 
-/* ---- 19. Large blocks -------------------------------------------------- */
+/* ---- 20. Large blocks -------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -3275,8 +3271,7 @@ static bool
 large_give_locked (struct heap *h, uint32_t number)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
-  uint64_t head = atomic_load_explicit (&off_record (h, c, s)->head,
-                                        memory_order_relaxed);
+  uint64_t head = word_peek (&off_record (h, c, s)->head);
   if (head_kind (head) != HEAD_LARGE)
     return false;
   size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
@@ -3330,9 +3325,8 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
   if (i == end)
     {
       map_put (x->free, s + n, want - n, false);
-      atomic_store_explicit (&off_record (h, c, s)->head,
-                             head_make (HEAD_LARGE, 0, 0, 0, want),
-                             memory_order_release);
+      word_publish (&off_record (h, c, s)->head,
+                    head_make (HEAD_LARGE, 0, 0, 0, want));
       return true;
     }
   *from = i;
@@ -3353,13 +3347,11 @@ large_resize (struct heap *h, uint32_t number, size_t want)
     {
       size_t from = 0, bare = 0;
       lock_heap (h);
-      uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+      uint64_t head = word_peek (&r->head);
       size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
       if (head_kind (head) == HEAD_LARGE && want <= n)
         {
-          atomic_store_explicit (&r->head, head_make (HEAD_LARGE, 0, 0, 0,
-                                                      want),
-                                 memory_order_release);
+          word_publish (&r->head, head_make (HEAD_LARGE, 0, 0, 0, want));
           map_put (run_index_locked (h, c)->free, s + want, n - want, true);
           dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)),
                                     MM_CHUNK_SLICES));
@@ -3375,7 +3367,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 20. Places -------------------------------------------------------- */
+/* ---- 21. Places -------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -3435,13 +3427,13 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
       || s < off_first_data (h, c))
     return foreign;
   struct disk_slice *r = off_record (h, c, s);
-  uint64_t head = atomic_load_explicit (&r->head, memory_order_acquire);
+  uint64_t head = word_see (&r->head);
   if (head_kind (head) == HEAD_CONT && head_distance (head) <= s)
     {
       size_t back = head_distance (head);
       s -= back;
       r = off_record (h, c, s);
-      head = atomic_load_explicit (&r->head, memory_order_acquire);
+      head = word_see (&r->head);
       if (head_kind (head) != HEAD_PAGE
           || back >= run_covers (head, s, MM_CHUNK_SLICES))
         return freed;
@@ -3453,7 +3445,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
       while (n == 0 && s > off_first_data (h, c))
         {
           r = off_record (h, c, --s);
-          head = atomic_load_explicit (&r->head, memory_order_acquire);
+          head = word_see (&r->head);
           n = run_covers (head, s, MM_CHUNK_SLICES);
         }
       if (head_kind (head) != HEAD_LARGE || n <= to - s)
@@ -3465,8 +3457,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
   at->start = off_slice (h, c, s);
   /* Blocks lie in the part of the file that is in use, whatever its words
      say.  */
-  size_t length = atomic_load_explicit (&h->root->length,
-                                        memory_order_relaxed);
+  size_t length = word_peek (&h->root->length);
   if (head_kind (head) == HEAD_LARGE)
     {
       at->kind = PLACE_LARGE;
@@ -3491,13 +3482,12 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
     return foreign;
   if (p != at->start && !interior)
     return inside;
-  uint64_t own = atomic_load_explicit (&r->own[at->i / 64],
-                                       memory_order_relaxed);
+  uint64_t own = word_peek (&r->own[at->i / 64]);
   return (own ^ bit_rem (r, at->i / 64)) >> (at->i % 64) & 1 ? NULL : freed;
 }
 
 
-/* ---- 21. The dead ------------------------------------------------------ */
+/* ---- 22. The dead ------------------------------------------------------ */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -3514,14 +3504,12 @@ dead_claim_locked (struct heap *h, uint32_t number)
   struct disk_slice *r = run_record (h, number);
   if (r != NULL)
     {
-      uint64_t head = atomic_load_explicit (&r->head, memory_order_relaxed);
+      uint64_t head = word_peek (&r->head);
       if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
-        atomic_store_explicit (&r->head,
-                               (head & ~HEAD_STATE)
-                               | (uint64_t) HEAD_HELD << 20,
-                               memory_order_release);
+        word_publish (&r->head,
+                      (head & ~HEAD_STATE) | (uint64_t) HEAD_HELD << 20);
     }
-  atomic_store_explicit (&h->locks->claim, 0, memory_order_relaxed);
+  word_put (&h->locks->claim, 0);
 }
 
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
@@ -3529,14 +3517,13 @@ dead_claim_locked (struct heap *h, uint32_t number)
 static bool
 dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 {
-  uint64_t slot = atomic_load_explicit (&op->slot, memory_order_relaxed);
+  uint64_t slot = word_peek (&op->slot);
   struct place at;
   if (slot % sizeof (disk_u64) != 0
       || place_find (h, (char *) h->base + slot, true, &at) != NULL
       || place_find (h, (char *) h->base + block, false, &at) != NULL)
     return false;
-  uint64_t value = atomic_load_explicit ((disk_u64 *) (h->base + slot),
-                                         memory_order_acquire);
+  uint64_t value = word_see ((disk_u64 *) (h->base + slot));
   return value - (uintptr_t) at.start < at.usable;
 }
 
@@ -3544,8 +3531,8 @@ dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 static void
 dead_finish_locked (struct heap *h, struct disk_op *op)
 {
-  uint64_t fresh = atomic_load_explicit (&op->fresh, memory_order_relaxed);
-  uint64_t old = atomic_load_explicit (&op->old, memory_order_relaxed);
+  uint64_t fresh = word_peek (&op->fresh);
+  uint64_t old = word_peek (&op->old);
   uint64_t nobodys = old;
   if (fresh != 0 && !dead_slot_holds (h, op, fresh))
     nobodys = fresh;
@@ -3557,7 +3544,7 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
     {
       /* If we die here, too: nobody has the lock before somebody has looked
          whether it was done.  */
-      atomic_store_explicit (&op->locked, 1, memory_order_release);
+      word_settle (&op->locked, 1);
       bool full;
       if (at.kind == PLACE_SMALL)
         page_free_remote (at.r, at.i, &full);
@@ -3580,18 +3567,18 @@ dead_ops_locked (struct heap *h)
   for (unsigned i = 0; i < MM_OPS; i++)
     {
       struct disk_op *op = &h->op[i];
-      if (atomic_load_explicit (&op->locked, memory_order_acquire) == 0)
+      if (word_see (&op->locked) == 0)
         continue;
       disk_u64 *block[2] = { &op->fresh, &op->old };
       for (int j = 0; j < 2; j++)
         {
           struct place at;
-          uint64_t off = atomic_load_explicit (block[j], memory_order_relaxed);
+          uint64_t off = word_peek (block[j]);
           if (off != 0
               && place_find (h, (char *) h->base + off, false, &at) != NULL)
-            atomic_store_explicit (block[j], 0, memory_order_relaxed);
+            word_put (block[j], 0);
         }
-      atomic_store_explicit (&op->locked, 0, memory_order_release);
+      word_settle (&op->locked, 0);
     }
 }
 
@@ -3602,8 +3589,8 @@ static void
 dead_owner_locked (struct heap *h)
 {
   struct disk_locks *l = h->locks;
-  atomic_fetch_add_explicit (&l->index_epoch, 1, memory_order_relaxed);
-  uint64_t claim = atomic_load_explicit (&l->claim, memory_order_relaxed);
+  word_add (&l->index_epoch, 1);
+  uint64_t claim = word_peek (&l->claim);
   if (claim != 0)
     dead_claim_locked (h, (uint32_t) claim);
   dead_ops_locked (h);
@@ -3615,16 +3602,15 @@ static void
 dead_orphan_locked (struct heap *h, uint64_t id)
 {
   for (unsigned i = 0; i < MM_OPS; i++)
-    if (atomic_load_explicit (&h->op[i].owner, memory_order_acquire) == id)
+    if (word_see (&h->op[i].owner) == id)
       dead_finish_locked (h, &h->op[i]);
   for (uint32_t n = 1; n <= off_streams_ready (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
-      if (atomic_load_explicit (&st->owner, memory_order_relaxed) == id)
+      if (word_peek (&st->owner) == id)
         {
-          atomic_store_explicit (&st->owner, 0, memory_order_relaxed);
-          atomic_fetch_add_explicit (&h->locks->n_orphans, 1,
-                                     memory_order_relaxed);
+          word_put (&st->owner, 0);
+          word_add (&h->locks->n_orphans, 1);
         }
     }
 }
@@ -3636,7 +3622,7 @@ static void
 dead_bury (struct heap *h, uint32_t i)
 {
   struct disk_proc *e = &h->procs[i];
-  uint64_t id = atomic_load_explicit (&e->id, memory_order_acquire);
+  uint64_t id = word_see (&e->id);
   if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
     return;
   lock_heap (h);
@@ -3656,7 +3642,7 @@ dead_bury_all (struct heap *h)
 }
 
 
-/* ---- 22. Streams ------------------------------------------------------- */
+/* ---- 23. Streams ------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to change a stream's owner.
@@ -3670,8 +3656,7 @@ stream_is_orphan (struct heap *h, uint32_t n)
 {
   if (n <= h->super.n_shared || n > off_streams_ready (h))
     return false;
-  uint64_t owner = atomic_load_explicit (&off_stream (h, n)->owner,
-                                         memory_order_relaxed);
+  uint64_t owner = word_peek (&off_stream (h, n)->owner);
   return owner == 0 || owner >> 32 != h->epoch;
 }
 
@@ -3686,8 +3671,7 @@ stream_hold (struct heap *h, uint32_t stream, uint32_t number)
       || head_state (head) != HEAD_ACTIVE)
     return;
   /* Release: whoever claims the page sees its bits.  */
-  atomic_store_explicit (&r->head, head_in_state (head, HEAD_HELD),
-                         memory_order_release);
+  word_publish (&r->head, head_in_state (head, HEAD_HELD));
   list_push (h, off_stream (h, stream), head_class (head), r, number);
 }
 
@@ -3711,8 +3695,7 @@ stream_grow (struct heap *h)
 {
   struct disk_locks *l = h->locks;
   lock_grow (h);
-  uint32_t ready = atomic_load_explicit (&l->streams_ready,
-                                         memory_order_relaxed);
+  uint32_t ready = word_peek (&l->streams_ready);
   int err = 0;
   if (ready < h->super.n_streams)
     {
@@ -3726,10 +3709,8 @@ stream_grow (struct heap *h)
           uint32_t old = ready;
           ready = ready + more < h->super.n_streams ? ready + more
                                                     : h->super.n_streams;
-          atomic_fetch_add_explicit (&l->n_orphans, ready - old,
-                                     memory_order_relaxed);
-          atomic_store_explicit (&l->streams_ready, ready,
-                                 memory_order_release);
+          word_add (&l->n_orphans, ready - old);
+          word_publish (&l->streams_ready, ready);
         }
     }
   else
@@ -3743,8 +3724,7 @@ static uint32_t
 stream_share (struct heap *h)
 {
   static _Atomic uint32_t turn;
-  return 1 + atomic_fetch_add_explicit (&turn, 1, memory_order_relaxed)
-             % h->super.n_shared;
+  return 1 + word_add (&turn, 1) % h->super.n_shared;
 }
 
 /* A stream for this thread alone, or a shared one if there are more threads
@@ -3763,9 +3743,8 @@ stream_claim (struct heap *h)
           found = n;
       if (found != 0)
         {
-          atomic_store_explicit (&off_stream (h, found)->owner, h->id,
-                                 memory_order_relaxed);
-          if (atomic_load_explicit (&l->n_orphans, memory_order_relaxed) > 0)
+          word_put (&off_stream (h, found)->owner, h->id);
+          if (word_peek (&l->n_orphans) > 0)
             atomic_fetch_sub_explicit (&l->n_orphans, 1,
                                        memory_order_relaxed);
         }
@@ -3785,7 +3764,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 23. Caches and bins ----------------------------------------------- */
+/* ---- 24. Caches and bins ----------------------------------------------- */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -3798,12 +3777,10 @@ stream_claim (struct heap *h)
 static void
 cache_arm (struct cache *k, void *md)
 {
-  bool slow = atomic_load_explicit (&process.slow, memory_order_relaxed)
-              || atomic_load_explicit (&k->heap->root->guards,
-                                       memory_order_relaxed) != 0;
+  bool slow = word_peek (&process.slow)
+              || word_peek (&k->heap->root->guards) != 0;
   k->name = (uintptr_t) md + 1;
-  atomic_store_explicit (&k->key, slow ? KEY_NONE : (uintptr_t) md,
-                         memory_order_relaxed);
+  word_put (&k->key, slow ? KEY_NONE : (uintptr_t) md);
 }
 
 /* No cache takes a fast path any more, until it is armed again.  H NULL: of
@@ -3814,7 +3791,7 @@ cache_disarm_all (struct heap *h)
   for (struct heap *i = process.heaps; i != NULL; i = i->next)
     for (struct cache *k = i->caches; k != NULL && (h == NULL || h == i);
          k = k->heap_next)
-      atomic_store_explicit (&k->key, KEY_NONE, memory_order_relaxed);
+      word_put (&k->key, KEY_NONE);
 }
 
 /* Let mfree find slice NUMBER at once, if all chunks before it are PAGED.  */
@@ -3863,8 +3840,7 @@ cache_empty (struct cache *k)
       k->page[cl] = 0;
       if (number != 0)
         {
-          atomic_store_explicit (&off_stream (h, k->stream)->active[cl], 0,
-                                 memory_order_relaxed);
+          word_put (&off_stream (h, k->stream)->active[cl], 0);
           stream_hold (h, k->stream, number);
         }
     }
@@ -3875,7 +3851,7 @@ static void
 cache_release (struct cache *k)
 {
   struct heap *h = k->heap;
-  atomic_store_explicit (&k->key, KEY_NONE, memory_order_relaxed);
+  word_put (&k->key, KEY_NONE);
   k->name = 0;
   /* A program may ask for a heap at KEY_NONE.  */
   k->n_chunks = 0;
@@ -3883,15 +3859,12 @@ cache_release (struct cache *k)
   k->mine = UINT32_MAX;
   if (h == NULL)
     return;
-  if (k->stream > h->super.n_shared
-      && !atomic_load_explicit (&h->forked, memory_order_relaxed))
+  if (k->stream > h->super.n_shared && !word_peek (&h->forked))
     {
       cache_empty (k);
       lock_heap (h);
-      atomic_store_explicit (&off_stream (h, k->stream)->owner, 0,
-                             memory_order_relaxed);
-      atomic_fetch_add_explicit (&h->locks->n_orphans, 1,
-                                 memory_order_relaxed);
+      word_put (&off_stream (h, k->stream)->owner, 0);
+      word_add (&h->locks->n_orphans, 1);
       unlock_heap (h);
     }
   for (struct cache **at = &h->caches; *at != NULL; at = &(*at)->heap_next)
@@ -4018,10 +3991,10 @@ bin_take (struct bin *b)
   uint64_t avail = b->avail;
   uint64_t rest = avail & (avail - 1);
   b->avail = rest;
-  uint64_t own = atomic_load_explicit (b->own, memory_order_relaxed);
+  uint64_t own = word_peek (b->own);
   /* This store allocates.  Release: a kill must not find it before what came
      before it in the program.  */
-  atomic_store_explicit (b->own, own ^ avail ^ rest, memory_order_release);
+  word_settle (b->own, own ^ avail ^ rest);
   return b->base + bit_lowest (avail) * b->size;
 }
 
@@ -4035,8 +4008,7 @@ bin_put_back (struct cache *k, unsigned cl, struct disk_slice *r, unsigned i)
   struct bin *b = &k->bin[cl];
   if (b->own == &r->own[i / 64]
       && (page_live_bits (r, cl, i / 64) >> (i % 64) & 1) == 0
-      && atomic_load_explicit (&k->heap->locks->ops_busy,
-                               memory_order_relaxed) == 0)
+      && word_peek (&k->heap->locks->ops_busy) == 0)
     b->avail |= UINT64_C (1) << (i % 64);
 }
 
@@ -4057,12 +4029,11 @@ bin_fill (struct heap *h, struct cache *k, unsigned cl)
   struct disk_slice *r = off_numbered (h, k->page[cl]);
   char *start = page_start (h, k->page[cl]);
   unsigned words = class_words (cl), w = b->word;
-  bool mixed = atomic_load_explicit (&r->foreign, memory_order_acquire) != 0
-               || atomic_load_explicit (&h->locks->ops_busy,
-                                        memory_order_relaxed) != 0;
+  bool mixed = word_see (&r->foreign) != 0
+               || word_peek (&h->locks->ops_busy) != 0;
   for (unsigned i = 0; i < words; i++)
     {
-      uint64_t own = atomic_load_explicit (&r->own[w], memory_order_relaxed);
+      uint64_t own = word_peek (&r->own[w]);
       uint64_t avail = MM_UNLIKELY (mixed)
                        ? page_free_bits (h, r, start, cl, w)
                        : ~own & class_valid (cl, w);
@@ -4087,7 +4058,7 @@ bin_use (struct heap *h, struct cache *k, unsigned cl, uint32_t number)
   k->page[cl] = number;
   k->bin[cl].word = 0;
   cache_heat (h, k, number);
-  atomic_store_explicit (&k->st->active[cl], number, memory_order_relaxed);
+  word_put (&k->st->active[cl], number);
 }
 
 /* Put page NUMBER, ACTIVE, into the bin in place of the one there, which goes
@@ -4130,7 +4101,7 @@ bin_refill (struct heap *h, struct cache *k, unsigned cl)
         bin_use (h, k, cl, number);
       else if (!queue_drain (h, k->stream))
         {
-          atomic_store_explicit (&k->st->active[cl], 0, memory_order_relaxed);
+          word_put (&k->st->active[cl], 0);
           return false;
         }
     }
@@ -4143,8 +4114,7 @@ static bool
 bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 {
   static _Atomic uint32_t cursor;
-  if (limit != UINT32_MAX
-      && atomic_load_explicit (&h->locks->n_orphans, memory_order_relaxed) == 0)
+  if (limit != UINT32_MAX && word_peek (&h->locks->n_orphans) == 0)
     return false;
   uint32_t got = 0;
   lock_heap (h);
@@ -4153,16 +4123,13 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
     limit = ready;
   for (uint32_t i = 0; i < limit && got == 0; i++)
     {
-      uint32_t n = atomic_fetch_add_explicit (&cursor, 1,
-                                              memory_order_relaxed)
-                   % ready + 1;
+      uint32_t n = word_add (&cursor, 1) % ready + 1;
       if (!stream_is_orphan (h, n))
         continue;
       struct disk_stream *st = off_stream (h, n);
       stream_hold_all (h, n);
       queue_drain (h, n);
-      while (got == 0
-             && atomic_load_explicit (&st->first[cl], memory_order_relaxed))
+      while (got == 0 && word_peek (&st->first[cl]))
         {
           uint64_t head;
           uint32_t number;
@@ -4172,9 +4139,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
               || head_state (head) != HEAD_HELD)
             continue;
           /* Nobody else changes the head: no owner, and we have the lock.  */
-          atomic_store_explicit (&r->head,
-                                 page_head (HEAD_ACTIVE, k->stream, cl),
-                                 memory_order_release);
+          word_publish (&r->head, page_head (HEAD_ACTIVE, k->stream, cl));
           got = number;
         }
     }
@@ -4185,7 +4150,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 24. Sweeping ------------------------------------------------------ */
+/* ---- 25. Sweeping ------------------------------------------------------ */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -4224,11 +4189,11 @@ sweep (struct heap *h, struct cache *k)
         map_put (ours, n, 1, true);
       if (!map_get (ours, n))
         continue;
-      atomic_store_explicit (&st->queue, 0, memory_order_relaxed);
+      word_put (&st->queue, 0);
       for (unsigned cl = 0; cl < MM_CLASSES; cl++)
         {
-          atomic_store_explicit (&st->first[cl], 0, memory_order_relaxed);
-          atomic_store_explicit (&st->last[cl], 0, memory_order_relaxed);
+          word_put (&st->first[cl], 0);
+          word_put (&st->last[cl], 0);
         }
     }
   unlock_heap (h);
@@ -4239,14 +4204,11 @@ sweep (struct heap *h, struct cache *k)
       size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
       size_t n;
       for (size_t w = 0; end > 0 && w < MM_CHUNK_SLICES / 64; w++)
-        backed += bit_count
-                    (atomic_load_explicit (&off_index (h, c)->backed[w],
-                                           memory_order_relaxed));
+        backed += bit_count (word_peek (&off_index (h, c)->backed[w]));
       for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
         {
           struct disk_slice *r = off_record (h, c, s);
-          uint64_t head = atomic_load_explicit (&r->head,
-                                                memory_order_acquire);
+          uint64_t head = word_see (&r->head);
           n = run_covers (head, s, end);
           if (head_kind (head) != HEAD_PAGE
               || head_class (head) >= MM_CLASSES
@@ -4259,15 +4221,15 @@ sweep (struct heap *h, struct cache *k)
           if (head_state (head) == HEAD_ACTIVE && our)
             {
               head = head_in_state (head, HEAD_HELD);
-              atomic_store_explicit (&r->head, head, memory_order_release);
+              word_publish (&r->head, head);
             }
           bool gone = head_state (head) == HEAD_HELD
                       && page_retire_locked (h, r, off_number (c, s), head);
           retired += gone ? n : 0;
           if (gone || head_state (head) != HEAD_HELD || !our)
             continue;
-          atomic_store_explicit (&r->link, 0, memory_order_relaxed);
-          atomic_store_explicit (&r->queue, 0, memory_order_relaxed);
+          word_put (&r->link, 0);
+          word_put (&r->queue, 0);
           if (page_has_free (h, r, off_number (c, s), head_class (head)))
             list_push (h, off_stream (h, stream), head_class (head), r,
                        off_number (c, s));
@@ -4278,16 +4240,16 @@ sweep (struct heap *h, struct cache *k)
     if (map_get (ours, n))
       unlock_stream (off_stream (h, n));
   /* Kills and growth meanwhile make the count a hint.  */
-  atomic_store_explicit (&l->n_backed, backed, memory_order_relaxed);
+  word_put (&l->n_backed, backed);
   /* One that was worth its while is soon repeated; the others come after
      twice as many slices each time, up to an eighth of the heap.  */
-  uint64_t taken = atomic_load_explicit (&l->n_taken, memory_order_relaxed);
-  uint64_t gap = atomic_load_explicit (&l->sweep_gap, memory_order_relaxed);
+  uint64_t taken = word_peek (&l->n_taken);
+  uint64_t gap = word_peek (&l->sweep_gap);
   uint64_t most = backed / 8 > 64 ? backed / 8 : 64;
   gap = retired >= backed / 16 ? 0 : gap < 32 ? 64 : gap < most / 2 ? 2 * gap
                                                                     : most;
-  atomic_store_explicit (&l->sweep_gap, gap, memory_order_relaxed);
-  atomic_store_explicit (&l->sweep_at, taken + gap, memory_order_relaxed);
+  word_put (&l->sweep_gap, gap);
+  word_put (&l->sweep_at, taken + gap);
 }
 
 /* Whether enough runs were taken since the last sweep for another one.  */
@@ -4295,12 +4257,11 @@ static bool
 sweep_is_due (struct heap *h)
 {
   struct disk_locks *l = h->locks;
-  return atomic_load_explicit (&l->n_taken, memory_order_relaxed)
-         >= atomic_load_explicit (&l->sweep_at, memory_order_relaxed);
+  return word_peek (&l->n_taken) >= word_peek (&l->sweep_at);
 }
 
 
-/* ---- 25. Debugging aids ------------------------------------------------ */
+/* ---- 26. Debugging aids ------------------------------------------------ */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -4415,8 +4376,7 @@ static const char *
 guard_place (struct heap *h, const char *call, void *md, const void *p,
              struct place *block, struct place *user)
 {
-  bool guarded = atomic_load_explicit (&h->root->guards,
-                                       memory_order_relaxed) != 0;
+  bool guarded = word_peek (&h->root->guards) != 0;
   const char *wrong = place_find (h, p, guarded, block);
   *user = *block;
   if (wrong != NULL || !guarded)
@@ -4437,7 +4397,7 @@ guard_place (struct heap *h, const char *call, void *md, const void *p,
 static void
 trace_event (char what, const void *p, size_t size, bool with_size)
 {
-  int fd = atomic_load_explicit (&process.trace_fd, memory_order_relaxed);
+  int fd = word_peek (&process.trace_fd);
   if (fd < 0)
     return;
   char line[64], hex[17];
@@ -4455,7 +4415,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 26. Allocating ---------------------------------------------------- */
+/* ---- 27. Allocating ---------------------------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -4476,8 +4436,7 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
   for (*p = NULL; *p == NULL && err == 0; )
     {
       uint64_t head;
-      uint32_t number = atomic_load_explicit (&st->active[cl],
-                                              memory_order_relaxed);
+      uint32_t number = word_peek (&st->active[cl]);
       struct disk_slice *r = page_of (h, number, &head);
       if (r != NULL && head_owner (head) == stream && head_class (head) == cl
           && head_state (head) == HEAD_ACTIVE)
@@ -4495,12 +4454,11 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
             continue;
           page_drop (h, stream, cl, number);
         }
-      atomic_store_explicit (&st->active[cl], 0, memory_order_relaxed);
+      word_put (&st->active[cl], 0);
       number = page_take_back (h, st, stream, cl);
       if (number != 0)
         {
-          atomic_store_explicit (&st->active[cl], number,
-                                 memory_order_relaxed);
+          word_put (&st->active[cl], number);
           continue;
         }
       if (queue_drain (h, stream))
@@ -4513,7 +4471,7 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
       if (number == 0)
         err = grow_run (h, n, MM_SLICE, head, &number);
       if (err == 0)
-        atomic_store_explicit (&st->active[cl], number, memory_order_relaxed);
+        word_put (&st->active[cl], number);
     }
   unlock_stream (st);
   unlock_walk (h, walk);
@@ -4596,8 +4554,7 @@ take_gives_room (struct heap *h, struct cache *k, size_t size)
       || !cache_is_exclusive (k))
     return false;
   struct disk_slice *r = run_record (h, k->roomy);
-  uint64_t head = r != NULL ? atomic_load_explicit (&r->head,
-                                                    memory_order_relaxed) : 0;
+  uint64_t head = r != NULL ? word_peek (&r->head) : 0;
   return size > MM_SLICE || head_kind (head) != HEAD_LARGE
          || head_slices (head) != 1;
 }
@@ -4706,8 +4663,8 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return ENOMEM;
   cache_need_stream (h, k);
-  if (atomic_load_explicit (&h->root->used, memory_order_relaxed) == 0)
-    atomic_store_explicit (&h->root->used, 1, memory_order_relaxed);
+  if (word_peek (&h->root->used) == 0)
+    word_put (&h->root->used, 1);
   unsigned cl = MM_CLASSES;
   grown = grown && take_gives_room (h, k, size);
   if (align <= MM_SLICE && size <= MM_SMALL_MAX && !grown)
@@ -4745,7 +4702,7 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
 }
 
 
-/* ---- 27. Freeing and resizing ------------------------------------------ */
+/* ---- 28. Freeing and resizing ------------------------------------------ */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -4840,7 +4797,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 28. Roots --------------------------------------------------------- */
+/* ---- 29. Roots --------------------------------------------------------- */
 
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
@@ -4862,15 +4819,13 @@ root_at (struct heap *h, uint64_t off)
   if (number > UINT32_MAX)
     return NULL;
   struct disk_slice *r = run_record (h, (uint32_t) number);
-  if (r == NULL
-      || head_kind (atomic_load_explicit (&r->head, memory_order_acquire))
-         != HEAD_ROOTS
+  if (r == NULL || head_kind (word_see (&r->head)) != HEAD_ROOTS
       || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || !run_is_inside (h, (uint32_t) number, 1))
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *)
                            ((char *) h->base + off);
-  size_t len = atomic_load_explicit (&name->len, memory_order_relaxed);
+  size_t len = word_peek (&name->len);
   return len <= MM_NAME_MAX && len <= name->room ? name : NULL;
 }
 
@@ -4889,7 +4844,7 @@ static struct disk_name *
 root_step (struct heap *h, disk_u64 *link, struct root_walk *walk,
            bool *damaged)
 {
-  uint64_t off = atomic_load_explicit (link, memory_order_acquire);
+  uint64_t off = word_see (link);
   if (off == 0)
     return NULL;
   struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
@@ -4913,17 +4868,16 @@ static uint64_t
 root_read (struct disk_name *r, char name[MM_NAME_MAX + 1])
 {
   /* Acquire: pairs with the release of the last writer.  */
-  uint64_t turn = atomic_load_explicit (&r->turn, memory_order_acquire);
-  uint64_t value = atomic_load_explicit (&r->value, memory_order_acquire);
-  size_t len = atomic_load_explicit (&r->len, memory_order_relaxed);
+  uint64_t turn = word_see (&r->turn);
+  uint64_t value = word_see (&r->value);
+  size_t len = word_peek (&r->len);
   if (value == 0 || (turn & 1) != 0 || len > MM_NAME_MAX)
     return 0;
   for (size_t i = 0; i < len; i++)
-    name[i] = atomic_load_explicit (&r->name[i], memory_order_relaxed);
+    name[i] = word_peek (&r->name[i]);
   name[len] = '\0';
   atomic_thread_fence (memory_order_acquire);
-  return atomic_load_explicit (&r->turn, memory_order_relaxed) == turn ? value
-                                                                       : 0;
+  return word_peek (&r->turn) == turn ? value : 0;
 }
 
 /* Give record R, which has no value, a name.  */
@@ -4931,14 +4885,14 @@ static void
 root_write_locked (struct disk_name *r, const char *name, size_t len,
                    uint32_t hash)
 {
-  uint64_t turn = atomic_load_explicit (&r->turn, memory_order_relaxed) | 1;
-  atomic_store_explicit (&r->turn, turn, memory_order_relaxed);
+  uint64_t turn = word_peek (&r->turn) | 1;
+  word_put (&r->turn, turn);
   atomic_thread_fence (memory_order_release);
-  atomic_store_explicit (&r->hash, hash, memory_order_relaxed);
-  atomic_store_explicit (&r->len, (uint16_t) len, memory_order_relaxed);
+  word_put (&r->hash, hash);
+  word_put (&r->len, (uint16_t) len);
   for (size_t i = 0; i < len; i++)
-    atomic_store_explicit (&r->name[i], name[i], memory_order_relaxed);
-  atomic_store_explicit (&r->turn, turn + 1, memory_order_release);
+    word_put (&r->name[i], name[i]);
+  word_publish (&r->turn, turn + 1);
 }
 
 /* The record of NAME if it has a value, which is put into VALUE; or NULL.  */
@@ -4951,8 +4905,7 @@ root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
   char found[MM_NAME_MAX + 1];
   for (disk_u64 *link = &h->bucket[hash % MM_BUCKETS];
        (r = root_next (h, link, &walk)) != NULL; link = &r->next)
-    if (atomic_load_explicit (&r->hash, memory_order_relaxed) == hash
-        && atomic_load_explicit (&r->len, memory_order_relaxed) == len
+    if (word_peek (&r->hash) == hash && word_peek (&r->len) == len
         && (*value = root_read (r, found)) != 0
         && memcmp (found, name, len + 1) == 0)
       return r;
@@ -4964,20 +4917,16 @@ root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
 static struct disk_name *
 root_room_locked (struct heap *h, size_t room)
 {
-  uint64_t slab = atomic_load_explicit (&h->root->slab, memory_order_relaxed);
+  uint64_t slab = word_peek (&h->root->slab);
   uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
   struct disk_slice *r = run_record (h, number);
   size_t need = sizeof (struct disk_name) + room;
-  if (r == NULL
-      || head_kind (atomic_load_explicit (&r->head, memory_order_relaxed))
-         != HEAD_ROOTS
-      || !run_is_inside (h, number, 1)
-      || used % 16 != 0
+  if (r == NULL || head_kind (word_peek (&r->head)) != HEAD_ROOTS
+      || !run_is_inside (h, number, 1) || used % 16 != 0
       || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || used + need > MM_SLICE)
     return NULL;
-  atomic_store_explicit (&h->root->slab, slab + round_up (need, 16),
-                         memory_order_release);
+  word_settle (&h->root->slab, slab + round_up (need, 16));
   return (struct disk_name *) (void *) (page_start (h, number) + used);
 }
 
@@ -4996,8 +4945,7 @@ root_slice (struct heap *h)
       number = run_search_locked (h, 1, MM_SLICE);
       if (number != 0)
         {
-          atomic_store_explicit (&h->root->slab, (uint64_t) number << 32,
-                                 memory_order_release);
+          word_settle (&h->root->slab, (uint64_t) number << 32);
           mark_own (page_start (h, number), MM_SLICE);
           run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
         }
@@ -5030,8 +4978,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
           struct root_walk walk = { 0, 0 };
           for (disk_u64 *link = bucket;
                (at = root_next (h, link, &walk)) != NULL; link = &at->next)
-            if (atomic_load_explicit (&at->value, memory_order_relaxed) == 0
-                && at->room >= len)
+            if (word_peek (&at->value) == 0 && at->room >= len)
               break;
           if (at == NULL)
             {
@@ -5041,12 +4988,9 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
               if (is_new)
                 {
                   at->room = (uint16_t) room;
-                  atomic_store_explicit (&at->value, 0, memory_order_relaxed);
-                  atomic_store_explicit (&at->turn, 0, memory_order_relaxed);
-                  atomic_store_explicit
-                    (&at->next,
-                     atomic_load_explicit (bucket, memory_order_relaxed),
-                     memory_order_relaxed);
+                  word_put (&at->value, 0);
+                  word_put (&at->turn, 0);
+                  word_put (&at->next, word_peek (bucket));
                 }
             }
           if (at != NULL)
@@ -5059,10 +5003,9 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
       if (r != NULL)
         {
           /* Release: pairs with root_find of readers without the lock.  */
-          atomic_store_explicit (&r->value, value, memory_order_release);
+          word_publish (&r->value, value);
           if (is_new)
-            atomic_store_explicit (bucket, off_file (h, r),
-                                   memory_order_release);
+            word_publish (bucket, off_file (h, r));
         }
       unlock_heap (h);
       if (done)
@@ -5080,7 +5023,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 }
 
 
-/* ---- 29. Walking and counting ------------------------------------------ */
+/* ---- 30. Walking and counting ------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -5114,7 +5057,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
           at.s = dir_start (d);
           at.n = dir_slices (d);
           if (off_file (h, off_slice (h, c, at.s)) + (at.n << MM_SLICE_SHIFT)
-              <= atomic_load_explicit (&h->root->length, memory_order_acquire))
+              <= word_see (&h->root->length))
             stop = see (h, &at, arg);
           continue;
         }
@@ -5122,7 +5065,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
       for (at.s = off_first_data (h, c); at.s < end && stop == 0; )
         {
           at.r = off_record (h, c, at.s);
-          at.head = atomic_load_explicit (&at.r->head, memory_order_acquire);
+          at.head = word_see (&at.r->head);
           /* A new run may reach into records that were not there before.  */
           d = dir_get (h, c);
           end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
@@ -5164,7 +5107,7 @@ walk_block (struct heap *h, const struct place *block, void *arg)
   const struct walk *w = arg;
   size_t size = block->usable;
   char *user = block->start;
-  if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+  if (word_peek (&h->root->guards) != 0)
     {
       user = guard_find (h, block);
       if (user == NULL)
@@ -5185,8 +5128,7 @@ sight_blocks (struct heap *h, const struct sight *at,
                          .usable = at->n << MM_SLICE_SHIFT };
   int stop = 0;
   /* In a damaged heap a run may reach too far.  */
-  if (off_file (h, block.start) + block.usable
-      > atomic_load_explicit (&h->root->length, memory_order_acquire))
+  if (off_file (h, block.start) + block.usable > word_see (&h->root->length))
     return 0;
   if (sight_is_block (at))
     return fn (h, &block, arg);
@@ -5249,9 +5191,8 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
   size_t longest = 0;
   unsigned walk = lock_walk (h);
   st->bytes_meta += MM_OFF_INDEX
-                    + atomic_load_explicit (&h->locks->streams_ready,
-                                            memory_order_relaxed)
-                      * sizeof (struct disk_stream)
+                    + word_peek (&h->locks->streams_ready)
+                        * sizeof (struct disk_stream)
                     + off_dir_bytes (h);
   for (size_t c = 0; c < run_chunks (h); c++)
     {
@@ -5265,8 +5206,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
       for (size_t s = off_first_data (h, c); s < end; s += n)
         {
           struct disk_slice *r = off_record (h, c, s);
-          n = run_covers (atomic_load_explicit (&r->head,
-                                                memory_order_acquire), s, end);
+          n = run_covers (word_see (&r->head), s, end);
           bool backed = map_get_backed (off_index (h, c), s);
           if (n > 0)
             {
@@ -5287,7 +5227,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
 }
 
 
-/* ---- 30. Checking ------------------------------------------------------ */
+/* ---- 31. Checking ------------------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -5323,8 +5263,7 @@ check_roots (struct heap *h, struct check *k)
       for (disk_u64 *link = &h->bucket[b];
            (r = root_step (h, link, &walk, &damaged)) != NULL && !damaged;
            link = &r->next)
-        damaged = atomic_load_explicit (&r->hash, memory_order_relaxed)
-                  % MM_BUCKETS != b;
+        damaged = word_peek (&r->hash) % MM_BUCKETS != b;
       if (damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
@@ -5335,7 +5274,7 @@ check_roots (struct heap *h, struct check *k)
 static bool
 check_stands (const struct sight *at)
 {
-  return atomic_load_explicit (&at->r->head, memory_order_acquire) == at->head;
+  return word_see (&at->r->head) == at->head;
 }
 
 /* I1, I2, I7 of the page at AT.  */
@@ -5352,25 +5291,20 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
   if (head_state (at->head) > HEAD_CLAIMED)
     check_found (k, start, "I1: a page is in no state");
   if (head_state (at->head) == HEAD_CLAIMED && check_stands (at)
-      && atomic_load_explicit (&h->locks->claim, memory_order_relaxed)
-         != off_number (at->c, at->s))
+      && word_peek (&h->locks->claim) != off_number (at->c, at->s))
     check_found (k, start, "I7: a page is claimed by nobody");
   for (unsigned w = 0; w < class_words (cl); w++)
     {
-      uint64_t rem = atomic_load_explicit (&at->r->rem[w],
-                                           memory_order_acquire);
+      uint64_t rem = word_see (&at->r->rem[w]);
       if (rem != 0 && bit_rem (at->r, w) != rem && check_stands (at)
-          && atomic_load_explicit (&at->r->foreign, memory_order_acquire) == 0)
+          && word_see (&at->r->foreign) == 0)
         check_found (k, start, "I2: others freed here without a mark");
-      uint64_t equal = ~(atomic_load_explicit (&at->r->own[w],
-                                               memory_order_relaxed)
-                         ^ bit_rem (at->r, w));
+      uint64_t equal = ~(word_peek (&at->r->own[w]) ^ bit_rem (at->r, w));
       if ((equal & ~class_valid (cl, w)) && check_stands (at))
         check_found (k, start, "I2: a bit behind the last block is free");
     }
   for (size_t i = 1; i < at->n; i++)
-    if (atomic_load_explicit (&off_record (h, at->c, at->s + i)->head,
-                              memory_order_acquire) != head_cont (i)
+    if (word_see (&off_record (h, at->c, at->s + i)->head) != head_cont (i)
         && check_stands (at))
       check_found (k, start, "I1: a page has lost a continuation");
 }
@@ -5397,8 +5331,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
     check_found (k, start, "I1: a run reaches past its chunk's end");
   else
     for (size_t i = 1; i < at->n; i++)
-      if (head_kind (atomic_load_explicit (&at->r[i].head,
-                                           memory_order_acquire)) != HEAD_FREE
+      if (head_kind (word_see (&at->r[i].head)) != HEAD_FREE
           && check_stands (at))
         {
           check_found (k, start, "I1: two runs overlap");
@@ -5419,22 +5352,16 @@ check_chunk (struct heap *h, size_t c, struct check *k)
     {
       size_t end = run_ready (h, c, d), n;
       struct disk_index *x = off_index (h, c);
-      bool fresh = locked
-                   && x->epoch
-                      == atomic_load_explicit (&h->locks->index_epoch,
-                                               memory_order_relaxed);
+      bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
       if (dir_ready (d) > off_slices (h, c))
         check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
       for (size_t s = 0; s < off_first_data (h, c) && s < end; s++)
-        if (atomic_load_explicit (&off_record (h, c, s)->head,
-                                  memory_order_relaxed) != 0)
+        if (word_peek (&off_record (h, c, s)->head) != 0)
           check_found (k, off_slice (h, c, s),
                        "I1: a slice of the heap's own has a head");
       for (size_t s = off_first_data (h, c); s < end; s += n)
         {
-          uint64_t head
-            = atomic_load_explicit (&off_record (h, c, s)->head,
-                                    memory_order_relaxed);
+          uint64_t head = word_peek (&off_record (h, c, s)->head);
           n = run_covers (head, s, end);
           bool used = n > 0;
           n = n > 0 ? n : 1;
@@ -5459,8 +5386,7 @@ static bool
 check_directory (struct heap *h, struct check *k)
 {
   bool locked = h->kind == HEAP_FILE || h->kind == HEAP_ANON;
-  uint64_t len = atomic_load_explicit (&h->root->length,
-                                       memory_order_acquire);
+  uint64_t len = word_see (&h->root->length);
   struct stat st;
   if (len > h->capacity)
     check_found (k, h->root, "I6: the length is beyond the capacity");
@@ -5528,7 +5454,7 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 }
 
 
-/* ---- 31. Superblocks --------------------------------------------------- */
+/* ---- 32. Superblocks --------------------------------------------------- */
 
 /* Owns: struct disk_super.
    Needs: the door, or to be alone with the heap.
@@ -5561,7 +5487,7 @@ super_save (struct heap *h)
   s->generation++;
   s->sum = super_sum (s);
   memcpy ((char *) h->base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
-  atomic_store_explicit (&h->root->punched, 0, memory_order_release);
+  word_settle (&h->root->punched, 0);
 }
 
 /* Whether S could be used by this build on this machine.  */
@@ -5645,7 +5571,7 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
 }
 
 
-/* ---- 32. Epochs -------------------------------------------------------- */
+/* ---- 33. Epochs -------------------------------------------------------- */
 
 /* Owns: where the parts of a region are, and the volatile ones of them.
    Needs: to be alone with the volatile part.
@@ -5685,48 +5611,44 @@ static void
 epoch_begin (struct heap *h)
 {
   struct disk_locks *l = h->locks;
-  atomic_store_explicit (&l->state, MM_RECOVERING, memory_order_relaxed);
+  word_put (&l->state, MM_RECOVERING);
   l->tag = lock_tag ();
   l->namespace = h->kind == HEAP_FILE ? lock_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
-  uint32_t ready = atomic_load_explicit (&l->streams_ready,
-                                         memory_order_relaxed);
+  uint32_t ready = word_peek (&l->streams_ready);
   if (ready > h->super.n_streams)
-    atomic_store_explicit (&l->streams_ready, ready = h->super.n_streams,
-                           memory_order_relaxed);
+    word_put (&l->streams_ready, ready = h->super.n_streams);
   for (uint32_t n = 1; n <= h->super.n_shared && n <= ready; n++)
     lock_make (h, &off_stream (h, n)->lock.mutex);
   /* Numbers that are in no part of the file: after a power cut the last ones
      may be in parts that are newer than this one.  */
-  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed) + 1;
+  h->epoch = word_peek (&l->epoch) + 1;
   if (h->kind == HEAP_FILE)
     {
       uint64_t r = os_random ();
       h->epoch = (uint32_t) r;
-      atomic_store_explicit (&l->index_epoch, (uint32_t) (r >> 32),
-                             memory_order_relaxed);
+      word_put (&l->index_epoch, (uint32_t) (r >> 32));
     }
   h->epoch += h->epoch == 0;
-  atomic_store_explicit (&l->epoch, h->epoch, memory_order_relaxed);
+  word_put (&l->epoch, h->epoch);
   h->id = (uint64_t) h->epoch << 32 | 1;
   dead_owner_locked (h);
   for (unsigned i = 0; i < MM_OPS; i++)
-    if (atomic_load_explicit (&h->op[i].owner, memory_order_relaxed) != 0)
+    if (word_peek (&h->op[i].owner) != 0)
       dead_finish_locked (h, &h->op[i]);
-  atomic_store_explicit (&l->ops_busy, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->n_orphans,
-                         ready > h->super.n_shared ? ready - h->super.n_shared
-                                                   : 0, memory_order_relaxed);
-  atomic_store_explicit (&l->n_entered, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->n_taken, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->sweep_gap, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->sweep_at, 0, memory_order_relaxed);
-  atomic_store_explicit (&l->state, MM_IN_USE, memory_order_release);
+  word_put (&l->ops_busy, 0);
+  word_put (&l->n_orphans,
+            ready > h->super.n_shared ? ready - h->super.n_shared : 0);
+  word_put (&l->n_entered, 0);
+  word_put (&l->n_taken, 0);
+  word_put (&l->sweep_gap, 0);
+  word_put (&l->sweep_at, 0);
+  word_settle (&l->state, MM_IN_USE);
 }
 
 
-/* ---- 33. Making a heap ------------------------------------------------- */
+/* ---- 34. Making a heap ------------------------------------------------- */
 
 /* Owns: a heap that is being made.
    Needs: the open lock; for a file the door.
@@ -5813,8 +5735,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt)
     return err;
   if (ready > h->super.n_streams)
     ready = h->super.n_streams;
-  atomic_store_explicit (&h->locks->streams_ready, ready,
-                         memory_order_relaxed);
+  word_put (&h->locks->streams_ready, ready);
   epoch_begin (h);
   err = grow_make_chunk (h, 0);
   if (err != 0)
@@ -5905,7 +5826,7 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 34. Verifying a file ---------------------------------------------- */
+/* ---- 35. Verifying a file ---------------------------------------------- */
 
 /* Owns: nothing; reads the file before it is used.
    Needs: the door.
@@ -6009,7 +5930,7 @@ verify_file (struct heap *h, const char **told)
 }
 
 
-/* ---- 35. Attaching and leaving ----------------------------------------- */
+/* ---- 36. Attaching and leaving ----------------------------------------- */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -6094,9 +6015,9 @@ attach_back_again (struct heap *h)
 {
   int err = os_reserve_blocks (h->fd, 0, MM_OFF_INDEX, false);
   size_t len = off_dir_bytes (h)
-               + round_up (atomic_load_explicit (&h->locks->streams_ready,
-                                                 memory_order_relaxed)
-                           * sizeof (struct disk_stream), MM_PAGE);
+               + round_up (word_peek (&h->locks->streams_ready)
+                             * sizeof (struct disk_stream),
+                           MM_PAGE);
   if (err == 0)
     err = os_reserve_blocks (h->fd, off_file (h, h->dir), len, false);
   for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
@@ -6171,28 +6092,26 @@ static int
 attach_enter (struct heap *h)
 {
   struct disk_locks *l = h->locks;
-  h->epoch = atomic_load_explicit (&l->epoch, memory_order_relaxed);
+  h->epoch = word_peek (&l->epoch);
   for (uint32_t i = 0; i < MM_PROCS; i++)
     {
       struct disk_proc *e = &h->procs[i];
       if (os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false) != 0)
         continue;
-      uint64_t old = atomic_load_explicit (&e->id, memory_order_relaxed);
+      uint64_t old = word_peek (&e->id);
       if (old != 0)
         {
           lock_heap (h);
           dead_orphan_locked (h, old);
           unlock_heap (h);
         }
-      uint64_t n = atomic_fetch_add_explicit (&l->n_entered, 1,
-                                              memory_order_relaxed) + 1;
+      uint64_t n = word_add (&l->n_entered, 1) + 1;
       h->entry = i;
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
-      atomic_store_explicit (&e->mapped, h->mapped, memory_order_relaxed);
-      atomic_store_explicit (&e->pid, (uint64_t) getpid (),
-                             memory_order_relaxed);
+      word_put (&e->mapped, h->mapped);
+      word_put (&e->pid, (uint64_t) getpid ());
       /* Release: pairs with the acquire of those who read the entry.  */
-      atomic_store_explicit (&e->id, h->id, memory_order_release);
+      word_publish (&e->id, h->id);
       return 0;
     }
   return ENOLCK;
@@ -6212,11 +6131,9 @@ attach_register (struct heap *h, const char **told)
       if (os.fstat (h->fd, &st) == 0
           && (h->super.dev != st.st_dev || h->super.ino != st.st_ino
               || (uint64_t) st.st_blocks * 512 / MM_SLICE
-                 < atomic_load_explicit (&h->locks->n_backed,
-                                         memory_order_relaxed)
+                   < word_peek (&h->locks->n_backed)
               || ((uint64_t) st.st_blocks < h->super.blocks
-                  && atomic_load_explicit (&h->root->punched,
-                                           memory_order_relaxed) == 0)))
+                  && word_peek (&h->root->punched) == 0)))
         {
           err = attach_back_again (h);
           if (err != 0 && err != EOPNOTSUPP)
@@ -6243,8 +6160,7 @@ attach_register (struct heap *h, const char **told)
     {
       /* Those who grow the heap know how much we have mapped from here on.  */
       lock_grow (h);
-      if (atomic_load_explicit (&h->root->length, memory_order_relaxed)
-          > h->mapped)
+      if (word_peek (&h->root->length) > h->mapped)
         err = ENOMEM;
       unlock_grow (h);
     }
@@ -6495,16 +6411,15 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
 static void
 detach_leave (struct heap *h)
 {
-  if (atomic_load_explicit (&h->forked, memory_order_relaxed))
+  if (word_peek (&h->forked))
     return;
   os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
-  atomic_store_explicit (&h->procs[h->entry].id, 0, memory_order_release);
+  word_settle (&h->procs[h->entry].id, 0);
   os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) h->entry, F_UNLCK, false);
   if (os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
     {
       super_save (h);
-      atomic_store_explicit (&h->locks->state, MM_CLEAN,
-                             memory_order_release);
+      word_settle (&h->locks->state, MM_CLEAN);
     }
 }
 
@@ -6515,7 +6430,7 @@ attach_rejoin (struct heap *h)
 {
   int err = 0;
   lock_opening ();
-  if (atomic_load_explicit (&h->forked, memory_order_acquire))
+  if (word_see (&h->forked))
     {
       const char *why = NULL;
       h->lock_fd = os_reopen (h->fd, O_RDWR, NULL);
@@ -6528,7 +6443,7 @@ attach_rejoin (struct heap *h)
           os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
         }
       if (err == 0)
-        atomic_store_explicit (&h->forked, false, memory_order_release);
+        word_publish (&h->forked, false);
       else
         {
           os_close_locks (h->lock_fd);
@@ -6540,7 +6455,7 @@ attach_rejoin (struct heap *h)
 }
 
 
-/* ---- 36. Regions ------------------------------------------------------- */
+/* ---- 37. Regions ------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -6712,7 +6627,7 @@ region_forked (struct region *r)
 }
 
 
-/* ---- 37. Process and fork ---------------------------------------------- */
+/* ---- 38. Process and fork ---------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -6762,7 +6677,7 @@ fork_adopt (void)
         os_close (h->lock_fd);
       h->lock_fd = -1;
       if (h->kind == HEAP_FILE)
-        atomic_store_explicit (&h->forked, true, memory_order_release);
+        word_publish (&h->forked, true);
       else if (h->kind != HEAP_READ)
         epoch_begin (h);
       if (h->kind == HEAP_READ || h->kind == HEAP_PRIVATE)
@@ -6808,7 +6723,7 @@ process_start (void)
       slow |= process.valgrind;
     }
 #endif
-  atomic_store_explicit (&process.slow, slow, memory_order_relaxed);
+  word_put (&process.slow, slow);
   process.fork_mark = os_private (process.page, true);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
@@ -6830,7 +6745,7 @@ process_check (void)
 }
 
 
-/* ---- 38. Heaps by name ------------------------------------------------- */
+/* ---- 39. Heaps by name ------------------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -6842,12 +6757,11 @@ process_check (void)
 static struct heap *
 heap_default (void)
 {
-  struct heap *h = atomic_load_explicit (&process.default_heap,
-                                         memory_order_acquire);
+  struct heap *h = word_see (&process.default_heap);
   if (h != NULL)
     return h;
   lock_opening ();
-  h = atomic_load_explicit (&process.default_heap, memory_order_relaxed);
+  h = word_peek (&process.default_heap);
   if (h == NULL && (h = attach_new ()) != NULL)
     {
       char told[MM_TOLD];
@@ -6862,8 +6776,7 @@ heap_default (void)
       else
         {
           attach_list (h);
-          atomic_store_explicit (&process.default_heap, h,
-                                 memory_order_release);
+          word_publish (&process.default_heap, h);
         }
     }
   unlock_opening ();
@@ -6912,7 +6825,7 @@ heap_may_change (struct heap *h)
 {
   if (h->kind == HEAP_READ)
     return EROFS;
-  if (MM_UNLIKELY (atomic_load_explicit (&h->forked, memory_order_acquire)))
+  if (MM_UNLIKELY (word_see (&h->forked)))
     return attach_rejoin (h);
   return 0;
 }
@@ -6929,7 +6842,7 @@ heap_may_look (struct heap *h)
 }
 
 
-/* ---- 39. Giving back --------------------------------------------------- */
+/* ---- 40. Giving back --------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -6983,11 +6896,9 @@ trim_cut (struct heap *h)
                         + (dir_slices (d) << MM_SLICE_SHIFT);
                 }
               size_t len = off_file (h, end);
-              if (len < atomic_load_explicit (&h->root->length,
-                                              memory_order_relaxed))
+              if (len < word_peek (&h->root->length))
                 {
-                  atomic_store_explicit (&h->root->length, len,
-                                         memory_order_release);
+                  word_publish (&h->root->length, len);
                   int ignored = os_cut (h->fd, (off_t) len);
                   (void) ignored;
                 }
@@ -7008,8 +6919,7 @@ trim_chunk (struct heap *h, size_t c)
 {
   if (run_chunk_is_empty (h, c))
     {
-      size_t end = atomic_load_explicit (&h->root->length,
-                                         memory_order_relaxed);
+      size_t end = word_peek (&h->root->length);
       size_t from = off_file (h, off_chunk (h, c));
       if (from < end)
         back_drop (h, off_chunk (h, c),
@@ -7049,7 +6959,7 @@ trim_chunk (struct heap *h, size_t c)
 }
 
 
-/* ---- 40. Blocks, the short ways ---------------------------------------- */
+/* ---- 41. Blocks, the short ways ---------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -7078,7 +6988,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
   if (err == 0)
     {
       struct cache *k = cache_of (h, md);
-      if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+      if (word_peek (&h->root->guards) != 0)
         {
           before = align > sizeof (struct guard) ? align
                                                  : sizeof (struct guard);
@@ -7165,19 +7075,17 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
   size_t back = 0;
   /* NULL and foreign pointers have no chunk or no record.  Acquire: pairs with
      the chunk's publication.  */
-  if (atomic_load_explicit (&k->key, memory_order_relaxed) != (uintptr_t) md
-      || c >= k->n_chunks
-      || s >= dir_ready (atomic_load_explicit (&k->dir[c],
-                                               memory_order_acquire)))
+  if (word_peek (&k->key) != (uintptr_t) md || c >= k->n_chunks
+      || s >= dir_ready (word_see (&k->dir[c])))
     return false;
   at->r = (struct disk_slice *) (void *)
           (k->records + (c << MM_CHUNK_SHIFT) + s * MM_RECORD);
-  at->head = atomic_load_explicit (&at->r->head, memory_order_acquire);
+  at->head = word_see (&at->r->head);
   if (head_kind (at->head) == HEAD_CONT && head_distance (at->head) <= s)
     {
       back = head_distance (at->head);
       at->r -= back;
-      at->head = atomic_load_explicit (&at->r->head, memory_order_acquire);
+      at->head = word_see (&at->r->head);
     }
   at->number = off_number (c, s - back);
   return head_kind (at->head) == HEAD_PAGE
@@ -7209,15 +7117,14 @@ quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
 {
   uintptr_t off = (uintptr_t) ptr - k->grid;
   /* An empty cache has no chunks.  */
-  if (atomic_load_explicit (&k->key, memory_order_relaxed) != (uintptr_t) md
-      || off % MM_SLICE != 0 || off >> MM_CHUNK_SHIFT >= k->n_chunks)
+  if (word_peek (&k->key) != (uintptr_t) md || off % MM_SLICE != 0
+      || off >> MM_CHUNK_SHIFT >= k->n_chunks)
     return 0;
   uint32_t number = (uint32_t) (off >> MM_SLICE_SHIFT);
   cache_heat (k->heap, k, number);
   if (off >= k->hot_bytes)
     return 0;
-  *head = atomic_load_explicit (&off_numbered (k->heap, number)->head,
-                                memory_order_acquire);
+  *head = word_see (&off_numbered (k->heap, number)->head);
   return head_kind (*head) == HEAD_LARGE
          && run_is_inside (k->heap, number, head_slices (*head)) ? number : 0;
 }
@@ -7292,7 +7199,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 41. Blocks, public calls ------------------------------------------ */
+/* ---- 42. Blocks, public calls ------------------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -7304,8 +7211,7 @@ MM_PUBLIC void *
 mmalloc (void *md, size_t size)
 {
   struct cache *k = thread.last;
-  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
-                 == (uintptr_t) md
+  if (MM_LIKELY (word_peek (&k->key) == (uintptr_t) md
                  && size - 1 < MM_FAST_MAX))
     {
       struct bin *b = (struct bin *) (void *)
@@ -7324,33 +7230,29 @@ mfree (void *md, void *ptr)
 {
   struct cache *k = thread.last;
   uintptr_t off = (uintptr_t) ptr - k->grid;
-  if (MM_LIKELY (atomic_load_explicit (&k->key, memory_order_relaxed)
-                 == (uintptr_t) md
-                 && off < k->hot_bytes))
+  if (MM_LIKELY (word_peek (&k->key) == (uintptr_t) md && off < k->hot_bytes))
     {
       struct disk_slice *r = (struct disk_slice *) (void *)
         (k->records + (off & ~(uintptr_t) (MM_CHUNK - 1))
          + (off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1)) * MM_RECORD);
-      uint32_t head = k->mine ^ (uint32_t) atomic_load_explicit
-                                             (&r->head, memory_order_relaxed);
+      uint32_t head = k->mine ^ (uint32_t) word_peek (&r->head);
       uint64_t i;
       if (MM_LIKELY ((head & HEAD_MINE) == 0
                      && class_index (&class_table[head >> 24],
                                      off & (MM_SLICE - 1), &i)))
         {
-          if (MM_UNLIKELY (atomic_load_explicit (&r->foreign,
-                                                 memory_order_relaxed) != 0))
+          if (MM_UNLIKELY (word_peek (&r->foreign) != 0))
             {
               free_beside (md, ptr, r, i);
               return;
             }
           /* As page_free_own.  */
           disk_u64 *word = &r->own[i / 64];
-          uint64_t own = atomic_load_explicit (word, memory_order_relaxed);
+          uint64_t own = word_peek (word);
           uint64_t freed = own ^ UINT64_C (1) << (i % 64);
           if (MM_LIKELY (freed < own)) /* the bit was set */
             {
-              atomic_store_explicit (word, freed, memory_order_release);
+              word_publish (word, freed);
               if (MM_UNLIKELY (own == UINT64_MAX))
                 free_first (md, ptr, r);
               return;
@@ -7464,7 +7366,7 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
   memcpy (p, ptr, user.usable < size ? user.usable : size);
   /* The page may have another owner by now.  */
   if (block.kind == PLACE_SMALL)
-    block.head = atomic_load_explicit (&block.r->head, memory_order_acquire);
+    block.head = word_see (&block.r->head);
   struct cache *k = cache_of (h, md);
   wrong = give_block (h, k, &block);
   if (wrong != NULL)
@@ -7552,7 +7454,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 42. Slot calls ---------------------------------------------------- */
+/* ---- 43. Slot calls ---------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -7572,7 +7474,7 @@ slot_begin (struct heap *h, const void *slot, const void *old)
     {
       op = &h->op[i % MM_OPS];
       /* Acquire: pairs with op_release.  */
-      if (atomic_load_explicit (&op->owner, memory_order_relaxed) == 0
+      if (word_peek (&op->owner) == 0
           && atomic_compare_exchange_strong_explicit (&op->owner, &none, h->id,
                                                       memory_order_acquire,
                                                       memory_order_relaxed))
@@ -7583,10 +7485,9 @@ slot_begin (struct heap *h, const void *slot, const void *old)
           sched_yield ();
         }
     }
-  atomic_fetch_add_explicit (&op->turn, 1, memory_order_relaxed);
-  atomic_store_explicit (&op->slot, off_file (h, slot), memory_order_relaxed);
-  atomic_store_explicit (&op->old, old != NULL ? off_file (h, old) : 0,
-                         memory_order_relaxed);
+  word_add (&op->turn, 1);
+  word_put (&op->slot, off_file (h, slot));
+  word_put (&op->old, old != NULL ? off_file (h, old) : 0);
   /* Release: whoever sees a block change sees the record before.  */
   atomic_fetch_or_explicit (&h->locks->ops_busy,
                             UINT64_C (1) << (op - h->op),
@@ -7599,8 +7500,7 @@ static void
 slot_store (void **slot, void *p)
 {
   /* Release: the block is whole for whoever finds it there.  */
-  atomic_store_explicit ((disk_u64 *) (void *) slot, (uintptr_t) p,
-                         memory_order_release);
+  word_publish ((disk_u64 *) (void *) slot, (uintptr_t) p);
 }
 
 /* Put a new block of SIZE bytes, NULL for 0, into SLOT.  OLD: the block at
@@ -7630,15 +7530,14 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
     }
   slot_store (slot, p);
   /* Right behind it: from here on the block is the slot's.  */
-  atomic_store_explicit (&op->fresh, 0, memory_order_release);
+  word_settle (&op->fresh, 0);
   const char *wrong = NULL;
   if (old)
     {
       struct cache *k = cache_of (h, md);
       bool full = false;
       if (block->kind == PLACE_SMALL)
-        block->head = atomic_load_explicit (&block->r->head,
-                                            memory_order_acquire);
+        block->head = word_see (&block->r->head);
       unsigned walk = k == NULL ? lock_walk (h) : 0;
       thread.op = op;
       wrong = give_unhinted (h, k, block, &full);
@@ -7676,9 +7575,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
     return -1;
   void *old = NULL;
   if (!is_new)
-    old = (void *) (uintptr_t)
-          atomic_load_explicit ((disk_u64 *) (void *) slot,
-                                memory_order_acquire);
+    old = (void *) (uintptr_t) word_see ((disk_u64 *) (void *) slot);
   if (old != NULL)
     {
       const char *wrong = guard_place (h, call, md, old, &block, &user);
@@ -7741,17 +7638,14 @@ mmalloc_recover (void *md)
   uint64_t id[MM_OPS], turn[MM_OPS];
   for (unsigned i = 0; i < MM_OPS; i++)
     {
-      id[i] = atomic_load_explicit (&h->op[i].owner, memory_order_acquire);
-      turn[i] = atomic_load_explicit (&h->op[i].turn, memory_order_relaxed);
+      id[i] = word_see (&h->op[i].owner);
+      turn[i] = word_peek (&h->op[i].turn);
     }
   /* A dying process loses its locks one by one: what looks alive may be dead
      the next moment.  */
   for (unsigned i = 0; i < MM_OPS; i++)
-    while (id[i] != 0 && id[i] != h->id
-           && atomic_load_explicit (&h->op[i].owner, memory_order_acquire)
-              == id[i]
-           && atomic_load_explicit (&h->op[i].turn, memory_order_relaxed)
-              == turn[i])
+    while (id[i] != 0 && id[i] != h->id && word_see (&h->op[i].owner) == id[i]
+           && word_peek (&h->op[i].turn) == turn[i])
       {
         dead_bury_all (h);
         sched_yield ();
@@ -7762,7 +7656,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 43. Opening and closing, public calls ----------------------------- */
+/* ---- 44. Opening and closing, public calls ----------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -7913,9 +7807,7 @@ mmalloc_detach (void *md)
         detach_leave (h);
       if (process.asan)
         __asan_unpoison_memory_region ((void *) h->base,
-                                       atomic_load_explicit
-                                         (&h->root->length,
-                                          memory_order_relaxed));
+                                       word_peek (&h->root->length));
       attach_drop (h);
     }
   unlock_opening ();
@@ -8143,7 +8035,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 44. Other public calls -------------------------------------------- */
+/* ---- 45. Other public calls -------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -8162,8 +8054,7 @@ mmalloc_setkey (void *md, int keynum, void *key)
       fail_told (h, err, err == EINVAL ? "no such key" : NULL);
       return 0;
     }
-  atomic_store_explicit (&h->root->key[keynum], (uint64_t) (uintptr_t) key,
-                         memory_order_release);
+  word_publish (&h->root->key[keynum], (uint64_t) (uintptr_t) key);
   return 1;
 }
 
@@ -8175,8 +8066,7 @@ mmalloc_getkey (void *md, int keynum)
   errno = saved;
   if (h == NULL || keynum < 0 || keynum >= MM_KEYS)
     return NULL;
-  return (void *) (uintptr_t) atomic_load_explicit (&h->root->key[keynum],
-                                                    memory_order_acquire);
+  return (void *) (uintptr_t) word_see (&h->root->key[keynum]);
 }
 
 MM_PUBLIC int
@@ -8255,8 +8145,7 @@ mmalloc_sync (void *md)
     return -1;
   if (h->kind == HEAP_FILE)
     {
-      size_t len = atomic_load_explicit (&h->root->length,
-                                         memory_order_acquire);
+      size_t len = word_see (&h->root->length);
       if (os_sync ((void *) h->base, round_up (len, process.page)) != 0)
         {
           fail_told (h, errno, "the heap could not be written to the disk");
@@ -8334,8 +8223,7 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   walk_heap (h, stat_see, stats);
   stat_runs (h, stats);
   stats->capacity = h->capacity;
-  stats->length = atomic_load_explicit (&h->root->length,
-                                        memory_order_relaxed);
+  stats->length = word_peek (&h->root->length);
   if (h->fd >= 0 && os.fstat (h->fd, &st) == 0)
     stats->file_bytes = (size_t) st.st_blocks * 512;
   errno = saved;
@@ -8381,7 +8269,7 @@ mmalloc_check (void *md,
   unlock_walk (h, walk);
   walk_heap (h, check_see, &k);
   check_roots (h, &k);
-  if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+  if (word_peek (&h->root->guards) != 0)
     walk_heap (h, check_guards_see, &k);
   os_let_cancel (cancel);
   errno = saved;
@@ -8408,12 +8296,11 @@ mmcheckf (void *md, void (*func) (void), int force)
   if (h == NULL || heap_may_change (h) != 0)
     return 0;
   h->on_damage = func;
-  if (atomic_load_explicit (&h->root->guards, memory_order_relaxed) != 0)
+  if (word_peek (&h->root->guards) != 0)
     return 1;
-  if (!force
-      && atomic_load_explicit (&h->root->used, memory_order_relaxed) != 0)
+  if (!force && word_peek (&h->root->used) != 0)
     return 0;
-  atomic_store_explicit (&h->root->guards, 1, memory_order_release);
+  word_publish (&h->root->guards, 1);
   lock_registry ();
   cache_disarm_all (h);
   unlock_registry ();
@@ -8447,8 +8334,7 @@ mmtrace (void)
 {
   process_check ();
   const char *name = getenv ("MALLOC_TRACE");
-  if (name == NULL || name[0] == '\0'
-      || atomic_load_explicit (&process.trace_fd, memory_order_relaxed) >= 0)
+  if (name == NULL || name[0] == '\0' || word_peek (&process.trace_fd) >= 0)
     return 1;
   int fd = os_open (name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
   if (fd < 0)
@@ -8457,8 +8343,8 @@ mmtrace (void)
       return 0;
     }
   os_write_line (fd, "= Start\n", 8);
-  atomic_store_explicit (&process.slow, true, memory_order_relaxed);
-  atomic_store_explicit (&process.trace_fd, fd, memory_order_relaxed);
+  word_put (&process.slow, true);
+  word_put (&process.trace_fd, fd);
   lock_registry ();
   cache_disarm_all (NULL);
   unlock_registry ();

@@ -134,15 +134,15 @@ map_mutant () {
 # The head is published before the continuations of the page.
 mutant head_before_continuations '/^run_take_locked/,/^}/ {
   s/^  if (head_kind (head) == HEAD_PAGE)/\
-  atomic_store_explicit (\&r->head, head, memory_order_release);\
+  word_publish (\&r->head, head);\
 &/
 }' 'step:new page of five'
 
 # The head goes after the continuations when a page is given back.
 mutant head_given_last '/^run_give_locked/,/^}/ {
-  /atomic_store_explicit (&r->head, 0/d
+  /word_publish (&r->head, 0/d
   s/^  map_put (run_index_locked/\
-  atomic_store_explicit (\&r->head, 0, memory_order_release);\
+  word_publish (\&r->head, 0);\
 &/
 }' 'step:sweep'
 
@@ -189,8 +189,7 @@ mutant backed_first '/^grow_back /,/^}/ {
 # The length grows after the slices are published.
 mutant length_late '/^grow_back (/,/^}/ {
   /^  grow_reach (h, off_slice/d
-  /map_put_backed (x, s, k, true),/ {
-    n
+  /map_put_backed (x, s, k, true)/ {
     s/$/\
   grow_reach (h, off_slice (h, c, s + k));/
   }
@@ -217,7 +216,7 @@ mutant punch_first '/^trim_chunk/,/^}/ {
 
 # The file is cut before the length says so.
 mutant cut_first '/^trim_cut/,/^}/ {
-  s/^                  atomic_store_explicit (&h->root->length, len,/\
+  s/^                  word_publish (&h->root->length, len);/\
                   if (os.ftruncate (h->fd, (off_t) len) != 0)\
                     len = 0;\
 &/
@@ -227,7 +226,7 @@ mutant cut_first '/^trim_cut/,/^}/ {
 
 # Indexes of chunks are believed after a death.
 mutant index_believed '/^dead_owner_locked/,/^}/ {
-  s/^  atomic_fetch_add_explicit (&l->index_epoch.*/  (void) l;/
+  s/^  word_add (&l->index_epoch.*/  (void) l;/
 }' 'step:new page of five'
 
 # A page under claim is not decided.
@@ -237,7 +236,7 @@ mutant claim_forgotten '/^dead_owner_locked/,/^}/ {
 
 # A claim is not recorded.
 mutant claim_not_recorded '/^page_retire_locked/,/^}/ {
-  /atomic_store_explicit (&h->locks->claim, number/d
+  /word_put (&h->locks->claim, number/d
 }' 'step:malloc: sweep'
 
 # A claim is cleared before the page is decided.
@@ -316,7 +315,7 @@ mutant root_value_first '/^root_set/,/^}/ {
 
 # The mark behind the last record moves after the record is linked.
 mutant root_mark_late '/^root_room_locked/,/^}/ {
-  /^  atomic_store_explicit (&h->root->slab,/,/release);/d
+  /^  word_settle (&h->root->slab,/d
 }
 /^root_set/,/^}/ {
   s/^      unlock_heap (h);/      if (is_new)\
@@ -327,7 +326,7 @@ mutant root_mark_late '/^root_room_locked/,/^}/ {
 
 # A slice is set aside for records before the mark knows it.
 mutant root_slice_first '/^root_slice/,/^}/ {
-  s/^          atomic_store_explicit (&h->root->slab.*/\
+  s/^          word_settle (&h->root->slab.*/\
           run_take_locked (h, number, 1,\
                            head_make (HEAD_ROOTS, 0, 0, 0, 1));\
 &/
@@ -419,10 +418,10 @@ mutant change_under_lock_ignored '/^dead_owner_locked/,/^}/ {
 # A call does not say that a block changes hands under a lock: the new one, the
 # old one.
 mutant change_not_noted '/^op_note (/,/^}/ {
-  s/&op->locked, locked,/\&op->locked, 0 * locked,/
+  s/&op->locked, locked)/\&op->locked, 0 * locked)/
 }' 'step:mmalloc_to: large'
 mutant free_not_noted '/^op_note_free_locked/,/^}/ {
-  s/locked, 1,/locked, 0,/
+  s/locked, 1)/locked, 0)/
 }' 'step:mfree_from: large'
 # ... or keeps the freed one on record when the lock is let go.
 mutant freed_stays_recorded '/^op_noted/,/^}/ {
@@ -451,8 +450,7 @@ mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
 
 mutant backed_before_ready '/^grow_back (/,/^}/ {
   /^  dir_set (h, c, dir_paged (ready/d
-  /map_put_backed (x, s, k, true),/ {
-    n
+  /map_put_backed (x, s, k, true)/ {
     s/$/\
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));/
   }
@@ -510,8 +508,7 @@ map_mutant complete_too_early '/^dynamic_verify/,/^}/ {
 
 # The pages of a stream that is given back cannot be taken.
 mutant page_stays_active '/^stream_hold /,/^}/ {
-  s/^  atomic_store_explicit (&r->head, head_in_state (head, HEAD_HELD),/\
-  (void) (head,/
+  s/^  word_publish (&r->head, head_in_state (head, HEAD_HELD));/  (void) r;/
 }' threads_come_and_go
 
 # A thread without a cache does not keep the file from being cut.
