@@ -2672,18 +2672,19 @@ grow_place (struct heap *h, size_t n, size_t align, size_t limit,
   return ENOSPC;
 }
 
-/* Back the slices from S up to END of chunk C that are not.  Those that are may
-   be somebody's block by now: where zeros are written instead of asking the file
-   system for room, they must not be touched.  Needs: the grow lock.  */
+/* Back the slices from S up to END of chunk C that are not, as are all from READY
+   on.  Those that are may be somebody's block by now: where zeros are written
+   instead of asking the file system for room, they must not be touched.  Needs:
+   the grow lock.  */
 static int
-grow_back_bare (struct heap *h, size_t c, size_t s, size_t end)
+grow_back_bare (struct heap *h, size_t c, size_t s, size_t end, size_t ready)
 {
   struct disk_index *x = off_index (h, c);
   int err = 0;
   while (s < end && err == 0)
     {
       size_t stop = s;
-      while (stop < end && !map_get_backed (x, stop))
+      while (stop < end && (stop >= ready || !map_get_backed (x, stop)))
         stop++;
       if (stop > s)
         err = back_range (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT);
@@ -2712,6 +2713,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
          && !map_get_backed (x, s + k))
     k++;
   uint64_t d = dir_get (h, c);
+  size_t old = run_ready (h, c, d);
   unlock_heap (h);
 
   int err;
@@ -2723,7 +2725,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
       ready = ready > dir_ready (d) ? ready : dir_ready (d);
       err = grow_records (h, c, dir_ready (d), ready);
       if (err == 0)
-        err = grow_back_bare (h, c, s, s + k);
+        err = grow_back_bare (h, c, s, s + k, old);
       if (err == 0 || k == n)
         break;
       k = n;
@@ -3509,7 +3511,7 @@ dead_claim_locked (struct heap *h, uint32_t number)
         word_publish (&r->head,
                       (head & ~HEAD_STATE) | (uint64_t) HEAD_HELD << 20);
     }
-  word_put (&h->locks->claim, 0);
+  word_settle (&h->locks->claim, 0);
 }
 
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
