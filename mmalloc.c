@@ -136,46 +136,47 @@
       4  What is in the file                (-)
       5  What is in the process             (-)
       6  Memory order                       (word_)
-      7  Failing                            (fail_)
-      8  Bits and offsets                   (bit_ round_up head_ dir_ off_
+      7  Preconditions                      (_ needs_)
+      8  Failing                            (fail_)
+      9  Bits and offsets                   (bit_ round_up head_ dir_ off_
                                           sum_ map_)
-      9  Run-time tools                     (mark_)
-     10  The system                         (os_)
-     11  Address space                      (space_)
-     12  Backing                            (back_)
-     13  Locks                              (lock_ unlock_)
-     14  Processes                          (proc_)
-     15  Size classes                       (class_)
-     16  Operation records                  (op_)
-     17  Runs                               (run_)
-     18  Growing                            (grow_)
-     19  Pages                              (page_ list_ queue_)
-     20  Large blocks                       (huge_ large_)
-     21  Places                             (place_)
-     22  The dead                           (dead_)
-     23  Streams                            (stream_)
-     24  Caches and bins                    (cache_ bin_)
-     25  Sweeping                           (sweep sweep_)
-     26  Debugging aids                     (guard_ trace_)
-     27  Allocating                         (take_)
-     28  Freeing and resizing               (give_ resize_)
-     29  Roots                              (root_)
-     30  Walking and counting               (walk_ sight_ stat_)
-     31  Checking                           (check_)
-     32  Superblocks                        (super_)
-     33  Epochs                             (epoch_)
-     34  Making a heap                      (make_)
-     35  Verifying a file                   (verify_)
-     36  Attaching and leaving              (attach_ detach_)
-     37  Regions                            (region_)
-     38  Process and fork                   (fork_ process_)
-     39  Heaps by name                      (heap_)
-     40  Giving back                        (trim_)
-     41  Blocks, the short ways             (alloc_ free_ quick_)
-     42  Blocks, public calls               (realloc_)
-     43  Slot calls                         (slot_)
-     44  Opening and closing, public calls  (open_)
-     45  Other public calls                 (prefetch_)  */
+     10  Run-time tools                     (mark_)
+     11  The system                         (os_)
+     12  Address space                      (space_)
+     13  Backing                            (back_)
+     14  Locks                              (lock_ unlock_)
+     15  Processes                          (proc_)
+     16  Size classes                       (class_)
+     17  Operation records                  (op_)
+     18  Runs                               (run_)
+     19  Growing                            (grow_)
+     20  Pages                              (page_ list_ queue_)
+     21  Large blocks                       (huge_ large_)
+     22  Places                             (place_)
+     23  The dead                           (dead_)
+     24  Streams                            (stream_)
+     25  Caches and bins                    (cache_ bin_)
+     26  Sweeping                           (sweep sweep_)
+     27  Debugging aids                     (guard_ trace_)
+     28  Allocating                         (take_)
+     29  Freeing and resizing               (give_ resize_)
+     30  Roots                              (root_)
+     31  Walking and counting               (walk_ sight_ stat_)
+     32  Checking                           (check_)
+     33  Superblocks                        (super_)
+     34  Epochs                             (epoch_)
+     35  Making a heap                      (make_)
+     36  Verifying a file                   (verify_)
+     37  Attaching and leaving              (attach_ detach_)
+     38  Regions                            (region_)
+     39  Process and fork                   (fork_ process_)
+     40  Heaps by name                      (heap_)
+     41  Giving back                        (trim_)
+     42  Blocks, the short ways             (alloc_ free_ quick_)
+     43  Blocks, public calls               (realloc_)
+     44  Slot calls                         (slot_)
+     45  Opening and closing, public calls  (open_)
+     46  Other public calls                 (prefetch_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------ */
@@ -709,6 +710,7 @@ static struct
   .trace_fd = -1,
 };
 
+
 /* ---- 6. Memory order --------------------------------------------------- */
 
 /* Owns: nothing.  What a load or store of a shared word is for, in five words;
@@ -735,10 +737,70 @@ static struct
 #define word_settle(word, value) word_publish (word, value)
 
 /* Count N up, or down; what it was.  */
-#define word_add(word, n)                                                     \
+#define word_add(word, n) \
   atomic_fetch_add_explicit ((word), (n), memory_order_relaxed)
 
-/* ---- 7. Failing -------------------------------------------------------- */
+
+/* ---- 7. Preconditions -------------------------------------------------- */
+
+/* Owns: what the thread holds, in builds with MMALLOC_NEEDS defined, as those
+   of the tests are.  In the installed library all of it is nothing.
+   Needs: nothing.
+   Crash: nothing of it is in a file.
+   Keeps: nothing; says which rule of this file was broken, and aborts.
+   Checked by: preconditions.  */
+
+#ifdef MMALLOC_NEEDS
+# define MM_NEEDS(claim) \
+  ((claim) ? (void) 0 : needs_failed (__func__, #claim))
+
+/* The locks of a thread.  Heaps that it has to itself, while it makes or
+   recovers them, count as locked.  */
+static _Thread_local struct
+{
+  bool opening, registry;
+  unsigned streams;
+  const struct heap *grow, *heap, *alone;
+} needs;
+
+__attribute__ ((noreturn, noinline)) static void
+needs_failed (const char *function, const char *claim)
+{
+  fprintf (stderr, "libmmalloc: %s needs: %s\n", function, claim);
+  abort ();
+}
+
+/* No lock but that of opening.  */
+static inline bool
+needs_none (void)
+{
+  return !needs.registry && needs.streams == 0 && needs.grow == NULL
+         && needs.heap == NULL;
+}
+
+static inline bool
+needs_heap_lock (const struct heap *h)
+{
+  return needs.heap == h || needs.alone == h;
+}
+
+static inline bool
+needs_grow_lock (const struct heap *h)
+{
+  return needs.grow == h || needs.alone == h;
+}
+
+/* What the thread does with a lock; it has none any more.  */
+# define MM_NOTE(what) ((void) (needs.what))
+# define MM_FORGET() memset (&needs, 0, sizeof needs)
+#else
+# define MM_NEEDS(claim) ((void) 0)
+# define MM_NOTE(what) ((void) 0)
+# define MM_FORGET() ((void) 0)
+#endif
+
+
+/* ---- 8. Failing -------------------------------------------------------- */
 
 /* Owns: the saved errors, the misuse handler.
    Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
@@ -828,6 +890,7 @@ fail_hex (uint64_t value, char to[17])
 static void
 fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 {
+  MM_NEEDS (needs_none () && !needs.opening);
   if (process.on_misuse != NULL)
     {
       process.on_misuse (call, md, ptr, what, process.on_misuse_arg);
@@ -850,7 +913,7 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 }
 
 
-/* ---- 8. Bits and offsets ----------------------------------------------- */
+/* ---- 9. Bits and offsets ----------------------------------------------- */
 
 /* Owns: nothing.  The only casts between addresses and numbers, and the only
    shifts and masks of heads and directory words.
@@ -911,6 +974,52 @@ head_in_state (uint64_t h, unsigned state)
   return (h & ~HEAD_STATE) | (uint64_t) state << 20;
 }
 
+#ifdef MMALLOC_NEEDS
+/* Whether a head may change from OLD to NEW, as the essay's list of states
+   says.  */
+static bool
+head_may_follow (uint64_t old, uint64_t new)
+{
+  unsigned from = head_state (old), to = head_state (new);
+  switch (head_kind (old))
+    {
+    case HEAD_PAGE:
+      if (head_kind (new) == HEAD_PAGE)
+        return head_class (old) == head_class (new)
+               && (to == HEAD_HELD || from == HEAD_HELD)
+               && (head_owner (old) == head_owner (new)
+                   || (from == HEAD_HELD && to == HEAD_ACTIVE));
+      return head_kind (new) == HEAD_FREE && from == HEAD_CLAIMED;
+    case HEAD_LARGE:
+      return head_kind (new) == HEAD_LARGE || head_kind (new) == HEAD_FREE;
+    case HEAD_ROOTS:
+      return false;
+    default:
+      return head_kind (new) != HEAD_PAGE || to == HEAD_ACTIVE;
+    }
+}
+#endif
+
+static inline uint64_t
+head_see (struct disk_slice *r)
+{
+  return word_see (&r->head);
+}
+
+static inline uint64_t
+head_peek (struct disk_slice *r)
+{
+  return word_peek (&r->head);
+}
+
+/* Seen by place_find, page_of and quick_locate.  */
+static inline void
+head_set (struct disk_slice *r, uint64_t head)
+{
+  MM_NEEDS (head_may_follow (head_peek (r), head));
+  word_publish (&r->head, head);
+}
+
 static inline uint64_t
 dir_paged (size_t ready, size_t reach)
 {
@@ -968,6 +1077,7 @@ off_slice (struct heap *h, size_t c, size_t s)
 static inline struct disk_slice *
 off_record (struct heap *h, size_t c, size_t s)
 {
+  MM_NEEDS (c < h->n_chunks && s <= MM_CHUNK_SLICES);
   return (struct disk_slice *) (void *)
     (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
 }
@@ -975,6 +1085,7 @@ off_record (struct heap *h, size_t c, size_t s)
 static inline struct disk_index *
 off_index (struct heap *h, size_t c)
 {
+  MM_NEEDS (c < h->n_chunks);
   return (struct disk_index *) (void *) (off_chunk (h, c) + MM_OFF_INDEX);
 }
 
@@ -995,12 +1106,14 @@ off_number (size_t c, size_t s)
 static inline struct disk_slice *
 off_numbered (struct heap *h, uint32_t number)
 {
+  MM_NEEDS (number != 0);
   return off_record (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
 }
 
 static inline struct disk_stream *
 off_stream (struct heap *h, uint32_t number)
 {
+  MM_NEEDS (number >= 1 && number <= h->super.n_streams);
   return &h->stream[number - 1];
 }
 
@@ -1172,7 +1285,7 @@ map_get_backed (struct disk_index *x, size_t i)
 }
 
 
-/* ---- 9. Run-time tools ------------------------------------------------- */
+/* ---- 10. Run-time tools ------------------------------------------------ */
 
 /* Owns: what AddressSanitizer and valgrind know of a heap.
    Needs: nothing.
@@ -1246,7 +1359,7 @@ mark_free (struct heap *h, const void *p, size_t len)
 }
 
 
-/* ---- 10. The system ---------------------------------------------------- */
+/* ---- 11. The system ---------------------------------------------------- */
 
 /* Owns: every call of the system that concerns files, memory and other
    processes.  Calls on files go through one table, so that a test can fail,
@@ -1281,6 +1394,7 @@ static struct
 static int
 os_hold_cancel (void)
 {
+  MM_NEEDS (needs.heap == NULL);
   int state;
   pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &state);
   return state;
@@ -1331,6 +1445,7 @@ os_open (const char *path, int flags, unsigned mode)
 static int
 os_cut (int fd, off_t len)
 {
+  MM_NEEDS (needs.heap == NULL);
   int r;
   do
     r = os.ftruncate (fd, len);
@@ -1357,6 +1472,7 @@ os_random (void)
 static void *
 os_private (size_t bytes, bool wipe)
 {
+  MM_NEEDS (needs.heap == NULL);
   void *p = os.mmap (NULL, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED)
@@ -1535,6 +1651,7 @@ os_close_locks (int fd)
 static bool
 os_sees_lock (int fd, int byte, short type)
 {
+  MM_NEEDS (needs.heap == NULL);
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
   return os.fcntl (fd, F_OFD_GETLK, &l) != 0 || l.l_type != F_UNLCK;
@@ -1569,6 +1686,7 @@ os_reopen (int fd, int access, const char *path)
 static bool
 os_is_network (int fd)
 {
+  MM_NEEDS (needs.heap == NULL);
   struct statfs fs;
   if (fstatfs (fd, &fs) != 0)
     return false;
@@ -1614,7 +1732,7 @@ os_boot_id (uint8_t id[16])
 }
 
 
-/* ---- 11. Address space ------------------------------------------------- */
+/* ---- 12. Address space ------------------------------------------------- */
 
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
@@ -1627,6 +1745,7 @@ os_boot_id (uint8_t id[16])
 static int
 space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
 {
+  MM_NEEDS (needs.heap == NULL);
   void *p = os.mmap ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
                      fd, 0);
   if (p == MAP_FAILED)
@@ -1712,7 +1831,7 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 }
 
 
-/* ---- 12. Backing ------------------------------------------------------- */
+/* ---- 13. Backing ------------------------------------------------------- */
 
 /* Owns: what is behind a heap's memory: usable, punched.
    Needs: the grow lock, or to be alone with the heap.
@@ -1724,6 +1843,7 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 static int
 back_range (struct heap *h, char *p, size_t len)
 {
+  MM_NEEDS (needs.heap == NULL);
   mark_range (p, len, true);
   if (h->kind == HEAP_PRIVATE)
     return 0;
@@ -1764,6 +1884,7 @@ back_range (struct heap *h, char *p, size_t len)
 static int
 back_drop (struct heap *h, char *p, size_t len)
 {
+  MM_NEEDS (needs.heap == NULL);
   if (h->kind == HEAP_PRIVATE)
     return EOPNOTSUPP;
   if (h->kind == HEAP_ANON)
@@ -1778,7 +1899,7 @@ back_drop (struct heap *h, char *p, size_t len)
 }
 
 
-/* ---- 13. Locks --------------------------------------------------------- */
+/* ---- 14. Locks --------------------------------------------------------- */
 
 /* Owns: struct disk_locks.
    Needs: the order of the essay.
@@ -1793,29 +1914,39 @@ back_drop (struct heap *h, char *p, size_t len)
 static void
 lock_opening (void)
 {
-  if (!thread.forking)
-    pthread_mutex_lock (&process.open_lock);
+  if (thread.forking)
+    return;
+  MM_NEEDS (!needs.opening && needs_none ());
+  pthread_mutex_lock (&process.open_lock);
+  MM_NOTE (opening = true);
 }
 
 static void
 unlock_opening (void)
 {
-  if (!thread.forking)
-    pthread_mutex_unlock (&process.open_lock);
+  if (thread.forking)
+    return;
+  MM_NOTE (opening = false);
+  pthread_mutex_unlock (&process.open_lock);
 }
 
 static void
 lock_registry (void)
 {
-  if (!thread.forking)
-    pthread_mutex_lock (&process.lock);
+  if (thread.forking)
+    return;
+  MM_NEEDS (needs_none ());
+  pthread_mutex_lock (&process.lock);
+  MM_NOTE (registry = true);
 }
 
 static void
 unlock_registry (void)
 {
-  if (!thread.forking)
-    pthread_mutex_unlock (&process.lock);
+  if (thread.forking)
+    return;
+  MM_NOTE (registry = false);
+  pthread_mutex_unlock (&process.lock);
 }
 
 static void
@@ -1894,24 +2025,32 @@ lock_take (struct heap *h, pthread_mutex_t *m)
 static inline void
 lock_heap (struct heap *h)
 {
+  MM_NEEDS (needs.heap == NULL);
+  MM_NOTE (heap = h);
   lock_take (h, &h->locks->heap.mutex);
 }
 
 static inline void
 unlock_heap (struct heap *h)
 {
+  MM_NEEDS (needs.heap == h);
+  MM_NOTE (heap = NULL);
   pthread_mutex_unlock (&h->locks->heap.mutex);
 }
 
 static inline void
 lock_grow (struct heap *h)
 {
+  MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
   lock_take (h, &h->locks->grow.mutex);
+  MM_NOTE (grow = h);
 }
 
 static inline void
 unlock_grow (struct heap *h)
 {
+  MM_NEEDS (needs.grow == h && needs.heap == NULL);
+  MM_NOTE (grow = NULL);
   pthread_mutex_unlock (&h->locks->grow.mutex);
 }
 
@@ -1919,16 +2058,21 @@ unlock_grow (struct heap *h)
 static bool
 lock_stream (struct heap *h, uint32_t n, bool wait)
 {
+  MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
   pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
   int r = wait ? lock_wait (m) : pthread_mutex_trylock (m);
   if (MM_UNLIKELY (r == EOWNERDEAD))
     pthread_mutex_consistent (m);
-  return r == 0 || r == EOWNERDEAD;
+  bool taken = r == 0 || r == EOWNERDEAD;
+  MM_NOTE (streams += taken);
+  return taken;
 }
 
 static inline void
 unlock_stream (struct disk_stream *st)
 {
+  MM_NEEDS (needs.streams > 0);
+  MM_NOTE (streams--);
   pthread_mutex_unlock (&st->lock.mutex);
 }
 
@@ -1949,7 +2093,7 @@ unlock_walk (struct heap *h, unsigned begun)
 }
 
 
-/* ---- 14. Processes ----------------------------------------------------- */
+/* ---- 15. Processes ----------------------------------------------------- */
 
 /* Owns: struct disk_proc.
    Needs: no lock.
@@ -1999,7 +2143,7 @@ proc_limit (struct heap *h)
 }
 
 
-/* ---- 15. Size classes -------------------------------------------------- */
+/* ---- 16. Size classes -------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -2135,7 +2279,7 @@ class_sum (void)
 }
 
 
-/* ---- 16. Operation records --------------------------------------------- */
+/* ---- 17. Operation records --------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -2222,7 +2366,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 17. Runs ---------------------------------------------------------- */
+/* ---- 18. Runs ---------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -2234,6 +2378,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 static void
 run_less_backed_locked (struct heap *h, uint64_t n)
 {
+  MM_NEEDS (needs_heap_lock (h));
   disk_u64 *at = &h->locks->n_backed;
   uint64_t old = word_peek (at);
   word_put (at, old > n ? old - n : 0);
@@ -2332,6 +2477,7 @@ run_chunk_is_empty (struct heap *h, size_t c)
 static struct disk_index *
 run_index_locked (struct heap *h, size_t c)
 {
+  MM_NEEDS (needs_heap_lock (h));
   struct disk_index *x = off_index (h, c);
   uint32_t epoch = word_peek (&h->locks->index_epoch);
   if (MM_LIKELY (x->epoch == epoch))
@@ -2344,11 +2490,11 @@ run_index_locked (struct heap *h, size_t c)
       size_t n = 0;
       if (s < ready)
         {
-          disk_u64 *at = &off_record (h, c, s)->head;
-          uint64_t head = word_peek (at);
+          struct disk_slice *r = off_record (h, c, s);
+          uint64_t head = head_peek (r);
           n = run_covers (head, s, end);
           if (head_kind (head) == HEAD_CONT)
-            word_publish (at, 0);
+            head_set (r, 0);
         }
       if (n == 0)
         map_put (x->free, s++, 1, true);
@@ -2380,6 +2526,7 @@ static size_t
 run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
                       bool backed, size_t end, size_t *longest)
 {
+  MM_NEEDS (needs_heap_lock (h));
   struct disk_index *x = run_index_locked (h, c);
   size_t best = 0, best_length = SIZE_MAX, most = 0;
   /* A run may go on from one word to the next; where it began.  */
@@ -2430,6 +2577,7 @@ run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
 static uint32_t
 run_search_locked (struct heap *h, size_t n, size_t align)
 {
+  MM_NEEDS (needs_heap_lock (h));
   size_t chunks = run_chunks (h);
   struct disk_locks *l = h->locks;
   uint32_t epoch = word_peek (&l->index_epoch);
@@ -2464,6 +2612,7 @@ run_search_locked (struct heap *h, size_t n, size_t align)
 static void
 run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
 {
+  MM_NEEDS (needs_heap_lock (h));
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   map_put (run_index_locked (h, c)->free, s, n, false);
   struct disk_slice *r = off_record (h, c, s);
@@ -2485,9 +2634,7 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
   bool block = head_kind (head) == HEAD_LARGE;
   if (block)
     op_note (h, off_slice (h, c, s), true);
-  /* Release: pairs with the acquire of look-ups, and keeps the compiler from
-     publishing early.  */
-  word_publish (&r->head, head);
+  head_set (r, head);
   if (block)
     op_noted (false);
 }
@@ -2496,12 +2643,13 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
 static void
 run_give_locked (struct heap *h, uint32_t number, size_t n)
 {
+  MM_NEEDS (needs_heap_lock (h));
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_slice *r = off_record (h, c, s);
-  bool page = head_kind (word_peek (&r->head)) == HEAD_PAGE;
-  word_publish (&r->head, 0);
+  bool page = head_kind (head_peek (r)) == HEAD_PAGE;
+  head_set (r, 0);
   for (size_t i = 1; page && i < n; i++)
-    word_publish (&off_record (h, c, s + i)->head, 0);
+    head_set (off_record (h, c, s + i), 0);
   map_put (run_index_locked (h, c)->free, s, n, true);
   dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)), MM_CHUNK_SLICES));
 }
@@ -2510,6 +2658,7 @@ run_give_locked (struct heap *h, uint32_t number, size_t n)
 static void
 run_note_given_locked (struct heap *h, uint32_t number, size_t n)
 {
+  MM_NEEDS (needs_heap_lock (h));
   /* A part of them that is known, too, would be the shorter place: blocks that
      come and go would wander off to slices that nobody has touched.  */
   for (unsigned i = 0; i < MM_GIVEN; i++)
@@ -2528,6 +2677,7 @@ run_note_given_locked (struct heap *h, uint32_t number, size_t n)
 static uint32_t
 run_use_given_locked (struct heap *h, size_t n)
 {
+  MM_NEEDS (needs_heap_lock (h));
   /* How much longer than needed, modulo 2^32: those that are too short, none
      being a chunk long, come last.  */
   uint32_t least = UINT32_MAX - MM_CHUNK_SLICES;
@@ -2573,7 +2723,7 @@ run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
 }
 
 
-/* ---- 18. Growing ------------------------------------------------------- */
+/* ---- 19. Growing ------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -2586,6 +2736,7 @@ run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
 static void
 grow_reach (struct heap *h, const char *end)
 {
+  MM_NEEDS (needs_grow_lock (h));
   size_t len = off_file (h, end);
   if (len > word_peek (&h->root->length))
     word_publish (&h->root->length, len);
@@ -2597,6 +2748,7 @@ grow_reach (struct heap *h, const char *end)
 static int
 grow_records (struct heap *h, size_t c, size_t old, size_t ready)
 {
+  MM_NEEDS (needs_grow_lock (h));
   size_t from = round_up (old * MM_RECORD, MM_PAGE);
   size_t to = round_up (ready * MM_RECORD, MM_PAGE);
   char *p = (char *) off_record (h, c, 0) + from;
@@ -2614,6 +2766,7 @@ grow_records (struct heap *h, size_t c, size_t old, size_t ready)
 static int
 grow_make_chunk (struct heap *h, size_t c)
 {
+  MM_NEEDS (needs_grow_lock (h));
   size_t first = off_first_data (h, c);
   size_t ready = round_up (first, MM_RECORDS_STEP);
   if (ready > off_slices (h, c))
@@ -2642,6 +2795,7 @@ static int
 grow_place (struct heap *h, size_t n, size_t align, size_t limit,
             uint32_t *number)
 {
+  MM_NEEDS (needs_grow_lock (h));
   for (size_t c = 0; c < h->n_chunks; c++)
     {
       size_t end = off_slices_within (h, c, limit);
@@ -2679,6 +2833,7 @@ grow_place (struct heap *h, size_t n, size_t align, size_t limit,
 static int
 grow_back_bare (struct heap *h, size_t c, size_t s, size_t end, size_t ready)
 {
+  MM_NEEDS (needs_grow_lock (h));
   struct disk_index *x = off_index (h, c);
   int err = 0;
   while (s < end && err == 0)
@@ -2698,6 +2853,7 @@ grow_back_bare (struct heap *h, size_t c, size_t s, size_t end, size_t ready)
 static int
 grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
 {
+  MM_NEEDS (needs_grow_lock (h));
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_locks *l = h->locks;
   size_t step = word_peek (&l->n_backed) * MM_SLICE / 8;
@@ -2769,7 +2925,7 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 19. Pages --------------------------------------------------------- */
+/* ---- 20. Pages --------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -2795,7 +2951,7 @@ page_of (struct heap *h, uint32_t number, uint64_t *head)
   struct disk_slice *r = run_record (h, number);
   if (r == NULL)
     return NULL;
-  *head = word_see (&r->head);
+  *head = head_see (r);
   if (head_kind (*head) != HEAD_PAGE || head_class (*head) >= MM_CLASSES
       || !page_fits (h, number, head_class (*head)))
     return NULL;
@@ -2899,7 +3055,7 @@ static void
 page_relist (struct heap *h, uint32_t stream, struct disk_slice *r,
              uint32_t number)
 {
-  uint64_t head = word_peek (&r->head);
+  uint64_t head = head_peek (r);
   if (head_kind (head) == HEAD_PAGE && head_owner (head) == stream
       && head_state (head) != HEAD_ACTIVE && head_class (head) < MM_CLASSES)
     list_push (h, off_stream (h, stream), head_class (head), r, number);
@@ -3040,8 +3196,7 @@ static inline struct disk_slice *
 page_drop (struct heap *h, uint32_t stream, unsigned cl, uint32_t number)
 {
   struct disk_slice *r = off_numbered (h, number);
-  /* Release: whoever claims the page sees its bits.  */
-  word_publish (&r->head, page_head (HEAD_HELD, stream, cl));
+  head_set (r, page_head (HEAD_HELD, stream, cl));
   return r;
 }
 
@@ -3051,7 +3206,7 @@ page_is_whole (struct heap *h, struct disk_slice *r, uint32_t number,
                unsigned cl)
 {
   size_t i = 1, n = page_fits (h, number, cl) ? class_table[cl].slices : 0;
-  while (i < n && word_peek (&r[i].head) == head_cont (i))
+  while (i < n && head_peek (&r[i]) == head_cont (i))
     i++;
   return i == n;
 }
@@ -3062,11 +3217,12 @@ static bool
 page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
                     uint64_t head)
 {
+  MM_NEEDS (needs_heap_lock (h));
   unsigned cl = head_class (head);
   if (!page_is_whole (h, r, number, cl) || !page_is_empty (h, r, number, cl))
     return false;
   word_put (&h->locks->claim, number);
-  uint64_t claimed = (head & ~HEAD_STATE) | (uint64_t) HEAD_CLAIMED << 20;
+  uint64_t claimed = head_in_state (head, HEAD_CLAIMED);
   bool empty = false;
   if (atomic_compare_exchange_strong_explicit (&r->head, &head, claimed,
                                                memory_order_acq_rel,
@@ -3076,14 +3232,14 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
       if (empty)
         run_give_locked (h, number, class_table[cl].slices);
       else
-        word_publish (&r->head, head);
+        head_set (r, head);
     }
   word_settle (&h->locks->claim, 0);
   return empty;
 }
 
 
-/* ---- 20. Large blocks -------------------------------------------------- */
+/* ---- 21. Large blocks -------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -3107,6 +3263,7 @@ huge_chunks (size_t start, size_t n)
 static bool
 huge_empty_chunk (struct heap *h, size_t c, bool alone)
 {
+  MM_NEEDS (needs_grow_lock (h));
   uint64_t d = dir_get (h, c);
   if (run_chunk_is_empty (h, c))
     return true;
@@ -3134,6 +3291,7 @@ static size_t
 huge_find (struct heap *h, size_t n, size_t align, size_t limit,
            size_t *start)
 {
+  MM_NEEDS (needs_grow_lock (h));
   for (size_t c = 1; c < h->n_chunks; c++)
     {
       uintptr_t at = (uintptr_t) off_chunk (h, c);
@@ -3199,6 +3357,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
 static size_t
 huge_give_locked (struct heap *h, size_t c, size_t start)
 {
+  MM_NEEDS (needs_heap_lock (h));
   uint64_t d = dir_get (h, c);
   if (dir_kind (d) != DIR_HUGE || dir_start (d) != start)
     return 0;
@@ -3272,8 +3431,9 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
 static bool
 large_give_locked (struct heap *h, uint32_t number)
 {
+  MM_NEEDS (needs_heap_lock (h));
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
-  uint64_t head = word_peek (&off_record (h, c, s)->head);
+  uint64_t head = head_peek (off_record (h, c, s));
   if (head_kind (head) != HEAD_LARGE)
     return false;
   size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
@@ -3320,6 +3480,7 @@ static bool
 large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
                      size_t *from, size_t *bare)
 {
+  MM_NEEDS (needs_heap_lock (h));
   struct disk_index *x = run_index_locked (h, c);
   /* Not behind the file's end, whatever the index says.  */
   size_t end = s + want, ready = run_ready (h, c, dir_get (h, c));
@@ -3327,8 +3488,7 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
   if (i == end)
     {
       map_put (x->free, s + n, want - n, false);
-      word_publish (&off_record (h, c, s)->head,
-                    head_make (HEAD_LARGE, 0, 0, 0, want));
+      head_set (off_record (h, c, s), head_make (HEAD_LARGE, 0, 0, 0, want));
       return true;
     }
   *from = i;
@@ -3349,11 +3509,11 @@ large_resize (struct heap *h, uint32_t number, size_t want)
     {
       size_t from = 0, bare = 0;
       lock_heap (h);
-      uint64_t head = word_peek (&r->head);
+      uint64_t head = head_peek (r);
       size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
       if (head_kind (head) == HEAD_LARGE && want <= n)
         {
-          word_publish (&r->head, head_make (HEAD_LARGE, 0, 0, 0, want));
+          head_set (r, head_make (HEAD_LARGE, 0, 0, 0, want));
           map_put (run_index_locked (h, c)->free, s + want, n - want, true);
           dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)),
                                     MM_CHUNK_SLICES));
@@ -3369,7 +3529,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 21. Places -------------------------------------------------------- */
+/* ---- 22. Places -------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -3429,13 +3589,13 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
       || s < off_first_data (h, c))
     return foreign;
   struct disk_slice *r = off_record (h, c, s);
-  uint64_t head = word_see (&r->head);
+  uint64_t head = head_see (r);
   if (head_kind (head) == HEAD_CONT && head_distance (head) <= s)
     {
       size_t back = head_distance (head);
       s -= back;
       r = off_record (h, c, s);
-      head = word_see (&r->head);
+      head = head_see (r);
       if (head_kind (head) != HEAD_PAGE
           || back >= run_covers (head, s, MM_CHUNK_SLICES))
         return freed;
@@ -3447,7 +3607,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
       while (n == 0 && s > off_first_data (h, c))
         {
           r = off_record (h, c, --s);
-          head = word_see (&r->head);
+          head = head_see (r);
           n = run_covers (head, s, MM_CHUNK_SLICES);
         }
       if (head_kind (head) != HEAD_LARGE || n <= to - s)
@@ -3489,7 +3649,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
 }
 
 
-/* ---- 22. The dead ------------------------------------------------------ */
+/* ---- 23. The dead ------------------------------------------------------ */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -3503,13 +3663,13 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
 static void
 dead_claim_locked (struct heap *h, uint32_t number)
 {
+  MM_NEEDS (needs_heap_lock (h));
   struct disk_slice *r = run_record (h, number);
   if (r != NULL)
     {
-      uint64_t head = word_peek (&r->head);
+      uint64_t head = head_peek (r);
       if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
-        word_publish (&r->head,
-                      (head & ~HEAD_STATE) | (uint64_t) HEAD_HELD << 20);
+        head_set (r, head_in_state (head, HEAD_HELD));
     }
   word_settle (&h->locks->claim, 0);
 }
@@ -3533,6 +3693,7 @@ dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 static void
 dead_finish_locked (struct heap *h, struct disk_op *op)
 {
+  MM_NEEDS (needs_heap_lock (h));
   uint64_t fresh = word_peek (&op->fresh);
   uint64_t old = word_peek (&op->old);
   uint64_t nobodys = old;
@@ -3566,6 +3727,7 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
 static void
 dead_ops_locked (struct heap *h)
 {
+  MM_NEEDS (needs_heap_lock (h));
   for (unsigned i = 0; i < MM_OPS; i++)
     {
       struct disk_op *op = &h->op[i];
@@ -3590,6 +3752,7 @@ dead_ops_locked (struct heap *h)
 static void
 dead_owner_locked (struct heap *h)
 {
+  MM_NEEDS (needs_heap_lock (h));
   struct disk_locks *l = h->locks;
   word_add (&l->index_epoch, 1);
   uint64_t claim = word_peek (&l->claim);
@@ -3603,6 +3766,7 @@ dead_owner_locked (struct heap *h)
 static void
 dead_orphan_locked (struct heap *h, uint64_t id)
 {
+  MM_NEEDS (needs_heap_lock (h));
   for (unsigned i = 0; i < MM_OPS; i++)
     if (word_see (&h->op[i].owner) == id)
       dead_finish_locked (h, &h->op[i]);
@@ -3644,7 +3808,7 @@ dead_bury_all (struct heap *h)
 }
 
 
-/* ---- 23. Streams ------------------------------------------------------- */
+/* ---- 24. Streams ------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to change a stream's owner.
@@ -3672,8 +3836,7 @@ stream_hold (struct heap *h, uint32_t stream, uint32_t number)
   if (r == NULL || head_owner (head) != stream
       || head_state (head) != HEAD_ACTIVE)
     return;
-  /* Release: whoever claims the page sees its bits.  */
-  word_publish (&r->head, head_in_state (head, HEAD_HELD));
+  head_set (r, head_in_state (head, HEAD_HELD));
   list_push (h, off_stream (h, stream), head_class (head), r, number);
 }
 
@@ -3766,7 +3929,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 24. Caches and bins ----------------------------------------------- */
+/* ---- 25. Caches and bins ----------------------------------------------- */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -4141,7 +4304,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
               || head_state (head) != HEAD_HELD)
             continue;
           /* Nobody else changes the head: no owner, and we have the lock.  */
-          word_publish (&r->head, page_head (HEAD_ACTIVE, k->stream, cl));
+          head_set (r, page_head (HEAD_ACTIVE, k->stream, cl));
           got = number;
         }
     }
@@ -4152,7 +4315,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 25. Sweeping ------------------------------------------------------ */
+/* ---- 26. Sweeping ------------------------------------------------------ */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -4210,7 +4373,7 @@ sweep (struct heap *h, struct cache *k)
       for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
         {
           struct disk_slice *r = off_record (h, c, s);
-          uint64_t head = word_see (&r->head);
+          uint64_t head = head_see (r);
           n = run_covers (head, s, end);
           if (head_kind (head) != HEAD_PAGE
               || head_class (head) >= MM_CLASSES
@@ -4223,7 +4386,7 @@ sweep (struct heap *h, struct cache *k)
           if (head_state (head) == HEAD_ACTIVE && our)
             {
               head = head_in_state (head, HEAD_HELD);
-              word_publish (&r->head, head);
+              head_set (r, head);
             }
           bool gone = head_state (head) == HEAD_HELD
                       && page_retire_locked (h, r, off_number (c, s), head);
@@ -4263,7 +4426,7 @@ sweep_is_due (struct heap *h)
 }
 
 
-/* ---- 26. Debugging aids ------------------------------------------------ */
+/* ---- 27. Debugging aids ------------------------------------------------ */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -4417,7 +4580,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 27. Allocating ---------------------------------------------------- */
+/* ---- 28. Allocating ---------------------------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -4556,7 +4719,7 @@ take_gives_room (struct heap *h, struct cache *k, size_t size)
       || !cache_is_exclusive (k))
     return false;
   struct disk_slice *r = run_record (h, k->roomy);
-  uint64_t head = r != NULL ? word_peek (&r->head) : 0;
+  uint64_t head = r != NULL ? head_peek (r) : 0;
   return size > MM_SLICE || head_kind (head) != HEAD_LARGE
          || head_slices (head) != 1;
 }
@@ -4704,7 +4867,7 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
 }
 
 
-/* ---- 28. Freeing and resizing ------------------------------------------ */
+/* ---- 29. Freeing and resizing ------------------------------------------ */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -4799,7 +4962,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 29. Roots --------------------------------------------------------- */
+/* ---- 30. Roots --------------------------------------------------------- */
 
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
@@ -4821,7 +4984,7 @@ root_at (struct heap *h, uint64_t off)
   if (number > UINT32_MAX)
     return NULL;
   struct disk_slice *r = run_record (h, (uint32_t) number);
-  if (r == NULL || head_kind (word_see (&r->head)) != HEAD_ROOTS
+  if (r == NULL || head_kind (head_see (r)) != HEAD_ROOTS
       || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || !run_is_inside (h, (uint32_t) number, 1))
     return NULL;
@@ -4919,11 +5082,12 @@ root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
 static struct disk_name *
 root_room_locked (struct heap *h, size_t room)
 {
+  MM_NEEDS (needs_heap_lock (h));
   uint64_t slab = word_peek (&h->root->slab);
   uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
   struct disk_slice *r = run_record (h, number);
   size_t need = sizeof (struct disk_name) + room;
-  if (r == NULL || head_kind (word_peek (&r->head)) != HEAD_ROOTS
+  if (r == NULL || head_kind (head_peek (r)) != HEAD_ROOTS
       || !run_is_inside (h, number, 1) || used % 16 != 0
       || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || used + need > MM_SLICE)
@@ -5025,7 +5189,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 }
 
 
-/* ---- 30. Walking and counting ------------------------------------------ */
+/* ---- 31. Walking and counting ------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -5067,7 +5231,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
       for (at.s = off_first_data (h, c); at.s < end && stop == 0; )
         {
           at.r = off_record (h, c, at.s);
-          at.head = word_see (&at.r->head);
+          at.head = head_see (at.r);
           /* A new run may reach into records that were not there before.  */
           d = dir_get (h, c);
           end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
@@ -5208,7 +5372,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
       for (size_t s = off_first_data (h, c); s < end; s += n)
         {
           struct disk_slice *r = off_record (h, c, s);
-          n = run_covers (word_see (&r->head), s, end);
+          n = run_covers (head_see (r), s, end);
           bool backed = map_get_backed (off_index (h, c), s);
           if (n > 0)
             {
@@ -5229,7 +5393,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
 }
 
 
-/* ---- 31. Checking ------------------------------------------------------ */
+/* ---- 32. Checking ------------------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -5276,7 +5440,7 @@ check_roots (struct heap *h, struct check *k)
 static bool
 check_stands (const struct sight *at)
 {
-  return word_see (&at->r->head) == at->head;
+  return head_see (at->r) == at->head;
 }
 
 /* I1, I2, I7 of the page at AT.  */
@@ -5306,7 +5470,7 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
         check_found (k, start, "I2: a bit behind the last block is free");
     }
   for (size_t i = 1; i < at->n; i++)
-    if (word_see (&off_record (h, at->c, at->s + i)->head) != head_cont (i)
+    if (head_see (off_record (h, at->c, at->s + i)) != head_cont (i)
         && check_stands (at))
       check_found (k, start, "I1: a page has lost a continuation");
 }
@@ -5333,8 +5497,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
     check_found (k, start, "I1: a run reaches past its chunk's end");
   else
     for (size_t i = 1; i < at->n; i++)
-      if (head_kind (word_see (&at->r[i].head)) != HEAD_FREE
-          && check_stands (at))
+      if (head_kind (head_see (&at->r[i])) != HEAD_FREE && check_stands (at))
         {
           check_found (k, start, "I1: two runs overlap");
           break;
@@ -5358,12 +5521,12 @@ check_chunk (struct heap *h, size_t c, struct check *k)
       if (dir_ready (d) > off_slices (h, c))
         check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
       for (size_t s = 0; s < off_first_data (h, c) && s < end; s++)
-        if (word_peek (&off_record (h, c, s)->head) != 0)
+        if (head_peek (off_record (h, c, s)) != 0)
           check_found (k, off_slice (h, c, s),
                        "I1: a slice of the heap's own has a head");
       for (size_t s = off_first_data (h, c); s < end; s += n)
         {
-          uint64_t head = word_peek (&off_record (h, c, s)->head);
+          uint64_t head = head_peek (off_record (h, c, s));
           n = run_covers (head, s, end);
           bool used = n > 0;
           n = n > 0 ? n : 1;
@@ -5456,7 +5619,7 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 }
 
 
-/* ---- 32. Superblocks --------------------------------------------------- */
+/* ---- 33. Superblocks --------------------------------------------------- */
 
 /* Owns: struct disk_super.
    Needs: the door, or to be alone with the heap.
@@ -5573,7 +5736,7 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
 }
 
 
-/* ---- 33. Epochs -------------------------------------------------------- */
+/* ---- 34. Epochs -------------------------------------------------------- */
 
 /* Owns: where the parts of a region are, and the volatile ones of them.
    Needs: to be alone with the volatile part.
@@ -5612,6 +5775,7 @@ epoch_layout (struct heap *h)
 static void
 epoch_begin (struct heap *h)
 {
+  MM_NOTE (alone = h);
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
   l->tag = lock_tag ();
@@ -5647,10 +5811,11 @@ epoch_begin (struct heap *h)
   word_put (&l->sweep_gap, 0);
   word_put (&l->sweep_at, 0);
   word_settle (&l->state, MM_IN_USE);
+  MM_NOTE (alone = NULL);
 }
 
 
-/* ---- 34. Making a heap ------------------------------------------------- */
+/* ---- 35. Making a heap ------------------------------------------------- */
 
 /* Owns: a heap that is being made.
    Needs: the open lock; for a file the door.
@@ -5739,15 +5904,19 @@ make_heap (struct heap *h, const struct mmalloc_options *opt)
     ready = h->super.n_streams;
   word_put (&h->locks->streams_ready, ready);
   epoch_begin (h);
+  lock_grow (h);
   err = grow_make_chunk (h, 0);
+  grow_reach (h, (char *) h->stream + stream_bytes);
+  unlock_grow (h);
   if (err != 0)
     return err;
-  grow_reach (h, (char *) h->stream + stream_bytes);
   err = make_backing (h, opt->initial >> MM_SLICE_SHIFT);
   if (err != 0)
     return err;
+  lock_grow (h);
   if (whole)
     grow_reach (h, (char *) h->base + h->capacity);
+  unlock_grow (h);
   h->super.generation = 0;
   super_save (h);
   super_save (h);
@@ -5828,7 +5997,7 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 35. Verifying a file ---------------------------------------------- */
+/* ---- 36. Verifying a file ---------------------------------------------- */
 
 /* Owns: nothing; reads the file before it is used.
    Needs: the door.
@@ -5932,7 +6101,7 @@ verify_file (struct heap *h, const char **told)
 }
 
 
-/* ---- 36. Attaching and leaving ----------------------------------------- */
+/* ---- 37. Attaching and leaving ----------------------------------------- */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -6457,7 +6626,7 @@ attach_rejoin (struct heap *h)
 }
 
 
-/* ---- 37. Regions ------------------------------------------------------- */
+/* ---- 38. Regions ------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -6629,7 +6798,7 @@ region_forked (struct region *r)
 }
 
 
-/* ---- 38. Process and fork ---------------------------------------------- */
+/* ---- 39. Process and fork ---------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -6659,6 +6828,7 @@ fork_parent (void)
 static void
 fork_adopt (void)
 {
+  MM_FORGET ();
   thread.all = NULL;
   thread.last = &no_cache;
   process.adopted = true;
@@ -6747,7 +6917,7 @@ process_check (void)
 }
 
 
-/* ---- 39. Heaps by name ------------------------------------------------- */
+/* ---- 40. Heaps by name ------------------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -6844,7 +7014,7 @@ heap_may_look (struct heap *h)
 }
 
 
-/* ---- 40. Giving back --------------------------------------------------- */
+/* ---- 41. Giving back --------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -6919,6 +7089,7 @@ trim_cut (struct heap *h)
 static size_t
 trim_chunk (struct heap *h, size_t c)
 {
+  MM_NEEDS (needs_grow_lock (h));
   if (run_chunk_is_empty (h, c))
     {
       size_t end = word_peek (&h->root->length);
@@ -6961,7 +7132,7 @@ trim_chunk (struct heap *h, size_t c)
 }
 
 
-/* ---- 41. Blocks, the short ways ---------------------------------------- */
+/* ---- 42. Blocks, the short ways ---------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -7082,12 +7253,12 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
     return false;
   at->r = (struct disk_slice *) (void *)
           (k->records + (c << MM_CHUNK_SHIFT) + s * MM_RECORD);
-  at->head = word_see (&at->r->head);
+  at->head = head_see (at->r);
   if (head_kind (at->head) == HEAD_CONT && head_distance (at->head) <= s)
     {
       back = head_distance (at->head);
       at->r -= back;
-      at->head = word_see (&at->r->head);
+      at->head = head_see (at->r);
     }
   at->number = off_number (c, s - back);
   return head_kind (at->head) == HEAD_PAGE
@@ -7126,7 +7297,7 @@ quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
   cache_heat (k->heap, k, number);
   if (off >= k->hot_bytes)
     return 0;
-  *head = word_see (&off_numbered (k->heap, number)->head);
+  *head = head_see (off_numbered (k->heap, number));
   return head_kind (*head) == HEAD_LARGE
          && run_is_inside (k->heap, number, head_slices (*head)) ? number : 0;
 }
@@ -7201,7 +7372,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 42. Blocks, public calls ------------------------------------------ */
+/* ---- 43. Blocks, public calls ------------------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -7237,7 +7408,7 @@ mfree (void *md, void *ptr)
       struct disk_slice *r = (struct disk_slice *) (void *)
         (k->records + (off & ~(uintptr_t) (MM_CHUNK - 1))
          + (off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1)) * MM_RECORD);
-      uint32_t head = k->mine ^ (uint32_t) word_peek (&r->head);
+      uint32_t head = k->mine ^ (uint32_t) head_peek (r);
       uint64_t i;
       if (MM_LIKELY ((head & HEAD_MINE) == 0
                      && class_index (&class_table[head >> 24],
@@ -7368,7 +7539,7 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
   memcpy (p, ptr, user.usable < size ? user.usable : size);
   /* The page may have another owner by now.  */
   if (block.kind == PLACE_SMALL)
-    block.head = word_see (&block.r->head);
+    block.head = head_see (block.r);
   struct cache *k = cache_of (h, md);
   wrong = give_block (h, k, &block);
   if (wrong != NULL)
@@ -7456,7 +7627,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 43. Slot calls ---------------------------------------------------- */
+/* ---- 44. Slot calls ---------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -7539,7 +7710,7 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
       struct cache *k = cache_of (h, md);
       bool full = false;
       if (block->kind == PLACE_SMALL)
-        block->head = word_see (&block->r->head);
+        block->head = head_see (block->r);
       unsigned walk = k == NULL ? lock_walk (h) : 0;
       thread.op = op;
       wrong = give_unhinted (h, k, block, &full);
@@ -7658,7 +7829,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 44. Opening and closing, public calls ----------------------------- */
+/* ---- 45. Opening and closing, public calls ----------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8037,7 +8208,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 45. Other public calls -------------------------------------------- */
+/* ---- 46. Other public calls -------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.

@@ -274,29 +274,29 @@ index_all_backed (void)
 
 /* Set FIELD bits of the head of the first page.  */
 static void
-page_head (uint64_t clear, uint64_t set)
+set_page_head (uint64_t clear, uint64_t set)
 {
   struct disk_slice *r = record (run_of (HEAD_PAGE, 1));
   r->head = (r->head & ~clear) | set;
 }
-static void page_of_nobody (void) { page_head (0xffff, 0); }
-static void page_of_far (void) { page_head (0xffff, 0xfffe); }
+static void page_of_nobody (void) { set_page_head (0xffff, 0); }
+static void page_of_far (void) { set_page_head (0xffff, 0xfffe); }
 static void
 page_length (void)
 {
-  page_head (UINT64_C (0xffff) << 32, UINT64_C (9) << 32);
+  set_page_head (UINT64_C (0xffff) << 32, UINT64_C (9) << 32);
 }
-static void page_state (void) { page_head (0, HEAD_STATE); }
+static void page_state (void) { set_page_head (0, HEAD_STATE); }
 static void
 page_claimed (void)
 {
-  page_head (HEAD_STATE, (uint64_t) HEAD_CLAIMED << 20);
+  set_page_head (HEAD_STATE, (uint64_t) HEAD_CLAIMED << 20);
 }
-static void page_active (void) { page_head (HEAD_STATE, 0); }
+static void page_active (void) { set_page_head (HEAD_STATE, 0); }
 static void
 page_class (void)
 {
-  page_head (UINT64_C (0xff) << 24, UINT64_C (0xff) << 24);
+  set_page_head (UINT64_C (0xff) << 24, UINT64_C (0xff) << 24);
 }
 static void
 page_bits (void)

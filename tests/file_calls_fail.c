@@ -23,6 +23,7 @@ static long hook_syscall (long number, void *buf, size_t len, unsigned flags);
 #define syscall(number, buf, len, flags) \
   hook_syscall (number, buf, len, flags)
 
+#define MMALLOC_NEEDS 1
 #include "hostile/hostile.h"
 
 #undef madvise

@@ -5,6 +5,7 @@
 #ifndef INSIDE_H
 #define INSIDE_H 1
 
+#define MMALLOC_NEEDS 1
 #define process library_process
 #define thread library_thread
 #include "mmalloc.c"

@@ -134,15 +134,15 @@ map_mutant () {
 # The head is published before the continuations of the page.
 mutant head_before_continuations '/^run_take_locked/,/^}/ {
   s/^  if (head_kind (head) == HEAD_PAGE)/\
-  word_publish (\&r->head, head);\
+  head_set (r, head);\
 &/
 }' 'step:new page of five'
 
 # The head goes after the continuations when a page is given back.
 mutant head_given_last '/^run_give_locked/,/^}/ {
-  /word_publish (&r->head, 0/d
+  /^  head_set (r, 0);/d
   s/^  map_put (run_index_locked/\
-  word_publish (\&r->head, 0);\
+  head_set (r, 0);\
 &/
 }' 'step:sweep'
 
@@ -508,7 +508,7 @@ map_mutant complete_too_early '/^dynamic_verify/,/^}/ {
 
 # The pages of a stream that is given back cannot be taken.
 mutant page_stays_active '/^stream_hold /,/^}/ {
-  s/^  word_publish (&r->head, head_in_state (head, HEAD_HELD));/  (void) r;/
+  s/^  head_set (r, head_in_state (head, HEAD_HELD));/  (void) r;/
 }' threads_come_and_go
 
 # A thread without a cache does not keep the file from being cut.
