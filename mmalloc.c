@@ -162,8 +162,8 @@
      29  Freeing and resizing               (give_ resize_)
      30  Roots                              (root_)
      31  Walking and counting               (walk_ sight_ stat_)
-     32  Checking                           (check_)
-     33  Superblocks                        (super_)
+     32  Superblocks                        (super_)
+     33  Checking                           (check_)
      34  Epochs                             (epoch_)
      35  Making a heap                      (make_)
      36  Verifying a file                   (verify_)
@@ -5393,7 +5393,124 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
 }
 
 
-/* ---- 32. Checking ------------------------------------------------------ */
+/* ---- 32. Superblocks --------------------------------------------------- */
+
+/* Owns: struct disk_super.
+   Needs: the door, or to be alone with the heap.
+   Crash: the copy that is being written is not the valid one.
+   Keeps: I9.
+   Checked by: damage_golden, step.  */
+
+static uint64_t
+super_sum (const struct disk_super *s)
+{
+  struct disk_super copy = *s;
+  copy.sum = 0;
+  return sum_bytes (&copy, sizeof copy);
+}
+
+/* Store the superblock's next generation in the copy that is not the valid
+   one.  */
+static void
+super_save (struct heap *h)
+{
+  struct disk_super *s = &h->super;
+  struct stat st;
+  if (h->fd >= 0 && os.fstat (h->fd, &st) == 0)
+    {
+      s->dev = st.st_dev;
+      s->ino = st.st_ino;
+      s->blocks = (uint64_t) st.st_blocks;
+      os_boot_id (s->boot_id);
+    }
+  s->generation++;
+  s->sum = super_sum (s);
+  memcpy ((char *) h->base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
+  word_settle (&h->root->punched, 0);
+}
+
+/* Whether S could be used by this build on this machine.  */
+static int
+super_verify (const struct disk_super *s, const char **told)
+{
+  if (s->magic == __builtin_bswap64 (MM_MAGIC))
+    return *told = "made on a machine of another byte order", ENOTSUP;
+  if (s->magic != MM_MAGIC)
+    return *told = "not a heap file", EINVAL;
+  if (s->version > MM_FORMAT)
+    return *told = "made by a newer version of libmmalloc", ENOTSUP;
+  if (s->sum != super_sum (s))
+    return *told = "the superblock is damaged", EBADMSG;
+  if (s->version != MM_FORMAT || s->order != MM_ORDER || s->slice != MM_SLICE
+      || s->chunk != MM_CHUNK || s->n_classes != MM_CLASSES
+      || s->class_sum != class_sum () || s->n_procs != MM_PROCS
+      || s->features != 0)
+    return *told = "made by another build of libmmalloc", ENOTSUP;
+  if (s->base == 0 || s->base % MM_PAGE != 0
+      || s->capacity < MM_RESERVE_MIN || s->capacity % MM_PAGE != 0
+      || s->capacity > UINT64_C (1) << 46
+      || s->base > (UINT64_C (1) << 56) || s->n_shared == 0
+      || s->n_shared > MM_SHARED_MAX || s->n_streams < s->n_shared
+      || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
+    return *told = "the superblock is damaged", EBADMSG;
+  if (s->base % process.page != 0)
+    return *told = "the system's pages are larger than the maker's", ENOTSUP;
+  return 0;
+}
+
+/* Read the valid superblock and the length.  */
+static int
+super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
+            const char **told)
+{
+  struct disk_super copy[2];
+  const char *why[2];
+  int err[2] = { EINVAL, EINVAL };
+  *told = "not a heap file";
+  if (file_size < sizeof copy[0])
+    return EINVAL;
+  for (int i = 0; i < 2; i++)
+    {
+      err[i] = EINVAL;
+      why[i] = *told;
+      if (file_size < (uint64_t) i * MM_PAGE + sizeof copy[0])
+        continue;
+      err[i] = os_pread_all (fd, &copy[i], sizeof copy[i],
+                             (off_t) i * MM_PAGE);
+      if (err[i] == 0)
+        err[i] = super_verify (&copy[i], &why[i]);
+      else
+        why[i] = "the superblock cannot be read";
+    }
+  if (err[0] != 0 && err[1] != 0)
+    {
+      int i = err[0] == EINVAL ? 1 : 0;
+      *told = why[i];
+      return err[i];
+    }
+  int i = err[0] != 0
+          || (err[1] == 0 && copy[1].generation > copy[0].generation);
+  *s = copy[i];
+  *told = "the file is truncated";
+  /* The size after the length: others may grow the file just now.  */
+  struct stat st;
+  if (file_size < MM_OFF_RECORDS)
+    return EBADMSG;
+  int unread = os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
+  if (unread == 0 && os.fstat (fd, &st) != 0)
+    unread = errno;
+  if (unread != 0 && unread != EBADMSG)
+    return *told = NULL, unread;
+  if (unread != 0 || *length > (uint64_t) st.st_size)
+    return EBADMSG;
+  *told = "the length is damaged";
+  if (*length > s->capacity || *length < MM_OFF_RECORDS)
+    return EBADMSG;
+  return 0;
+}
+
+
+/* ---- 33. Checking ------------------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -5600,6 +5717,41 @@ check_directory (struct heap *h, struct check *k)
   return true;
 }
 
+/* I9.  Others may be saving a superblock just now, which tears the older copy.
+   Each of their copies is another one, so what was read twice in a row is what
+   somebody has left behind.  */
+static void
+check_supers (struct heap *h, struct check *k)
+{
+  struct disk_super copy[2], before[2] = { { 0 } };
+  bool valid, current;
+  const char *why;
+  if (h->kind == HEAP_ANON)
+    return;
+  for (;;)
+    {
+      valid = current = false;
+      for (int i = 0; i < 2; i++)
+        {
+          memcpy (&copy[i], (char *) h->base + i * MM_PAGE, sizeof copy[i]);
+          if (super_verify (&copy[i], &why) != 0)
+            continue;
+          valid = true;
+          current = current || copy[i].generation >= h->super.generation;
+        }
+      if (current || memcmp (copy, before, sizeof copy) == 0)
+        break;
+      memcpy (before, copy, sizeof copy);
+      /* Acquire: keeps the next two copies from being these.  */
+      atomic_thread_fence (memory_order_acquire);
+    }
+  if (!valid)
+    check_found (k, (char *) h->base, "I9: neither superblock is valid");
+  else if (!current)
+    check_found (k, (char *) h->base + (h->super.generation & 1) * MM_PAGE,
+                 "I9: the newer superblock is damaged");
+}
+
 /* I10: a block with a guard struct has intact guards.  */
 static int
 check_block (struct heap *h, const struct place *block, void *arg)
@@ -5616,123 +5768,6 @@ static int
 check_guards_see (struct heap *h, const struct sight *at, void *arg)
 {
   return sight_blocks (h, at, check_block, arg);
-}
-
-
-/* ---- 33. Superblocks --------------------------------------------------- */
-
-/* Owns: struct disk_super.
-   Needs: the door, or to be alone with the heap.
-   Crash: the copy that is being written is not the valid one.
-   Keeps: I9.
-   Checked by: damage_golden, step.  */
-
-static uint64_t
-super_sum (const struct disk_super *s)
-{
-  struct disk_super copy = *s;
-  copy.sum = 0;
-  return sum_bytes (&copy, sizeof copy);
-}
-
-/* Store the superblock's next generation in the copy that is not the valid
-   one.  */
-static void
-super_save (struct heap *h)
-{
-  struct disk_super *s = &h->super;
-  struct stat st;
-  if (h->fd >= 0 && os.fstat (h->fd, &st) == 0)
-    {
-      s->dev = st.st_dev;
-      s->ino = st.st_ino;
-      s->blocks = (uint64_t) st.st_blocks;
-      os_boot_id (s->boot_id);
-    }
-  s->generation++;
-  s->sum = super_sum (s);
-  memcpy ((char *) h->base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
-  word_settle (&h->root->punched, 0);
-}
-
-/* Whether S could be used by this build on this machine.  */
-static int
-super_verify (const struct disk_super *s, const char **told)
-{
-  if (s->magic == __builtin_bswap64 (MM_MAGIC))
-    return *told = "made on a machine of another byte order", ENOTSUP;
-  if (s->magic != MM_MAGIC)
-    return *told = "not a heap file", EINVAL;
-  if (s->version > MM_FORMAT)
-    return *told = "made by a newer version of libmmalloc", ENOTSUP;
-  if (s->sum != super_sum (s))
-    return *told = "the superblock is damaged", EBADMSG;
-  if (s->version != MM_FORMAT || s->order != MM_ORDER || s->slice != MM_SLICE
-      || s->chunk != MM_CHUNK || s->n_classes != MM_CLASSES
-      || s->class_sum != class_sum () || s->n_procs != MM_PROCS
-      || s->features != 0)
-    return *told = "made by another build of libmmalloc", ENOTSUP;
-  if (s->base == 0 || s->base % MM_PAGE != 0
-      || s->capacity < MM_RESERVE_MIN || s->capacity % MM_PAGE != 0
-      || s->capacity > UINT64_C (1) << 46
-      || s->base > (UINT64_C (1) << 56) || s->n_shared == 0
-      || s->n_shared > MM_SHARED_MAX || s->n_streams < s->n_shared
-      || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
-    return *told = "the superblock is damaged", EBADMSG;
-  if (s->base % process.page != 0)
-    return *told = "the system's pages are larger than the maker's", ENOTSUP;
-  return 0;
-}
-
-/* Read the valid superblock and the length.  */
-static int
-super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
-            const char **told)
-{
-  struct disk_super copy[2];
-  const char *why[2];
-  int err[2] = { EINVAL, EINVAL };
-  *told = "not a heap file";
-  if (file_size < sizeof copy[0])
-    return EINVAL;
-  for (int i = 0; i < 2; i++)
-    {
-      err[i] = EINVAL;
-      why[i] = *told;
-      if (file_size < (uint64_t) i * MM_PAGE + sizeof copy[0])
-        continue;
-      err[i] = os_pread_all (fd, &copy[i], sizeof copy[i],
-                             (off_t) i * MM_PAGE);
-      if (err[i] == 0)
-        err[i] = super_verify (&copy[i], &why[i]);
-      else
-        why[i] = "the superblock cannot be read";
-    }
-  if (err[0] != 0 && err[1] != 0)
-    {
-      int i = err[0] == EINVAL ? 1 : 0;
-      *told = why[i];
-      return err[i];
-    }
-  int i = err[0] != 0
-          || (err[1] == 0 && copy[1].generation > copy[0].generation);
-  *s = copy[i];
-  *told = "the file is truncated";
-  /* The size after the length: others may grow the file just now.  */
-  struct stat st;
-  if (file_size < MM_OFF_RECORDS)
-    return EBADMSG;
-  int unread = os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
-  if (unread == 0 && os.fstat (fd, &st) != 0)
-    unread = errno;
-  if (unread != 0 && unread != EBADMSG)
-    return *told = NULL, unread;
-  if (unread != 0 || *length > (uint64_t) st.st_size)
-    return EBADMSG;
-  *told = "the length is damaged";
-  if (*length > s->capacity || *length < MM_OFF_RECORDS)
-    return EBADMSG;
-  return 0;
 }
 
 
@@ -8437,6 +8472,7 @@ mmalloc_check (void *md,
       return -1;
     }
   unsigned walk = lock_walk (h);
+  check_supers (h, &k);
   for (size_t c = 0; c < run_chunks (h); c++)
     check_chunk (h, c, &k);
   unlock_walk (h, walk);

@@ -174,6 +174,7 @@ struct neighbour
 {
   uint32_t entry;
   uint64_t id;
+  uint64_t generation;          /* of the superblock that it knows */
   _Atomic int ready;
 };
 
@@ -192,6 +193,7 @@ neighbour_start (struct neighbour *n, void (*open_for) (const void *op),
         {
           n->entry = kill_heap ()->entry;
           n->id = kill_heap ()->id;
+          n->generation = kill_heap ()->super.generation;
         }
       atomic_store (&n->ready, 1);
       for (;;)
@@ -266,6 +268,7 @@ become_neighbour (struct heap *h, const struct neighbour *neighbour)
   h->epoch = h->locks->epoch;
   h->entry = neighbour->entry;
   h->id = neighbour->id;
+  h->super.generation = neighbour->generation;
   mutex_of_dead (h, &h->locks->grow.mutex);
   bool died = mutex_of_dead (h, &h->locks->heap.mutex);
   lock_heap (h);
