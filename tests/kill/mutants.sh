@@ -49,7 +49,7 @@ build () { # TEST
     raw_clone_child|threads_come_and_go)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    late_thread_keeps_the_file)
+    check_finds_everything|late_thread_keeps_the_file)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -539,9 +539,6 @@ mutant page_gives_all_it_says '/^page_retire_locked/,/^}/ {
 mutant roots_anywhere '/^run_is_inside/,/^}/ {
   s/s >= off_first_data (h, c)/true/
 }' damage_stays_inside
-mutant overlap_overlooked '/^check_see/,/^}/ {
-  s/i < at->n; i++/i < 0; i++/
-}' damage_golden
 
 # ---- Damaged and hostile files ---------------------------------------------
 
@@ -724,6 +721,96 @@ mutant sync_always_works '/^os_sync/,/^}/ {
 mutant limit_not_asked '/^os_may_reach/,/^}/ {
   s/return EFBIG;/return 0;/
 }' file_size_limit
+
+# ---- What mmalloc_check finds -----------------------------------------------
+
+# Each finding is reported no more.
+mutant page_of_nobody_unseen '/^check_page/,/^}/ {
+  s/stream == 0 || stream > h->super.n_streams/false/
+}' check_finds_everything
+mutant page_length_unseen '/^check_page/,/^}/ {
+  s/head_slices (at->head) != class_table\[cl\].slices/false/
+}' check_finds_everything
+mutant page_state_unseen '/^check_page/,/^}/ {
+  s/head_state (at->head) > HEAD_CLAIMED/false/
+}' check_finds_everything
+mutant page_claim_unseen '/^check_page/,/^}/ {
+  s/head_state (at->head) == HEAD_CLAIMED/false/
+}' check_finds_everything
+mutant page_mark_unseen '/^check_page/,/^}/ {
+  s/if (rem != 0 /if (false /
+}' check_finds_everything
+mutant page_bit_unseen '/^check_page/,/^}/ {
+  s/(equal & ~class_valid (cl, w))/false/
+}' check_finds_everything
+mutant page_continuation_unseen '/^check_page/,/^}/ {
+  s/!= head_cont (i)/!= head_cont (i) \&\& false/
+}' check_finds_everything
+mutant page_class_unseen '/^check_see/,/^}/ {
+  s/head_class (at->head) >= MM_CLASSES/false/
+}' check_finds_everything
+mutant run_backing_unseen '/^check_see/,/^}/ {
+  s/!map_get_backed (x, i)/false/
+}' check_finds_everything
+mutant run_end_unseen '/^check_see/,/^}/ {
+  s/head_slices (at->head) != at->n || at->n == 0/false/
+}' check_finds_everything
+mutant run_overlap_unseen '/^check_see/,/^}/ {
+  s/i < at->n; i++/i < 0; i++/
+}' check_finds_everything
+mutant records_too_many_unseen '/^check_chunk/,/^}/ {
+  s/dir_ready (d) > off_slices (h, c)/false/
+}' check_finds_everything
+mutant own_slice_unseen '/^check_chunk/,/^}/ {
+  s/s < off_first_data (h, c) && s < end/false/
+}' check_finds_everything
+mutant head_kind_unseen '/^check_chunk/,/^}/ {
+  s/!used && head_kind (head) > HEAD_ROOTS/false/
+}' check_finds_everything
+mutant index_used_unseen '/^check_chunk/,/^}/ {
+  s/if (map_get (x->free, i) == used)/if (!used \&\& !map_get (x->free, i))/
+}' check_finds_everything
+mutant index_free_unseen '/^check_chunk/,/^}/ {
+  s/if (map_get (x->free, i) == used)/if (used \&\& map_get (x->free, i))/
+}' check_finds_everything
+mutant length_unseen '/^check_directory/,/^}/ {
+  s/len > h->capacity/false/
+}' check_finds_everything
+mutant file_size_unseen '/^check_directory/,/^}/ {
+  s/(uint64_t) st.st_size < len/false/
+}' check_finds_everything
+mutant huge_torn_unseen '/^check_directory/,/^}/ {
+  s/if (c < covered)$/if (false)/
+}' check_finds_everything
+mutant huge_place_unseen '/^check_directory/,/^}/ {
+  s/wrong = "I5: a huge block has no place"/(void) wrong/
+}' check_finds_everything
+mutant huge_elsewhere_unseen '/^check_directory/,/^}/ {
+  s/wrong = "I5: a chunk of a block points elsewhere"/(void) wrong/
+}' check_finds_everything
+mutant chunk_kind_unseen '/^check_directory/,/^}/ {
+  s/wrong = "I5: a chunk of no kind"/(void) wrong/
+}' check_finds_everything
+mutant roots_unseen '/^check_roots/,/^}/ {
+  s/if (damaged)/if (false)/
+}' check_finds_everything
+mutant supers_unseen '/^check_supers/,/^}/ {
+  s/if (!valid)/if (false)/
+}' check_finds_everything
+mutant newer_super_unseen '/^check_supers/,/^}/ {
+  s/if (!current)/if (false)/
+}' check_finds_everything
+mutant guard_unseen '/^check_block/,/^}/ {
+  s/user != NULL/false/
+}' check_finds_everything
+
+# Superblocks are looked at by writers only; or once, while others save theirs.
+mutant supers_for_writers '/^check_supers/,/^}/ {
+  s/h->kind == HEAP_ANON/h->kind != HEAP_FILE/
+}' check_finds_everything
+mutant supers_read_once '/^check_supers/,/^}/ {
+  s/memcmp (copy, before, sizeof copy) == 0/true/
+}' check_finds_everything
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
