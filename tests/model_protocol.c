@@ -3,8 +3,10 @@
    The life of small blocks rests on a few words in memory that several threads
    change without a lock, and on the claim that a thread may be killed between
    any two of its steps.  Here the protocol is written down once more, as a
-   machine in which each step is one access to shared memory, and all states
-   that a few threads can bring it into are visited, kills included.
+   table of steps to be read beside mmalloc.c: each is one access to shared
+   memory and names the function that has it there.  All states that a few
+   threads can bring this machine into are visited, kills included, and no step
+   may be left that nobody takes.
 
    What is modelled: one page of two words of blocks; its head, its word
    `foreign', and its two links; the heap lock with the claim record and the
@@ -41,8 +43,11 @@
      M10 the survivors, running alone, find every free block after a sweep,
          hints or not, free every block and retire the page: nothing is stuck.
 
-   Left out: chains of several pages (a link is 0 or not), and that a sweep lets
-   go of the heap lock now and then.
+   Left out: chains of several pages (a link is 0 or not); that a sweep lets go
+   of the heap lock now and then; that where a link is stored with a list, both
+   links of a page are cleared, or a sweep empties the lists, one step stands
+   for a few stores; streams that are shared; slot calls; and what mrealloc puts
+   back into avail.
 
    Steps interleave as if memory were sequentially consistent.  The arrows that
    a real machine needs besides:
@@ -59,7 +64,7 @@
                      after that, so reads 1 as well;
      free, owner     store of own (release) -> the claimer's load of own
                      (acquire), likewise; to the owner itself program order;
-     new page        store of the head ACTIVE (release), after own and rem
+     new page        store of the head ACTIVE (release), after own
                      -> whoever frees its first block: ordered by the way the
                      pointer took, so relaxed loads of head and own suffice
      drop            store of the head HELD (release) -> claimer's CAS to
@@ -149,90 +154,6 @@ enum rule
 
 enum head { FREE, HELD, ACTIVE, CLAIMED };
 
-/* Where a thread stands: before the step so called.  The comments say which
-   access to shared memory the step is; the rest of it is private.  */
-enum pc
-{
-  IDLE,
-  M_REM,        /* malloc: load rem of the word at hand, and own, which nobody
-                   else stores: now avail is known */
-  M_LOAD,       /* load own */
-  M_STORE,      /* store own with the bit changed: the block is live */
-  M_GIVE,       /* store the pointer where some thread finds it */
-  M_POP,        /* unlink the first page of the list */
-  M_TAKE,       /* CAS its head, HELD -> ACTIVE */
-  M_PEEK,       /* load the head: what is to be done without a hint? */
-  M_USE,        /* store the number of the page in the bin */
-  P_COOL,       /* the page leaves its bin: clear that number */
-  P_DROP,       /* store the head HELD */
-  Q_DRAIN,      /* exchange the queue with nothing */
-  Q_UNLINK,     /* exchange the page's link in the queue with 0 */
-  L_HEAD,       /* list the page: load the head */
-  L_LINK,       /* store its link, unless it has one, and its number in the
-                   list, which nobody else stores */
-  F_HEAD,       /* free: load the head */
-  O_OWN,        /* the owner: load own */
-  O_REM,        /* load rem */
-  O_STORE,      /* store own: the block is free */
-  X_OWN,        /* another: load own */
-  X_FOREIGN,    /* load foreign, and set it if it is 0 */
-  X_RMW,        /* fetch_or or fetch_and on rem: the block is free */
-  X_AGAIN,      /* load own again: were all blocks live? */
-  X_LINK,       /* CAS the page's link in the queue from 0 */
-  X_PUSH,       /* put the page in the owner's queue */
-  F_LATE,       /* use the block (only if an arrow is missing) */
-  LOCK,
-  N_HEAD,       /* new page: load the head */
-  N_WORD,       /* load rem, which nobody changes in a free page ... */
-  N_STORE,      /* ... and store own so that all blocks are free */
-  N_LINKS,      /* clear the links */
-  N_HEADED,     /* store the head ACTIVE */
-  S_CLEAR,      /* sweep: empty the lists and queues */
-  R_HEAD,       /* load the head */
-  S_HELD,       /* if it is ACTIVE and nobody's, store it HELD */
-  R_CLAIM,      /* retire: store the claim record */
-  R_CAS,        /* CAS the head HELD -> CLAIMED */
-  R_OWN,        /* load own */
-  R_REM,        /* load rem */
-  R_DECIDE,     /* store the head FREE or HELD */
-  R_CLEAR,      /* clear the claim record */
-  S_LINKS,      /* clear the links */
-  S_LOOK,       /* load own and rem: is it to be listed? */
-  V_CLAIM,      /* the lock's holder died: load the claim record */
-  V_HEAD,       /* load the head */
-  V_HELD,       /* if it is CLAIMED, store it HELD */
-  A_ACTIVE,     /* exchange the number of the page in a dead one's bin */
-  A_HELD,       /* store its head HELD */
-  A_POP,        /* adopt: unlink the first page of the list */
-  A_HEAD,       /* load the head */
-  A_STORE,      /* store it with this thread's stream */
-  I_STORE,      /* inherit: store this thread as the holder of the stream */
-  UNLOCK,
-  N_PCS
-};
-
-static const char *const pc_name[N_PCS] =
-{
-  "idle", "malloc: load rem", "malloc: load own", "malloc: store own",
-  "malloc: store the pointer", "malloc: pop the list",
-  "malloc: take back", "malloc: look at head", "malloc: store active",
-  "drop: clear active", "drop: store HELD", "drain: take the queue",
-  "drain: clear link", "list: load head", "list: store link",
-  "free: load head", "owner's free: load own",
-  "owner's free: load rem", "owner's free: store own", "free: load own",
-  "free: set foreign", "free: change rem",
-  "free: load own again", "push: link", "push: queue", "free: use the block",
-  "lock", "new page: load head", "new page: load rem", "new page: store own",
-  "new page: clear links", "new page: store head", "sweep: clear lists",
-  "sweep: load head", "sweep: store HELD", "retire: store claim",
-  "retire: CLAIMED", "retire: load own", "retire: load rem",
-  "retire: decide", "retire: clear claim", "sweep: clear links",
-  "sweep: look for room", "recover: load claim", "recover: load head",
-  "recover: store head", "hold: clear active", "hold: store HELD",
-  "adopt: pop the list", "adopt: load head", "adopt: store head",
-  "inherit: store holder", "unlock"
-};
-
 /* What the lock was taken for.  */
 enum why { FOR_NEW, FOR_SWEEP, FOR_ADOPT, FOR_INHERIT };
 
@@ -264,7 +185,6 @@ struct thread
   unsigned int ours;           /* the streams whose lists it may store */
   unsigned int why, then;
   unsigned int in_malloc;      /* goes on with malloc after the unlock */
-  unsigned int recovering;
   unsigned int legality;
   unsigned int stale;          /* 1 + a block it has freed, or will free though
                                   another does */
@@ -293,6 +213,7 @@ struct state
   struct thread thread[N_THREADS];
 
   /* About the step that led here, not part of the state.  */
+  unsigned int receiver;       /* of a pointer that is handed out */
   const char *wrong;
   int undefined;               /* the program's mistake had its effect */
 };
@@ -340,27 +261,219 @@ is_live (const struct state *s, unsigned int block)
   return ((s->own[w] ^ s->rem[w]) & bit_of (block)) != 0;
 }
 
-/* Some thread is inside of a free of the block that it should not have called,
-   and has not changed it yet.  */
-static bool
-misuse_is_under_way (const struct state *s, unsigned int block)
-{
-  for (unsigned int t = 0; t < N_THREADS; t++)
-    {
-      const struct thread *th = &s->thread[t];
-      if (th->pc >= F_HEAD && th->pc <= X_RMW
-          && th->block == block && th->legality != LEGAL)
-        return true;
-    }
-  return false;
-}
-
 /* Nobody uses stream T any more.  A thread that is found dead stays so.  */
 static bool
 is_orphan (const struct state *s, unsigned int stream)
 {
   return s->thread[s->holder[stream]].dead;
 }
+
+
+/* ---- The table of steps ------------------------------------------------- */
+
+/* Where a thread stands: before the step so called.  IDLE is none.  */
+enum pc
+{
+  IDLE,
+  LOCK_TAKE, LOCK_LEAVE,
+  NEW_HEAD, NEW_REM, NEW_OWN, NEW_LINKS, NEW_ACTIVE,
+  LIST_HEAD, LIST_LINK,
+  PUSH_LINK, PUSH_QUEUE,
+  DRAIN_QUEUE, DRAIN_LINK,
+  FREE_OWN_LOAD, FREE_OWN_REM, FREE_OWN_STORE,
+  FREE_REMOTE_OWN, FREE_REMOTE_FOREIGN, FREE_REMOTE_REM, FREE_REMOTE_AGAIN,
+  RECOVER_CLAIM, RECOVER_HEAD, RECOVER_HELD, RECOVER_CLEAR,
+  RETIRE_CLAIM, RETIRE_CAS, RETIRE_OWN, RETIRE_REM, RETIRE_DECIDE, RETIRE_CLEAR,
+  HOLD_ACTIVE, HOLD_HELD,
+  INHERIT_HOLDER,
+  TAKE_OWN, TAKE_STORE, TAKE_GIVE,
+  FILL_WORD,
+  USE_ACTIVE,
+  BACK_POP, BACK_CAS,
+  DROP_ACTIVE, DROP_HELD,
+  ADOPT_FIND, ADOPT_POP, ADOPT_HEAD, ADOPT_STORE,
+  SWEEP_LISTS, SWEEP_HEAD, SWEEP_HELD, SWEEP_LINKS, SWEEP_LOOK,
+  CHOOSE_HEAD,
+  FREE_HEAD, FREE_USE,
+  N_PCS
+};
+
+/* A step is one access to shared memory; the rest of it is private, and says
+   where the thread goes on.  */
+typedef void step_fn (struct state *s, struct thread *th);
+
+static step_fn
+  lock_take, lock_leave,
+  new_head, new_rem, new_own, new_links, new_active,
+  list_head, list_link,
+  push_link, push_queue,
+  drain_queue, drain_link,
+  free_own_load, free_own_rem, free_own_store,
+  free_remote_own, free_remote_foreign, free_remote_rem, free_remote_again,
+  recover_claim, recover_head, recover_held, recover_clear,
+  retire_claim, retire_cas, retire_own, retire_rem, retire_decide, retire_clear,
+  hold_active, hold_held,
+  inherit_holder,
+  take_own, take_store, take_give,
+  fill_word,
+  use_active,
+  back_pop, back_cas,
+  drop_active, drop_held,
+  adopt_find, adopt_pop, adopt_head, adopt_store,
+  sweep_lists, sweep_head, sweep_held, sweep_links, sweep_look,
+  choose_head,
+  free_head, free_use;
+
+/* What a thread is about before a step, and what a kill costs there.  */
+enum stage
+{
+  ALLOCATES,    /* no hint */
+  FREES,        /* no hint; the block is not free yet */
+  HINTS,        /* maybe a hint */
+  MUTANTS_ONLY  /* likewise; no thread comes here unless a rule is broken */
+};
+
+/* The operations stand in the order in which mmalloc.c has them, their steps
+   in the order in which a thread takes them.  A row names the function of
+   mmalloc.c that has the access, and the one here that stands for it.  */
+static const struct step
+{
+  const char *operation;
+  unsigned int number;         /* in the operation, from 1 */
+  const char *access;
+  const char *function;        /* of mmalloc.c */
+  step_fn *step;
+  enum stage stage;
+} steps[N_PCS] =
+{
+  [LOCK_TAKE] = { "lock", 1, "take the heap lock",
+                  "lock_heap", lock_take, HINTS },
+  [LOCK_LEAVE] = { "lock", 2, "give the heap lock back",
+                   "unlock_heap", lock_leave, HINTS },
+
+  [NEW_HEAD] = { "new page", 1, "load the head",
+                 "run_find_locked", new_head, HINTS },
+  [NEW_REM] = { "new page", 2, "load rem",
+                "page_rem", new_rem, HINTS },
+  [NEW_OWN] = { "new page", 3, "store own: all blocks are free",
+                "run_take_locked", new_own, HINTS },
+  [NEW_LINKS] = { "new page", 4, "clear the links",
+                  "run_take_locked", new_links, HINTS },
+  [NEW_ACTIVE] = { "new page", 5, "store the head ACTIVE",
+                   "run_take_locked", new_active, HINTS },
+
+  [LIST_HEAD] = { "list", 1, "load the head",
+                  "page_relist", list_head, HINTS },
+  [LIST_LINK] = { "list", 2, "store the link and the list",
+                  "list_push", list_link, HINTS },
+
+  [PUSH_LINK] = { "push", 1, "CAS the link from 0",
+                  "queue_push", push_link, HINTS },
+  [PUSH_QUEUE] = { "push", 2, "put the page in the owner's queue",
+                   "queue_push", push_queue, HINTS },
+
+  [DRAIN_QUEUE] = { "drain", 1, "exchange the queue with nothing",
+                    "queue_drain", drain_queue, HINTS },
+  [DRAIN_LINK] = { "drain", 2, "exchange the link with 0",
+                   "queue_drain", drain_link, HINTS },
+
+  [FREE_OWN_LOAD] = { "own free", 1, "load own",
+                      "page_free_own", free_own_load, FREES },
+  [FREE_OWN_REM] = { "own free", 2, "load rem",
+                     "page_free_own", free_own_rem, FREES },
+  [FREE_OWN_STORE] = { "own free", 3, "store own: the block is free",
+                       "page_free_own", free_own_store, FREES },
+
+  [FREE_REMOTE_OWN] = { "remote free", 1, "load own",
+                        "page_free_remote", free_remote_own, FREES },
+  [FREE_REMOTE_FOREIGN] = { "remote free", 2, "load foreign, set it if it is 0",
+                            "page_free_remote", free_remote_foreign, FREES },
+  [FREE_REMOTE_REM] = { "remote free", 3, "or, and rem: the block is free",
+                        "page_free_remote", free_remote_rem, FREES },
+  [FREE_REMOTE_AGAIN] = { "remote free", 4, "load own: were all blocks live?",
+                          "page_free_remote", free_remote_again, HINTS },
+
+  [RECOVER_CLAIM] = { "recover", 1, "load the claim record",
+                      "lock_owner_died", recover_claim, HINTS },
+  [RECOVER_HEAD] = { "recover", 2, "load the head",
+                     "claim_decide", recover_head, HINTS },
+  [RECOVER_HELD] = { "recover", 3, "store the head HELD",
+                     "claim_decide", recover_held, HINTS },
+  [RECOVER_CLEAR] = { "recover", 4, "clear the claim record",
+                      "claim_decide", recover_clear, HINTS },
+
+  [RETIRE_CLAIM] = { "retire", 1, "store the claim record",
+                     "page_retire_locked", retire_claim, HINTS },
+  [RETIRE_CAS] = { "retire", 2, "CAS the head from HELD to CLAIMED",
+                   "page_retire_locked", retire_cas, HINTS },
+  [RETIRE_OWN] = { "retire", 3, "load own",
+                   "page_live_bits", retire_own, HINTS },
+  [RETIRE_REM] = { "retire", 4, "load rem",
+                   "page_live_bits", retire_rem, HINTS },
+  [RETIRE_DECIDE] = { "retire", 5, "store the head FREE or HELD",
+                      "page_retire_locked", retire_decide, HINTS },
+  [RETIRE_CLEAR] = { "retire", 6, "clear the claim record",
+                     "page_retire_locked", retire_clear, HINTS },
+
+  [HOLD_ACTIVE] = { "hold", 1, "exchange the number of the page in the bin",
+                    "stream_hold_all", hold_active, HINTS },
+  [HOLD_HELD] = { "hold", 2, "store the head HELD",
+                  "stream_hold", hold_held, HINTS },
+
+  [INHERIT_HOLDER] = { "inherit", 1, "store the stream's holder",
+                       "stream_claim", inherit_holder, HINTS },
+
+  [TAKE_OWN] = { "take", 1, "load own",
+                 "bin_take", take_own, ALLOCATES },
+  [TAKE_STORE] = { "take", 2, "store own: the block is live",
+                   "bin_take", take_store, ALLOCATES },
+  [TAKE_GIVE] = { "take", 3, "the program stores the pointer",
+                  "mmalloc", take_give, ALLOCATES },
+
+  [FILL_WORD] = { "fill", 1, "load own and rem",
+                  "bin_fill", fill_word, ALLOCATES },
+
+  [USE_ACTIVE] = { "use", 1, "store the number of the page in the bin",
+                   "bin_use", use_active, HINTS },
+
+  [BACK_POP] = { "take back", 1, "unlink the first page of the list",
+                 "list_pop", back_pop, HINTS },
+  [BACK_CAS] = { "take back", 2, "CAS the head from HELD to ACTIVE",
+                 "page_take_back", back_cas, HINTS },
+
+  [DROP_ACTIVE] = { "drop", 1, "clear the number of the page in the bin",
+                    "cache_empty", drop_active, HINTS },
+  [DROP_HELD] = { "drop", 2, "store the head HELD",
+                  "page_drop", drop_held, HINTS },
+
+  [ADOPT_FIND] = { "adopt", 1, "exchange the number in a dead one's bin",
+                   "page_adopt", adopt_find, HINTS },
+  [ADOPT_POP] = { "adopt", 2, "unlink the first page of the list",
+                  "list_pop", adopt_pop, HINTS },
+  [ADOPT_HEAD] = { "adopt", 3, "load the head",
+                   "page_of", adopt_head, HINTS },
+  [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE for this stream",
+                    "page_adopt", adopt_store, HINTS },
+
+  [SWEEP_LISTS] = { "sweep", 1, "empty the lists and queues",
+                    "page_sweep", sweep_lists, HINTS },
+  [SWEEP_HEAD] = { "sweep", 2, "load the head",
+                   "page_sweep", sweep_head, HINTS },
+  [SWEEP_HELD] = { "sweep", 3, "store the head HELD",
+                   "page_sweep", sweep_held, HINTS },
+  [SWEEP_LINKS] = { "sweep", 4, "clear the links",
+                    "page_sweep", sweep_links, HINTS },
+  [SWEEP_LOOK] = { "sweep", 5, "load own and rem: is there room?",
+                   "page_has_free", sweep_look, HINTS },
+
+  [CHOOSE_HEAD] = { "choose", 1, "load the head: adopt, or a new page?",
+                    "heap_small", choose_head, HINTS },
+
+  [FREE_HEAD] = { "free", 1, "load the head",
+                  "heap_locate", free_head, FREES },
+  [FREE_USE] = { "free", 2, "use the block too late",
+                 "heap_give_block", free_use, MUTANTS_ONLY }
+};
 
 
 /* ---- Packing ------------------------------------------------------------ */
@@ -444,7 +557,6 @@ fields (struct packer *k, struct state *s)
       field (k, &th->why, 2);
       field (k, &th->then, 3);
       field (k, &th->in_malloc, 1);
-      field (k, &th->recovering, 1);
       field (k, &th->legality, 2);
       field (k, &th->stale, 3);
     }
@@ -484,13 +596,27 @@ state_unpack (struct packed p, struct state *s)
 }
 
 
-/* ---- Steps of a thread -------------------------------------------------- */
+/* ---- What steps have in common ------------------------------------------ */
 
 static void
 wrong (struct state *s, const char *what)
 {
   if (s->wrong == NULL)
     s->wrong = what;
+}
+
+static unsigned int
+number_of (const struct state *s, const struct thread *th)
+{
+  return (unsigned int) (th - s->thread);
+}
+
+/* Whether a thread may do this; the survivor may adopt.  */
+static bool
+may (const struct state *s, const struct thread *th, unsigned int role)
+{
+  unsigned int t = number_of (s, th);
+  return ((t == SURVIVOR ? CAN_ADOPT : scene->actor[t].roles) & role) != 0;
 }
 
 /* The operation is over; what it left in registers means nothing more.  */
@@ -509,7 +635,18 @@ static void
 lock_for (struct thread *th, enum why why)
 {
   th->why = why;
-  th->pc = LOCK;
+  th->pc = LOCK_TAKE;
+}
+
+/* The step for which the lock was taken.  */
+static void
+lock_use (struct thread *th)
+{
+  static const enum pc first[] = { NEW_HEAD, SWEEP_LISTS, ADOPT_FIND,
+                                   INHERIT_HOLDER };
+  th->keep = 0;
+  th->word = 0;
+  th->pc = first[th->why];
 }
 
 /* Private part of malloc: which step comes first.  */
@@ -518,9 +655,9 @@ malloc_start (struct thread *th)
 {
   th->in_malloc = 1;
   if (th->avail != 0)
-    th->pc = M_LOAD;
+    th->pc = TAKE_OWN;
   else
-    th->word = 0, th->pc = th->in_bin ? M_REM : M_POP;
+    th->word = 0, th->pc = th->in_bin ? FILL_WORD : BACK_POP;
 }
 
 /* The page leaves the bin, and malloc looks for another, or it is listed and
@@ -531,7 +668,7 @@ drop_start (struct thread *th, enum then then)
   if (!is_broken (AVAIL_KEPT_AFTER_DROP))
     th->avail = th->word = 0;
   th->then = then;
-  th->pc = P_COOL;
+  th->pc = DROP_ACTIVE;
 }
 
 static void
@@ -542,11 +679,67 @@ sweep_start (struct thread *th)
     drop_start (th, THEN_LOCK);
 }
 
+/* Start a free of block B.  */
+static void
+free_start (struct state *s, struct thread *th, unsigned int b)
+{
+  unsigned int t = number_of (s, th), held = s->ghost[b];
+  th->block = b;
+  th->legality = held == NOBODY ? AGAIN : s->shared == b + 1 ? SHARED : LEGAL;
+  if (held == HELD_BY + t)
+    s->ghost[b] = IN_CALL_OF + t;
+  else
+    th->stale = 0;
+  th->pc = FREE_HEAD;
+}
+
+/* The library reports misuse and returns.  */
+static void
+free_refuse (struct state *s, struct thread *th)
+{
+  if (th->legality == LEGAL)
+    wrong (s, "M5: a legal free was reported as misuse");
+  op_end (th);
+}
+
+/* The bit of the block at hand was changed by a free; WAS_LIVE before.  */
+static void
+free_done (struct state *s, struct thread *th, bool was_live, enum pc next)
+{
+  unsigned int b = th->block;
+  if (th->legality == AGAIN)
+    wrong (s, "M5: a free of a free block was not noticed");
+  else if (is_live (s, b) == was_live)
+    wrong (s, "M5: two frees of one block, and neither noticed nor leaked");
+  if (was_live)
+    {
+      /* If another thread holds the same pointer, it is stale from now on.  */
+      for (unsigned int u = 0; u < N_ACTORS; u++)
+        if (s->ghost[b] == HELD_BY + u && &s->thread[u] != th)
+          s->thread[u].stale = b + 1;
+      s->ghost[b] = NOBODY;
+      if (th->legality == LEGAL && may (s, th, CAN_FREE_AGAIN))
+        th->stale = b + 1;
+    }
+  else if (th->legality == SHARED)
+    {
+      if (s->head == FREE)
+        s->undefined = 1;
+      s->ghost[b] = LEAKED;
+      s->excused = 1;
+    }
+  th->legality = LEGAL;
+  th->pc = next;
+  if (next == IDLE)
+    op_end (th);
+}
+
 /* The page is listed, or there is no need.  */
 static void
 listed (struct thread *th)
 {
-  static const enum pc next[] = { IDLE, M_POP, LOCK, Q_DRAIN, A_POP, UNLOCK };
+  static const enum pc next[] = { IDLE, BACK_POP, LOCK_TAKE, DRAIN_QUEUE,
+                                  ADOPT_POP, LOCK_LEAVE };
   enum pc pc = next[th->then];
   th->then = THEN_IDLE;
   if (pc == IDLE)
@@ -560,6 +753,14 @@ head_store (struct state *s, enum head head, unsigned int owner)
 {
   s->head = head;
   s->owner = head == FREE ? 0 : owner;
+}
+
+/* The page is ACTIVE and in the thread's bin.  */
+static void
+head_store_active (struct state *s, struct thread *th)
+{
+  head_store (s, ACTIVE, th->stream);
+  th->in_bin = 1;
 }
 
 /* Word W of rem as others see it.  Foreign and rem are two loads, but foreign
@@ -576,32 +777,443 @@ free_bits (const struct state *s, unsigned int w)
   return ~(s->own[w] ^ rem_load (s, w)) & scene->valid[w];
 }
 
-/* Whether the sweep of T may store the page's links and lists.  */
-static bool
-sweep_is_ours (const struct state *s, unsigned int t)
-{
-  const struct thread *th = &s->thread[t];
-  return th->owner == th->stream
-         || ((th->ours >> th->owner & 1) && is_orphan (s, th->owner));
-}
-
-/* A store of own by T into a page in use.  */
+/* Store own of the page in use.  */
 static void
-own_store (struct state *s, unsigned int t, unsigned int w, unsigned int value)
+own_store (struct state *s, const struct thread *th, unsigned int w,
+           unsigned int value)
 {
-  if ((s->head == FREE || s->holder[s->owner] != t) && !broken)
+  if ((s->head == FREE || s->holder[s->owner] != number_of (s, th)) && !broken)
     wrong (s, "M3: own stored by a thread that does not own the page");
   for (unsigned int u = 0; u < N_ACTORS; u++)
-    if (s->thread[u].pc == X_AGAIN && word_of (s->thread[u].block) == w)
+    if (s->thread[u].pc == FREE_REMOTE_AGAIN
+        && word_of (s->thread[u].block) == w)
       s->unhinted = 1;
   s->own[w] = value;
 }
 
-/* The store that allocates.  */
-static void
-malloc_store (struct state *s, unsigned int t)
+/* Some thread is inside of a free of the block that it should not have called,
+   and has not changed it yet.  */
+static bool
+misuse_is_under_way (const struct state *s, unsigned int block)
 {
-  struct thread *th = &s->thread[t];
+  for (unsigned int t = 0; t < N_THREADS; t++)
+    {
+      const struct thread *th = &s->thread[t];
+      if (steps[th->pc].stage == FREES && th->block == block
+          && th->legality != LEGAL)
+        return true;
+    }
+  return false;
+}
+
+/* Whether a stream's pages can be adopted.  */
+static bool
+is_adoptable (const struct state *s, const struct thread *th,
+              unsigned int stream)
+{
+  return stream != th->stream
+         && (is_orphan (s, stream) || is_broken (ADOPT_FROM_THE_LIVING));
+}
+
+/* Whether a sweep may store the page's links and lists.  */
+static bool
+sweep_is_ours (const struct state *s, const struct thread *th)
+{
+  return th->owner == th->stream
+         || ((th->ours >> th->owner & 1) && is_orphan (s, th->owner));
+}
+
+/* All words were looked at for retirement.  */
+static void
+retire_looked (struct thread *th)
+{
+  th->word = 0;
+  th->own = 0;
+  th->pc = is_broken (CLAIM_CLEARED_EARLY) ? RETIRE_CLEAR
+           : is_broken (RETIRE_LOOKS_BEFORE_CLAIMED) ? RETIRE_CAS
+           : RETIRE_DECIDE;
+}
+
+/* The page stays or was retired, and no claim tells of it.  */
+static void
+retire_over (const struct state *s, struct thread *th)
+{
+  th->pc = th->keep && sweep_is_ours (s, th) ? SWEEP_LINKS : LOCK_LEAVE;
+}
+
+
+/* ---- The steps, as in the table ----------------------------------------- */
+
+static void
+lock_take (struct state *s, struct thread *th)
+{
+  bool dead = s->lock != 0;
+  s->lock = number_of (s, th) + 1;
+  if (dead && !is_broken (RECOVERY_SKIPS_CLAIM))
+    th->pc = RECOVER_CLAIM;
+  else
+    lock_use (th);
+}
+
+static void
+lock_leave (struct state *s, struct thread *th)
+{
+  if (!is_broken (INHERIT_WITHOUT_LOCK) || th->why != FOR_INHERIT)
+    s->lock = 0;
+  th->keep = th->ours = 0;
+  if (th->why == FOR_INHERIT && th->stream != NONE)
+    th->owner = th->stream, th->pc = HOLD_ACTIVE;
+  else if (th->in_malloc)
+    th->pc = USE_ACTIVE;
+  else
+    op_end (th);
+}
+
+/* mmalloc.c asks the chunk's index, which follows the heads.  */
+static void
+new_head (struct state *s, struct thread *th)
+{
+  if (s->head != FREE)
+    th->in_malloc = 0, th->pc = LOCK_LEAVE;
+  else
+    th->pc = is_broken (HEAD_BEFORE_WORDS) ? NEW_ACTIVE : NEW_REM;
+}
+
+/* Nobody changes rem of a free page, but for a free that is called once too
+   often and began before.  Were rem cleared, it could find own and rem of
+   different times, and not notice.  */
+static void
+new_rem (struct state *s, struct thread *th)
+{
+  if (is_broken (NEW_PAGE_CLEARS_REM) || is_broken (HEAD_BEFORE_WORDS))
+    s->rem[th->word] = 0;
+  if (is_broken (NEW_PAGE_CLEARS_FOREIGN))
+    s->foreign = 0;
+  th->own = rem_load (s, th->word);
+  if (!is_broken (NO_BLOCK_IS_FREE))
+    th->own ^= ALL_LIVE & ~scene->valid[th->word];
+  th->pc = NEW_OWN;
+}
+
+static void
+new_own (struct state *s, struct thread *th)
+{
+  s->own[th->word] = th->own;
+  th->own = 0;
+  if (++th->word < N_WORDS)
+    th->pc = NEW_REM;
+  else
+    {
+      th->word = 0;
+      th->pc = is_broken (HEAD_BEFORE_WORDS) ? LOCK_LEAVE : NEW_LINKS;
+    }
+}
+
+static void
+new_links (struct state *s, struct thread *th)
+{
+  s->unhinted = 0;
+  if (!is_broken (NEW_PAGE_KEEPS_LINKS))
+    s->link = s->qlink = 0;
+  th->pc = NEW_ACTIVE;
+}
+
+static void
+new_active (struct state *s, struct thread *th)
+{
+  head_store_active (s, th);
+  th->pc = is_broken (HEAD_BEFORE_WORDS) ? NEW_REM : LOCK_LEAVE;
+  for (unsigned int u = 0; u < N_ACTORS; u++)
+    if (s->thread[u].legality == SHARED)
+      s->undefined = 1;         /* its bit may belong to another block now */
+}
+
+static void
+list_head (struct state *s, struct thread *th)
+{
+  if (s->owner == th->owner && (s->head == HELD || s->head == CLAIMED))
+    th->pc = LIST_LINK;
+  else
+    listed (th);
+}
+
+/* The number in the list is stored by the stream's holder only, so it is one
+   step with the link.  */
+static void
+list_link (struct state *s, struct thread *th)
+{
+  s->unhinted |= s->head == FREE || s->owner != th->owner;
+  if (!s->link)
+    s->link = s->first[th->owner] = 1;
+  listed (th);
+}
+
+static void
+push_link (struct state *s, struct thread *th)
+{
+  if (s->qlink)
+    op_end (th);
+  else
+    s->qlink = 1, th->pc = PUSH_QUEUE;
+}
+
+static void
+push_queue (struct state *s, struct thread *th)
+{
+  s->unhinted |= s->head == FREE || s->owner != th->owner;
+  s->qlink = 1;
+  s->queue[th->owner] = 1;
+  op_end (th);
+}
+
+static void
+drain_queue (struct state *s, struct thread *th)
+{
+  bool adopts = th->in_malloc && th->why == FOR_ADOPT;
+  bool there = s->queue[th->owner]
+               && !(adopts && is_broken (ADOPT_WITHOUT_DRAIN));
+  s->queue[th->owner] = 0;
+  th->then = !there ? THEN_IDLE : adopts ? THEN_ADOPT : THEN_POP;
+  th->pc = there ? DRAIN_LINK : adopts ? ADOPT_POP : CHOOSE_HEAD;
+}
+
+static void
+drain_link (struct state *s, struct thread *th)
+{
+  if (!is_broken (DRAIN_KEEPS_LINK))
+    s->qlink = 0;
+  th->pc = LIST_HEAD;
+}
+
+static void
+free_own_load (struct state *s, struct thread *th)
+{
+  th->own = s->own[word_of (th->block)];
+  th->pc = FREE_OWN_REM;
+}
+
+static void
+free_own_rem (struct state *s, struct thread *th)
+{
+  th->rem = rem_load (s, word_of (th->block));
+  if (((th->own ^ th->rem) & bit_of (th->block)) == 0
+      && !is_broken (OWNER_UNCHECKED))
+    free_refuse (s, th);
+  else
+    th->pc = FREE_OWN_STORE;
+}
+
+static void
+free_own_store (struct state *s, struct thread *th)
+{
+  unsigned int b = th->block;
+  bool was_live = is_live (s, b);
+  bool full = (th->own ^ th->rem) == ALL_LIVE
+              && !is_broken (OWNER_DOES_NOT_LIST);
+  own_store (s, th, word_of (b), th->own ^ bit_of (b));
+  th->own = th->rem = 0;
+  free_done (s, th, was_live, is_broken (OWN_NOT_RELEASED) ? FREE_USE
+                              : full ? LIST_HEAD : IDLE);
+}
+
+static void
+free_remote_own (struct state *s, struct thread *th)
+{
+  th->own = s->own[word_of (th->block)];
+  th->pc = is_broken (FOREIGN_NEVER_SET) || is_broken (FOREIGN_SET_LATE)
+           ? FREE_REMOTE_REM : FREE_REMOTE_FOREIGN;
+}
+
+static void
+free_remote_foreign (struct state *s, struct thread *th)
+{
+  if (is_broken (FOREIGN_SET_LATE))
+    s->foreign = 1, th->pc = FREE_REMOTE_AGAIN;
+  else if (!s->foreign && (th->own & bit_of (th->block)) == 0)
+    free_refuse (s, th);
+  else
+    s->foreign = 1, th->pc = FREE_REMOTE_REM;
+  if (is_broken (REM_STORED_NOT_RMW))
+    th->rem = s->rem[word_of (th->block)];
+}
+
+static void
+free_remote_rem (struct state *s, struct thread *th)
+{
+  unsigned int b = th->block, bit = bit_of (b), *rem = &s->rem[word_of (b)];
+  unsigned int old = is_broken (REM_STORED_NOT_RMW) ? th->rem : *rem;
+  bool was_live = is_live (s, b);
+  bool same = ((old ^ th->own) & bit) == 0;
+  *rem = (old & ~bit) | (th->own & bit);
+  th->rem = old;
+  if (!is_broken (OWN_NOT_READ_AGAIN))
+    th->own = 0;
+  if (same && !is_broken (RMW_RESULT_UNCHECKED))
+    free_refuse (s, th);
+  else
+    free_done (s, th, was_live,
+               is_broken (REM_NOT_RELEASED) ? FREE_USE
+               : is_broken (FOREIGN_SET_LATE) ? FREE_REMOTE_FOREIGN
+               : FREE_REMOTE_AGAIN);
+}
+
+static void
+free_remote_again (struct state *s, struct thread *th)
+{
+  if (!is_broken (OWN_NOT_READ_AGAIN))
+    th->own = s->own[word_of (th->block)];
+  if ((th->own ^ th->rem) == ALL_LIVE && !is_broken (OTHERS_DO_NOT_PUSH))
+    th->own = th->rem = 0, th->pc = PUSH_LINK;
+  else
+    op_end (th);
+}
+
+static void
+recover_claim (struct state *s, struct thread *th)
+{
+  if (s->claim)
+    th->pc = RECOVER_HEAD;
+  else
+    lock_use (th);
+}
+
+static void
+recover_head (struct state *s, struct thread *th)
+{
+  th->owner = s->owner;
+  th->word = 0;
+  th->pc = s->head == CLAIMED ? RECOVER_HELD : RECOVER_CLEAR;
+}
+
+static void
+recover_held (struct state *s, struct thread *th)
+{
+  if (is_broken (RECOVERY_RETIRES))
+    retire_decide (s, th);
+  else
+    head_store (s, HELD, th->owner);
+  th->pc = RECOVER_CLEAR;
+}
+
+static void
+recover_clear (struct state *s, struct thread *th)
+{
+  s->claim = 0;
+  lock_use (th);
+}
+
+static void
+retire_claim (struct state *s, struct thread *th)
+{
+  s->claim = 1;
+  th->pc = is_broken (RETIRE_LOOKS_BEFORE_CLAIMED)
+           || is_broken (CLAIM_WRITTEN_LATE) ? RETIRE_OWN : RETIRE_CAS;
+}
+
+static void
+retire_cas (struct state *s, struct thread *th)
+{
+  if (s->head != HELD || s->owner != th->owner)
+    th->pc = RETIRE_CLEAR;
+  else
+    {
+      head_store (s, CLAIMED, th->owner);
+      th->pc = is_broken (RETIRE_LOOKS_BEFORE_CLAIMED) ? RETIRE_DECIDE
+               : is_broken (CLAIM_WRITTEN_LATE) ? RETIRE_CLAIM : RETIRE_OWN;
+    }
+}
+
+static void
+retire_own (struct state *s, struct thread *th)
+{
+  th->own = s->own[th->word];
+  th->pc = RETIRE_REM;
+}
+
+static void
+retire_rem (struct state *s, struct thread *th)
+{
+  unsigned int w = th->word;
+  th->keep |= ((th->own ^ rem_load (s, w)) & scene->valid[w]) != 0;
+  if (++th->word < N_WORDS && !th->keep
+      && !is_broken (RETIRE_LOOKS_AT_ONE_WORD))
+    th->pc = RETIRE_OWN;
+  else
+    retire_looked (th);
+}
+
+static void
+retire_decide (struct state *s, struct thread *th)
+{
+  for (unsigned int b = 0; b < N_BLOCKS && !th->keep; b++)
+    if (s->excused && s->ghost[b] == LEAKED)
+      s->ghost[b] = NOBODY;     /* two frees leaked it after it was looked at:
+                                   the leak goes with the page */
+    else if (is_block (b) && (is_live (s, b) || s->ghost[b] != NOBODY))
+      wrong (s, "M4: a page with a live block was retired");
+  if (!th->keep || !is_broken (RETIRE_WITHOUT_CLAIMED))
+    head_store (s, th->keep ? HELD : FREE, th->owner);
+  if (is_broken (RETIRE_WITHOUT_CLAIMED) || is_broken (CLAIM_CLEARED_EARLY))
+    retire_over (s, th);
+  else
+    th->pc = RETIRE_CLEAR;
+}
+
+static void
+retire_clear (struct state *s, struct thread *th)
+{
+  s->claim = 0;
+  if (is_broken (CLAIM_CLEARED_EARLY) && s->head == CLAIMED)
+    th->pc = RETIRE_DECIDE;
+  else
+    retire_over (s, th);
+}
+
+static void
+hold_active (struct state *s, struct thread *th)
+{
+  th->then = th->why == FOR_ADOPT ? THEN_DRAIN : THEN_IDLE;
+  if (!s->active[th->owner] || is_broken (INHERIT_WITHOUT_HOLD))
+    listed (th);
+  else
+    s->active[th->owner] = 0, th->pc = HOLD_HELD;
+}
+
+static void
+hold_held (struct state *s, struct thread *th)
+{
+  if (s->head == ACTIVE && s->owner == th->owner)
+    {
+      head_store (s, HELD, th->owner);
+      th->pc = LIST_LINK;
+    }
+  else
+    listed (th);
+}
+
+static void
+inherit_holder (struct state *s, struct thread *th)
+{
+  for (unsigned int i = 0; i < SURVIVOR_STREAM; i++)
+    if (th->stream == NONE && is_orphan (s, i))
+      {
+        s->holder[i] = number_of (s, th);
+        th->stream = i;
+      }
+  th->pc = LOCK_LEAVE;
+}
+
+static void
+take_own (struct state *s, struct thread *th)
+{
+  th->own = s->own[th->word];
+  th->block = th->word * WORD_BITS + (th->avail & 1 ? 0 : 1);
+  th->pc = TAKE_STORE;
+}
+
+static void
+take_store (struct state *s, struct thread *th)
+{
   unsigned int b = th->block;
   if (misuse_is_under_way (s, b) || (s->ghost[b] == LEAKED && s->excused))
     s->undefined = 1;
@@ -614,589 +1226,216 @@ malloc_store (struct state *s, unsigned int t)
         if (s->thread[u].stale == b + 1)
           s->thread[u].stale = 0;
     }
-  own_store (s, t, word_of (b), th->own ^ bit_of (b));
+  own_store (s, th, word_of (b), th->own ^ bit_of (b));
   th->avail &= ~bit_of (b);
-  s->ghost[b] = IN_CALL_OF + t;
+  s->ghost[b] = IN_CALL_OF + number_of (s, th);
   th->own = 0;
-  th->pc = M_GIVE;
+  th->pc = TAKE_GIVE;
 }
 
-/* Start a free of block B by T.  */
+/* Another thread finds the pointer there.  */
 static void
-free_start (struct state *s, unsigned int t, unsigned int b)
+take_give (struct state *s, struct thread *th)
 {
-  struct thread *th = &s->thread[t];
-  unsigned int held = s->ghost[b];
-  th->block = b;
-  th->legality = held == NOBODY ? AGAIN : s->shared == b + 1 ? SHARED : LEGAL;
-  if (held == HELD_BY + t)
-    s->ghost[b] = IN_CALL_OF + t;
-  else
-    th->stale = 0;
-  th->pc = F_HEAD;
-}
-
-/* The library reports misuse and returns.  */
-static void
-free_refuse (struct state *s, struct thread *th)
-{
-  if (th->legality == LEGAL)
-    wrong (s, "M5: a legal free was reported as misuse");
+  s->ghost[th->block] = HELD_BY + s->receiver;
+  if (scene->share && !s->shared && s->receiver != 2)
+    s->shared = s->thread[2].stale = th->block + 1;
   op_end (th);
 }
 
-/* The bit of the block at hand was changed by a free; WAS_LIVE before.  */
+/* Nobody else stores own, so that it is one step with rem.  */
 static void
-free_done (struct state *s, unsigned int t, bool was_live, enum pc next)
+fill_word (struct state *s, struct thread *th)
 {
-  struct thread *th = &s->thread[t];
-  unsigned int b = th->block;
-  if (th->legality == AGAIN)
-    wrong (s, "M5: a free of a free block was not noticed");
-  else if (is_live (s, b) == was_live)
-    wrong (s, "M5: two frees of one block, and neither noticed nor leaked");
-  if (was_live)
+  th->avail = free_bits (s, th->word);
+  if (th->avail != 0)
+    th->pc = TAKE_OWN;
+  else if (++th->word == N_WORDS)
+    th->word = 0, th->pc = DROP_ACTIVE;
+}
+
+static void
+use_active (struct state *s, struct thread *th)
+{
+  s->active[th->stream] = 1;
+  th->why = th->owner = th->word = 0;
+  th->pc = FILL_WORD;
+}
+
+static void
+back_pop (struct state *s, struct thread *th)
+{
+  bool there = s->first[th->stream];
+  s->first[th->stream] = 0;
+  if (there && !is_broken (POP_KEEPS_LINK))
+    s->link = 0;
+  th->owner = th->stream;
+  th->pc = there ? BACK_CAS : DRAIN_QUEUE;
+}
+
+static void
+back_cas (struct state *s, struct thread *th)
+{
+  s->unhinted |= s->head == CLAIMED;
+  if (is_broken (TAKE_BACK_BY_STORE)
+      || (s->head == HELD && s->owner == th->stream))
     {
-      /* If another thread holds the same pointer, it is stale from now on.  */
-      for (unsigned int u = 0; u < N_ACTORS; u++)
-        if (s->ghost[b] == HELD_BY + u && u != t)
-          s->thread[u].stale = b + 1;
-      s->ghost[b] = NOBODY;
-      if (th->legality == LEGAL && t != SURVIVOR
-          && (scene->actor[t].roles & CAN_FREE_AGAIN))
-        th->stale = b + 1;
+      head_store_active (s, th);
+      th->pc = USE_ACTIVE;
     }
-  else if (th->legality == SHARED)
-    {
-      if (s->head == FREE)
-        s->undefined = 1;
-      s->ghost[b] = LEAKED;
-      s->excused = 1;
-    }
-  th->legality = LEGAL;
-  th->pc = next;
-  if (next == IDLE)
+  else
+    th->pc = BACK_POP;
+}
+
+static void
+drop_active (struct state *s, struct thread *th)
+{
+  s->active[th->stream] = 0;
+  th->pc = DROP_HELD;
+}
+
+static void
+drop_held (struct state *s, struct thread *th)
+{
+  head_store (s, HELD, th->stream);
+  th->in_bin = 0;
+  th->owner = th->stream;
+  if (th->in_malloc)
+    th->pc = BACK_POP;
+  else if (is_broken (DROP_DOES_NOT_LIST))
+    listed (th);
+  else
+    th->pc = LIST_LINK;
+}
+
+/* All orphans are searched; one at most has the page.  */
+static void
+adopt_find (struct state *s, struct thread *th)
+{
+  th->owner = s->owner;
+  if (s->head != FREE && is_adoptable (s, th, s->owner))
+    hold_active (s, th);
+  else
+    th->in_malloc = 0, th->pc = LOCK_LEAVE;
+}
+
+static void
+adopt_pop (struct state *s, struct thread *th)
+{
+  if (s->first[th->owner])
+    s->first[th->owner] = s->link = 0, th->pc = ADOPT_HEAD;
+  else
+    th->in_malloc = 0, th->pc = LOCK_LEAVE;
+}
+
+static void
+adopt_head (struct state *s, struct thread *th)
+{
+  th->pc = s->head == HELD && s->owner == th->owner ? ADOPT_STORE : ADOPT_POP;
+}
+
+static void
+adopt_store (struct state *s, struct thread *th)
+{
+  s->unhinted |= s->qlink;      /* pushed since the queue was drained */
+  head_store_active (s, th);
+  th->pc = LOCK_LEAVE;
+}
+
+static void
+sweep_lists (struct state *s, struct thread *th)
+{
+  for (unsigned int i = 0; i < N_STREAMS; i++)
+    if (i == th->stream || is_orphan (s, i))
+      {
+        s->first[i] = s->queue[i] = 0;
+        th->ours |= 1u << i;
+      }
+  th->pc = SWEEP_HEAD;
+}
+
+static void
+sweep_head (struct state *s, struct thread *th)
+{
+  th->owner = s->owner;
+  if (s->head == ACTIVE && sweep_is_ours (s, th)
+      && !is_broken (SWEEP_FORGETS_ACTIVE))
+    th->pc = SWEEP_HELD;
+  else if (s->head != HELD)
+    th->pc = LOCK_LEAVE;
+  else
+    th->pc = is_broken (RETIRE_WITHOUT_CLAIMED) ? RETIRE_OWN
+             : is_broken (CLAIM_WRITTEN_LATE) ? RETIRE_CAS : RETIRE_CLAIM;
+}
+
+static void
+sweep_held (struct state *s, struct thread *th)
+{
+  head_store (s, HELD, th->owner);
+  th->pc = SWEEP_HEAD;
+}
+
+static void
+sweep_links (struct state *s, struct thread *th)
+{
+  if (!is_broken (SWEEP_KEEPS_LINKS))
+    s->link = s->qlink = 0;
+  th->word = 0;
+  th->pc = SWEEP_LOOK;
+}
+
+static void
+sweep_look (struct state *s, struct thread *th)
+{
+  if (free_bits (s, th->word) != 0)
+    th->then = THEN_UNLOCK, th->word = 0, th->pc = LIST_LINK;
+  else if (++th->word == N_WORDS)
+    th->word = 0, th->pc = LOCK_LEAVE;
+}
+
+/* mmalloc.c tries one after the other.  */
+static void
+choose_head (struct state *s, struct thread *th)
+{
+  if (s->head == FREE)
+    lock_for (th, FOR_NEW);
+  else if (may (s, th, CAN_ADOPT) && is_adoptable (s, th, s->owner))
+    lock_for (th, FOR_ADOPT);
+  else
     op_end (th);
 }
 
-/* The step for which the lock was taken.  */
 static void
-lock_use (struct thread *th)
+free_head (struct state *s, struct thread *th)
 {
-  static const enum pc first[] = { N_HEAD, S_CLEAR, A_ACTIVE, I_STORE };
-  th->recovering = 0;
-  th->keep = 0;
-  th->word = 0;
-  th->pc = first[th->why];
-}
-
-/* All words were looked at for retirement.  */
-static void
-retire_looked (struct thread *th)
-{
-  th->word = 0;
-  th->own = 0;
-  th->pc = is_broken (CLAIM_CLEARED_EARLY) ? R_CLEAR
-           : is_broken (RETIRE_LOOKS_BEFORE_CLAIMED) ? R_CAS : R_DECIDE;
-}
-
-/* The page stays or was retired, and no claim tells of it.  */
-static void
-retire_over (struct state *s, unsigned int t)
-{
-  struct thread *th = &s->thread[t];
-  if (th->recovering)
-    lock_use (th);
+  th->owner = s->owner;
+  if (s->head == FREE)
+    free_refuse (s, th);
+  else if (s->owner == th->stream || is_broken (OWN_STORED_BY_OTHERS))
+    th->pc = FREE_OWN_LOAD;
   else
-    th->pc = th->keep && sweep_is_ours (s, t) ? S_LINKS : UNLOCK;
+    th->pc = FREE_REMOTE_OWN;
 }
 
+/* The last use of the block belongs before the change of its bit.  That it
+   comes after it stands for a release that is missing there.  */
 static void
-retire_decide (struct state *s, unsigned int t)
+free_use (struct state *s, struct thread *th)
 {
-  struct thread *th = &s->thread[t];
-  if (th->keep)
-    {
-      if (!is_broken (RETIRE_WITHOUT_CLAIMED))
-        head_store (s, HELD, th->owner);
-    }
-  else
-    {
-      for (unsigned int b = 0; b < N_BLOCKS; b++)
-        if (s->excused && s->ghost[b] == LEAKED)
-          s->ghost[b] = NOBODY;   /* two frees leaked it after it was looked
-                                     at: the leak goes with the page */
-        else if (is_block (b) && (is_live (s, b) || s->ghost[b] != NOBODY))
-          wrong (s, "M4: a page with a live block was retired");
-      head_store (s, FREE, 0);
-    }
-  if (is_broken (RETIRE_WITHOUT_CLAIMED) || is_broken (CLAIM_CLEARED_EARLY))
-    retire_over (s, t);
-  else
-    th->pc = R_CLEAR;
+  if (s->ghost[th->block] != NOBODY || s->head == FREE)
+    wrong (s, "a freed block was used after it found its next user");
+  op_end (th);
 }
 
-/* One step of thread T, not idle, that can go on in one way only.  */
+
+/* ---- From state to state ------------------------------------------------ */
+
+/* The next step of thread T, which is not idle.  */
 static void
 thread_step (struct state *s, unsigned int t)
 {
   struct thread *th = &s->thread[t];
-  unsigned int w = th->word, b = th->block, bit = bit_of (b);
-  switch ((enum pc) th->pc)
-    {
-    case M_REM:
-      th->avail = free_bits (s, w);
-      if (th->avail != 0)
-        th->pc = M_LOAD;
-      else if (++th->word < N_WORDS)
-        th->pc = M_REM;
-      else
-        th->word = 0, th->pc = P_COOL;
-      break;
-
-    case M_LOAD:
-      th->own = s->own[w];
-      th->block = w * WORD_BITS + (th->avail & 1 ? 0 : 1);
-      th->pc = M_STORE;
-      break;
-
-    case M_STORE:
-      malloc_store (s, t);
-      break;
-
-    case M_POP:
-      th->owner = th->stream;
-      th->pc = s->first[th->stream] ? M_TAKE : Q_DRAIN;
-      s->first[th->stream] = 0;
-      if (th->pc == M_TAKE && !is_broken (POP_KEEPS_LINK))
-        s->link = 0;
-      break;
-
-    case M_TAKE:
-      s->unhinted |= s->head == CLAIMED;
-      if (is_broken (TAKE_BACK_BY_STORE)
-          || (s->head == HELD && s->owner == th->stream))
-        {
-          head_store (s, ACTIVE, th->stream);
-          th->in_bin = 1;
-          th->pc = M_USE;
-        }
-      else
-        th->pc = M_POP;
-      break;
-
-    case M_PEEK:
-      if (s->head == FREE)
-        lock_for (th, FOR_NEW);
-      else if ((t == SURVIVOR || (scene->actor[t].roles & CAN_ADOPT))
-               && s->owner != th->stream
-               && (is_orphan (s, s->owner)
-                   || is_broken (ADOPT_FROM_THE_LIVING)))
-        lock_for (th, FOR_ADOPT);
-      else
-        op_end (th);
-      break;
-
-    case M_USE:
-      s->active[th->stream] = 1;
-      th->why = th->owner = th->word = 0;
-      th->pc = M_REM;
-      break;
-
-    case P_COOL:
-      s->active[th->stream] = 0;
-      th->pc = P_DROP;
-      break;
-
-    case P_DROP:
-      head_store (s, HELD, th->stream);
-      th->in_bin = 0;
-      th->owner = th->stream;
-      th->pc = th->in_malloc ? M_POP : L_LINK;
-      if (th->pc == L_LINK && is_broken (DROP_DOES_NOT_LIST))
-        listed (th);
-      break;
-
-    case Q_DRAIN:
-      th->then = th->in_malloc && th->why == FOR_ADOPT ? THEN_ADOPT : THEN_POP;
-      if (s->queue[th->owner] && !(is_broken (ADOPT_WITHOUT_DRAIN)
-                                   && th->then == THEN_ADOPT))
-        th->pc = Q_UNLINK;
-      else
-        {
-          th->pc = th->then == THEN_ADOPT ? A_POP : M_PEEK;
-          th->then = THEN_IDLE;
-        }
-      s->queue[th->owner] = 0;
-      break;
-
-    case Q_UNLINK:
-      if (!is_broken (DRAIN_KEEPS_LINK))
-        s->qlink = 0;
-      th->pc = L_HEAD;
-      break;
-
-    case L_HEAD:
-      if (s->owner == th->owner && (s->head == HELD || s->head == CLAIMED))
-        th->pc = L_LINK;
-      else
-        listed (th);
-      break;
-
-    case L_LINK:
-      s->unhinted |= s->head == FREE || s->owner != th->owner;
-      if (s->link)
-        listed (th);
-      else
-        {
-          s->link = s->first[th->owner] = 1;
-          listed (th);
-        }
-      break;
-
-    case F_HEAD:
-      th->owner = s->owner;
-      if (s->head == FREE)
-        free_refuse (s, th);
-      else if (s->owner == th->stream || is_broken (OWN_STORED_BY_OTHERS))
-        th->pc = O_OWN;
-      else
-        th->pc = X_OWN;
-      break;
-
-    case O_OWN:
-      th->own = s->own[word_of (b)];
-      th->pc = O_REM;
-      break;
-
-    case O_REM:
-      th->rem = rem_load (s, word_of (b));
-      if (((th->own ^ th->rem) & bit) == 0 && !is_broken (OWNER_UNCHECKED))
-        free_refuse (s, th);
-      else
-        th->pc = O_STORE;
-      break;
-
-    case O_STORE:
-      {
-        bool was_live = is_live (s, b);
-        bool full = (th->own ^ th->rem) == ALL_LIVE
-                    && !is_broken (OWNER_DOES_NOT_LIST);
-        own_store (s, t, word_of (b), th->own ^ bit);
-        th->own = th->rem = 0;
-        free_done (s, t, was_live,
-                   is_broken (OWN_NOT_RELEASED) ? F_LATE
-                   : full ? L_HEAD : IDLE);
-        break;
-      }
-
-    case X_OWN:
-      th->own = s->own[word_of (b)];
-      th->pc = is_broken (FOREIGN_NEVER_SET) || is_broken (FOREIGN_SET_LATE)
-               ? X_RMW : X_FOREIGN;
-      break;
-
-    case X_FOREIGN:
-      if (is_broken (FOREIGN_SET_LATE))
-        s->foreign = 1, th->pc = X_AGAIN;
-      else if (!s->foreign && (th->own & bit) == 0)
-        free_refuse (s, th);
-      else
-        s->foreign = 1, th->pc = X_RMW;
-      if (is_broken (REM_STORED_NOT_RMW))
-        th->rem = s->rem[word_of (b)];
-      break;
-
-    case X_RMW:
-      {
-        unsigned int *rem = &s->rem[word_of (b)];
-        unsigned int old = is_broken (REM_STORED_NOT_RMW) ? th->rem : *rem;
-        bool was_live = is_live (s, b);
-        *rem = (old & ~bit) | (th->own & bit);
-        bool same = ((old ^ th->own) & bit) == 0;
-        if (!is_broken (OWN_NOT_READ_AGAIN))
-          th->own = 0;
-        th->rem = old;
-        if (same && !is_broken (RMW_RESULT_UNCHECKED))
-          free_refuse (s, th);
-        else
-          free_done (s, t, was_live,
-                     is_broken (REM_NOT_RELEASED) ? F_LATE
-                     : is_broken (FOREIGN_SET_LATE) ? X_FOREIGN : X_AGAIN);
-        break;
-      }
-
-    case X_AGAIN:
-      if (!is_broken (OWN_NOT_READ_AGAIN))
-        th->own = s->own[word_of (b)];
-      if ((th->own ^ th->rem) == ALL_LIVE && !is_broken (OTHERS_DO_NOT_PUSH))
-        th->own = th->rem = 0, th->pc = X_LINK;
-      else
-        op_end (th);
-      break;
-
-    case X_LINK:
-      if (s->qlink)
-        op_end (th);
-      else
-        s->qlink = 1, th->pc = X_PUSH;
-      break;
-
-    case X_PUSH:
-      s->unhinted |= s->head == FREE || s->owner != th->owner;
-      s->qlink = 1;
-      s->queue[th->owner] = 1;
-      op_end (th);
-      break;
-
-    case F_LATE:
-      if (s->ghost[b] != NOBODY || s->head == FREE)
-        wrong (s, "a freed block was used after it found its next user");
-      op_end (th);
-      break;
-
-    case LOCK:
-      {
-        bool dead = s->lock != 0;
-        s->lock = t + 1;
-        if (dead && !is_broken (RECOVERY_SKIPS_CLAIM))
-          th->recovering = 1, th->pc = V_CLAIM;
-        else
-          lock_use (th);
-        break;
-      }
-
-    case N_HEAD:
-      if (s->head != FREE)
-        th->in_malloc = 0, th->pc = UNLOCK;
-      else
-        th->pc = is_broken (HEAD_BEFORE_WORDS) ? N_HEADED : N_WORD;
-      break;
-
-    case N_WORD:
-      /* Were rem cleared, a free that is called once too often and began
-         before could find own and rem of different times, and not notice.  */
-      if (is_broken (NEW_PAGE_CLEARS_REM) || is_broken (HEAD_BEFORE_WORDS))
-        s->rem[w] = 0;
-      if (is_broken (NEW_PAGE_CLEARS_FOREIGN))
-        s->foreign = 0;
-      th->own = rem_load (s, w);
-      if (!is_broken (NO_BLOCK_IS_FREE))
-        th->own ^= ALL_LIVE & ~scene->valid[w];
-      th->pc = N_STORE;
-      break;
-
-    case N_STORE:
-      s->own[w] = th->own;
-      th->own = 0;
-      if (++th->word < N_WORDS)
-        th->pc = N_WORD;
-      else
-        {
-          th->word = 0;
-          th->pc = is_broken (HEAD_BEFORE_WORDS) ? UNLOCK : N_LINKS;
-        }
-      break;
-
-    case N_LINKS:
-      s->unhinted = 0;
-      if (!is_broken (NEW_PAGE_KEEPS_LINKS))
-        s->link = s->qlink = 0;
-      th->pc = N_HEADED;
-      break;
-
-    case N_HEADED:
-      head_store (s, ACTIVE, th->stream);
-      th->in_bin = 1;
-      th->pc = is_broken (HEAD_BEFORE_WORDS) ? N_WORD : UNLOCK;
-      for (unsigned int u = 0; u < N_ACTORS; u++)
-        if (s->thread[u].legality == SHARED)
-          s->undefined = 1;     /* its bit may belong to another block now */
-      break;
-
-    case S_CLEAR:
-      for (unsigned int i = 0; i < N_STREAMS; i++)
-        if (i == th->stream || is_orphan (s, i))
-          {
-            s->first[i] = s->queue[i] = 0;
-            th->ours |= 1u << i;
-          }
-      th->pc = R_HEAD;
-      break;
-
-    case R_HEAD:
-      th->owner = s->owner;
-      if (s->head == ACTIVE && sweep_is_ours (s, t)
-          && !is_broken (SWEEP_FORGETS_ACTIVE))
-        th->pc = S_HELD;
-      else if (s->head != HELD)
-        th->pc = UNLOCK;
-      else
-        th->pc = is_broken (RETIRE_WITHOUT_CLAIMED) ? R_OWN
-                 : is_broken (CLAIM_WRITTEN_LATE) ? R_CAS : R_CLAIM;
-      break;
-
-    case S_HELD:
-      head_store (s, HELD, th->owner);
-      th->pc = R_HEAD;
-      break;
-
-    case R_CLAIM:
-      s->claim = 1;
-      th->pc = is_broken (RETIRE_LOOKS_BEFORE_CLAIMED)
-               || is_broken (CLAIM_WRITTEN_LATE) ? R_OWN : R_CAS;
-      break;
-
-    case R_CAS:
-      if (s->head != HELD || s->owner != th->owner)
-        th->pc = R_CLEAR;
-      else
-        {
-          head_store (s, CLAIMED, th->owner);
-          th->pc = is_broken (RETIRE_LOOKS_BEFORE_CLAIMED) ? R_DECIDE
-                   : is_broken (CLAIM_WRITTEN_LATE) ? R_CLAIM : R_OWN;
-        }
-      break;
-
-    case R_OWN:
-      th->own = s->own[w];
-      th->pc = R_REM;
-      break;
-
-    case R_REM:
-      th->keep |= ((th->own ^ rem_load (s, w)) & scene->valid[w]) != 0;
-      if (++th->word < N_WORDS && !th->keep
-          && !is_broken (RETIRE_LOOKS_AT_ONE_WORD))
-        th->pc = R_OWN;
-      else
-        retire_looked (th);
-      break;
-
-    case R_DECIDE:
-      retire_decide (s, t);
-      break;
-
-    case R_CLEAR:
-      s->claim = 0;
-      if (is_broken (CLAIM_CLEARED_EARLY) && s->head == CLAIMED)
-        th->pc = R_DECIDE;
-      else
-        retire_over (s, t);
-      break;
-
-    case S_LINKS:
-      if (!is_broken (SWEEP_KEEPS_LINKS))
-        s->link = s->qlink = 0;
-      th->word = 0;
-      th->pc = S_LOOK;
-      break;
-
-    case S_LOOK:
-      if (free_bits (s, w) != 0)
-        th->then = THEN_UNLOCK, th->word = 0, th->pc = L_LINK;
-      else if (++th->word == N_WORDS)
-        th->word = 0, th->pc = UNLOCK;
-      break;
-
-    case V_CLAIM:
-      if (s->claim)
-        th->pc = V_HEAD;
-      else
-        lock_use (th);
-      break;
-
-    case V_HEAD:
-      th->owner = s->owner;
-      th->word = 0;
-      th->pc = s->head == CLAIMED ? V_HELD : R_CLEAR;
-      break;
-
-    case V_HELD:
-      if (is_broken (RECOVERY_RETIRES))
-        retire_decide (s, t);
-      else
-        head_store (s, HELD, th->owner);
-      th->pc = R_CLEAR;
-      break;
-
-    case A_ACTIVE:
-      if (th->why == FOR_ADOPT)
-        {
-          /* All orphans are searched; one at most has the page.  */
-          th->owner = s->owner;
-          if (s->head == FREE || s->owner == th->stream
-              || !(is_orphan (s, s->owner)
-                   || is_broken (ADOPT_FROM_THE_LIVING)))
-            {
-              th->in_malloc = 0, th->pc = UNLOCK;
-              break;
-            }
-        }
-      th->then = th->why == FOR_ADOPT ? THEN_DRAIN : THEN_IDLE;
-      th->pc = A_HELD;
-      if (!s->active[th->owner])
-        listed (th);
-      else if (!is_broken (INHERIT_WITHOUT_HOLD))
-        s->active[th->owner] = 0;
-      else
-        listed (th);
-      break;
-
-    case A_HELD:
-      if (s->head == ACTIVE && s->owner == th->owner)
-        {
-          head_store (s, HELD, th->owner);
-          th->pc = L_LINK;
-        }
-      else
-        listed (th);
-      break;
-
-    case A_POP:
-      if (!s->first[th->owner])
-        th->in_malloc = 0, th->pc = UNLOCK;
-      else
-        s->first[th->owner] = s->link = 0, th->pc = A_HEAD;
-      break;
-
-    case A_HEAD:
-      th->pc = s->head == HELD && s->owner == th->owner ? A_STORE : A_POP;
-      break;
-
-    case A_STORE:
-      s->unhinted |= s->qlink;    /* pushed since the queue was drained */
-      head_store (s, ACTIVE, th->stream);
-      th->in_bin = 1;
-      th->pc = UNLOCK;
-      break;
-
-    case I_STORE:
-      for (unsigned int i = 0; i < SURVIVOR_STREAM; i++)
-        if (th->stream == NONE && is_orphan (s, i))
-          {
-            s->holder[i] = t;
-            th->stream = i;
-          }
-      th->pc = UNLOCK;
-      break;
-
-    case UNLOCK:
-      if (!is_broken (INHERIT_WITHOUT_LOCK) || th->why != FOR_INHERIT)
-        s->lock = 0;
-      th->keep = th->ours = 0;
-      if (th->why == FOR_INHERIT && th->stream != NONE)
-        th->owner = th->stream, th->pc = A_ACTIVE;
-      else if (th->in_malloc)
-        th->pc = M_USE;
-      else
-        op_end (th);
-      break;
-
-    case IDLE:
-    case M_GIVE:
-    case N_PCS:
-      abort ();                 /* these are made elsewhere */
-    }
+  steps[th->pc].step (s, th);
 }
 
 /* Is the step possible now?  Only a lock whose holder lives has to be waited
@@ -1205,20 +1444,8 @@ static bool
 thread_can_step (const struct state *s, unsigned int t)
 {
   const struct thread *th = &s->thread[t];
-  return th->pc != LOCK || s->lock == 0 || s->thread[s->lock - 1].dead;
-}
-
-/* The pointer is stored where thread U finds it.  */
-static void
-malloc_give (struct state *s, unsigned int t, unsigned int u)
-{
-  s->ghost[s->thread[t].block] = HELD_BY + u;
-  if (scene->share && !s->shared && u != 2)
-    {
-      s->shared = s->thread[t].block + 1;
-      s->thread[2].stale = s->thread[t].block + 1;
-    }
-  op_end (&s->thread[t]);
+  return th->pc != LOCK_TAKE || s->lock == 0
+         || s->thread[s->lock - 1].dead;
 }
 
 static struct thread *
@@ -1252,7 +1479,7 @@ next_ops (const struct state *s, unsigned int t, struct state *out)
     {
       lock_for (next_op (s, t, out, &n), FOR_INHERIT);
       if (is_broken (INHERIT_WITHOUT_LOCK))
-        out[n - 1].thread[t].pc = I_STORE;
+        out[n - 1].thread[t].pc = INHERIT_HOLDER;
     }
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     {
@@ -1261,14 +1488,15 @@ next_ops (const struct state *s, unsigned int t, struct state *out)
                        || (s->shared == b + 1 && s->ghost[b] != LEAKED));
       if (s->ghost[b] == HELD_BY + t || again)
         {
-          next_op (s, t, out, &n);
-          free_start (&out[n - 1], t, b);
+          struct thread *next = next_op (s, t, out, &n);
+          free_start (&out[n - 1], next, b);
         }
     }
   return n;
 }
 
-/* All states that one step of thread T leads to.  */
+/* All states that one step of thread T leads to.  A pointer may go to each
+   thread that frees, all else goes one way.  */
 static unsigned int
 next_states (const struct state *s, unsigned int t, struct state *out)
 {
@@ -1276,19 +1504,14 @@ next_states (const struct state *s, unsigned int t, struct state *out)
   if (th->dead || !thread_can_step (s, t))
     return 0;
   if (th->pc == IDLE)
-    return t == SURVIVOR ? 0 : next_ops (s, t, out);
-  if (th->pc != M_GIVE)
-    {
-      out[0] = *s;
-      thread_step (&out[0], t);
-      return 1;
-    }
-  unsigned int n = 0;
-  for (unsigned int u = 0; u < N_ACTORS; u++)
-    if (scene->actor[u].roles & CAN_FREE)
+    return next_ops (s, t, out);
+  unsigned int n = 0, receivers = th->pc == TAKE_GIVE ? N_ACTORS : 1;
+  for (unsigned int u = 0; u < receivers; u++)
+    if (receivers == 1 || (scene->actor[u].roles & CAN_FREE))
       {
         out[n] = *s;
-        malloc_give (&out[n++], t, u);
+        out[n].receiver = u;
+        thread_step (&out[n++], t);
       }
   return n;
 }
@@ -1300,8 +1523,7 @@ thread_kill (struct state *s, unsigned int t)
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     if (s->ghost[b] == IN_CALL_OF + t)
       s->ghost[b] = LEAKED;
-  enum pc pc = s->thread[t].pc;
-  s->unhinted |= !(pc <= M_GIVE || (pc >= F_HEAD && pc <= X_RMW));
+  s->unhinted |= steps[s->thread[t].pc].stage >= HINTS;
   s->thread[t] = (struct thread) { .dead = 1, .stream = NONE };
   s->kills++;
 }
@@ -1356,26 +1578,20 @@ hint_check (struct state *s)
       wrong (s, "M9: a page with room is neither in a bin nor listed");
 }
 
-/* Let thread T finish its operation while all others rest.  Of several ways
-   the first.  */
+/* Let thread T finish its operation while all others rest.  What it allocates
+   goes to the survivor.  */
 static void
 run_alone (struct state *s, unsigned int t)
 {
-  struct state out[MAX_NEXT];
+  s->receiver = SURVIVOR;
   for (int i = 0; s->thread[t].pc != IDLE && s->wrong == NULL; i++)
     {
-      if (i > 200 || (s->thread[t].pc != M_GIVE && !thread_can_step (s, t)))
+      if (i > 200 || !thread_can_step (s, t))
         {
           wrong (s, "M10: an operation does not end");
           return;
         }
-      if (s->thread[t].pc == M_GIVE)
-        malloc_give (s, t, SURVIVOR);
-      else
-        {
-          next_states (s, t, out);
-          *s = out[0];
-        }
+      thread_step (s, t);
       state_check (s);
     }
 }
@@ -1440,7 +1656,7 @@ epilogue_check (const struct state *last)
     if (s.ghost[b] >= HELD_BY)
       {
         s.ghost[b] = HELD_BY + SURVIVOR;
-        free_start (&s, SURVIVOR, b);
+        free_start (&s, &s.thread[SURVIVOR], b);
         run_alone (&s, SURVIVOR);
       }
 
@@ -1474,8 +1690,11 @@ struct visited
   size_t n_slots;
   struct state bad;            /* the first wrong state */
   size_t bad_from;
-  size_t n_final, n_undefined;
+  size_t n_transitions, n_final, n_undefined;
 };
+
+/* Transitions by each step, since the program began.  */
+static size_t n_taken[N_PCS];
 
 static uint64_t
 packed_hash (const struct packed *p)
@@ -1552,6 +1771,7 @@ expand (struct visited *v, size_t i)
     {
       unsigned int n = next_states (&s, t, out);
       n_next += n;
+      n_taken[s.thread[t].pc] += n;
       for (unsigned int j = 0; j < n; j++)
         visit (v, &out[j], i);
       if (!s.thread[t].dead && s.kills < scene->kills)
@@ -1559,8 +1779,10 @@ expand (struct visited *v, size_t i)
           out[0] = s;
           thread_kill (&out[0], t);
           visit (v, &out[0], i);
+          v->n_transitions++;
         }
     }
+  v->n_transitions += n_next;
   if (n_next == 0 && v->bad.wrong == NULL)
     {
       v->n_final++;
@@ -1588,8 +1810,15 @@ state_print (const struct state *s)
   for (unsigned int i = 0; i < SURVIVOR_STREAM; i++)
     printf (" %u%u%u", s->first[i], s->queue[i], s->active[i]);
   for (unsigned int t = 0; t < N_ACTORS; t++)
-    printf (" | %s%s", s->thread[t].dead ? "dead" : pc_name[s->thread[t].pc],
-            s->thread[t].in_bin ? " (bin)" : "");
+    {
+      const struct thread *th = &s->thread[t];
+      const struct step *next = &steps[th->pc];
+      if (th->pc == IDLE)
+        printf (" | %s", th->dead ? "dead" : "idle");
+      else
+        printf (" | %s %u: %s", next->operation, next->number, next->access);
+      printf ("%s", th->in_bin ? " (bin)" : "");
+    }
   printf ("\n");
 }
 
@@ -1603,10 +1832,10 @@ trace_print (const struct visited *v, size_t i)
   state_print (&s);
 }
 
-/* Visit all states of a scenario.  Returns what was found wrong, or NULL, and
-   the number of states in *N.  */
+/* Visit all states of a scenario.  Returns what was found wrong, or NULL; adds
+   to the numbers of states and transitions.  */
 static const char *
-explore (const struct scenario *sc, size_t *n)
+explore (const struct scenario *sc, size_t *n_states, size_t *n_transitions)
 {
   static struct visited v;
   v = (struct visited) { .room = 1 << 15 };
@@ -1624,13 +1853,15 @@ explore (const struct scenario *sc, size_t *n)
       state_print (&v.bad);
     }
   if (!broken)
-    printf ("%-12s %8zu states, %7zu final, %6zu left aside\n", sc->name, v.n,
-            v.n_final, v.n_undefined);
+    printf ("%-12s %8zu states, %8zu transitions, %7zu final, "
+            "%6zu left aside\n", sc->name, v.n, v.n_transitions, v.n_final,
+            v.n_undefined);
   fflush (stdout);
   free (v.states);
   free (v.from);
   free (v.slots);
-  *n += v.n;
+  *n_states += v.n;
+  *n_transitions += v.n_transitions;
   return v.bad.wrong;
 }
 
@@ -1724,33 +1955,63 @@ static const struct
 };
 enum { N_MUTANTS = sizeof mutants / sizeof *mutants };
 
+START_TEST (the_table_is_in_order)
+{
+  for (int i = IDLE + 1; i < N_PCS; i++)
+    {
+      const struct step *row = &steps[i], *before = &steps[i - 1];
+      ck_assert_msg (row->step != NULL, "step %d is not in the table", i);
+      bool begins = before->operation == NULL
+                    || strcmp (row->operation, before->operation) != 0;
+      ck_assert_msg (row->number == (begins ? 1 : before->number + 1),
+                     "%s %u is in the wrong place", row->operation,
+                     row->number);
+    }
+}
+END_TEST
+
+/* Every step was taken that could be: all, or those that only mutants take.  */
+static void
+check_taken (bool by_mutants)
+{
+  for (int i = IDLE + 1; i < N_PCS; i++)
+    if ((steps[i].stage == MUTANTS_ONLY) == by_mutants)
+      ck_assert_msg (n_taken[i] != 0, "%s %u, %s: no thread comes here",
+                     steps[i].operation, steps[i].number, steps[i].access);
+}
+
 START_TEST (the_protocol_holds)
 {
-  size_t n = 0;
+  size_t n_states = 0, n_transitions = 0;
   broken = NOTHING_BROKEN;
   for (int i = 0; i < N_SCENARIOS; i++)
     {
-      const char *finding = explore (&scenarios[i], &n);
+      const char *finding = explore (&scenarios[i], &n_states, &n_transitions);
       ck_assert_msg (finding == NULL, "%s: %s", scenarios[i].name, finding);
     }
-  printf ("%-12s %8zu states\n", "all", n);
+  printf ("%-12s %8zu states, %8zu transitions\n", "all", n_states,
+          n_transitions);
+  fflush (stdout);
+  check_taken (false);
 }
 END_TEST
 
 START_TEST (each_mutant_is_caught)
 {
-  size_t n = 0;
   for (int i = 0; i < N_MUTANTS; i++)
     {
-      size_t before = n;
+      size_t n_states = 0, n_transitions = 0;
       broken = mutants[i].rule;
-      const char *finding = explore (&scenarios[mutants[i].scenario], &n);
-      printf ("%-28s %7zu states: %s\n", mutants[i].name, n - before,
+      const char *finding = explore (&scenarios[mutants[i].scenario],
+                                     &n_states, &n_transitions);
+      printf ("%-28s %7zu states, %7zu transitions: %s\n", mutants[i].name,
+              n_states, n_transitions,
               finding != NULL ? finding : "NOT CAUGHT");
       fflush (stdout);
       ck_assert_msg (finding != NULL, "%s is not caught", mutants[i].name);
     }
+  check_taken (true);
 }
 END_TEST
 
-RUN_TESTS (the_protocol_holds, each_mutant_is_caught)
+RUN_TESTS (the_table_is_in_order, the_protocol_holds, each_mutant_is_caught)
