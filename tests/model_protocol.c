@@ -334,8 +334,8 @@ enum stage
 };
 
 /* The operations stand in the order in which mmalloc.c has them, their steps
-   in the order in which a thread takes them.  A row names the function of
-   mmalloc.c that has the access, and the one here that stands for it.  */
+   in the order in which a thread takes them.  The accesses are those of the
+   functions of mmalloc.c named in a row; beside them, what stands for them.  */
 static const struct step
 {
   const char *operation;
@@ -352,9 +352,9 @@ static const struct step
                    "unlock_heap", lock_leave, HINTS },
 
   [NEW_HEAD] = { "new page", 1, "load the head",
-                 "run_find_locked", new_head, HINTS },
+                 "run_search_locked", new_head, HINTS },
   [NEW_REM] = { "new page", 2, "load rem",
-                "page_rem", new_rem, HINTS },
+                "bit_rem", new_rem, HINTS },
   [NEW_OWN] = { "new page", 3, "store own: all blocks are free",
                 "run_take_locked", new_own, HINTS },
   [NEW_LINKS] = { "new page", 4, "clear the links",
@@ -394,13 +394,13 @@ static const struct step
                           "page_free_remote", free_remote_again, HINTS },
 
   [RECOVER_CLAIM] = { "recover", 1, "load the claim record",
-                      "lock_owner_died", recover_claim, HINTS },
+                      "dead_owner_locked", recover_claim, HINTS },
   [RECOVER_HEAD] = { "recover", 2, "load the head",
-                     "claim_decide", recover_head, HINTS },
+                     "dead_claim_locked", recover_head, HINTS },
   [RECOVER_HELD] = { "recover", 3, "store the head HELD",
-                     "claim_decide", recover_held, HINTS },
+                     "dead_claim_locked", recover_held, HINTS },
   [RECOVER_CLEAR] = { "recover", 4, "clear the claim record",
-                      "claim_decide", recover_clear, HINTS },
+                      "dead_claim_locked", recover_clear, HINTS },
 
   [RETIRE_CLAIM] = { "retire", 1, "store the claim record",
                      "page_retire_locked", retire_claim, HINTS },
@@ -447,32 +447,32 @@ static const struct step
                   "page_drop", drop_held, HINTS },
 
   [ADOPT_FIND] = { "adopt", 1, "exchange the number in a dead one's bin",
-                   "page_adopt", adopt_find, HINTS },
+                   "bin_adopt", adopt_find, HINTS },
   [ADOPT_POP] = { "adopt", 2, "unlink the first page of the list",
                   "list_pop", adopt_pop, HINTS },
   [ADOPT_HEAD] = { "adopt", 3, "load the head",
                    "page_of", adopt_head, HINTS },
   [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE for this stream",
-                    "page_adopt", adopt_store, HINTS },
+                    "bin_adopt", adopt_store, HINTS },
 
   [SWEEP_LISTS] = { "sweep", 1, "empty the lists and queues",
-                    "page_sweep", sweep_lists, HINTS },
+                    "sweep", sweep_lists, HINTS },
   [SWEEP_HEAD] = { "sweep", 2, "load the head",
-                   "page_sweep", sweep_head, HINTS },
+                   "sweep", sweep_head, HINTS },
   [SWEEP_HELD] = { "sweep", 3, "store the head HELD",
-                   "page_sweep", sweep_held, HINTS },
+                   "sweep", sweep_held, HINTS },
   [SWEEP_LINKS] = { "sweep", 4, "clear the links",
-                    "page_sweep", sweep_links, HINTS },
+                    "sweep", sweep_links, HINTS },
   [SWEEP_LOOK] = { "sweep", 5, "load own and rem: is there room?",
                    "page_has_free", sweep_look, HINTS },
 
   [CHOOSE_HEAD] = { "choose", 1, "load the head: adopt, or a new page?",
-                    "heap_small", choose_head, HINTS },
+                    "take_small", choose_head, HINTS },
 
   [FREE_HEAD] = { "free", 1, "load the head",
-                  "heap_locate", free_head, FREES },
+                  "place_find", free_head, FREES },
   [FREE_USE] = { "free", 2, "use the block too late",
-                 "heap_give_block", free_use, MUTANTS_ONLY }
+                 "give_unhinted", free_use, MUTANTS_ONLY }
 };
 
 
