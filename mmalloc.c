@@ -611,6 +611,23 @@ struct error
   char told[MM_TOLD];
 };
 
+/* What a process may do with a heap, and what others see of that.  */
+enum backing { BY_MEMORY, BY_DISK, BY_COPY };
+struct kind
+{
+  bool changes;                /* the program may change the heap */
+  bool writes_file;            /* what it stores is in the file */
+  bool shared;                 /* with processes that come, go and die: locks
+                                  are robust, each user has an entry */
+  bool in_view;                /* others see its pages, or it sees theirs */
+  int witness;                 /* the byte whose lock shows it to others; -1:
+                                  there are none */
+  enum backing backing;        /* what is put behind a slice before its use */
+  uint32_t grow_least;         /* least step of growth, in bytes */
+  uint32_t room_least;         /* a growing block of so many bytes gets slices
+                                  of its own, so that it can grow in place */
+};
+
 /* One attached heap.  */
 struct heap
 {
@@ -632,7 +649,7 @@ struct heap
   disk_u64 *dir;
   struct disk_stream *stream;  /* [0] is number 1 */
   struct disk_super super;     /* the valid copy as last read or written */
-  enum { HEAP_ANON, HEAP_FILE, HEAP_PRIVATE, HEAP_READ } kind;
+  const struct kind *kind;
   bool elsewhere;
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
@@ -670,6 +687,18 @@ struct thread
   bool leaving;                /* its exit hook has run */
   bool hooked;
 };
+
+/* The kinds: anonymous memory; a file; a copy of one, gone at detach; a file
+   that is only read.  */
+static const struct kind
+  /* changes, writes_file, shared, in_view, witness, ...  */
+  kind_anonymous = { 1, 0, 0, 0, -1, BY_MEMORY, MM_GROW_MIN_ANON,
+                     MM_ROOM_ANON },
+  kind_file = { 1, 1, 1, 1, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
+                MM_ROOM_FILE },
+  kind_private = { 1, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, MM_GROW_MIN_ANON,
+                   MM_ROOM_FILE },
+  kind_reader = { 0, 0, 0, 1, MM_BYTE_READERS, BY_DISK, 0, 0 };
 
 #define KEY_NONE UINTPTR_MAX
 static struct cache no_cache = { .key = KEY_NONE };
@@ -1323,8 +1352,8 @@ mark_own (const void *p, size_t len)
 static bool
 mark_wanted (struct heap *h)
 {
-  return (process.asan || process.valgrind)
-         && (h->kind == HEAP_ANON || h->kind == HEAP_PRIVATE);
+  return (process.asan || process.valgrind) && h->kind->changes
+         && !h->kind->shared;
 }
 
 /* A block was handed out, or memory is no block any more.  */
@@ -1550,6 +1579,18 @@ os_fallocate (int fd, int mode, size_t off, size_t len)
   int r = os.fallocate (fd, mode, (off_t) off, (off_t) len);
   os_let_cancel (state);
   return r;
+}
+
+/* Give the blocks of [OFF, OFF + LEN) of a file back: 0 or an errno value.  */
+static int
+os_punch (int fd, size_t off, size_t len)
+{
+  int r;
+  do
+    r = os_fallocate (fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
+                      len);
+  while (r != 0 && errno == EINTR);
+  return r != 0 ? errno : 0;
 }
 
 /* Wait until [P, P + LEN) of a mapped file is on the disk.  */
@@ -1845,9 +1886,9 @@ back_range (struct heap *h, char *p, size_t len)
 {
   MM_NEEDS (needs.heap == NULL);
   mark_range (p, len, true);
-  if (h->kind == HEAP_PRIVATE)
+  if (h->kind->backing == BY_COPY)
     return 0;
-  if (h->kind == HEAP_FILE)
+  if (h->kind->backing == BY_DISK)
     return os_reserve_blocks (h->fd, off_file (h, p), len, true);
   uintptr_t from = (uintptr_t) p & ~(process.page - 1);
   uintptr_t to = round_up ((uintptr_t) p + len, process.page);
@@ -1879,23 +1920,27 @@ back_range (struct heap *h, char *p, size_t len)
   return 0;
 }
 
-/* Give the memory or disk blocks of [P, P + LEN) back; it reads as zero
-   then.  An error only means that they stay.  */
-static int
-back_drop (struct heap *h, char *p, size_t len)
+/* Make [P, P + LEN), which nobody uses, read as zero without touching it.  False:
+   it cannot be done.  */
+static bool
+back_zero (struct heap *h, char *p, size_t len)
 {
   MM_NEEDS (needs.heap == NULL);
-  if (h->kind == HEAP_PRIVATE)
-    return EOPNOTSUPP;
-  if (h->kind == HEAP_ANON)
-    return madvise (p, len, MADV_DONTNEED) != 0 ? errno : 0;
+  if (h->kind->backing == BY_COPY)
+    return false;
+  if (h->kind->backing == BY_MEMORY)
+    return madvise (p, len, MADV_DONTNEED) == 0;
   word_put (&h->root->punched, 1);
-  int r;
-  do
-    r = os_fallocate (h->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                      off_file (h, p), len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
+  return os_punch (h->fd, off_file (h, p), len) == 0;
+}
+
+/* Nobody needs what is in [P, P + LEN) any more, and the memory or the disk
+   blocks may go.  When they do is decided here; so far at once, in every kind of
+   heap.  False: they stay, and what was called backed is so still.  */
+static bool
+back_drop (struct heap *h, char *p, size_t len)
+{
+  return back_zero (h, p, len);
 }
 
 
@@ -1954,7 +1999,7 @@ lock_make (struct heap *h, pthread_mutex_t *m)
 {
   pthread_mutexattr_t attr;
   pthread_mutexattr_init (&attr);
-  if (h->kind == HEAP_FILE)
+  if (h->kind->shared)
     {
       pthread_mutexattr_setpshared (&attr, PTHREAD_PROCESS_SHARED);
       pthread_mutexattr_setrobust (&attr, PTHREAD_MUTEX_ROBUST);
@@ -2127,7 +2172,7 @@ proc_limit (struct heap *h)
 {
   size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
   uint64_t pid = limit < h->capacity ? (uint64_t) getpid () : 0;
-  for (uint32_t i = 0; i < MM_PROCS && h->kind == HEAP_FILE; i++)
+  for (uint32_t i = 0; i < MM_PROCS && h->kind->shared; i++)
     {
       struct disk_proc *e = &h->procs[i];
       uint64_t id = word_see (&e->id);
@@ -2857,7 +2902,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_locks *l = h->locks;
   size_t step = word_peek (&l->n_backed) * MM_SLICE / 8;
-  size_t least = h->kind == HEAP_FILE ? MM_GROW_MIN_FILE : MM_GROW_MIN_ANON;
+  size_t least = h->kind->grow_least;
   step = step < least ? least : step > MM_GROW_MAX ? MM_GROW_MAX : step;
   size_t want = step / MM_SLICE > n ? step / MM_SLICE : n;
   size_t end = off_slices_within (h, c, limit);
@@ -3329,7 +3374,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
     {
       char *block = off_slice (h, c, start);
       size_t len = n << MM_SLICE_SHIFT;
-      bool is_zero = !zero || back_drop (h, block, len) == 0;
+      bool is_zero = !zero || back_zero (h, block, len);
       err = back_range (h, block, len);
       if (err == 0)
         {
@@ -3802,7 +3847,7 @@ dead_bury (struct heap *h, uint32_t i)
 static void
 dead_bury_all (struct heap *h)
 {
-  if (h->kind == HEAP_FILE)
+  if (h->kind->shared)
     for (uint32_t i = 0; i < MM_PROCS; i++)
       dead_bury (h, i);
 }
@@ -4701,21 +4746,13 @@ take_refill (struct heap *h, struct cache *k, unsigned cl)
   return bin_refill (h, k, cl);
 }
 
-/* From what size on a block that has outgrown its class gets slices of its own,
-   so that it can grow in place.  */
-static inline size_t
-take_room_least (struct heap *h)
-{
-  return h->kind == HEAP_ANON ? MM_ROOM_ANON : MM_ROOM_FILE;
-}
-
 /* Whether a growing block of SIZE bytes gets slices of its own.  For one that
    would fill a part of one only, a thread may have one such block at a time:
    the last one must have grown out of its slice, or be gone.  */
 static bool
 take_gives_room (struct heap *h, struct cache *k, size_t size)
 {
-  if (size < take_room_least (h) || h->capacity < MM_SLACK_LEAST
+  if (size < h->kind->room_least || h->capacity < MM_SLACK_LEAST
       || !cache_is_exclusive (k))
     return false;
   struct disk_slice *r = run_record (h, k->roomy);
@@ -4938,7 +4975,7 @@ resize_may_keep (size_t usable, size_t size)
 static inline bool
 resize_may_stay (struct heap *h, size_t n, size_t size)
 {
-  return n > 1 || size >= take_room_least (h);
+  return n > 1 || size >= h->kind->room_least;
 }
 
 /* Make the block at AT SIZE bytes long without moving it.  */
@@ -5626,7 +5663,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
 static void
 check_chunk (struct heap *h, size_t c, struct check *k)
 {
-  bool locked = h->kind == HEAP_FILE || h->kind == HEAP_ANON;
+  bool locked = h->kind->changes;
   if (locked)
     lock_heap (h);
   uint64_t d = dir_get (h, c);
@@ -5667,14 +5704,14 @@ check_chunk (struct heap *h, size_t c, struct check *k)
 static bool
 check_directory (struct heap *h, struct check *k)
 {
-  bool locked = h->kind == HEAP_FILE || h->kind == HEAP_ANON;
+  bool locked = h->kind->changes;
   uint64_t len = word_see (&h->root->length);
   struct stat st;
   if (len > h->capacity)
     check_found (k, h->root, "I6: the length is beyond the capacity");
-  if (h->kind == HEAP_FILE && os.fstat (h->fd, &st) != 0)
+  if (h->kind->writes_file && os.fstat (h->fd, &st) != 0)
     return false;
-  if (h->kind == HEAP_FILE && (uint64_t) st.st_size < len)
+  if (h->kind->writes_file && (uint64_t) st.st_size < len)
     check_found (k, h->root, "I6: the file is too short");
   if (locked)
     lock_heap (h);
@@ -5726,7 +5763,7 @@ check_supers (struct heap *h, struct check *k)
   struct disk_super copy[2], before[2] = { { 0 } };
   bool valid, current;
   const char *why;
-  if (h->kind == HEAP_ANON)
+  if (h->fd < 0)
     return;
   for (;;)
     {
@@ -5784,7 +5821,7 @@ static void
 epoch_layout (struct heap *h)
 {
   /* Before the first touch; see attach_file.  */
-  if (h->kind == HEAP_FILE || h->kind == HEAP_READ)
+  if (h->kind->in_view)
     madvise ((void *) h->base, h->mapped, MADV_RANDOM);
   h->grid = round_up (h->base, MM_SLICE);
   char *base = (char *) h->base;
@@ -5814,7 +5851,7 @@ epoch_begin (struct heap *h)
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
   l->tag = lock_tag ();
-  l->namespace = h->kind == HEAP_FILE ? lock_namespace () : 0;
+  l->namespace = h->kind->shared ? lock_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
   uint32_t ready = word_peek (&l->streams_ready);
@@ -5825,7 +5862,7 @@ epoch_begin (struct heap *h)
   /* Numbers that are in no part of the file: after a power cut the last ones
      may be in parts that are newer than this one.  */
   h->epoch = word_peek (&l->epoch) + 1;
-  if (h->kind == HEAP_FILE)
+  if (h->kind->shared)
     {
       uint64_t r = os_random ();
       h->epoch = (uint32_t) r;
@@ -5866,7 +5903,7 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
   s->magic = MM_MAGIC;
   s->version = MM_FORMAT;
   s->order = MM_ORDER;
-  if (h->kind == HEAP_FILE)
+  if (h->kind->writes_file)
     {
       uint64_t id[2] = { os_random (), os_random () };
       memcpy (s->uuid, id, sizeof s->uuid);
@@ -5915,7 +5952,7 @@ make_backing (struct heap *h, size_t n)
 static int
 make_heap (struct heap *h, const struct mmalloc_options *opt)
 {
-  bool whole = h->kind == HEAP_FILE && opt->initial >= h->capacity;
+  bool whole = h->kind->writes_file && opt->initial >= h->capacity;
   /* The maximum counts directory and streams, too.  */
   if (off_first_data (h, 0) + 2 > off_slices (h, 0))
     return EINVAL;
@@ -6154,7 +6191,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   h->capacity = h->super.capacity;
   size_t len = round_up (h->capacity, process.page);
   size_t least = round_up (length, process.page);
-  int prot = h->kind == HEAP_READ ? PROT_READ : PROT_READ | PROT_WRITE;
+  int prot = h->kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
   int err;
   if (h->elsewhere)
     {
@@ -6182,13 +6219,13 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
     }
   do
     {
-      if (h->kind == HEAP_PRIVATE)
+      if (h->kind->backing == BY_COPY)
         err = space_map_at (h->base, len, prot,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
       else
         err = space_map_at (h->base, len, prot, MAP_SHARED | MAP_NORESERVE,
                             h->fd);
-      if (err != ENOMEM || h->kind == HEAP_READ || len == least)
+      if (err != ENOMEM || !h->kind->changes || len == least)
         break;
       len = round_up (len / 2 > least ? len / 2 : least, process.page);
     }
@@ -6201,7 +6238,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   if (err != 0)
     return err;
   h->mapped = len;
-  if (h->kind == HEAP_PRIVATE)
+  if (h->kind->backing == BY_COPY)
     {
       /* The file over the first part; growth goes to the anonymous rest.  */
       size_t part = round_up (file_size, process.page);
@@ -6417,7 +6454,7 @@ static int
 attach_anonymous (struct heap *h, const struct mmalloc_options *opt,
                   char told[MM_TOLD])
 {
-  h->kind = HEAP_ANON;
+  h->kind = &kind_anonymous;
   int err = make_map (h, opt, told);
   if (err != 0)
     return err;
@@ -6489,7 +6526,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
           why = "the superblock is damaged";
           err = EBADMSG;
         }
-      else if (h->kind != HEAP_READ
+      else if (h->kind->changes
                && off_first_data (h, 0) > off_slices_within (h, 0, h->mapped))
         err = ENOMEM;
       else
@@ -6497,9 +6534,9 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
     }
   if (err == 0)
     {
-      if (h->kind == HEAP_FILE)
+      if (h->kind->shared)
         err = attach_register (h, &why);
-      else if (h->kind == HEAP_PRIVATE)
+      else if (h->kind->changes)
         {
           if (os_sees_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
             {
@@ -6508,12 +6545,12 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
             }
           else
             {
-              err = os_lock (h->lock_fd, MM_BYTE_PRIVATE, F_RDLCK, true);
+              err = os_lock (h->lock_fd, h->kind->witness, F_RDLCK, true);
               epoch_begin (h);
             }
         }
       else
-        err = os_lock (h->lock_fd, MM_BYTE_READERS, F_RDLCK, true);
+        err = os_lock (h->lock_fd, h->kind->witness, F_RDLCK, true);
     }
   if (why != NULL)
     snprintf (told, MM_TOLD, "%s", why);
@@ -6538,15 +6575,15 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
   h->dev = st.st_dev;
   h->ino = st.st_ino;
   h->elsewhere = (flags & MMALLOC_ELSEWHERE) != 0;
-  h->kind = flags & (MMALLOC_RDONLY | MMALLOC_ELSEWHERE) ? HEAP_READ
-            : flags & MMALLOC_PRIVATE ? HEAP_PRIVATE : HEAP_FILE;
-  h->access = h->kind == HEAP_FILE ? O_RDWR : O_RDONLY;
+  h->kind = flags & (MMALLOC_RDONLY | MMALLOC_ELSEWHERE) ? &kind_reader
+            : flags & MMALLOC_PRIVATE                    ? &kind_private
+                                                         : &kind_file;
+  h->access = h->kind->writes_file ? O_RDWR : O_RDONLY;
 
   /* 2. Do we have it?  */
   lock_registry ();
   for (struct heap *i = process.heaps; i != NULL && !h->elsewhere; i = i->next)
-    if (i->kind != HEAP_ANON && !i->elsewhere && i->dev == h->dev
-        && i->ino == h->ino)
+    if (i->fd >= 0 && !i->elsewhere && i->dev == h->dev && i->ino == h->ino)
       *known = i;
   unlock_registry ();
   if (*known != NULL)
@@ -6554,7 +6591,7 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
       if (flags & MMALLOC_EXCL)
         return EEXIST;
       if ((*known)->kind != h->kind
-          && !((*known)->kind == HEAP_FILE && h->kind == HEAP_READ))
+          && !((*known)->kind->writes_file && !h->kind->changes))
         {
           snprintf (told, MM_TOLD, "attached already in another way");
           return EBUSY;
@@ -6570,7 +6607,7 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
     }
 
   /* 3. An open file of our own for the locks, and in through the door.  */
-  if (os_is_network (h->fd) && h->kind == HEAP_FILE)
+  if (os_is_network (h->fd) && h->kind->writes_file)
     {
       snprintf (told, MM_TOLD, "the file is on a network file system");
       return ENOTSUP;
@@ -6579,7 +6616,7 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
   if (h->lock_fd < 0)
     return errno;
   int err = os_lock (h->lock_fd, MM_BYTE_DOOR,
-                     h->kind == HEAP_FILE ? F_WRLCK : F_RDLCK, true);
+                     h->kind->writes_file ? F_WRLCK : F_RDLCK, true);
   if (err != 0)
     {
       snprintf (told, MM_TOLD, "the file system has no locks");
@@ -6588,7 +6625,7 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
 
   /* 4. Create or open; the size may have changed while we waited.  Read page
      by page, since one store must not dirty a large folio.  */
-  if (h->kind != HEAP_PRIVATE)
+  if (h->kind->in_view)
     posix_fadvise (h->fd, 0, 0, POSIX_FADV_RANDOM);
   uint64_t magic = MM_CREATING;
   if (os.fstat (h->fd, &st) != 0)
@@ -6598,7 +6635,7 @@ attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
   else if (st.st_size > 0)
     magic = 0;
   if (err == 0 && magic == MM_CREATING
-      && (h->kind != HEAP_FILE || !(flags & MMALLOC_CREATE)))
+      && (!h->kind->writes_file || !(flags & MMALLOC_CREATE)))
     {
       snprintf (told, MM_TOLD, "the file is empty");
       err = EINVAL;
@@ -6883,17 +6920,15 @@ fork_adopt (void)
       if (h->lock_fd >= 0)
         os_close (h->lock_fd);
       h->lock_fd = -1;
-      if (h->kind == HEAP_FILE)
+      if (h->kind->shared)
         word_publish (&h->forked, true);
-      else if (h->kind != HEAP_READ)
+      else if (h->kind->changes)
         epoch_begin (h);
-      if (h->kind == HEAP_READ || h->kind == HEAP_PRIVATE)
+      if (h->fd >= 0 && !h->kind->shared)
         {
           h->lock_fd = os_reopen (h->fd, O_RDONLY, NULL);
           if (h->lock_fd >= 0)
-            os_lock (h->lock_fd, h->kind == HEAP_READ ? MM_BYTE_READERS
-                                                      : MM_BYTE_PRIVATE,
-                     F_RDLCK, false);
+            os_lock (h->lock_fd, h->kind->witness, F_RDLCK, false);
         }
     }
 }
@@ -7030,7 +7065,7 @@ heap_of (void *md)
 static int
 heap_may_change (struct heap *h)
 {
-  if (h->kind == HEAP_READ)
+  if (!h->kind->changes)
     return EROFS;
   if (MM_UNLIKELY (word_see (&h->forked)))
     return attach_rejoin (h);
@@ -7042,7 +7077,7 @@ heap_may_change (struct heap *h)
 static bool
 heap_may_look (struct heap *h)
 {
-  int err = h->kind != HEAP_READ ? heap_may_change (h) : 0;
+  int err = h->kind->changes ? heap_may_change (h) : 0;
   if (err != 0)
     fail_told (h, err, NULL);
   return err == 0;
@@ -7064,7 +7099,7 @@ heap_may_look (struct heap *h)
 static void
 trim_cut (struct heap *h)
 {
-  if (h->kind != HEAP_FILE)
+  if (!h->kind->shared)
     return;
   lock_registry ();
   bool alone = true;
@@ -7150,7 +7185,7 @@ trim_chunk (struct heap *h, size_t c)
   for (size_t s = 0; (s = map_next (map, s, end, true)) < end; )
     {
       size_t stop = map_next (map, s, end, false);
-      if (back_drop (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT) == 0)
+      if (back_drop (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT))
         given += stop - s;
       else
         {
@@ -8011,7 +8046,7 @@ mmalloc_detach (void *md)
     {
       if (mark_wanted (h))
         walk_heap (h, detach_mark_see, NULL);
-      if (h->kind == HEAP_FILE)
+      if (h->kind->shared)
         detach_leave (h);
       if (process.asan)
         __asan_unpoison_memory_region ((void *) h->base,
@@ -8351,7 +8386,7 @@ mmalloc_sync (void *md)
   struct heap *h = heap_of (md);
   if (h == NULL)
     return -1;
-  if (h->kind == HEAP_FILE)
+  if (h->kind->writes_file)
     {
       size_t len = word_see (&h->root->length);
       if (os_sync ((void *) h->base, round_up (len, process.page)) != 0)

@@ -341,7 +341,7 @@ chunk_of_no_kind (void)
 static const void *
 length_too_much (void)
 {
-  if (h->kind == HEAP_FILE)
+  if (h->kind->shared)
     set_size ((off_t) h->capacity + MM_PAGE);
   set64 (&h->root->length, h->capacity + MM_PAGE);
   return h->root;

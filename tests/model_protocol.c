@@ -334,8 +334,8 @@ enum stage
 };
 
 /* The operations stand in the order in which mmalloc.c has them, their steps
-   in the order in which a thread takes them.  The accesses are those of the
-   functions of mmalloc.c named in a row; beside them, what stands for them.  */
+   in the order in which a thread takes them.  A row names the function of
+   mmalloc.c that has the access, and the one here that stands for it.  */
 static const struct step
 {
   const char *operation;
@@ -346,6 +346,7 @@ static const struct step
   enum stage stage;
 } steps[N_PCS] =
 {
+  /* In the fourth place stand functions of mmalloc.c.  */
   [LOCK_TAKE] = { "lock", 1, "take the heap lock",
                   "lock_heap", lock_take, HINTS },
   [LOCK_LEAVE] = { "lock", 2, "give the heap lock back",

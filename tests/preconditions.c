@@ -80,7 +80,7 @@ END_TEST
 START_TEST (no_system_call_under_the_heap_lock)
 {
   must_name (system_under_lock, "os_hold_cancel");
-  must_name (punch_under_lock, "back_drop");
+  must_name (punch_under_lock, "back_zero");
   must_name (misuse_under_lock, "fail_misuse");
 }
 END_TEST

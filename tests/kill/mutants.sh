@@ -806,7 +806,7 @@ mutant guard_unseen '/^check_block/,/^}/ {
 
 # Superblocks are looked at by writers only; or once, while others save theirs.
 mutant supers_for_writers '/^check_supers/,/^}/ {
-  s/h->kind == HEAP_ANON/h->kind != HEAP_FILE/
+  s/h->fd < 0/!h->kind->shared/
 }' check_finds_everything
 mutant supers_read_once '/^check_supers/,/^}/ {
   s/memcmp (copy, before, sizeof copy) == 0/true/

@@ -1975,7 +1975,7 @@ world_open (const struct operation *op)
         && world.last != MAP_FAILED);
   pthread_once (&process.once, process_start);
   struct heap *h = &world.view;
-  h->kind = HEAP_READ;
+  h->kind = &kind_reader;
   h->fd = world.fd;
   h->base = (uintptr_t) world.at;
   h->mapped = h->capacity = op->capacity;
