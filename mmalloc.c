@@ -137,7 +137,7 @@
       5  What is in the process             (-)
       6  Memory order                       (word_)
       7  Preconditions                      (_ needs_)
-      8  Failing                            (fail_)
+      8  Failing                            (fail_ _)
       9  Bits and offsets                   (bit_ round_up head_ dir_ off_
                                           sum_ map_)
      10  Run-time tools                     (mark_)
@@ -145,38 +145,40 @@
      12  Address space                      (space_)
      13  Backing                            (back_)
      14  Locks                              (lock_ unlock_)
-     15  Processes                          (proc_)
-     16  Size classes                       (class_)
-     17  Operation records                  (op_)
-     18  Runs                               (run_)
-     19  Growing                            (grow_)
-     20  Pages                              (page_ list_ queue_)
-     21  Large blocks                       (huge_ large_)
-     22  Places                             (place_)
-     23  The dead                           (dead_)
-     24  Streams                            (stream_)
-     25  Caches and bins                    (cache_ bin_)
-     26  Sweeping                           (sweep sweep_)
-     27  Debugging aids                     (guard_ trace_)
-     28  Allocating                         (take_)
-     29  Freeing and resizing               (give_ resize_)
-     30  Roots                              (root_)
-     31  Walking and counting               (walk_ sight_ stat_)
-     32  Superblocks                        (super_)
-     33  Checking                           (check_)
-     34  Epochs                             (epoch_)
-     35  Making a heap                      (make_)
-     36  Verifying a file                   (verify_)
-     37  Attaching and leaving              (attach_ detach_)
-     38  Regions                            (region_)
-     39  Process and fork                   (fork_ process_)
-     40  Heaps by name                      (heap_)
-     41  Giving back                        (trim_)
-     42  Blocks, the short ways             (alloc_ free_ quick_)
-     43  Blocks, public calls               (realloc_)
-     44  Slot calls                         (slot_)
-     45  Opening and closing, public calls  (open_)
-     46  Other public calls                 (prefetch_)  */
+     15  Files                              (file_)
+     16  Processes                          (proc_)
+     17  Size classes                       (class_)
+     18  Operation records                  (op_)
+     19  Runs                               (run_)
+     20  Growing                            (grow_)
+     21  Pages                              (page_ list_ queue_)
+     22  Large blocks                       (huge_ large_)
+     23  Places                             (place_)
+     24  The dead                           (dead_)
+     25  Streams                            (stream_)
+     26  Caches and bins                    (cache_ bin_)
+     27  Sweeping                           (sweep sweep_)
+     28  Debugging aids                     (guard_ trace_)
+     29  Allocating                         (take_)
+     30  Freeing and resizing               (give_ resize_)
+     31  Roots                              (root_)
+     32  Walking and counting               (walk_ sight_ stat_)
+     33  Superblocks                        (super_)
+     34  Checking                           (check_)
+     35  Epochs                             (epoch_)
+     36  Making a heap                      (make_)
+     37  Verifying a file                   (verify_)
+     38  Attaching and leaving              (attach_ detach_)
+     39  Regions                            (region_)
+     40  Process and fork                   (fork_ process_)
+     41  Heaps by name                      (heap_)
+     42  Calls                              (call_)
+     43  Giving back                        (trim_)
+     44  Blocks, the short ways             (alloc_ free_ quick_)
+     45  Blocks, public calls               (realloc_)
+     46  Slot calls                         (slot_)
+     47  Opening and closing, public calls  (open_)
+     48  Other public calls                 (prefetch_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------ */
@@ -197,6 +199,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -605,21 +608,29 @@ struct cache
   struct bin bin[MM_CLASSES];
 };
 
+/* Why a call fails, in words; empty: as strerror says.  */
+struct reason
+{
+  char told[MM_TOLD];
+};
+
 struct error
 {
   int code;
-  char told[MM_TOLD];
+  struct reason why;
 };
 
 /* What a process may do with a heap, and what others see of that.  */
 enum backing { BY_MEMORY, BY_DISK, BY_COPY };
 struct kind
 {
-  bool changes;                /* the program may change the heap */
+  bool heap;                   /* there is a heap in it, else a region */
+  bool changes;                /* the program may change it */
   bool writes_file;            /* what it stores is in the file */
   bool shared;                 /* with processes that come, go and die: locks
                                   are robust, each user has an entry */
   bool in_view;                /* others see its pages, or it sees theirs */
+  bool anywhere;               /* at any address, anew for each opening */
   int witness;                 /* the byte whose lock shows it to others; -1:
                                   there are none */
   enum backing backing;        /* what is put behind a slice before its use */
@@ -628,13 +639,25 @@ struct kind
                                   of its own, so that it can grow in place */
 };
 
+/* A file that is open and mapped, or anonymous memory: what heaps and map files
+   have in common.  */
+struct file
+{
+  struct file *next; /* of the process */
+  const struct kind *kind;
+  uintptr_t base; /* where it is mapped */
+  size_t mapped;  /* bytes from base; 0: not yet */
+  int fd;         /* for file calls; -1: anonymous memory */
+  int lock_fd;    /* an open file of its own: carries the locks */
+  uint64_t dev, ino;
+  unsigned n_open;
+};
+
 /* One attached heap.  */
 struct heap
 {
-  struct heap *next;           /* registry */
-  uintptr_t base;              /* where it is mapped */
+  struct file file;            /* first: a file with a heap in it is one */
   uintptr_t grid;              /* base rounded up to a slice */
-  size_t mapped;               /* bytes from base */
   size_t capacity;             /* bytes from base, as recorded */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
@@ -649,19 +672,12 @@ struct heap
   disk_u64 *dir;
   struct disk_stream *stream;  /* [0] is number 1 */
   struct disk_super super;     /* the valid copy as last read or written */
-  const struct kind *kind;
-  bool elsewhere;
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
   _Atomic bool forked;         /* inherited through fork, not yet joined */
-  int fd;                      /* for file calls; -1: anonymous */
-  int lock_fd;                 /* an open file of its own: carries the locks */
-  int access;                  /* O_RDWR or O_RDONLY */
   uint32_t entry;
   uint32_t epoch;
   uint64_t id;                 /* in the entry and in our streams */
-  uint64_t dev, ino;
-  unsigned n_attached;
   struct cache *caches;        /* under the registry lock */
   struct given                 /* what LARGE blocks have left, as this process */
   {                            /* knows it; under the heap lock */
@@ -688,17 +704,21 @@ struct thread
   bool hooked;
 };
 
-/* The kinds: anonymous memory; a file; a copy of one, gone at detach; a file
-   that is only read.  */
+/* The kinds of heaps: in anonymous memory, in a file, in a copy of one that is
+   gone at detach, only read, only read at any address; and regions.  */
 static const struct kind
-  /* changes, writes_file, shared, in_view, witness, ...  */
-  kind_anonymous = { 1, 0, 0, 0, -1, BY_MEMORY, MM_GROW_MIN_ANON,
-                     MM_ROOM_ANON },
-  kind_file = { 1, 1, 1, 1, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
-                MM_ROOM_FILE },
-  kind_private = { 1, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, MM_GROW_MIN_ANON,
-                   MM_ROOM_FILE },
-  kind_reader = { 0, 0, 0, 1, MM_BYTE_READERS, BY_DISK, 0, 0 };
+  /* heap, changes, writes_file, shared, in_view, anywhere, witness, ...  */
+  kind_anonymous
+  = { 1, 1, 0, 0, 0, 0, -1, BY_MEMORY, MM_GROW_MIN_ANON, MM_ROOM_ANON },
+  kind_file
+  = { 1,           1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
+      MM_ROOM_FILE },
+  kind_private
+  = { 1,           1, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, MM_GROW_MIN_ANON,
+      MM_ROOM_FILE },
+  kind_reader = { 1, 0, 0, 0, 1, 0, MM_BYTE_READERS, BY_DISK, 0, 0 },
+  kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
+  kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, 0, 0 };
 
 #define KEY_NONE UINTPTR_MAX
 static struct cache no_cache = { .key = KEY_NONE };
@@ -712,8 +732,7 @@ static struct
   pthread_once_t once;
   pthread_mutex_t open_lock;   /* opening, closing */
   pthread_mutex_t lock;        /* the registry: heaps, caches */
-  struct heap *heaps;
-  struct region *regions;
+  struct file *files;          /* heaps and regions */
   _Atomic (struct heap *) default_heap;
   struct cache *free_caches;
   char *fresh;                 /* caches never used yet */
@@ -853,15 +872,24 @@ fail_told (struct heap *h, int code, const char *told)
       e = &h->error;
     }
   e->code = code;
-  e->told[0] = '\0';
+  e->why.told[0] = '\0';
   if (told != NULL)
-    {
-      strncpy (e->told, told, sizeof e->told - 1);
-      e->told[sizeof e->told - 1] = '\0';
-    }
+    strncat (e->why.told, told, sizeof e->why.told - 1);
   if (shared)
     pthread_mutex_unlock (&h->error_lock);
   errno = code;
+}
+
+/* CODE, for the caller to return, and the words for it, as printf makes them, in
+   WHY.  */
+__attribute__ ((format (printf, 3, 4))) static int
+fail_because (struct reason *why, int code, const char *format, ...)
+{
+  va_list words;
+  va_start (words, format);
+  vsnprintf (why->told, sizeof why->told, format, words);
+  va_end (words);
+  return code;
 }
 
 /* The usual words for a failed allocation.  */
@@ -870,7 +898,7 @@ fail_room (struct heap *h, int code)
 {
   const char *told = NULL;
   char limited[MM_TOLD];
-  uint64_t pid = word_peek (&h->limiter);
+  uint64_t pid = h != NULL ? word_peek (&h->limiter) : 0;
   if (code == ENOSPC && pid != 0)
     {
       snprintf (limited, sizeof limited, "no room: process %lu could map only"
@@ -1122,7 +1150,7 @@ off_index (struct heap *h, size_t c)
 static inline size_t
 off_file (struct heap *h, const void *p)
 {
-  return (uintptr_t) p - h->base;
+  return (uintptr_t) p - h->file.base;
 }
 
 static inline uint32_t
@@ -1146,11 +1174,18 @@ off_stream (struct heap *h, uint32_t number)
   return &h->stream[number - 1];
 }
 
+/* How long the file is as far as anybody uses it.  */
+static inline size_t
+off_length (struct heap *h)
+{
+  return word_see (&h->root->length);
+}
+
 /* How many slices of chunk C lie inside LIMIT bytes from the base.  */
 static size_t
 off_slices_within (struct heap *h, size_t c, size_t limit)
 {
-  size_t start = (size_t) (h->grid - h->base) + (c << MM_CHUNK_SHIFT);
+  size_t start = (size_t) (h->grid - h->file.base) + (c << MM_CHUNK_SHIFT);
   if (limit <= start)
     return 0;
   size_t n = (limit - start) >> MM_SLICE_SHIFT;
@@ -1174,7 +1209,7 @@ off_records_end (struct heap *h, size_t c)
 static size_t
 off_dir_bytes (struct heap *h)
 {
-  size_t from_grid = h->capacity - (size_t) (h->grid - h->base);
+  size_t from_grid = h->capacity - (size_t) (h->grid - h->file.base);
   return round_up ((from_grid + MM_CHUNK - 1) / MM_CHUNK * 8, MM_PAGE);
 }
 
@@ -1352,8 +1387,8 @@ mark_own (const void *p, size_t len)
 static bool
 mark_wanted (struct heap *h)
 {
-  return (process.asan || process.valgrind) && h->kind->changes
-         && !h->kind->shared;
+  return (process.asan || process.valgrind) && h->file.kind->changes
+         && !h->file.kind->shared;
 }
 
 /* A block was handed out, or memory is no block any more.  */
@@ -1443,43 +1478,146 @@ os_close (int fd)
   os_let_cancel (state);
 }
 
-/* FD, which was just opened, as a number above those of the standard streams: to
-   these a program writes without asking who has them now.  -1 and errno.  */
-static int
-os_above_streams (int fd)
-{
-  if (fd < 0 || fd > STDERR_FILENO)
-    return fd;
-  int above = os.fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  int saved = errno;
-  os_close (fd);
-  errno = saved;
-  return above;
-}
-
-/* open, ftruncate: begun again after a signal.  All that is opened is closed
-   by exec.  */
-static int
-os_open (const char *path, int flags, unsigned mode)
-{
-  int fd, state = os_hold_cancel ();
-  do
-    fd = os.open (path, flags | O_CLOEXEC, mode);
-  while (fd < 0 && errno == EINTR);
-  fd = os_above_streams (fd);
-  os_let_cancel (state);
-  return fd;
-}
-
 static int
 os_cut (int fd, off_t len)
 {
-  MM_NEEDS (needs.heap == NULL);
   int r;
+  MM_NEEDS (needs.heap == NULL);
   do
     r = os.ftruncate (fd, len);
   while (r != 0 && errno == EINTR);
-  return r;
+  return r != 0 ? errno : 0;
+}
+
+static int
+os_stat (int fd, struct stat *st)
+{
+  MM_NEEDS (needs.heap == NULL);
+  return os.fstat (fd, st) != 0 ? errno : 0;
+}
+
+/* Another number for the open file of FD; -1 and errno.  */
+static int
+os_dup (int fd)
+{
+  return os.fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+/* Whether FD is open for ACCESS, or what it is cannot be told.  */
+static bool
+os_allows (int fd, int access)
+{
+  int mode = os.fcntl (fd, F_GETFL);
+  return mode < 0 || (mode & O_ACCMODE) == O_RDWR
+         || ((mode & O_ACCMODE) == O_RDONLY && access == O_RDONLY);
+}
+
+/* Open PATH, begun again after a signal and closed by exec.  The number is above
+   those of the standard streams, to which a program writes without asking who has
+   them now; so places of theirs that are free are taken meanwhile by something that
+   cannot be written to.  -1 and errno.  */
+static int
+os_open (const char *path, int flags, unsigned mode)
+{
+  int fd = -1, low[STDERR_FILENO + 1], n = 0, state = os_hold_cancel ();
+  bool holes = false;
+  for (int i = 0; i <= STDERR_FILENO; i++)
+    holes = holes || fcntl (i, F_GETFD) < 0;
+  while (holes && (fd = open ("/", O_PATH | O_CLOEXEC)) >= 0
+         && fd <= STDERR_FILENO)
+    low[n++] = fd;
+  if (fd >= 0)
+    close (fd);
+  do
+    fd = os.open (path, flags | O_CLOEXEC, mode);
+  while (fd < 0 && errno == EINTR);
+  int saved = errno;
+  while (n > 0)
+    close (low[--n]);
+  if (fd >= 0 && fd <= STDERR_FILENO)
+    {
+      os.close (fd);
+      fd = -1;
+      saved = EMFILE;
+    }
+  os_let_cancel (state);
+  errno = saved;
+  return fd;
+}
+
+/* As mmap, from the beginning of the file.  */
+static void *
+os_map (void *at, size_t len, int prot, int flags, int fd)
+{
+  MM_NEEDS (needs.heap == NULL);
+  return os.mmap (at, len, prot, flags, fd, 0);
+}
+
+static void
+os_unmap (void *p, size_t len)
+{
+  MM_NEEDS (needs.heap == NULL);
+  os.munmap (p, len);
+}
+
+/* Let the program touch [P, P + LEN).  */
+static int
+os_usable (void *p, size_t len)
+{
+  return os.mprotect (p, len, PROT_READ | PROT_WRITE) != 0 ? errno : 0;
+}
+
+/* How memory, or the file of FD, will be used.  */
+static int
+os_advise (void *p, size_t len, int advice)
+{
+  MM_NEEDS (needs.heap == NULL);
+  return madvise (p, len, advice) != 0 ? errno : 0;
+}
+
+static void
+os_advise_file (int fd, size_t off, size_t len, int advice)
+{
+  posix_fadvise (fd, (off_t) off, (off_t) len, advice);
+}
+
+static uint64_t
+os_pid (void)
+{
+  return (uint64_t) getpid ();
+}
+
+/* Whether there is surely no process PID in this PID namespace.  */
+static bool
+os_pid_is_gone (uint64_t pid)
+{
+  int saved = errno;
+  bool gone = pid > 0 && pid <= INT_MAX && kill ((pid_t) pid, 0) != 0
+              && errno == ESRCH;
+  errno = saved;
+  return gone;
+}
+
+/* A number for the PID namespace; 0: not known.  */
+static uint32_t
+os_pid_namespace (void)
+{
+  struct stat st;
+  return stat ("/proc/self/ns/pid", &st) == 0 ? (uint32_t) st.st_ino : 0;
+}
+
+static size_t
+os_page_size (void)
+{
+  long page = sysconf (_SC_PAGESIZE);
+  return page > 0 ? (size_t) page : MM_PAGE;
+}
+
+/* A variable of the environment, or NULL.  */
+static const char *
+os_variable (const char *name)
+{
+  return getenv (name);
 }
 
 /* Random bits; good enough to spread addresses and to name heaps.  */
@@ -1502,12 +1640,12 @@ static void *
 os_private (size_t bytes, bool wipe)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = os.mmap (NULL, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *p = os_map (NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1);
   if (p == MAP_FAILED)
     return NULL;
   if (wipe)
-    madvise (p, bytes, MADV_WIPEONFORK);
+    os_advise (p, bytes, MADV_WIPEONFORK);
   return p;
 }
 
@@ -1516,6 +1654,15 @@ os_pread (int fd, void *to, size_t n, off_t at)
 {
   int state = os_hold_cancel ();
   ssize_t r = os.pread (fd, to, n, at);
+  os_let_cancel (state);
+  return r;
+}
+
+static ssize_t
+os_read (int fd, void *to, size_t n)
+{
+  int state = os_hold_cancel ();
+  ssize_t r = read (fd, to, n);
   os_let_cancel (state);
   return r;
 }
@@ -1601,8 +1748,9 @@ os_sync (void *p, size_t len)
   do
     r = os.msync (p, len, MS_SYNC);
   while (r != 0 && errno == EINTR);
+  int err = r != 0 ? errno : 0;
   os_let_cancel (state);
-  return r;
+  return err;
 }
 
 /* The file may be END bytes long as far as this process's limit goes.  Asked
@@ -1787,55 +1935,50 @@ static int
 space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = os.mmap ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
-                     fd, 0);
+  void *p = os_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE, fd);
   if (p == MAP_FAILED)
     return errno == EEXIST ? EADDRINUSE : errno;
   if (p != (void *) base)
     {
-      os.munmap (p, len);
+      os_unmap (p, len);
       return EADDRINUSE;
     }
   return 0;
 }
 
-/* Put into TOLD which mapping sits in [BASE, BASE + LEN).  */
+/* Put into WHY which mapping sits in [BASE, BASE + LEN).  */
 static void
-space_name_neighbour (uintptr_t base, size_t len, char told[MM_TOLD])
+space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
 {
-  snprintf (told, MM_TOLD, "the address range 0x%lx-0x%lx is taken",
-            (unsigned long) base, (unsigned long) (base + len));
+  fail_because (why, 0, "the address range 0x%lx-0x%lx is taken",
+                (unsigned long) base, (unsigned long) (base + len));
   int fd = os_open ("/proc/self/maps", O_RDONLY, 0);
   if (fd < 0)
     return;
   char buf[4096];
   size_t have = 0;
-  for (;;)
+  for (bool found = false; !found;)
     {
-      int state = os_hold_cancel ();
-      ssize_t r = read (fd, buf + have, sizeof buf - 1 - have);
-      os_let_cancel (state);
+      ssize_t r = os_read (fd, buf + have, sizeof buf - 1 - have);
       if (r <= 0)
         break;
       have += (size_t) r;
       buf[have] = '\0';
       char *line = buf, *end;
-      while ((end = strchr (line, '\n')) != NULL)
+      while (!found && (end = strchr (line, '\n')) != NULL)
         {
           unsigned long from, to;
           *end = '\0';
-          if (sscanf (line, "%lx-%lx", &from, &to) == 2
-              && from < base + len && to > base)
-            {
-              const char *name = strpbrk (line, "/[");
-              snprintf (told, MM_TOLD,
-                        "the heap's address 0x%lx is taken by %.150s at"
-                        " 0x%lx-0x%lx", (unsigned long) base,
-                        name != NULL ? name : "an anonymous mapping", from,
-                        to);
-              os_close (fd);
-              return;
-            }
+          found = sscanf (line, "%lx-%lx", &from, &to) == 2
+                  && from < base + len && to > base;
+          const char *name = strpbrk (line, "/[");
+          if (found)
+            fail_because (why, 0,
+                          "the heap's address 0x%lx is taken by %.150s"
+                          " at 0x%lx-0x%lx",
+                          (unsigned long) base,
+                          name != NULL ? name : "an anonymous mapping", from,
+                          to);
           line = end + 1;
         }
       have = (size_t) (buf + have - line);
@@ -1886,13 +2029,13 @@ back_range (struct heap *h, char *p, size_t len)
 {
   MM_NEEDS (needs.heap == NULL);
   mark_range (p, len, true);
-  if (h->kind->backing == BY_COPY)
+  if (h->file.kind->backing == BY_COPY)
     return 0;
-  if (h->kind->backing == BY_DISK)
-    return os_reserve_blocks (h->fd, off_file (h, p), len, true);
+  if (h->file.kind->backing == BY_DISK)
+    return os_reserve_blocks (h->file.fd, off_file (h, p), len, true);
   uintptr_t from = (uintptr_t) p & ~(process.page - 1);
   uintptr_t to = round_up ((uintptr_t) p + len, process.page);
-  uintptr_t usable = h->base + h->usable;
+  uintptr_t usable = h->file.base + h->usable;
   if (to <= usable)
     return 0;
   if (from <= usable)
@@ -1903,21 +2046,18 @@ back_range (struct heap *h, char *p, size_t len)
       ahead = ahead < MM_AHEAD_MIN ? MM_AHEAD_MIN
               : ahead > MM_AHEAD_MAX ? MM_AHEAD_MAX : ahead;
       uintptr_t end = usable + ahead > to ? usable + ahead : to;
-      if (end > h->base + h->mapped)
-        end = h->base + h->mapped;
-      if (os.mprotect ((void *) usable, end - usable,
-                       PROT_READ | PROT_WRITE) == 0)
+      if (end > h->file.base + h->file.mapped)
+        end = h->file.base + h->file.mapped;
+      if (os_usable ((void *) usable, end - usable) == 0)
         {
           /* A small heap would be touched here and there only.  */
           if (h->usable >= MM_HUGE_PAGES)
-            madvise ((void *) usable, end - usable, MADV_HUGEPAGE);
-          h->usable = end - h->base;
+            os_advise ((void *) usable, end - usable, MADV_HUGEPAGE);
+          h->usable = end - h->file.base;
           return 0;
         }
     }
-  if (os.mprotect ((void *) from, to - from, PROT_READ | PROT_WRITE) != 0)
-    return ENOMEM;
-  return 0;
+  return os_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
 }
 
 /* Make [P, P + LEN), which nobody uses, read as zero without touching it.  False:
@@ -1926,12 +2066,12 @@ static bool
 back_zero (struct heap *h, char *p, size_t len)
 {
   MM_NEEDS (needs.heap == NULL);
-  if (h->kind->backing == BY_COPY)
+  if (h->file.kind->backing == BY_COPY)
     return false;
-  if (h->kind->backing == BY_MEMORY)
-    return madvise (p, len, MADV_DONTNEED) == 0;
+  if (h->file.kind->backing == BY_MEMORY)
+    return os_advise (p, len, MADV_DONTNEED) == 0;
   word_put (&h->root->punched, 1);
-  return os_punch (h->fd, off_file (h, p), len) == 0;
+  return os_punch (h->file.fd, off_file (h, p), len) == 0;
 }
 
 /* Nobody needs what is in [P, P + LEN) any more, and the memory or the disk
@@ -1999,7 +2139,7 @@ lock_make (struct heap *h, pthread_mutex_t *m)
 {
   pthread_mutexattr_t attr;
   pthread_mutexattr_init (&attr);
-  if (h->kind->shared)
+  if (h->file.kind->shared)
     {
       pthread_mutexattr_setpshared (&attr, PTHREAD_PROCESS_SHARED);
       pthread_mutexattr_setrobust (&attr, PTHREAD_MUTEX_ROBUST);
@@ -2029,9 +2169,8 @@ lock_tag (void)
 static uint32_t
 lock_namespace (void)
 {
-  struct stat st;
-  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &st) == 0)
-    process.pid_namespace = (uint32_t) st.st_ino;
+  if (process.pid_namespace == 0)
+    process.pid_namespace = os_pid_namespace ();
   return process.pid_namespace;
 }
 
@@ -2138,7 +2277,261 @@ unlock_walk (struct heap *h, unsigned begun)
 }
 
 
-/* ---- 15. Processes ----------------------------------------------------- */
+/* ---- 15. Files --------------------------------------------------------- */
+
+/* Owns: struct file, the process's list of them, the first word of a file, the
+   locks on bytes but for those of entries.  Heaps and regions come and go
+   through this one door.
+   Needs: the open lock; from file_enter to file_admit nobody else opens or
+   closes the file for writing.
+   Crash: a file under construction says so in its first word and is made anew;
+   the locks go with the process.
+   Keeps: nothing by itself.
+   Checked by: open_counts, creators_at_once, region_files.  */
+
+/* The words for the reason if a call failed with CODE and none were given.  */
+static int
+file_reason (struct reason *why, int code, const char *told)
+{
+  return code == 0 || why->told[0] != '\0'
+           ? code
+           : fail_because (why, code, "%s", told);
+}
+
+/* How F's kind opens its file.  */
+static int
+file_access (const struct file *f)
+{
+  return f->kind->writes_file ? O_RDWR : O_RDONLY;
+}
+
+/* Open PATH, or if that is NULL what FD has open, which stays the caller's; CREATE
+   it with MODE if it is missing.  */
+static int
+file_open (struct file *f, const char *path, int fd, bool create,
+           unsigned mode, struct reason *why)
+{
+  struct stat st;
+  int access = file_access (f);
+  if (path != NULL)
+    /* O_NONBLOCK: a pipe is refused, not waited for.  */
+    f->fd = os_open (path, access | O_NONBLOCK | (create ? O_CREAT : 0),
+                     mode != 0 ? mode : 0666);
+  else if (!os_allows (fd, access))
+    return fail_because (why, EACCES, "the file is not open for reading%s",
+                         access == O_RDWR ? " and writing" : "");
+  else
+    f->fd = os_dup (fd);
+  int err = f->fd < 0 ? errno : os_stat (f->fd, &st);
+  if (err != 0)
+    return err;
+  if (!S_ISREG (st.st_mode))
+    return fail_because (why, EINVAL, "not a regular file");
+  if (f->kind->writes_file && os_is_network (f->fd))
+    return fail_because (why, ENOTSUP, "the file is on a network file system");
+  f->dev = st.st_dev;
+  f->ino = st.st_ino;
+  return 0;
+}
+
+/* The file that this process has open already, or NULL.  */
+static struct file *
+file_known (const struct file *f)
+{
+  lock_registry ();
+  struct file *i = process.files;
+  while (i != NULL
+         && (i->fd < 0 || i->kind->anywhere || f->kind->anywhere
+             || i->dev != f->dev || i->ino != f->ino))
+    i = i->next;
+  unlock_registry ();
+  return i;
+}
+
+/* Take an open file of our own for the locks, since those of FD may be others',
+   and go in through the door, which readers leave ajar for each other.  */
+static int
+file_enter (struct file *f, const char *path, struct reason *why)
+{
+  f->lock_fd = os_reopen (f->fd, file_access (f), path);
+  if (f->lock_fd < 0)
+    return file_reason (why, errno, "the file cannot be opened for its locks");
+  int err = os_lock (f->lock_fd, MM_BYTE_DOOR,
+                     f->kind->writes_file ? F_WRLCK : F_RDLCK, true);
+  return file_reason (why, err, "the file system has no locks");
+}
+
+/* Let others in.  */
+static void
+file_admit (struct file *f)
+{
+  os_lock (f->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+}
+
+/* Whether the file is to be made, in *FRESH, and its *SIZE, which may have changed
+   while we waited.  FLAGS are those of mmalloc_open.  */
+static int
+file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
+           struct reason *why)
+{
+  struct stat st;
+  uint64_t magic = MM_CREATING;
+  int err = os_stat (f->fd, &st);
+  if (err == 0 && st.st_size >= (off_t) sizeof magic)
+    err = os_pread_all (f->fd, &magic, sizeof magic, 0);
+  else if (err == 0 && st.st_size > 0)
+    magic = 0;
+  if (err != 0)
+    return file_reason (why, err, "the file cannot be read");
+  *fresh = magic == MM_CREATING;
+  *size = (uint64_t) st.st_size;
+  if (*fresh && !(flags & MMALLOC_CREATE))
+    return fail_because (why, EINVAL, "the file is empty");
+  if (!*fresh && (flags & MMALLOC_EXCL))
+    return fail_because (why, EEXIST, "the file is not empty");
+  return 0;
+}
+
+/* Begin to make the file, which will be LENGTH bytes long at least.  Until its
+   first word is another one it is as good as empty.  */
+static int
+file_make (struct file *f, uint64_t length)
+{
+  static const uint64_t creating = MM_CREATING;
+  int err = os_may_reach (length);
+  if (err == 0)
+    err = os_cut (f->fd, 0);
+  if (err == 0)
+    err = os_pwrite_all (f->fd, &creating, sizeof creating, 0);
+  return err;
+}
+
+/* Become one of those that have the file open, with the lock on the byte of our
+   kind; *ALONE: nobody else has it, and until file_share nobody comes.  */
+static int
+file_join (struct file *f, bool *alone, struct reason *why)
+{
+  int err = os_lock (f->lock_fd, f->kind->witness, F_WRLCK, false);
+  *alone = err == 0;
+  if (err == EAGAIN || err == EACCES)
+    err = os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
+  return file_reason (why, err, "the file system has no locks");
+}
+
+static int
+file_share (struct file *f)
+{
+  return os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
+}
+
+/* Whether others than this process have the file open with WITNESS.  */
+static bool
+file_has_users (const struct file *f, int witness)
+{
+  return os_sees_lock (f->lock_fd, witness, F_WRLCK);
+}
+
+/* What makes heaps and regions differ when a file is opened: AGAIN decides whether
+   a file that the process has already may be opened once more, ENTER makes or
+   opens it behind the door.  Each gives 0 or an errno value, with the reason in
+   WHY.  */
+struct opening
+{
+  const char *path; /* NULL: FD */
+  int fd;
+  int flags; /* of mmalloc_open */
+  unsigned mode;
+  int (*again) (struct file *, struct opening *);
+  int (*enter) (struct file *, struct opening *, bool fresh, uint64_t size);
+  const void *wanted; /* theirs */
+  struct reason why;
+};
+
+/* Open what O says into *F, which then is the file that the process has already, or
+   on the process's list.  0 or an errno value.  */
+static int
+file_attach (struct file **f, struct opening *o)
+{
+  bool fresh = false;
+  uint64_t size = 0;
+  int err = file_open (*f, o->path, o->fd, o->flags & MMALLOC_CREATE, o->mode,
+                       &o->why);
+  struct file *known = err == 0 ? file_known (*f) : NULL;
+  if (known != NULL)
+    {
+      err = o->flags & MMALLOC_EXCL
+              ? fail_because (&o->why, EEXIST, "the file is open already")
+              : o->again (known, o);
+      known->n_open += err == 0;
+      *f = err == 0 ? known : *f;
+      return err;
+    }
+  if (err == 0)
+    err = file_enter (*f, o->path, &o->why);
+  if (err != 0)
+    return err;
+  err = file_look (*f, o->flags, &fresh, &size, &o->why);
+  if (err == 0)
+    {
+      err = o->enter (*f, o, fresh, size);
+      if (err != 0 && fresh)
+        os_cut ((*f)->fd, 0);
+    }
+  file_admit (*f);
+  return err;
+}
+
+/* F is open, for the first time.  */
+static void
+file_list (struct file *f)
+{
+  f->n_open = 1;
+  lock_registry ();
+  f->next = process.files;
+  process.files = f;
+  unlock_registry ();
+}
+
+/* The place in the list of the file at BASE, with a heap in it or without one; at
+   the end if there is none.  Needs: the registry lock.  */
+static struct file **
+file_place (const void *base, bool heap)
+{
+  struct file **at = &process.files;
+  while (*at != NULL
+         && ((const void *) (*at)->base != base || (*at)->kind->heap != heap))
+    at = &(*at)->next;
+  return at;
+}
+
+/* Unmap and close.  */
+static void
+file_drop (struct file *f)
+{
+  if (f->mapped > 0)
+    os_unmap ((void *) f->base, f->mapped);
+  os_close_locks (f->lock_fd);
+  if (f->fd >= 0)
+    os_close (f->fd);
+}
+
+/* In a fork child, where the locks are the parent's: a user of its own, unless it
+   becomes one when it is needed.  */
+static void
+file_forked (struct file *f)
+{
+  int inherited = f->lock_fd;
+  f->lock_fd = -1;
+  if (f->fd >= 0 && !(f->kind->heap && f->kind->shared))
+    f->lock_fd = os_reopen (f->fd, file_access (f), NULL);
+  if (f->lock_fd >= 0)
+    os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);
+  if (inherited >= 0)
+    os_close (inherited);
+}
+
+
+/* ---- 16. Processes ----------------------------------------------------- */
 
 /* Owns: struct disk_proc.
    Needs: no lock.
@@ -2155,14 +2548,10 @@ proc_is_dead (struct heap *h, uint32_t i)
 {
   if (i == h->entry)
     return false;
-  if (!os_sees_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
+  if (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
     return true;
-  uint64_t pid = word_peek (&h->procs[i].pid);
-  int saved = errno;
-  bool gone = pid > 0 && pid <= INT_MAX && h->locks->namespace != 0
-              && kill ((pid_t) pid, 0) != 0 && errno == ESRCH;
-  errno = saved;
-  return gone;
+  return h->locks->namespace != 0
+         && os_pid_is_gone (word_peek (&h->procs[i].pid));
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -2170,9 +2559,9 @@ proc_is_dead (struct heap *h, uint32_t i)
 static size_t
 proc_limit (struct heap *h)
 {
-  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
-  uint64_t pid = limit < h->capacity ? (uint64_t) getpid () : 0;
-  for (uint32_t i = 0; i < MM_PROCS && h->kind->shared; i++)
+  size_t limit = h->file.mapped < h->capacity ? h->file.mapped : h->capacity;
+  uint64_t pid = limit < h->capacity ? os_pid () : 0;
+  for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
     {
       struct disk_proc *e = &h->procs[i];
       uint64_t id = word_see (&e->id);
@@ -2188,7 +2577,7 @@ proc_limit (struct heap *h)
 }
 
 
-/* ---- 16. Size classes -------------------------------------------------- */
+/* ---- 17. Size classes -------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -2324,7 +2713,7 @@ class_sum (void)
 }
 
 
-/* ---- 17. Operation records --------------------------------------------- */
+/* ---- 18. Operation records --------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -2411,7 +2800,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 18. Runs ---------------------------------------------------------- */
+/* ---- 19. Runs ---------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -2434,9 +2823,9 @@ static size_t
 run_ready (struct heap *h, size_t c, uint64_t d)
 {
   /* Not behind the file's end, whatever the record says.  */
-  size_t length = word_see (&h->root->length);
-  size_t n = off_slices_within (h, c, length < h->mapped ? length
-                                                         : h->mapped);
+  size_t length = off_length (h);
+  size_t n = off_slices_within (
+    h, c, length < h->file.mapped ? length : h->file.mapped);
   return dir_ready (d) < n ? dir_ready (d) : n;
 }
 
@@ -2458,9 +2847,10 @@ static inline bool
 run_is_inside (struct heap *h, uint32_t number, size_t n)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
-  size_t end = h->grid - h->base + (((size_t) number + n) << MM_SLICE_SHIFT);
+  size_t end = h->grid - h->file.base
+               + (((size_t) number + n) << MM_SLICE_SHIFT);
   return s >= off_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
-         && end <= h->mapped && end <= word_see (&h->root->length);
+         && end <= h->file.mapped && end <= off_length (h);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -2493,8 +2883,8 @@ run_covers (uint64_t head, size_t s, size_t end)
 static size_t
 run_chunks (struct heap *h)
 {
-  size_t len = word_see (&h->root->length);
-  size_t delta = h->grid - h->base;
+  size_t len = off_length (h);
+  size_t delta = h->grid - h->file.base;
   if (len <= delta)
     return 0;
   size_t n = (len - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
@@ -2768,7 +3158,7 @@ run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
 }
 
 
-/* ---- 19. Growing ------------------------------------------------------- */
+/* ---- 20. Growing ------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -2783,7 +3173,7 @@ grow_reach (struct heap *h, const char *end)
 {
   MM_NEEDS (needs_grow_lock (h));
   size_t len = off_file (h, end);
-  if (len > word_peek (&h->root->length))
+  if (len > off_length (h))
     word_publish (&h->root->length, len);
 }
 
@@ -2902,7 +3292,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_locks *l = h->locks;
   size_t step = word_peek (&l->n_backed) * MM_SLICE / 8;
-  size_t least = h->kind->grow_least;
+  size_t least = h->file.kind->grow_least;
   step = step < least ? least : step > MM_GROW_MAX ? MM_GROW_MAX : step;
   size_t want = step / MM_SLICE > n ? step / MM_SLICE : n;
   size_t end = off_slices_within (h, c, limit);
@@ -2970,7 +3360,7 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 20. Pages --------------------------------------------------------- */
+/* ---- 21. Pages --------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -3284,7 +3674,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 21. Large blocks -------------------------------------------------- */
+/* ---- 22. Large blocks -------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -3299,35 +3689,6 @@ static size_t
 huge_chunks (size_t start, size_t n)
 {
   return (start + n + MM_CHUNK_SLICES - 1) / MM_CHUNK_SLICES;
-}
-
-/* Whether chunk C is EMPTY.  With ALONE a PAGED one is made so if all of it is
-   free: then nobody else must be able to touch its records, not even a thread
-   that stopped between the last look at a list and its store.  Needs: the grow
-   lock.  */
-static bool
-huge_empty_chunk (struct heap *h, size_t c, bool alone)
-{
-  MM_NEEDS (needs_grow_lock (h));
-  uint64_t d = dir_get (h, c);
-  if (run_chunk_is_empty (h, c))
-    return true;
-  if (dir_kind (d) != DIR_PAGED || c == 0 || !alone)
-    return false;
-  lock_heap (h);
-  struct disk_index *x = run_index_locked (h, c);
-  size_t first = off_first_data (h, c), end = off_slices (h, c);
-  bool all = map_next (x->free, first, end, false) == end;
-  if (all)
-    {
-      uint64_t n = 0;
-      for (size_t s = first; s < end; s++)
-        n += map_get_backed (x, s);
-      dir_set (h, c, 0);
-      run_less_backed_locked (h, n);
-    }
-  unlock_heap (h);
-  return all;
 }
 
 /* First of the chunks for N slices at ALIGN, with the slice to begin at; 0 if
@@ -3345,11 +3706,11 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
         continue;
       size_t chunks = huge_chunks (s, n);
       size_t end = (c << MM_CHUNK_SHIFT) + ((s + n) << MM_SLICE_SHIFT)
-                   + (h->grid - h->base);
+                   + (h->grid - h->file.base);
       if (c + chunks > h->n_chunks || end > limit)
         break;
       size_t i = 0;
-      while (i < chunks && huge_empty_chunk (h, c + i, false))
+      while (i < chunks && run_chunk_is_empty (h, c + i))
         i++;
       if (i == chunks)
         {
@@ -3434,7 +3795,7 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
 {
   size_t has = huge_chunks (start, n), needs = huge_chunks (start, want);
   size_t end = (c << MM_CHUNK_SHIFT) + ((start + want) << MM_SLICE_SHIFT)
-               + (h->grid - h->base);
+               + (h->grid - h->file.base);
   char *block = off_slice (h, c, start);
   bool done = false;
   lock_grow (h);
@@ -3453,7 +3814,7 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
   else if (c + needs <= h->n_chunks && end <= limit)
     {
       size_t i = has;
-      while (i < needs && huge_empty_chunk (h, c + i, false))
+      while (i < needs && run_chunk_is_empty (h, c + i))
         i++;
       if (i == needs
           && back_range (h, block + (n << MM_SLICE_SHIFT),
@@ -3574,7 +3935,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 22. Places -------------------------------------------------------- */
+/* ---- 23. Places -------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -3664,7 +4025,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
   at->start = off_slice (h, c, s);
   /* Blocks lie in the part of the file that is in use, whatever its words
      say.  */
-  size_t length = word_peek (&h->root->length);
+  size_t length = off_length (h);
   if (head_kind (head) == HEAD_LARGE)
     {
       at->kind = PLACE_LARGE;
@@ -3694,7 +4055,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
 }
 
 
-/* ---- 23. The dead ------------------------------------------------------ */
+/* ---- 24. The dead ------------------------------------------------------ */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -3727,10 +4088,10 @@ dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
   uint64_t slot = word_peek (&op->slot);
   struct place at;
   if (slot % sizeof (disk_u64) != 0
-      || place_find (h, (char *) h->base + slot, true, &at) != NULL
-      || place_find (h, (char *) h->base + block, false, &at) != NULL)
+      || place_find (h, (char *) h->file.base + slot, true, &at) != NULL
+      || place_find (h, (char *) h->file.base + block, false, &at) != NULL)
     return false;
-  uint64_t value = word_see ((disk_u64 *) (h->base + slot));
+  uint64_t value = word_see ((disk_u64 *) (h->file.base + slot));
   return value - (uintptr_t) at.start < at.usable;
 }
 
@@ -3748,7 +4109,7 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
     nobodys = 0;
   struct place at;
   if (nobodys != 0
-      && place_find (h, (char *) h->base + nobodys, false, &at) == NULL)
+      && place_find (h, (char *) h->file.base + nobodys, false, &at) == NULL)
     {
       /* If we die here, too: nobody has the lock before somebody has looked
          whether it was done.  */
@@ -3784,7 +4145,8 @@ dead_ops_locked (struct heap *h)
           struct place at;
           uint64_t off = word_peek (block[j]);
           if (off != 0
-              && place_find (h, (char *) h->base + off, false, &at) != NULL)
+              && place_find (h, (char *) h->file.base + off, false, &at)
+                   != NULL)
             word_put (block[j], 0);
         }
       word_settle (&op->locked, 0);
@@ -3847,13 +4209,13 @@ dead_bury (struct heap *h, uint32_t i)
 static void
 dead_bury_all (struct heap *h)
 {
-  if (h->kind->shared)
+  if (h->file.kind->shared)
     for (uint32_t i = 0; i < MM_PROCS; i++)
       dead_bury (h, i);
 }
 
 
-/* ---- 24. Streams ------------------------------------------------------- */
+/* ---- 25. Streams ------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to change a stream's owner.
@@ -3974,7 +4336,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 25. Caches and bins ----------------------------------------------- */
+/* ---- 26. Caches and bins ----------------------------------------------- */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -3998,10 +4360,11 @@ cache_arm (struct cache *k, void *md)
 static void
 cache_disarm_all (struct heap *h)
 {
-  for (struct heap *i = process.heaps; i != NULL; i = i->next)
-    for (struct cache *k = i->caches; k != NULL && (h == NULL || h == i);
-         k = k->heap_next)
-      word_put (&k->key, KEY_NONE);
+  for (struct file *f = process.files; f != NULL; f = f->next)
+    if (f->kind->heap && (h == NULL || f == &h->file))
+      for (struct cache *k = ((struct heap *) f)->caches; k != NULL;
+           k = k->heap_next)
+        word_put (&k->key, KEY_NONE);
 }
 
 /* Let mfree find slice NUMBER at once, if all chunks before it are PAGED.  */
@@ -4360,7 +4723,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 26. Sweeping ------------------------------------------------------ */
+/* ---- 27. Sweeping ------------------------------------------------------ */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -4471,7 +4834,7 @@ sweep_is_due (struct heap *h)
 }
 
 
-/* ---- 27. Debugging aids ------------------------------------------------ */
+/* ---- 28. Debugging aids ------------------------------------------------ */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -4497,7 +4860,7 @@ static uint64_t
 guard_magic (const struct heap *h, const void *user, uint64_t size)
 {
   /* The same wherever the heap is mapped.  */
-  uintptr_t place = (uintptr_t) user - h->base + h->super.base;
+  uintptr_t place = (uintptr_t) user - h->file.base + h->super.base;
   return (place ^ UINT64_C (0x6d6d616c6c6f6364))
          + size * UINT64_C (0x9e3779b97f4a7c15);
 }
@@ -4625,7 +4988,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 28. Allocating ---------------------------------------------------- */
+/* ---- 29. Allocating ---------------------------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -4752,7 +5115,7 @@ take_refill (struct heap *h, struct cache *k, unsigned cl)
 static bool
 take_gives_room (struct heap *h, struct cache *k, size_t size)
 {
-  if (size < h->kind->room_least || h->capacity < MM_SLACK_LEAST
+  if (size < h->file.kind->room_least || h->capacity < MM_SLACK_LEAST
       || !cache_is_exclusive (k))
     return false;
   struct disk_slice *r = run_record (h, k->roomy);
@@ -4904,7 +5267,7 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
 }
 
 
-/* ---- 29. Freeing and resizing ------------------------------------------ */
+/* ---- 30. Freeing and resizing ------------------------------------------ */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -4975,7 +5338,7 @@ resize_may_keep (size_t usable, size_t size)
 static inline bool
 resize_may_stay (struct heap *h, size_t n, size_t size)
 {
-  return n > 1 || size >= h->kind->room_least;
+  return n > 1 || size >= h->file.kind->room_least;
 }
 
 /* Make the block at AT SIZE bytes long without moving it.  */
@@ -4999,7 +5362,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 30. Roots --------------------------------------------------------- */
+/* ---- 31. Roots --------------------------------------------------------- */
 
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
@@ -5012,7 +5375,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 static struct disk_name *
 root_at (struct heap *h, uint64_t off)
 {
-  uint64_t delta = h->grid - h->base;
+  uint64_t delta = h->grid - h->file.base;
   if (off < delta || off % 16 != delta % 16)
     return NULL;
   uint64_t from_grid = off - delta;
@@ -5025,8 +5388,8 @@ root_at (struct heap *h, uint64_t off)
       || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || !run_is_inside (h, (uint32_t) number, 1))
     return NULL;
-  struct disk_name *name = (struct disk_name *) (void *)
-                           ((char *) h->base + off);
+  struct disk_name *name = (struct disk_name *) (void *) ((char *) h->file.base
+                                                          + off);
   size_t len = word_peek (&name->len);
   return len <= MM_NAME_MAX && len <= name->room ? name : NULL;
 }
@@ -5226,7 +5589,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 }
 
 
-/* ---- 31. Walking and counting ------------------------------------------ */
+/* ---- 32. Walking and counting ------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -5260,7 +5623,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
           at.s = dir_start (d);
           at.n = dir_slices (d);
           if (off_file (h, off_slice (h, c, at.s)) + (at.n << MM_SLICE_SHIFT)
-              <= word_see (&h->root->length))
+              <= off_length (h))
             stop = see (h, &at, arg);
           continue;
         }
@@ -5331,7 +5694,7 @@ sight_blocks (struct heap *h, const struct sight *at,
                          .usable = at->n << MM_SLICE_SHIFT };
   int stop = 0;
   /* In a damaged heap a run may reach too far.  */
-  if (off_file (h, block.start) + block.usable > word_see (&h->root->length))
+  if (off_file (h, block.start) + block.usable > off_length (h))
     return 0;
   if (sight_is_block (at))
     return fn (h, &block, arg);
@@ -5430,7 +5793,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
 }
 
 
-/* ---- 32. Superblocks --------------------------------------------------- */
+/* ---- 33. Superblocks --------------------------------------------------- */
 
 /* Owns: struct disk_super.
    Needs: the door, or to be alone with the heap.
@@ -5453,7 +5816,7 @@ super_save (struct heap *h)
 {
   struct disk_super *s = &h->super;
   struct stat st;
-  if (h->fd >= 0 && os.fstat (h->fd, &st) == 0)
+  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
     {
       s->dev = st.st_dev;
       s->ino = st.st_ino;
@@ -5462,92 +5825,86 @@ super_save (struct heap *h)
     }
   s->generation++;
   s->sum = super_sum (s);
-  memcpy ((char *) h->base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
+  memcpy ((char *) h->file.base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
   word_settle (&h->root->punched, 0);
 }
 
 /* Whether S could be used by this build on this machine.  */
 static int
-super_verify (const struct disk_super *s, const char **told)
+super_verify (const struct disk_super *s, struct reason *why)
 {
   if (s->magic == __builtin_bswap64 (MM_MAGIC))
-    return *told = "made on a machine of another byte order", ENOTSUP;
+    return fail_because (why, ENOTSUP,
+                         "made on a machine of another byte order");
   if (s->magic != MM_MAGIC)
-    return *told = "not a heap file", EINVAL;
+    return fail_because (why, EINVAL, "not a heap file");
   if (s->version > MM_FORMAT)
-    return *told = "made by a newer version of libmmalloc", ENOTSUP;
+    return fail_because (why, ENOTSUP,
+                         "made by a newer version of libmmalloc");
   if (s->sum != super_sum (s))
-    return *told = "the superblock is damaged", EBADMSG;
+    return fail_because (why, EBADMSG, "the superblock is damaged");
   if (s->version != MM_FORMAT || s->order != MM_ORDER || s->slice != MM_SLICE
       || s->chunk != MM_CHUNK || s->n_classes != MM_CLASSES
       || s->class_sum != class_sum () || s->n_procs != MM_PROCS
       || s->features != 0)
-    return *told = "made by another build of libmmalloc", ENOTSUP;
+    return fail_because (why, ENOTSUP, "made by another build of libmmalloc");
   if (s->base == 0 || s->base % MM_PAGE != 0
       || s->capacity < MM_RESERVE_MIN || s->capacity % MM_PAGE != 0
       || s->capacity > UINT64_C (1) << 46
       || s->base > (UINT64_C (1) << 56) || s->n_shared == 0
       || s->n_shared > MM_SHARED_MAX || s->n_streams < s->n_shared
       || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
-    return *told = "the superblock is damaged", EBADMSG;
+    return fail_because (why, EBADMSG, "the superblock is damaged");
   if (s->base % process.page != 0)
-    return *told = "the system's pages are larger than the maker's", ENOTSUP;
+    return fail_because (why, ENOTSUP,
+                         "the system's pages are larger than the maker's");
   return 0;
 }
 
 /* Read the valid superblock and the length.  */
 static int
 super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
-            const char **told)
+            struct reason *why)
 {
   struct disk_super copy[2];
-  const char *why[2];
-  int err[2] = { EINVAL, EINVAL };
-  *told = "not a heap file";
-  if (file_size < sizeof copy[0])
-    return EINVAL;
+  struct reason wrong[2];
+  int err[2];
   for (int i = 0; i < 2; i++)
     {
-      err[i] = EINVAL;
-      why[i] = *told;
-      if (file_size < (uint64_t) i * MM_PAGE + sizeof copy[0])
-        continue;
-      err[i] = os_pread_all (fd, &copy[i], sizeof copy[i],
-                             (off_t) i * MM_PAGE);
-      if (err[i] == 0)
-        err[i] = super_verify (&copy[i], &why[i]);
+      const off_t at = (off_t) i * MM_PAGE;
+      if (file_size < (uint64_t) at + sizeof copy[i])
+        err[i] = fail_because (&wrong[i], EINVAL, "not a heap file");
+      else if ((err[i] = os_pread_all (fd, &copy[i], sizeof copy[i], at)) != 0)
+        fail_because (&wrong[i], err[i], "the superblock cannot be read");
       else
-        why[i] = "the superblock cannot be read";
+        err[i] = super_verify (&copy[i], &wrong[i]);
     }
   if (err[0] != 0 && err[1] != 0)
     {
       int i = err[0] == EINVAL ? 1 : 0;
-      *told = why[i];
+      *why = wrong[i];
       return err[i];
     }
-  int i = err[0] != 0
-          || (err[1] == 0 && copy[1].generation > copy[0].generation);
-  *s = copy[i];
-  *told = "the file is truncated";
+  *s = copy[err[0] != 0
+            || (err[1] == 0 && copy[1].generation > copy[0].generation)];
   /* The size after the length: others may grow the file just now.  */
   struct stat st;
   if (file_size < MM_OFF_RECORDS)
-    return EBADMSG;
+    return fail_because (why, EBADMSG, "the file is truncated");
   int unread = os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
-  if (unread == 0 && os.fstat (fd, &st) != 0)
-    unread = errno;
+  if (unread == 0)
+    unread = os_stat (fd, &st);
   if (unread != 0 && unread != EBADMSG)
-    return *told = NULL, unread;
+    return fail_because (why, unread, "the file's length cannot be read");
   if (unread != 0 || *length > (uint64_t) st.st_size)
-    return EBADMSG;
-  *told = "the length is damaged";
+    return fail_because (why, EBADMSG, "the file is truncated");
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
-    return EBADMSG;
+    return fail_because (why, EBADMSG, "the length is damaged");
   return 0;
 }
 
 
-/* ---- 33. Checking ------------------------------------------------------ */
+/* ---- 34. Checking ------------------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -5663,7 +6020,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
 static void
 check_chunk (struct heap *h, size_t c, struct check *k)
 {
-  bool locked = h->kind->changes;
+  bool locked = h->file.kind->changes;
   if (locked)
     lock_heap (h);
   uint64_t d = dir_get (h, c);
@@ -5700,18 +6057,19 @@ check_chunk (struct heap *h, size_t c, struct check *k)
     unlock_heap (h);
 }
 
-/* I5, I6.  False if the file cannot be looked at.  */
-static bool
+/* I5, I6.  An errno value if the file cannot be looked at.  */
+static int
 check_directory (struct heap *h, struct check *k)
 {
-  bool locked = h->kind->changes;
-  uint64_t len = word_see (&h->root->length);
+  bool locked = h->file.kind->changes;
+  uint64_t len = off_length (h);
   struct stat st;
   if (len > h->capacity)
     check_found (k, h->root, "I6: the length is beyond the capacity");
-  if (h->kind->writes_file && os.fstat (h->fd, &st) != 0)
-    return false;
-  if (h->kind->writes_file && (uint64_t) st.st_size < len)
+  int err = h->file.kind->writes_file ? os_stat (h->file.fd, &st) : 0;
+  if (err != 0)
+    return err;
+  if (h->file.kind->writes_file && (uint64_t) st.st_size < len)
     check_found (k, h->root, "I6: the file is too short");
   if (locked)
     lock_heap (h);
@@ -5751,7 +6109,7 @@ check_directory (struct heap *h, struct check *k)
     }
   if (locked)
     unlock_heap (h);
-  return true;
+  return 0;
 }
 
 /* I9.  Others may be saving a superblock just now, which tears the older copy.
@@ -5762,15 +6120,16 @@ check_supers (struct heap *h, struct check *k)
 {
   struct disk_super copy[2], before[2] = { { 0 } };
   bool valid, current;
-  const char *why;
-  if (h->fd < 0)
+  struct reason why;
+  if (h->file.fd < 0)
     return;
   for (;;)
     {
       valid = current = false;
       for (int i = 0; i < 2; i++)
         {
-          memcpy (&copy[i], (char *) h->base + i * MM_PAGE, sizeof copy[i]);
+          memcpy (&copy[i], (char *) h->file.base + i * MM_PAGE,
+                  sizeof copy[i]);
           if (super_verify (&copy[i], &why) != 0)
             continue;
           valid = true;
@@ -5783,9 +6142,10 @@ check_supers (struct heap *h, struct check *k)
       atomic_thread_fence (memory_order_acquire);
     }
   if (!valid)
-    check_found (k, (char *) h->base, "I9: neither superblock is valid");
+    check_found (k, (char *) h->file.base, "I9: neither superblock is valid");
   else if (!current)
-    check_found (k, (char *) h->base + (h->super.generation & 1) * MM_PAGE,
+    check_found (k,
+                 (char *) h->file.base + (h->super.generation & 1) * MM_PAGE,
                  "I9: the newer superblock is damaged");
 }
 
@@ -5808,7 +6168,7 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 }
 
 
-/* ---- 34. Epochs -------------------------------------------------------- */
+/* ---- 35. Epochs -------------------------------------------------------- */
 
 /* Owns: where the parts of a region are, and the volatile ones of them.
    Needs: to be alone with the volatile part.
@@ -5821,10 +6181,10 @@ static void
 epoch_layout (struct heap *h)
 {
   /* Before the first touch; see attach_file.  */
-  if (h->kind->in_view)
-    madvise ((void *) h->base, h->mapped, MADV_RANDOM);
-  h->grid = round_up (h->base, MM_SLICE);
-  char *base = (char *) h->base;
+  if (h->file.kind->in_view)
+    os_advise ((void *) h->file.base, h->file.mapped, MADV_RANDOM);
+  h->grid = round_up (h->file.base, MM_SLICE);
+  char *base = (char *) h->file.base;
   h->locks = (struct disk_locks *) (void *) (base + MM_OFF_LOCKS);
   h->op = (struct disk_op *) (void *) (h->locks + 1);
   h->procs = (struct disk_proc *) (void *) (base + MM_OFF_PROCS);
@@ -5833,10 +6193,11 @@ epoch_layout (struct heap *h)
   char *dir = off_chunk (h, 0) + off_records_end (h, 0);
   h->dir = (disk_u64 *) (void *) dir;
   h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
-  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
-  h->n_chunks = (limit - (h->grid - h->base) + MM_CHUNK - 1)
+  size_t limit = h->file.mapped < h->capacity ? h->file.mapped : h->capacity;
+  h->n_chunks = (limit - (h->grid - h->file.base) + MM_CHUNK - 1)
                 >> MM_CHUNK_SHIFT;
-  h->last_chunk = (h->capacity - (h->grid - h->base) - 1) >> MM_CHUNK_SHIFT;
+  h->last_chunk = (h->capacity - (h->grid - h->file.base) - 1)
+                  >> MM_CHUNK_SHIFT;
   h->first_data[0] = off_find_first_data (h, 0);
   h->first_data[1] = h->last_chunk > 1 ? off_find_first_data (h, 1) : 0;
   h->first_data[2] = off_find_first_data (h, h->last_chunk);
@@ -5851,7 +6212,7 @@ epoch_begin (struct heap *h)
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
   l->tag = lock_tag ();
-  l->namespace = h->kind->shared ? lock_namespace () : 0;
+  l->namespace = h->file.kind->shared ? lock_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
   uint32_t ready = word_peek (&l->streams_ready);
@@ -5862,7 +6223,7 @@ epoch_begin (struct heap *h)
   /* Numbers that are in no part of the file: after a power cut the last ones
      may be in parts that are newer than this one.  */
   h->epoch = word_peek (&l->epoch) + 1;
-  if (h->kind->shared)
+  if (h->file.kind->shared)
     {
       uint64_t r = os_random ();
       h->epoch = (uint32_t) r;
@@ -5887,7 +6248,7 @@ epoch_begin (struct heap *h)
 }
 
 
-/* ---- 35. Making a heap ------------------------------------------------- */
+/* ---- 36. Making a heap ------------------------------------------------- */
 
 /* Owns: a heap that is being made.
    Needs: the open lock; for a file the door.
@@ -5903,12 +6264,12 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
   s->magic = MM_MAGIC;
   s->version = MM_FORMAT;
   s->order = MM_ORDER;
-  if (h->kind->writes_file)
+  if (h->file.kind->writes_file)
     {
       uint64_t id[2] = { os_random (), os_random () };
       memcpy (s->uuid, id, sizeof s->uuid);
     }
-  s->base = h->base;
+  s->base = h->file.base;
   s->capacity = h->capacity;
   s->slice = MM_SLICE;
   s->chunk = MM_CHUNK;
@@ -5927,7 +6288,7 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
 static int
 make_backing (struct heap *h, size_t n)
 {
-  size_t limit = h->mapped < h->capacity ? h->mapped : h->capacity;
+  size_t limit = h->file.mapped < h->capacity ? h->file.mapped : h->capacity;
   int err = 0;
   lock_grow (h);
   for (size_t c = 0; c < h->n_chunks && n > 0 && err == 0; c++)
@@ -5947,27 +6308,113 @@ make_backing (struct heap *h, size_t n)
   return err;
 }
 
+/* How many bytes a new heap may grow to.  */
+static size_t
+make_maximum (const struct mmalloc_options *opt)
+{
+  size_t want = opt->reserve != 0    ? opt->reserve
+                : process.tools_area ? MM_RESERVE_TOOLS
+                                     : MM_RESERVE;
+  return opt->maximum != 0
+             && (opt->reserve == 0 || opt->maximum < opt->reserve)
+           ? opt->maximum
+           : want;
+}
+
+/* Map LEN bytes for H: at BASE, or for BASE 0 where there is room.  */
+static int
+make_map_at (struct heap *h, uintptr_t base, size_t len)
+{
+  bool anon = h->file.fd < 0;
+  int prot = anon ? PROT_NONE : PROT_READ | PROT_WRITE;
+  int flags = MAP_NORESERVE
+              | (anon ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+  if (base != 0)
+    {
+      h->file.base = base;
+      return space_map_at (base, len, prot, flags, h->file.fd);
+    }
+  if (!anon)
+    return space_map_anywhere (len, prot, flags, h->file.fd, &h->file.base);
+  char *p = os_map (NULL, len, prot, flags, -1);
+  h->file.base = (uintptr_t) p;
+  return p == MAP_FAILED ? errno : 0;
+}
+
+/* Reserve and map a new region of OPT's kind; a smaller one if the address
+   space is short.  Sets base, capacity, mapped.  */
+static int
+make_map (struct heap *h, const struct mmalloc_options *opt,
+          struct reason *why)
+{
+  const size_t page = process.page, most = (size_t) 1 << 46;
+  const uintptr_t base = (uintptr_t) opt->base;
+  bool anon = h->file.fd < 0;
+  size_t want = make_maximum (opt) & ~(page - 1), len = want;
+  if (base % page != 0)
+    return fail_because (why, EINVAL, "the base is not page aligned");
+  if (want < MM_RESERVE_MIN)
+    return fail_because (why, EINVAL,
+                         "a heap needs %lu bytes at least, not %zu",
+                         (unsigned long) MM_RESERVE_MIN, make_maximum (opt));
+  if (want > most)
+    return fail_because (why, EINVAL, "a heap has %zu bytes at most, not %zu",
+                         most, want);
+  int err = make_map_at (h, base, len);
+  while ((err == ENOMEM || err == EADDRINUSE || err == EINVAL)
+         && len / 2 >= MM_RESERVE_MIN)
+    {
+      len = (len / 2) & ~(page - 1);
+      err = make_map_at (h, base, len);
+    }
+  if (err == EADDRINUSE && base != 0)
+    space_name_neighbour (base, page, why);
+  if (err != 0)
+    return err;
+  if (anon && base == 0 && len < want && len / 2 >= MM_RESERVE_MIN)
+    {
+      /* Address space is short: leave as much to the rest of the program.  */
+      size_t half = (len / 2) & ~(page - 1);
+      os_unmap ((char *) h->file.base + half, len - half);
+      len = half;
+    }
+  h->file.mapped = len;
+  /* The limit of the address space is this process's, not the heap's.  */
+  h->capacity = !anon && base == 0 ? want : len;
+  mark_range ((void *) h->file.base, h->file.mapped, false);
+  return 0;
+}
+
 /* Build the empty heap in the mapped region; for a file under its CREATING
    word, the final magic comes last.  */
 static int
-make_heap (struct heap *h, const struct mmalloc_options *opt)
+make_heap (struct heap *h, const struct mmalloc_options *opt,
+           struct reason *why)
 {
-  bool whole = h->kind->writes_file && opt->initial >= h->capacity;
   /* The maximum counts directory and streams, too.  */
   if (off_first_data (h, 0) + 2 > off_slices (h, 0))
-    return EINVAL;
-  if (off_first_data (h, 0) >= off_slices_within (h, 0, h->mapped))
-    return ENOMEM;
+    return fail_because (why, EINVAL,
+                         "%zu bytes are too few for a heap of %u"
+                         " streams",
+                         h->capacity, (unsigned) h->super.n_shared);
+  if (off_first_data (h, 0) >= off_slices_within (h, 0, h->file.mapped))
+    return fail_because (why, ENOMEM,
+                         "the address space has no room for the"
+                         " heap's own parts");
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
   uint32_t ready = (uint32_t) round_up (h->super.n_shared, unit);
   size_t stream_bytes = ready * sizeof (struct disk_stream);
   /* A file's first word stays: it says that this is not complete.  */
   size_t skip = sizeof h->super.magic;
-  int err = whole ? os_reserve_blocks (h->fd, skip, h->capacity - skip, true)
+  bool whole = h->file.kind->writes_file && opt->initial >= h->capacity;
+  /* Such a file may end within a page, which the heap leaves alone.  */
+  size_t exact = opt->initial < make_maximum (opt) ? opt->initial
+                                                   : make_maximum (opt);
+  int err = whole ? os_reserve_blocks (h->file.fd, skip, exact - skip, true)
                   : 0;
   if (err == 0)
-    err = back_range (h, (char *) h->base + skip, MM_OFF_INDEX - skip);
-  mark_own ((const void *) h->base, skip);
+    err = back_range (h, (char *) h->file.base + skip, MM_OFF_INDEX - skip);
+  mark_own ((const void *) h->file.base, skip);
   if (err == 0)
     err = back_range (h, (char *) h->dir, off_dir_bytes (h) + stream_bytes);
   if (err != 0)
@@ -5980,14 +6427,13 @@ make_heap (struct heap *h, const struct mmalloc_options *opt)
   err = grow_make_chunk (h, 0);
   grow_reach (h, (char *) h->stream + stream_bytes);
   unlock_grow (h);
-  if (err != 0)
-    return err;
-  err = make_backing (h, opt->initial >> MM_SLICE_SHIFT);
+  if (err == 0)
+    err = make_backing (h, opt->initial >> MM_SLICE_SHIFT);
   if (err != 0)
     return err;
   lock_grow (h);
   if (whole)
-    grow_reach (h, (char *) h->base + h->capacity);
+    grow_reach (h, (char *) h->file.base + h->capacity);
   unlock_grow (h);
   h->super.generation = 0;
   super_save (h);
@@ -5995,81 +6441,8 @@ make_heap (struct heap *h, const struct mmalloc_options *opt)
   return 0;
 }
 
-/* Reserve and map a new region of OPT's kind; a smaller one if the address
-   space is short.  Sets base, capacity, mapped.  */
-static int
-make_map (struct heap *h, const struct mmalloc_options *opt,
-          char told[MM_TOLD])
-{
-  bool tools = process.tools_area;
-  size_t want = opt->reserve != 0 ? opt->reserve
-                : tools ? MM_RESERVE_TOOLS : MM_RESERVE;
-  if (opt->maximum != 0 && (opt->reserve == 0 || opt->maximum < opt->reserve))
-    want = opt->maximum;
-  want &= ~(process.page - 1);
-  if ((uintptr_t) opt->base % process.page != 0)
-    {
-      snprintf (told, MM_TOLD, "the base is not page aligned");
-      return EINVAL;
-    }
-  if (want < MM_RESERVE_MIN || want > UINT64_C (1) << 46)
-    {
-      snprintf (told, MM_TOLD, "a heap needs %lu bytes at least",
-                (unsigned long) MM_RESERVE_MIN);
-      return EINVAL;
-    }
-  bool anon = h->fd < 0;
-  int prot = anon ? PROT_NONE : PROT_READ | PROT_WRITE;
-  int flags = MAP_NORESERVE | (anon ? MAP_PRIVATE | MAP_ANONYMOUS
-                                    : MAP_SHARED);
-  uintptr_t base = (uintptr_t) opt->base;
-  int err = ENOMEM;
-  for (size_t len = want; err != 0 && len >= MM_RESERVE_MIN;
-       len = (len / 2) & ~(process.page - 1))
-    {
-      if (base != 0)
-        err = space_map_at (base, len, prot, flags, h->fd);
-      else if (anon)
-        {
-          char *p = os.mmap (NULL, len, prot, flags, -1, 0);
-          err = p == MAP_FAILED ? errno : 0;
-          h->base = (uintptr_t) p;
-        }
-      else
-        err = space_map_anywhere (len, prot, flags, h->fd, &h->base);
-      if (err == 0 && anon && base == 0 && len < want
-          && len / 2 >= MM_RESERVE_MIN)
-        {
-          /* Address space is short: leave as much to the rest of the
-             program.  */
-          size_t half = (len / 2) & ~(process.page - 1);
-          os.munmap ((char *) h->base + half, len - half);
-          len = half;
-        }
-      if (err == 0)
-        {
-          h->mapped = len;
-          h->capacity = len;
-        }
-      else if (err != ENOMEM && err != EADDRINUSE && err != EINVAL)
-        break;
-    }
-  if (base != 0)
-    {
-      h->base = base;
-      if (err == EADDRINUSE)
-        space_name_neighbour (base, process.page, told);
-    }
-  if (err == 0)
-    mark_range ((void *) h->base, h->mapped, false);
-  /* The limit of the address space is this process's, not the heap's.  */
-  if (err == 0 && !anon && base == 0)
-    h->capacity = want;
-  return err;
-}
 
-
-/* ---- 36. Verifying a file ---------------------------------------------- */
+/* ---- 37. Verifying a file ---------------------------------------------- */
 
 /* Owns: nothing; reads the file before it is used.
    Needs: the door.
@@ -6124,11 +6497,12 @@ verify_once (struct heap *h, bool *right)
       size_t i = c % N;
       size_t bytes = off_dir_bytes (h) - c * 8;
       bytes = bytes < sizeof word ? bytes : sizeof word;
-      int err = i != 0 ? 0 : os_pread_all (h->fd, word, bytes,
-                                           (off_t) (dir_at + c * 8));
+      int err = i != 0 ? 0
+                       : os_pread_all (h->file.fd, word, bytes,
+                                       (off_t) (dir_at + c * 8));
       /* After the words: the length grows before they change.  */
       if (err == 0 && i == 0)
-        err = os_pread_all (h->fd, &length, sizeof length, MM_OFF_ROOT);
+        err = os_pread_all (h->file.fd, &length, sizeof length, MM_OFF_ROOT);
       if (err != 0)
         return err;
       uint64_t d = word[i];
@@ -6145,7 +6519,7 @@ verify_once (struct heap *h, bool *right)
         }
     }
   struct disk_locks l;
-  int err = os_pread_all (h->fd, &l, offsetof (struct disk_locks, heap),
+  int err = os_pread_all (h->file.fd, &l, offsetof (struct disk_locks, heap),
                           MM_OFF_LOCKS);
   uint32_t ready = l.streams_ready;
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
@@ -6159,21 +6533,21 @@ verify_once (struct heap *h, bool *right)
 /* The same, with others at work on the file, who change several words one
    after the other.  */
 static int
-verify_file (struct heap *h, const char **told)
+verify_file (struct heap *h, struct reason *why)
 {
   bool right;
   int err, left = 1000;
   do
     err = verify_once (h, &right);
   while (err == 0 && !right && --left > 0
-         && os_sees_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK));
+         && file_has_users (&h->file, MM_BYTE_WRITERS));
   if (err == EBADMSG || (err == 0 && !right))
-    return *told = "the directory is damaged", EBADMSG;
-  return err;
+    return fail_because (why, EBADMSG, "the directory is damaged");
+  return file_reason (why, err, "the directory cannot be read");
 }
 
 
-/* ---- 37. Attaching and leaving ----------------------------------------- */
+/* ---- 38. Attaching and leaving ----------------------------------------- */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -6182,73 +6556,104 @@ verify_file (struct heap *h, const char **told)
    Keeps: I6.
    Checked by: open_counts, leavers_at_once, step.  */
 
-/* Map the existing heap of H->super and LENGTH bytes.  */
+/* The kind of heap that FLAGS of mmalloc_open ask for.  */
+static const struct kind *
+attach_kind (int flags)
+{
+  return flags & MMALLOC_ELSEWHERE ? &kind_elsewhere
+         : flags & MMALLOC_RDONLY  ? &kind_reader
+         : flags & MMALLOC_PRIVATE ? &kind_private
+                                   : &kind_file;
+}
+
+/* Whether the heap has the application version that is wanted.  */
+static int
+attach_version (struct heap *h, const struct mmalloc_options *opt,
+                struct reason *why)
+{
+  return opt->app_version == 0 || opt->app_version == h->super.app_version
+           ? 0
+           : fail_because (why, EPROTO,
+                           "the heap has application version"
+                           " 0x%lx, not 0x%lx",
+                           (unsigned long) h->super.app_version,
+                           opt->app_version);
+}
+
+/* Map the existing heap of H->super and LENGTH bytes at any place, whose distance
+   from a slice's start is right.  */
+static int
+attach_map_anywhere (struct heap *h)
+{
+  size_t len = round_up (h->capacity, process.page);
+  size_t room = len + MM_SLICE;
+  char *p = os_map (NULL, room, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+  if (p == MAP_FAILED)
+    return errno;
+  uintptr_t at = round_up ((uintptr_t) p, MM_SLICE) + h->super.base % MM_SLICE;
+  if (at + len > (uintptr_t) p + room)
+    at -= MM_SLICE;
+  if (at < (uintptr_t) p)
+    at += MM_SLICE, len -= MM_SLICE;
+  size_t before = at - (uintptr_t) p;
+  if (before > 0)
+    os_unmap (p, before);
+  if (room - before > len)
+    os_unmap ((char *) at + len, room - before - len);
+  h->file.base = at;
+  h->file.mapped = len;
+  return os_map ((void *) at, len, PROT_READ,
+                 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, h->file.fd)
+             == MAP_FAILED
+           ? errno
+           : 0;
+}
+
+/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.  */
 static int
 attach_map (struct heap *h, uint64_t length, uint64_t file_size,
-            char told[MM_TOLD])
+            struct reason *why)
 {
-  h->base = h->super.base;
+  const struct kind *kind = h->file.kind;
+  h->file.base = h->super.base;
   h->capacity = h->super.capacity;
+  if (kind->anywhere)
+    return attach_map_anywhere (h);
   size_t len = round_up (h->capacity, process.page);
   size_t least = round_up (length, process.page);
-  int prot = h->kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
+  int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
+  bool copy = kind->backing == BY_COPY;
   int err;
-  if (h->elsewhere)
+  for (;;)
     {
-      size_t room = len + MM_SLICE;
-      char *p = os.mmap (NULL, room, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (p == MAP_FAILED)
-        return errno;
-      uintptr_t at = round_up ((uintptr_t) p, MM_SLICE)
-                     + h->base % MM_SLICE;
-      if (at + len > (uintptr_t) p + room)
-        at -= MM_SLICE;
-      if (at < (uintptr_t) p)
-        at += MM_SLICE, len -= MM_SLICE;
-      size_t before = at - (uintptr_t) p;
-      if (before > 0)
-        os.munmap (p, before);
-      if (room - before > len)
-        os.munmap ((char *) at + len, room - before - len);
-      h->base = at;
-      h->mapped = len;
-      void *q = os.mmap ((void *) at, len, prot,
-                         MAP_SHARED | MAP_FIXED | MAP_NORESERVE, h->fd, 0);
-      return q == MAP_FAILED ? errno : 0;
-    }
-  do
-    {
-      if (h->kind->backing == BY_COPY)
-        err = space_map_at (h->base, len, prot,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-      else
-        err = space_map_at (h->base, len, prot, MAP_SHARED | MAP_NORESERVE,
-                            h->fd);
-      if (err != ENOMEM || !h->kind->changes || len == least)
+      /* Growth of a copy goes to anonymous memory behind the file's part.  */
+      err = copy
+              ? space_map_at (h->file.base, len, prot,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)
+              : space_map_at (h->file.base, len, prot,
+                              MAP_SHARED | MAP_NORESERVE, h->file.fd);
+      if (err != ENOMEM || !kind->changes || len == least)
         break;
       len = round_up (len / 2 > least ? len / 2 : least, process.page);
     }
-  while (true);
   if (err == EADDRINUSE)
-    space_name_neighbour (h->base, len, told);
-  else if (err == ENOMEM)
-    snprintf (told, MM_TOLD, "the address space has no room for %lu bytes at"
-              " 0x%lx", (unsigned long) len, (unsigned long) h->base);
+    space_name_neighbour (h->file.base, len, why);
+  if (err == ENOMEM)
+    return fail_because (why, err,
+                         "the address space has no room for %lu bytes"
+                         " at 0x%lx",
+                         (unsigned long) len, (unsigned long) h->file.base);
   if (err != 0)
     return err;
-  h->mapped = len;
-  if (h->kind->backing == BY_COPY)
-    {
-      /* The file over the first part; growth goes to the anonymous rest.  */
-      size_t part = round_up (file_size, process.page);
-      part = part < len ? part : len;
-      void *q = os.mmap ((void *) h->base, part, prot,
-                         MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->fd, 0);
-      if (q == MAP_FAILED)
-        err = errno;
-    }
-  return err;
+  h->file.mapped = len;
+  size_t part = round_up (file_size, process.page);
+  if (copy
+      && os_map ((void *) h->file.base, part < len ? part : len, prot,
+                 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
+           == MAP_FAILED)
+    return errno;
+  return 0;
 }
 
 /* The file may be a copy that has lost the blocks behind its holes: back all
@@ -6256,13 +6661,13 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
 static int
 attach_back_again (struct heap *h)
 {
-  int err = os_reserve_blocks (h->fd, 0, MM_OFF_INDEX, false);
+  int err = os_reserve_blocks (h->file.fd, 0, MM_OFF_INDEX, false);
   size_t len = off_dir_bytes (h)
                + round_up (word_peek (&h->locks->streams_ready)
                              * sizeof (struct disk_stream),
                            MM_PAGE);
   if (err == 0)
-    err = os_reserve_blocks (h->fd, off_file (h, h->dir), len, false);
+    err = os_reserve_blocks (h->file.fd, off_file (h, h->dir), len, false);
   for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
     {
       uint64_t d = dir_get (h, c);
@@ -6271,13 +6676,13 @@ attach_back_again (struct heap *h)
           size_t from = off_file (h, off_slice (h, c, dir_start (d)));
           size_t n = dir_slices (d) << MM_SLICE_SHIFT;
           if (from + n <= h->capacity)
-            err = os_reserve_blocks (h->fd, from, n, false);
+            err = os_reserve_blocks (h->file.fd, from, n, false);
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
       size_t end = run_ready (h, c, d), n;
       char *x = (char *) off_index (h, c);
-      err = os_reserve_blocks (h->fd, off_file (h, x),
+      err = os_reserve_blocks (h->file.fd, off_file (h, x),
                                round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
                                false);
       for (size_t s = off_first_data (h, c); s < end && err == 0; s += n)
@@ -6285,7 +6690,8 @@ attach_back_again (struct heap *h)
           for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
             n++;
           if (n > 0)
-            err = os_reserve_blocks (h->fd, off_file (h, off_slice (h, c, s)),
+            err = os_reserve_blocks (h->file.fd,
+                                     off_file (h, off_slice (h, c, s)),
                                      n << MM_SLICE_SHIFT, false);
           n += n == 0;
         }
@@ -6329,17 +6735,32 @@ detach_mark_see (struct heap *h, const struct sight *at, void *arg)
   return sight_blocks (h, at, detach_mark_block, arg);
 }
 
+/* Whether the file may be a copy that lost its blocks: it is another one than the
+   superblock knows, or has fewer blocks than it should have.  */
+static bool
+attach_is_copy (struct heap *h)
+{
+  struct stat st;
+  if (os_stat (h->file.fd, &st) != 0)
+    return false;
+  uint64_t blocks = (uint64_t) st.st_blocks;
+  return h->super.dev != st.st_dev || h->super.ino != st.st_ino
+         || blocks * 512 / MM_SLICE < word_peek (&h->locks->n_backed)
+         || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
+}
+
 /* Find this process an entry and publish it: first the lock that shows it to
    be alive, then the id.  Needs: the door, no other lock.  */
 static int
-attach_enter (struct heap *h)
+attach_enter (struct heap *h, struct reason *why)
 {
   struct disk_locks *l = h->locks;
   h->epoch = word_peek (&l->epoch);
   for (uint32_t i = 0; i < MM_PROCS; i++)
     {
       struct disk_proc *e = &h->procs[i];
-      if (os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false) != 0)
+      if (os_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false)
+          != 0)
         continue;
       uint64_t old = word_peek (&e->id);
       if (old != 0)
@@ -6351,74 +6772,95 @@ attach_enter (struct heap *h)
       uint64_t n = word_add (&l->n_entered, 1) + 1;
       h->entry = i;
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
-      word_put (&e->mapped, h->mapped);
-      word_put (&e->pid, (uint64_t) getpid ());
-      /* Release: pairs with the acquire of those who read the entry.  */
+      word_put (&e->mapped, h->file.mapped);
+      word_put (&e->pid, os_pid ());
+      /* Seen by proc_limit and dead_bury.  */
       word_publish (&e->id, h->id);
       return 0;
     }
-  return ENOLCK;
+  return fail_because (why, ENOLCK, "%d processes use the heap already",
+                       MM_PROCS);
 }
 
-/* Become a user of the file with the door closed behind us: the volatile part
-   is new if nobody else is there.  */
+/* Nobody else has the heap: the volatile part is made new.  */
 static int
-attach_register (struct heap *h, const char **told)
+attach_first (struct heap *h, struct reason *why)
 {
-  int err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false);
-  if (err == 0)
+  if (file_has_users (&h->file, MM_BYTE_PRIVATE))
+    return fail_because (why, EBUSY,
+                         "somebody has the heap attached copy-on-write");
+  if (attach_is_copy (h))
     {
-      if (os_sees_lock (h->lock_fd, MM_BYTE_PRIVATE, F_WRLCK))
-        return *told = "somebody has the heap attached copy-on-write", EBUSY;
-      struct stat st;
-      if (os.fstat (h->fd, &st) == 0
-          && (h->super.dev != st.st_dev || h->super.ino != st.st_ino
-              || (uint64_t) st.st_blocks * 512 / MM_SLICE
-                   < word_peek (&h->locks->n_backed)
-              || ((uint64_t) st.st_blocks < h->super.blocks
-                  && word_peek (&h->root->punched) == 0)))
-        {
-          err = attach_back_again (h);
-          if (err != 0 && err != EOPNOTSUPP)
-            return *told = "no disk blocks for this copy of the heap", err;
-        }
-      epoch_begin (h);
-      super_save (h);
-      err = attach_enter (h);
-      if (err == 0)
-        err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
-      return err;
+      int err = attach_back_again (h);
+      if (err != 0 && err != EOPNOTSUPP)
+        return file_reason (why, err,
+                            "no disk blocks for this copy of the heap");
     }
-  if (err != EAGAIN && err != EACCES)
-    return *told = "the file system has no locks", err;
-  err = os_lock (h->lock_fd, MM_BYTE_WRITERS, F_RDLCK, true);
+  epoch_begin (h);
+  super_save (h);
+  return attach_enter (h, why);
+}
+
+/* Others have the heap: theirs is the volatile part.  */
+static int
+attach_beside (struct heap *h, struct reason *why)
+{
+  if (h->locks->tag != lock_tag ())
+    return fail_because (why, ENOTSUP,
+                         "in use by a program with another libc");
+  if (h->locks->namespace != lock_namespace ())
+    return fail_because (why, ENOTSUP,
+                         "in use by processes of another PID namespace");
+  int err = attach_enter (h, why);
   if (err != 0)
     return err;
-  if (h->locks->tag != lock_tag ())
-    return *told = "in use by a program with another libc", ENOTSUP;
-  if (h->locks->namespace != lock_namespace ())
-    return *told = "in use by processes of another PID namespace", ENOTSUP;
-  err = attach_enter (h);
-  if (err == 0)
-    {
-      /* Those who grow the heap know how much we have mapped from here on.  */
-      lock_grow (h);
-      if (word_peek (&h->root->length) > h->mapped)
-        err = ENOMEM;
-      unlock_grow (h);
-    }
-  else
-    *told = "too many processes use the heap";
-  return err;
+  /* Those who grow the heap know how much we have mapped from here on.  */
+  lock_grow (h);
+  size_t length = off_length (h);
+  unlock_grow (h);
+  return length <= h->file.mapped
+           ? 0
+           : fail_because (why, ENOMEM,
+                           "the heap grew beyond the %lu bytes that"
+                           " could be mapped",
+                           (unsigned long) h->file.mapped);
+}
+
+/* Become a user of the file with the door closed behind us.  */
+static int
+attach_register (struct heap *h, struct reason *why)
+{
+  bool alone;
+  int err = file_join (&h->file, &alone, why);
+  if (err != 0)
+    return err;
+  if (!alone)
+    return attach_beside (h, why);
+  err = attach_first (h, why);
+  return err != 0 ? err : file_share (&h->file);
+}
+
+/* The file is mapped but for the changes of this process, or to be read.  */
+static int
+attach_apart (struct heap *h, struct reason *why)
+{
+  if (h->file.kind->changes && file_has_users (&h->file, MM_BYTE_WRITERS))
+    return fail_because (why, EBUSY,
+                         "others have the heap attached for writing");
+  int err = file_share (&h->file);
+  if (err == 0 && h->file.kind->changes)
+    epoch_begin (h);
+  return file_reason (why, err, "the file system has no locks");
 }
 
 static struct heap *
-attach_new (void)
+attach_new (const struct kind *kind)
 {
   struct heap *h = os_private (sizeof *h, false);
   if (h != NULL)
     {
-      h->fd = h->lock_fd = -1;
+      h->file.kind = kind;
+      h->file.fd = h->file.lock_fd = -1;
       pthread_mutex_init (&h->error_lock, NULL);
       pthread_rwlock_init (&h->walkers, NULL);
     }
@@ -6429,225 +6871,89 @@ attach_new (void)
 static void
 attach_drop (struct heap *h)
 {
-  if (h->mapped > 0)
-    os.munmap ((void *) h->base, h->mapped);
-  os_close_locks (h->lock_fd);
-  if (h->fd >= 0)
-    os_close (h->fd);
+  file_drop (&h->file);
   pthread_mutex_destroy (&h->error_lock);
   pthread_rwlock_destroy (&h->walkers);
-  os.munmap (h, sizeof *h);
+  os_unmap (h, sizeof *h);
 }
 
-static void
-attach_list (struct heap *h)
-{
-  h->n_attached = 1;
-  lock_registry ();
-  h->next = process.heaps;
-  process.heaps = h;
-  unlock_registry ();
-}
-
-/* An anonymous heap, not yet in the registry.  */
+/* An anonymous heap, not yet on the list.  */
 static int
 attach_anonymous (struct heap *h, const struct mmalloc_options *opt,
-                  char told[MM_TOLD])
+                  struct reason *why)
 {
-  h->kind = &kind_anonymous;
-  int err = make_map (h, opt, told);
+  int err = make_map (h, opt, why);
   if (err != 0)
     return err;
   make_super (h, opt);
   epoch_layout (h);
-  return make_heap (h, opt);
+  return make_heap (h, opt, why);
 }
 
 /* Make a heap in the empty file.  Needs: the door.  */
 static int
 attach_create (struct heap *h, const struct mmalloc_options *opt,
-               char told[MM_TOLD])
+               struct reason *why)
 {
-  static const uint64_t creating = MM_CREATING;
-  const char *why = NULL;
-  int err = os_may_reach (MM_PAGE);
-  if (err == 0 && os_cut (h->fd, 0) != 0)
-    err = errno;
+  int err = file_make (&h->file, MM_PAGE);
   if (err == 0)
-    err = os_pwrite_all (h->fd, &creating, sizeof creating, 0);
-  if (err == 0)
-    err = make_map (h, opt, told);
-  if (err == 0)
-    {
-      make_super (h, opt);
-      epoch_layout (h);
-      err = make_heap (h, opt);
-    }
-  if (err == 0)
-    err = attach_register (h, &why);
-  if (err != 0)
-    {
-      if (why != NULL)
-        snprintf (told, MM_TOLD, "%s", why);
-      int ignored = os_cut (h->fd, 0);
-      (void) ignored;
-    }
-  return err;
+    err = attach_anonymous (h, opt, why);
+  return err != 0 ? err : attach_register (h, why);
 }
 
 /* Open the heap that is in the file.  Needs: the door.  */
 static int
 attach_existing (struct heap *h, const struct mmalloc_options *opt,
-                 uint64_t file_size, char told[MM_TOLD])
+                 uint64_t file_size, struct reason *why)
 {
   uint64_t length = 0;
-  const char *why = NULL;
-  int err = super_read (h->fd, file_size, &h->super, &length, &why);
+  int err = super_read (h->file.fd, file_size, &h->super, &length, why);
   if (err == 0)
-    {
-      why = NULL;
-      if (opt->app_version != 0 && h->super.app_version != opt->app_version)
-        {
-          why = "the heap has another application version";
-          err = EPROTO;
-        }
-    }
+    err = attach_version (h, opt, why);
   if (err == 0)
-    err = attach_map (h, length, file_size, told);
-  if (err == 0)
-    {
-      mark_range ((void *) h->base, h->mapped, false);
-      mark_range ((void *) h->base, length, true);
-      epoch_layout (h);
-      if (off_first_data (h, 0) >= off_slices (h, 0)
-          || off_file (h, off_slice (h, 0, 0)) + off_first_data (h, 0)
-             > h->capacity)
-        {
-          why = "the superblock is damaged";
-          err = EBADMSG;
-        }
-      else if (h->kind->changes
-               && off_first_data (h, 0) > off_slices_within (h, 0, h->mapped))
-        err = ENOMEM;
-      else
-        err = verify_file (h, &why);
-    }
-  if (err == 0)
-    {
-      if (h->kind->shared)
-        err = attach_register (h, &why);
-      else if (h->kind->changes)
-        {
-          if (os_sees_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
-            {
-              why = "others have the heap attached for writing";
-              err = EBUSY;
-            }
-          else
-            {
-              err = os_lock (h->lock_fd, h->kind->witness, F_RDLCK, true);
-              epoch_begin (h);
-            }
-        }
-      else
-        err = os_lock (h->lock_fd, h->kind->witness, F_RDLCK, true);
-    }
-  if (why != NULL)
-    snprintf (told, MM_TOLD, "%s", why);
-  return err;
+    err = attach_map (h, length, file_size, why);
+  if (err != 0)
+    return err;
+  mark_range ((void *) h->file.base, h->file.mapped, false);
+  mark_range ((void *) h->file.base, length, true);
+  epoch_layout (h);
+  if (off_first_data (h, 0) >= off_slices (h, 0))
+    return fail_because (why, EBADMSG, "the superblock is damaged");
+  if (h->file.kind->changes
+      && off_first_data (h, 0) > off_slices_within (h, 0, h->file.mapped))
+    return fail_because (why, ENOMEM,
+                         "the address space has no room for the"
+                         " heap's own parts");
+  err = verify_file (h, why);
+  if (err != 0)
+    return err;
+  return h->file.kind->shared ? attach_register (h, why)
+                              : attach_apart (h, why);
 }
 
-/* Attach the file of H->fd, as the essay's path "back after a crash" says.
-   *KNOWN gets the heap if the process has it already.  */
+/* Behind the door, as the essay's path "back after a crash" says.  */
 static int
-attach_file (struct heap *h, int flags, const struct mmalloc_options *opt,
-             const char *path, struct heap **known, char told[MM_TOLD])
+attach_file (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
-  /* 1. What is it?  */
-  struct stat st;
-  if (os.fstat (h->fd, &st) != 0)
-    return errno;
-  if (!S_ISREG (st.st_mode))
-    {
-      snprintf (told, MM_TOLD, "not a regular file");
-      return EINVAL;
-    }
-  h->dev = st.st_dev;
-  h->ino = st.st_ino;
-  h->elsewhere = (flags & MMALLOC_ELSEWHERE) != 0;
-  h->kind = flags & (MMALLOC_RDONLY | MMALLOC_ELSEWHERE) ? &kind_reader
-            : flags & MMALLOC_PRIVATE                    ? &kind_private
-                                                         : &kind_file;
-  h->access = h->kind->writes_file ? O_RDWR : O_RDONLY;
+  struct heap *h = (struct heap *) f;
+  /* Page by page, since one store must not dirty a large folio.  */
+  if (f->kind->in_view)
+    os_advise_file (f->fd, 0, 0, POSIX_FADV_RANDOM);
+  return fresh ? attach_create (h, o->wanted, &o->why)
+               : attach_existing (h, o->wanted, size, &o->why);
+}
 
-  /* 2. Do we have it?  */
-  lock_registry ();
-  for (struct heap *i = process.heaps; i != NULL && !h->elsewhere; i = i->next)
-    if (i->fd >= 0 && !i->elsewhere && i->dev == h->dev && i->ino == h->ino)
-      *known = i;
-  unlock_registry ();
-  if (*known != NULL)
-    {
-      if (flags & MMALLOC_EXCL)
-        return EEXIST;
-      if ((*known)->kind != h->kind
-          && !((*known)->kind->writes_file && !h->kind->changes))
-        {
-          snprintf (told, MM_TOLD, "attached already in another way");
-          return EBUSY;
-        }
-      if (opt->app_version != 0
-          && (*known)->super.app_version != opt->app_version)
-        {
-          snprintf (told, MM_TOLD, "the heap has another application version");
-          return EPROTO;
-        }
-      (*known)->n_attached++;
-      return 0;
-    }
-
-  /* 3. An open file of our own for the locks, and in through the door.  */
-  if (os_is_network (h->fd) && h->kind->writes_file)
-    {
-      snprintf (told, MM_TOLD, "the file is on a network file system");
-      return ENOTSUP;
-    }
-  h->lock_fd = os_reopen (h->fd, h->access, path);
-  if (h->lock_fd < 0)
-    return errno;
-  int err = os_lock (h->lock_fd, MM_BYTE_DOOR,
-                     h->kind->writes_file ? F_WRLCK : F_RDLCK, true);
-  if (err != 0)
-    {
-      snprintf (told, MM_TOLD, "the file system has no locks");
-      return err;
-    }
-
-  /* 4. Create or open; the size may have changed while we waited.  Read page
-     by page, since one store must not dirty a large folio.  */
-  if (h->kind->in_view)
-    posix_fadvise (h->fd, 0, 0, POSIX_FADV_RANDOM);
-  uint64_t magic = MM_CREATING;
-  if (os.fstat (h->fd, &st) != 0)
-    err = errno;
-  else if (st.st_size >= (off_t) sizeof magic)
-    err = os_pread_all (h->fd, &magic, sizeof magic, 0);
-  else if (st.st_size > 0)
-    magic = 0;
-  if (err == 0 && magic == MM_CREATING
-      && (!h->kind->writes_file || !(flags & MMALLOC_CREATE)))
-    {
-      snprintf (told, MM_TOLD, "the file is empty");
-      err = EINVAL;
-    }
-  else if (err == 0 && magic == MM_CREATING)
-    err = attach_create (h, opt, told);
-  else if (err == 0 && (flags & MMALLOC_EXCL))
-    err = EEXIST;
-  else if (err == 0)
-    err = attach_existing (h, opt, (uint64_t) st.st_size, told);
-  os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
-  return err;
+/* The process has the file open already.  */
+static int
+attach_again (struct file *f, struct opening *o)
+{
+  const struct mmalloc_options *opt = o->wanted;
+  const struct kind *kind = attach_kind (o->flags);
+  if (!f->kind->heap)
+    return fail_because (&o->why, EBUSY, "open already as a map file");
+  if (f->kind != kind && (kind->changes || !f->kind->writes_file))
+    return fail_because (&o->why, EBUSY, "attached already in another way");
+  return attach_version ((struct heap *) f, opt, &o->why);
 }
 
 /* Leave the file.  */
@@ -6656,10 +6962,10 @@ detach_leave (struct heap *h)
 {
   if (word_peek (&h->forked))
     return;
-  os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
+  os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
   word_settle (&h->procs[h->entry].id, 0);
-  os_lock (h->lock_fd, MM_BYTE_ALIVE + (int) h->entry, F_UNLCK, false);
-  if (os_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
+  os_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) h->entry, F_UNLCK, false);
+  if (os_lock (h->file.lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
     {
       super_save (h);
       word_settle (&h->locks->state, MM_CLEAN);
@@ -6669,28 +6975,25 @@ detach_leave (struct heap *h)
 /* Put a heap that came through fork to use: this process is a user of its
    own.  */
 static int
-attach_rejoin (struct heap *h)
+attach_rejoin (struct heap *h, struct reason *why)
 {
   int err = 0;
   lock_opening ();
   if (word_see (&h->forked))
     {
-      const char *why = NULL;
-      h->lock_fd = os_reopen (h->fd, O_RDWR, NULL);
-      err = h->lock_fd < 0 ? errno : 0;
-      if (err == 0)
-        err = os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
+      err = file_enter (&h->file, NULL, why);
       if (err == 0)
         {
-          err = attach_register (h, &why);
-          os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+          err = attach_register (h, why);
+          file_admit (&h->file);
         }
       if (err == 0)
+        /* Seen by heap_may_change.  */
         word_publish (&h->forked, false);
       else
         {
-          os_close_locks (h->lock_fd);
-          h->lock_fd = -1;
+          os_close_locks (h->file.lock_fd);
+          h->file.lock_fd = -1;
         }
     }
   unlock_opening ();
@@ -6698,7 +7001,7 @@ attach_rejoin (struct heap *h)
 }
 
 
-/* ---- 38. Regions ------------------------------------------------------- */
+/* ---- 39. Regions ------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -6706,171 +7009,138 @@ attach_rejoin (struct heap *h)
    Keeps: nothing.
    Checked by: region_files, maps.  */
 
-/* A file mapped whole, without a heap in it; see mmalloc.h.  It begins with
-   two words: its user's magic, and its address.  */
-struct region
-{
-  struct region *next;         /* of the process's */
-  uintptr_t base;
-  size_t size;
-  int fd;
-  int lock_fd;
-  uint64_t dev, ino;
-  unsigned n_attached;
-};
+/* The first words of a region: its user's magic and its address.  */
 struct disk_region
 {
   disk_u64 magic;              /* MM_CREATING until it is complete */
   uint64_t base;
 };
 
+/* Unmap and close; the struct is gone then.  */
 static void
-region_drop (struct region *r)
+region_drop (struct file *f)
 {
-  if (r->base != 0)
-    os.munmap ((void *) r->base, r->size);
-  os_close_locks (r->lock_fd);
-  if (r->fd >= 0)
-    os_close (r->fd);
-  os.munmap (r, sizeof *r);
+  file_drop (f);
+  os_unmap (f, sizeof *f);
 }
 
-/* Give the empty file R->size bytes with disk blocks and map it at BASE or
-   anywhere.  */
-static int
-region_create (struct region *r, uintptr_t base, char told[MM_TOLD])
+/* What the program wants of a region.  */
+struct wanted_region
 {
-  static const uint64_t creating = MM_CREATING;
+  uintptr_t base;
+  size_t size; /* 0: as it is */
+  mmalloc_region_fn fn;
+  void *arg;
+};
+
+/* Let the program look at region F, or build it.  */
+static int
+region_show (struct file *f, struct opening *o, enum mmalloc_region_why event)
+{
+  const struct wanted_region *want = o->wanted;
+  const char *reason = NULL;
+  int err = want->fn ((void *) f->base, f->mapped, event, &reason, want->arg);
+  return err != 0 && reason != NULL ? fail_because (&o->why, err, "%s", reason)
+                                    : err;
+}
+
+static int
+region_is_size (size_t size, size_t wanted, struct reason *why)
+{
+  return wanted == 0 || wanted == size
+           ? 0
+           : fail_because (why, EINVAL, "the file is %zu bytes long, not %zu",
+                           size, wanted);
+}
+
+/* Give the empty file SIZE bytes with disk blocks and map it at BASE or, if that is
+   0, anywhere.  */
+static int
+region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
+{
+  const size_t word = sizeof (uint64_t);
+  const int prot = PROT_READ | PROT_WRITE;
+  if (size < 64)
+    return fail_because (why, EINVAL,
+                         "a map file has 64 bytes at least, not %zu", size);
   if (base % process.page != 0)
-    {
-      snprintf (told, MM_TOLD, "the base is not page aligned");
-      return EINVAL;
-    }
-  int err = os_may_reach (r->size);
-  if (err == 0 && os_cut (r->fd, 0) != 0)
-    err = errno;
+    return fail_because (why, EINVAL, "the base is not page aligned");
+  int err = file_make (f, size);
   if (err == 0)
-    err = os_pwrite_all (r->fd, &creating, sizeof creating, 0);
+    err = os_reserve_blocks (f->fd, word, size - word, true);
   if (err == 0)
-    err = os_reserve_blocks (r->fd, sizeof creating,
-                             r->size - sizeof creating, true);
-  if (err == 0 && os_cut (r->fd, (off_t) r->size) != 0)
-    err = errno;
-  int prot = PROT_READ | PROT_WRITE;
-  if (err == 0 && base != 0)
-    err = space_map_at (base, r->size, prot, MAP_SHARED, r->fd);
-  else if (err == 0)
-    err = space_map_anywhere (r->size, prot, MAP_SHARED, r->fd, &base);
+    err = os_cut (f->fd, (off_t) size);
+  if (err != 0)
+    return err;
+  err = base != 0 ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
+                  : space_map_anywhere (size, prot, MAP_SHARED, f->fd, &base);
   if (err == EADDRINUSE)
-    space_name_neighbour (base, r->size, told);
-  if (err == 0)
-    {
-      r->base = base;
-      ((struct disk_region *) base)->base = base;
-    }
-  return err;
+    space_name_neighbour (base, size, why);
+  if (err != 0)
+    return err;
+  f->base = base;
+  f->mapped = size;
+  ((struct disk_region *) base)->base = base;
+  return 0;
 }
 
-/* Map the complete file R->fd of FILE_SIZE bytes where it was made.  */
+/* Map the complete file of SIZE bytes where it was made.  */
 static int
-region_map (struct region *r, size_t file_size, char told[MM_TOLD])
+region_map (struct file *f, size_t size, struct reason *why)
 {
   struct disk_region first;
-  int err = file_size < sizeof first ? EINVAL
-            : os_pread_all (r->fd, &first, sizeof first, 0);
-  if (err != 0)
+  int err = size < sizeof first
+              ? EBADMSG
+              : os_pread_all (f->fd, &first, sizeof first, 0);
+  if (err != 0 && err != EBADMSG)
     return err;
-  if (r->size != 0 && r->size != file_size)
-    {
-      snprintf (told, MM_TOLD, "the file is %lu bytes long, not %lu",
-                (unsigned long) file_size, (unsigned long) r->size);
-      return EINVAL;
-    }
-  r->size = file_size;
-  if (first.base == 0 || first.base % process.page != 0
+  if (err != 0 || first.base == 0 || first.base % process.page != 0
       || first.base > UINT64_C (1) << 56)
-    {
-      snprintf (told, MM_TOLD, "no map file");
-      return EINVAL;
-    }
-  err = space_map_at (first.base, r->size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                      r->fd);
+    return fail_because (why, EINVAL, "no map file");
+  err = space_map_at (first.base, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      f->fd);
   if (err == EADDRINUSE)
-    space_name_neighbour (first.base, r->size, told);
-  if (err == 0)
-    r->base = first.base;
-  return err;
+    space_name_neighbour (first.base, size, why);
+  if (err != 0)
+    return err;
+  f->base = first.base;
+  f->mapped = size;
+  return 0;
 }
 
-/* Open R->fd as a region behind the door.  */
+/* Make or open the region behind the door.  */
 static int
-region_enter (struct region *r, int flags, uintptr_t base,
-              mmalloc_region_fn fn, void *arg, char told[MM_TOLD])
+region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
-  struct stat st;
-  uint64_t magic = MM_CREATING;
-  enum mmalloc_region_why why = MMALLOC_REGION_FIRST;
-  int err = 0;
-  if (os.fstat (r->fd, &st) != 0)
-    return errno;
-  if (st.st_size >= (off_t) sizeof magic)
-    err = os_pread_all (r->fd, &magic, sizeof magic, 0);
-  else if (st.st_size > 0)
-    magic = 0;
-  if (err != 0)
-    return err;
-  if (magic == MM_CREATING && (!(flags & MMALLOC_CREATE) || r->size < 64))
-    {
-      snprintf (told, MM_TOLD, r->size < 64 && (flags & MMALLOC_CREATE)
-                               ? "the size is too small"
-                               : "the file is empty");
-      return EINVAL;
-    }
-  if (magic != MM_CREATING && (flags & MMALLOC_EXCL))
-    return EEXIST;
-  err = os_lock (r->lock_fd, MM_BYTE_WRITERS, F_WRLCK, false);
-  if (err == EAGAIN || err == EACCES)
-    {
-      why = MMALLOC_REGION_JOIN;
-      err = os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, true);
-    }
-  if (err != 0)
-    return err;
-  bool fresh = magic == MM_CREATING;
-  if (fresh)
-    why = MMALLOC_REGION_NEW;
-  err = fresh ? region_create (r, base, told)
-              : region_map (r, (size_t) st.st_size, told);
+  const struct wanted_region *want = o->wanted;
+  bool alone;
+  int err = fresh ? 0 : region_is_size (size, want->size, &o->why);
   if (err == 0)
-    {
-      const char *reason = NULL;
-      err = fn ((void *) r->base, r->size, why, &reason, arg);
-      if (reason != NULL)
-        snprintf (told, MM_TOLD, "%s", reason);
-    }
+    err = file_join (f, &alone, &o->why);
   if (err == 0)
-    err = os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
-  if (err != 0 && fresh)
-    {
-      int ignored = os_cut (r->fd, 0);
-      (void) ignored;
-    }
-  return err;
+    err = fresh ? region_make (f, want->base, want->size, &o->why)
+                : region_map (f, size, &o->why);
+  if (err == 0)
+    err = region_show (f, o,
+                       fresh   ? MMALLOC_REGION_NEW
+                       : alone ? MMALLOC_REGION_FIRST
+                               : MMALLOC_REGION_JOIN);
+  return err != 0 ? err : file_share (f);
 }
 
-/* In a fork child: a user of its own.  */
-static void
-region_forked (struct region *r)
+/* The process has the file open already.  */
+static int
+region_again (struct file *f, struct opening *o)
 {
-  int inherited = r->lock_fd;
-  r->lock_fd = os_reopen (r->fd, O_RDWR, NULL);
-  if (r->lock_fd >= 0)
-    os_lock (r->lock_fd, MM_BYTE_WRITERS, F_RDLCK, false);
-  os_close (inherited);
+  const struct wanted_region *want = o->wanted;
+  if (f->kind->heap)
+    return fail_because (&o->why, EBUSY, "open already as a heap");
+  int err = region_is_size (f->mapped, want->size, &o->why);
+  return err != 0 ? err : region_show (f, o, MMALLOC_REGION_JOIN);
 }
 
 
-/* ---- 39. Process and fork ---------------------------------------------- */
+/* ---- 40. Process and fork ---------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -6909,27 +7179,21 @@ fork_adopt (void)
   process.pid_namespace = 0;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
-  for (struct region *r = process.regions; r != NULL; r = r->next)
-    region_forked (r);
-  for (struct heap *h = process.heaps; h != NULL; h = h->next)
+  for (struct file *f = process.files; f != NULL; f = f->next)
     {
+      file_forked (f);
+      if (!f->kind->heap)
+        continue;
+      struct heap *h = (struct heap *) f;
       h->caches = NULL;
       pthread_mutex_init (&h->error_lock, NULL);
       pthread_rwlock_init (&h->walkers, NULL);
       h->forks++;
-      if (h->lock_fd >= 0)
-        os_close (h->lock_fd);
-      h->lock_fd = -1;
-      if (h->kind->shared)
+      if (f->kind->shared)
+        /* Seen by heap_may_change.  */
         word_publish (&h->forked, true);
-      else if (h->kind->changes)
+      else if (f->kind->changes)
         epoch_begin (h);
-      if (h->fd >= 0 && !h->kind->shared)
-        {
-          h->lock_fd = os_reopen (h->fd, O_RDONLY, NULL);
-          if (h->lock_fd >= 0)
-            os_lock (h->lock_fd, h->kind->witness, F_RDLCK, false);
-        }
     }
 }
 
@@ -6948,8 +7212,7 @@ fork_child (void)
 static void
 process_start (void)
 {
-  long page = sysconf (_SC_PAGESIZE);
-  process.page = page > 0 ? (size_t) page : MM_PAGE;
+  process.page = os_page_size ();
   process.have_key = pthread_key_create (&process.exit_key,
                                          cache_thread_exit) == 0;
   process.asan = __asan_poison_memory_region != NULL;
@@ -6959,7 +7222,7 @@ process_start (void)
 #ifdef HAVE_VALGRIND_VALGRIND_H
   if (RUNNING_ON_VALGRIND)
     {
-      const char *want = getenv ("MMALLOC_VALGRIND");
+      const char *want = os_variable ("MMALLOC_VALGRIND");
       process.valgrind = want == NULL || strcmp (want, "0") != 0;
       process.tools_area = true;
       slow |= process.valgrind;
@@ -6987,7 +7250,7 @@ process_check (void)
 }
 
 
-/* ---- 40. Heaps by name ------------------------------------------------- */
+/* ---- 41. Heaps by name ------------------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -7004,20 +7267,21 @@ heap_default (void)
     return h;
   lock_opening ();
   h = word_peek (&process.default_heap);
-  if (h == NULL && (h = attach_new ()) != NULL)
+  if (h == NULL && (h = attach_new (&kind_anonymous)) != NULL)
     {
-      char told[MM_TOLD];
+      struct reason why;
       struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
       opt.reserve = process.tools_area ? MM_RESERVE_TOOLS
                                        : MM_RESERVE_DEFAULT;
-      if (attach_anonymous (h, &opt, told) != 0)
+      if (attach_anonymous (h, &opt, &why) != 0)
         {
           attach_drop (h);
           h = NULL;
         }
       else
         {
-          attach_list (h);
+          file_list (&h->file);
+          /* Seen at the top.  */
           word_publish (&process.default_heap, h);
         }
     }
@@ -7042,9 +7306,7 @@ heap_find (void *md)
   if (md == NULL)
     return heap_default ();
   lock_registry ();
-  struct heap *h = process.heaps;
-  while (h != NULL && (void *) h->base != md)
-    h = h->next;
+  struct heap *h = (struct heap *) *file_place (md, true);
   unlock_registry ();
   return h;
 }
@@ -7063,28 +7325,75 @@ heap_of (void *md)
 
 /* Whether H may be changed, and is ready for it: 0 or an errno value.  */
 static int
-heap_may_change (struct heap *h)
+heap_may_change (struct heap *h, struct reason *why)
 {
-  if (!h->kind->changes)
-    return EROFS;
+  if (!h->file.kind->changes)
+    return fail_because (why, EROFS, "the heap is attached read-only");
   if (MM_UNLIKELY (word_see (&h->forked)))
-    return attach_rejoin (h);
+    return attach_rejoin (h, why);
   return 0;
 }
 
-/* Whether H's records may be looked at: what a fork child has not joined could
-   be cut off meanwhile.  If not, the error is recorded.  */
-static bool
-heap_may_look (struct heap *h)
+
+/* ---- 42. Calls --------------------------------------------------------- */
+
+/* Owns: the way into a public call and out of it.
+   Needs: no lock.
+   Crash: nothing of it is in a file.
+   Keeps: nothing.
+   Checked by: errno_is_kept, errors_are_remembered.  */
+
+/* A public call under way.  */
+struct call
 {
-  int err = h->kind->changes ? heap_may_change (h) : 0;
+  struct heap *h;
+  int saved; /* errno as the program had it */
+};
+
+/* What it does: it asks what any attached heap knows; looks at records, which could
+   be cut off from a fork child that has not joined; changes something.  */
+enum call_kind
+{
+  CALL_ASKS,
+  CALL_LOOKS,
+  CALL_CHANGES
+};
+
+/* Begin a call on heap MD.  False: it has failed, and the error is recorded.  */
+static inline bool
+call_begin (struct call *c, void *md, enum call_kind kind)
+{
+  c->saved = errno;
+  c->h = heap_of (md);
+  if (c->h == NULL || kind == CALL_ASKS
+      || (kind == CALL_LOOKS && !c->h->file.kind->changes))
+    return c->h != NULL;
+  struct reason why = { "" };
+  int err = heap_may_change (c->h, &why);
   if (err != 0)
-    fail_told (h, err, NULL);
+    fail_told (c->h, err, why.told);
   return err == 0;
 }
 
+/* End it with ERR, 0 or an errno value, and words for that, NULL: the usual ones.
+   0, or -1 for the caller to return.  */
+static inline int
+call_end (const struct call *c, int err, const char *told)
+{
+  if (err == 0)
+    {
+      errno = c->saved;
+      return 0;
+    }
+  if (told == NULL)
+    fail_room (c->h, err);
+  else
+    fail_told (c->h, err, told);
+  return -1;
+}
 
-/* ---- 41. Giving back --------------------------------------------------- */
+
+/* ---- 43. Giving back --------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -7093,60 +7402,93 @@ heap_may_look (struct heap *h)
    Keeps: I3, I6.
    Checked by: check_see, check_directory, trim_gives_back.  */
 
+/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.  Nobody
+   else must be able to touch its records, not even a thread that stopped between
+   the last look at a list and its store.  Needs: the grow lock.  */
+static bool
+trim_empty_chunk (struct heap *h, size_t c)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  if (run_chunk_is_empty (h, c))
+    return true;
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED || c == 0)
+    return false;
+  lock_heap (h);
+  struct disk_index *x = run_index_locked (h, c);
+  size_t first = off_first_data (h, c), end = off_slices (h, c);
+  bool all = map_next (x->free, first, end, false) == end;
+  if (all)
+    {
+      uint64_t n = 0;
+      for (size_t s = first; s < end; s++)
+        n += map_get_backed (x, s);
+      dir_set (h, c, 0);
+      run_less_backed_locked (h, n);
+    }
+  unlock_heap (h);
+  return all;
+}
+
+/* Where what is in use ends; chunks behind it are made EMPTY.  */
+static char *
+trim_end (struct heap *h)
+{
+  size_t c = run_chunks (h);
+  while (c > 1 && trim_empty_chunk (h, c - 1))
+    c--;
+  uint64_t d = dir_get (h, --c);
+  if (dir_kind (d) != DIR_PAGED)
+    {
+      size_t first = dir_kind (d) == DIR_CONT ? c - dir_distance (d) : c;
+      d = dir_get (h, first);
+      return off_slice (h, first, dir_start (d) + dir_slices (d));
+    }
+  size_t s = run_ready (h, c, d), first = off_first_data (h, c);
+  while (s > first && !map_get_backed (off_index (h, c), s - 1))
+    s--;
+  return off_slice (h, c, s > first ? s : first);
+}
+
+/* Whether this thread is the heap's only user in this process; then walkers are
+   locked out, and the caller lets them in again.  Needs: the registry lock.  */
+static bool
+trim_is_alone (struct heap *h)
+{
+  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
+    if (k != thread.last)
+      return false;
+  return pthread_rwlock_trywrlock (&h->walkers) == 0;
+}
+
 /* Cut the file behind what is in use, if this thread is the heap's only user:
    no other process has it mapped, no other thread may look at records that
    disappear.  */
 static void
 trim_cut (struct heap *h)
 {
-  if (!h->kind->shared)
+  if (!h->file.kind->shared)
     return;
   lock_registry ();
-  bool alone = true;
-  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
-    alone = alone && k == thread.last;
-  alone = alone && pthread_rwlock_trywrlock (&h->walkers) == 0;
-  if (alone)
+  if (trim_is_alone (h))
     {
       if (h->caches != NULL)
         h->caches->hot_bytes = 0;
       lock_grow (h);
-      if (os_lock (h->lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
+      if (os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
         {
-          if (!os_sees_lock (h->lock_fd, MM_BYTE_READERS, F_WRLCK)
-              && !os_sees_lock (h->lock_fd, MM_BYTE_WRITERS, F_WRLCK))
+          if (!file_has_users (&h->file, MM_BYTE_READERS)
+              && !file_has_users (&h->file, MM_BYTE_WRITERS))
             {
-              size_t c = run_chunks (h);
-              while (c > 1 && huge_empty_chunk (h, c - 1, true))
-                c--;
-              uint64_t d = dir_get (h, --c);
-              char *end = off_slice (h, c, off_first_data (h, c));
-              if (dir_kind (d) == DIR_PAGED)
+              size_t len = off_file (h, trim_end (h));
+              if (len < off_length (h))
                 {
-                  size_t s = run_ready (h, c, d);
-                  while (s > 0 && !map_get_backed (off_index (h, c), s - 1))
-                    s--;
-                  if (s > off_first_data (h, c))
-                    end = off_slice (h, c, s);
-                }
-              else
-                {
-                  size_t first = dir_kind (d) == DIR_CONT ? c - dir_distance (d)
-                                                          : c;
-                  d = dir_get (h, first);
-                  end = off_slice (h, first, dir_start (d))
-                        + (dir_slices (d) << MM_SLICE_SHIFT);
-                }
-              size_t len = off_file (h, end);
-              if (len < word_peek (&h->root->length))
-                {
+                  /* Seen by run_ready and run_chunks.  */
                   word_publish (&h->root->length, len);
-                  int ignored = os_cut (h->fd, (off_t) len);
-                  (void) ignored;
+                  os_cut (h->file.fd, (off_t) len);
                 }
               super_save (h);
             }
-          os_lock (h->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+          file_admit (&h->file);
         }
       unlock_grow (h);
       pthread_rwlock_unlock (&h->walkers);
@@ -7162,7 +7504,7 @@ trim_chunk (struct heap *h, size_t c)
   MM_NEEDS (needs_grow_lock (h));
   if (run_chunk_is_empty (h, c))
     {
-      size_t end = word_peek (&h->root->length);
+      size_t end = off_length (h);
       size_t from = off_file (h, off_chunk (h, c));
       if (from < end)
         back_drop (h, off_chunk (h, c),
@@ -7202,7 +7544,7 @@ trim_chunk (struct heap *h, size_t c)
 }
 
 
-/* ---- 42. Blocks, the short ways ---------------------------------------- */
+/* ---- 44. Blocks, the short ways ---------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -7218,50 +7560,45 @@ enum { ALLOC_ZERO = 1, ALLOC_QUIET = 2, ALLOC_GROWN = 4 };
 static MM_NOINLINE void *
 alloc_any (void *md, size_t size, size_t align, unsigned how)
 {
-  if (size == 0)
+  struct call c;
+  if (size == 0 || !call_begin (&c, md, CALL_CHANGES))
     return NULL;
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL)
-    return NULL;
-  int err = heap_may_change (h);
+  struct heap *h = c.h;
   void *p = NULL;
   bool zero = how & ALLOC_ZERO;
-  size_t before = 0, need = size;
-  if (err == 0)
-    {
-      struct cache *k = cache_of (h, md);
-      if (word_peek (&h->root->guards) != 0)
-        {
-          before = align > sizeof (struct guard) ? align
-                                                 : sizeof (struct guard);
-          if (__builtin_add_overflow (size, before + 1, &need))
-            err = ENOMEM;
-        }
-      if (err == 0)
-        err = take_block (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
-    }
-  if (err != 0)
-    {
-      fail_room (h, err);
-      return NULL;
-    }
+  bool guarded = word_peek (&h->root->guards) != 0;
+  size_t before = !guarded                        ? 0
+                  : align > sizeof (struct guard) ? align
+                                                  : sizeof (struct guard);
+  size_t need = size;
+  struct cache *k = cache_of (h, md);
+  int err = guarded && __builtin_add_overflow (size, before + 1, &need)
+              ? ENOMEM
+              : take_block (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
+  if (call_end (&c, err, NULL) != 0)
+    return NULL;
   struct place at;
-  if ((before > 0 || mark_wanted (h))
-      && place_find (h, p, false, &at) == NULL)
+  if ((guarded || mark_wanted (h)) && place_find (h, p, false, &at) == NULL)
     {
       mark_block (h, p, at.usable);
       if ((how & ALLOC_ZERO) && !zero)
         mark_range (p, at.usable, true);
-      if (before > 0)
+      if (guarded)
         guard_set (h, &at, (char *) p + before, size);
     }
   if (zero)
     memset ((char *) p + before, 0, size);
   if (!(how & ALLOC_QUIET))
     trace_event ('+', (char *) p + before, size, true);
-  errno = saved;
   return (char *) p + before;
+}
+
+/* The heap MD, for a call that has no way to fail: what is wrong, or NULL.  */
+static const char *
+free_heap (void *md, struct heap **h)
+{
+  *h = heap_of (md);
+  return *h == NULL ? "no heap is attached at the descriptor's address" : NULL;
 }
 
 /* Free, all but the fast path.  False after misuse.  */
@@ -7270,31 +7607,22 @@ free_any (const char *call, void *md, void *p)
 {
   if (p == NULL)
     return true;
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  int err = h != NULL ? heap_may_change (h) : 0;
-  const char *wrong = NULL;
+  struct call c = { .saved = errno };
+  const char *wrong = free_heap (md, &c.h);
+  if (wrong == NULL && !call_begin (&c, md, CALL_CHANGES))
+    return true;
   struct place block, user;
-  if (h == NULL)
-    wrong = "no heap is attached at the descriptor's address";
-  else if (err != 0)
+  struct cache *k = wrong == NULL ? cache_of (c.h, md) : NULL;
+  if (wrong == NULL)
+    wrong = guard_place (c.h, call, md, p, &block, &user);
+  if (wrong == NULL)
     {
-      fail_room (h, err);
-      return true;
-    }
-  else
-    {
-      struct cache *k = cache_of (h, md);
-      wrong = guard_place (h, call, md, p, &block, &user);
-      if (wrong == NULL)
-        {
-          trace_event ('-', p, 0, false);
-          wrong = give_block (h, k, &block);
-        }
+      trace_event ('-', p, 0, false);
+      wrong = give_block (c.h, k, &block);
     }
   if (wrong != NULL)
     fail_misuse (call, md, p, wrong);
-  errno = saved;
+  errno = c.saved;
   return wrong == NULL;
 }
 
@@ -7442,7 +7770,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 43. Blocks, public calls ------------------------------------------ */
+/* ---- 45. Blocks, public calls ------------------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -7558,67 +7886,75 @@ realloc_quick (void *md, void *ptr, size_t size)
   return p;
 }
 
+/* The block at PTR, which was AT, has its contents in P: free it.  Its page may have
+   another owner by now.  */
+static void
+realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
+               struct place *at)
+{
+  if (at->kind == PLACE_SMALL)
+    at->head = head_see (at->r);
+  struct cache *k = cache_of (h, md);
+  const char *wrong = give_block (h, k, at);
+  if (wrong != NULL)
+    fail_misuse (call, md, ptr, wrong);
+  else if (k != NULL && at->kind == PLACE_SMALL && !mark_wanted (h))
+    bin_put_back (k, head_class (at->head), at->r, at->i);
+}
+
+/* Whether the block at PTR, which the program knows as USER, is SIZE bytes long
+   now, in place.  */
+static bool
+realloc_in_place (struct heap *h, void *ptr, struct place *block,
+                  const struct place *user, size_t size)
+{
+  if (user->start != block->start || process.valgrind
+      || !resize_block (h, block, size))
+    return false;
+  if (process.asan && block->kind != PLACE_SMALL)
+    mark_block (h, ptr, round_up (size, MM_SLICE));
+  return true;
+}
+
 /* The same by the long way, for public call CALL.  */
 static void *
 realloc_long (const char *call, void *md, void *ptr, size_t size)
 {
-  int saved = errno;
+  struct call c = { .saved = errno };
   struct place block, user;
-  struct heap *h = heap_of (md);
-  int err = h != NULL ? heap_may_change (h) : 0;
-  const char *wrong = h == NULL
-                      ? "no heap is attached at the descriptor's address"
-                      : NULL;
-  if (err != 0)
-    {
-      fail_room (h, err);
-      return NULL;
-    }
+  const char *wrong = free_heap (md, &c.h);
+  if (wrong == NULL && !call_begin (&c, md, CALL_CHANGES))
+    return NULL;
   if (wrong == NULL)
-    wrong = guard_place (h, call, md, ptr, &block, &user);
+    wrong = guard_place (c.h, call, md, ptr, &block, &user);
   if (wrong != NULL)
     {
       fail_misuse (call, md, ptr, wrong);
-      fail_told (h, EINVAL, wrong);
+      fail_told (c.h, EINVAL, wrong);
       return NULL;
     }
-  if (user.start == block.start && !process.valgrind
-      && resize_block (h, &block, size))
+  void *p = ptr;
+  if (!realloc_in_place (c.h, ptr, &block, &user, size))
     {
-      if (process.asan && block.kind != PLACE_SMALL)
-        mark_block (h, ptr, round_up (size, MM_SLICE));
-      trace_event ('<', ptr, 0, false);
-      trace_event ('>', ptr, size, true);
-      errno = saved;
-      return ptr;
-    }
-  char *p = alloc_any (md, size, 16, size > user.usable
-                                     ? ALLOC_QUIET | ALLOC_GROWN
-                                     : ALLOC_QUIET);
-  if (p == NULL)
-    {
-      /* A shrinking cannot fail.  */
-      if (size <= user.usable && user.start == block.start)
+      bool grows = size > user.usable;
+      p = alloc_any (md, size, 16, ALLOC_QUIET | (grows ? ALLOC_GROWN : 0));
+      if (p == NULL && !grows && user.start == block.start)
         {
-          errno = saved;
+          /* A shrinking cannot fail.  */
+          errno = c.saved;
           return ptr;
         }
-      trace_event ('!', ptr, size, true);
-      return NULL;
+      if (p == NULL)
+        {
+          trace_event ('!', ptr, size, true);
+          return NULL;
+        }
+      memcpy (p, ptr, grows ? user.usable : size);
+      realloc_leave (call, md, c.h, ptr, &block);
     }
-  memcpy (p, ptr, user.usable < size ? user.usable : size);
-  /* The page may have another owner by now.  */
-  if (block.kind == PLACE_SMALL)
-    block.head = head_see (block.r);
-  struct cache *k = cache_of (h, md);
-  wrong = give_block (h, k, &block);
-  if (wrong != NULL)
-    fail_misuse (call, md, ptr, wrong);
-  else if (k != NULL && block.kind == PLACE_SMALL && !mark_wanted (h))
-    bin_put_back (k, head_class (block.head), block.r, block.i);
   trace_event ('<', ptr, 0, false);
   trace_event ('>', p, size, true);
-  errno = saved;
+  errno = c.saved;
   return p;
 }
 
@@ -7685,11 +8021,11 @@ mmalloc_usable_size (void *md, const void *ptr)
   size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
-  struct heap *h = heap_of (md);
+  struct heap *h;
   struct place block, user;
-  const char *wrong = h == NULL
-                      ? "no heap is attached at the descriptor's address"
-                      : guard_place (h, call, md, ptr, &block, &user);
+  const char *wrong = free_heap (md, &h);
+  if (wrong == NULL)
+    wrong = guard_place (h, call, md, ptr, &block, &user);
   if (wrong == NULL)
     return user.usable;
   fail_misuse (call, md, ptr, wrong);
@@ -7697,7 +8033,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 44. Slot calls ---------------------------------------------------- */
+/* ---- 46. Slot calls ---------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -7803,37 +8139,29 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
 static int
 slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL)
-    return -1;
-  int err = heap_may_change (h);
+  struct call c;
   struct place block, user;
-  if (err != 0)
-    fail_room (h, err);
-  else if ((uintptr_t) slot % sizeof *slot != 0
-           || place_find (h, slot, true, &block) != NULL)
-    fail_told (h, err = EINVAL, "the slot is no word in a block of the heap");
-  if (err != 0)
+  if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
-  void *old = NULL;
-  if (!is_new)
-    old = (void *) (uintptr_t) word_see ((disk_u64 *) (void *) slot);
+  struct heap *h = c.h;
+  if ((uintptr_t) slot % sizeof *slot != 0
+      || place_find (h, slot, true, &block) != NULL)
+    return call_end (&c, EINVAL, "the slot is no word in a block of the heap");
+  void *old = is_new
+                ? NULL
+                : (void *) (uintptr_t) word_see ((disk_u64 *) (void *) slot);
   if (old != NULL)
     {
       const char *wrong = guard_place (h, call, md, old, &block, &user);
       if (wrong != NULL)
         {
           fail_misuse (call, md, old, wrong);
-          fail_told (h, EINVAL, wrong);
-          return -1;
+          return call_end (&c, EINVAL, wrong);
         }
       trace_event (size > 0 ? '<' : '-', old, 0, false);
     }
-  bool stays = old != NULL && size > 0 && user.start == block.start
-               && !process.valgrind && resize_block (h, &block, size);
-  if (stays && process.asan && block.kind != PLACE_SMALL)
-    mark_block (h, old, round_up (size, MM_SLICE));
+  bool stays = old != NULL && size > 0
+               && realloc_in_place (h, old, &block, &user, size);
   if (!stays
       && slot_put (call, md, h, slot, size, old != NULL, &block, &user) != 0)
     {
@@ -7843,8 +8171,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
     }
   if (old != NULL && size > 0)
     trace_event ('>', *slot, size, true);
-  errno = saved;
-  return 0;
+  return call_end (&c, 0, NULL);
 }
 
 MM_PUBLIC int
@@ -7868,16 +8195,10 @@ mfree_from (void *md, void **slot)
 MM_PUBLIC int
 mmalloc_recover (void *md)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL)
+  struct call c;
+  if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
-  int err = heap_may_change (h);
-  if (err != 0)
-    {
-      fail_room (h, err);
-      return -1;
-    }
+  struct heap *h = c.h;
   uint64_t id[MM_OPS], turn[MM_OPS];
   for (unsigned i = 0; i < MM_OPS; i++)
     {
@@ -7894,12 +8215,11 @@ mmalloc_recover (void *md)
         sched_yield ();
       }
   dead_bury_all (h);
-  errno = saved;
-  return 0;
+  return call_end (&c, 0, NULL);
 }
 
 
-/* ---- 45. Opening and closing, public calls ----------------------------- */
+/* ---- 47. Opening and closing, public calls ----------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -7909,7 +8229,8 @@ mmalloc_recover (void *md)
 
 /* The options as this version knows them.  */
 static int
-open_options (struct mmalloc_options *to, const struct mmalloc_options *from)
+open_options (struct mmalloc_options *to, const struct mmalloc_options *from,
+              struct reason *why)
 {
   static const struct mmalloc_options defaults = MMALLOC_OPTIONS_INIT;
   *to = defaults;
@@ -7917,98 +8238,114 @@ open_options (struct mmalloc_options *to, const struct mmalloc_options *from)
     return 0;
   if (from->size < offsetof (struct mmalloc_options, mode)
       || from->size > MM_PAGE)
-    return EINVAL;
+    return fail_because (why, EINVAL,
+                         "the options say a size of %zu: begin with"
+                         " MMALLOC_OPTIONS_INIT",
+                         from->size);
   size_t known = from->size < sizeof *to ? from->size : sizeof *to;
+  memcpy (to, from, known);
   /* A larger struct comes from a newer header: what we do not know must be
      zero.  */
   for (size_t i = sizeof *to; i < from->size; i++)
     if (((const char *) from)[i] != 0)
-      return EINVAL;
-  memcpy (to, from, known);
+      return fail_because (why, EINVAL,
+                           "an option of a newer version of"
+                           " libmmalloc is set");
+  return to->streams <= MM_SHARED_MAX
+           ? 0
+           : fail_because (why, EINVAL, "there are %d streams at most, not %u",
+                           MM_SHARED_MAX, to->streams);
+}
+
+/* Flags that do not go together: refused if all of SET and none of NEEDED are
+   there.  */
+static const struct open_rule
+{
+  int set, needed;
+  const char *told;
+} open_rules[] = {
+  { MMALLOC_EXCL, MMALLOC_CREATE, "MMALLOC_EXCL goes with MMALLOC_CREATE" },
+  { MMALLOC_RDONLY | MMALLOC_CREATE, 0, "a heap cannot be made read-only" },
+  { MMALLOC_ELSEWHERE | MMALLOC_CREATE, 0, "a heap cannot be made elsewhere" },
+  { MMALLOC_PRIVATE | MMALLOC_CREATE, 0,
+    "a heap cannot be made copy-on-write" },
+  { MMALLOC_RDONLY | MMALLOC_PRIVATE, 0,
+    "read-only or copy-on-write, not both" },
+  { MMALLOC_ELSEWHERE | MMALLOC_PRIVATE, 0,
+    "a heap elsewhere is read-only, not copy-on-write" },
+};
+
+/* Whether FLAGS are some of KNOWN that go together.  */
+static int
+open_flags (int flags, int known, struct reason *why)
+{
+  if (flags & ~known)
+    return fail_because (why, EINVAL, "unknown flags 0x%x",
+                         (unsigned) (flags & ~known));
+  for (size_t i = 0; i < sizeof open_rules / sizeof *open_rules; i++)
+    if ((flags & open_rules[i].set) == open_rules[i].set
+        && (open_rules[i].needed == 0 || !(flags & open_rules[i].needed)))
+      return fail_because (why, EINVAL, "%s", open_rules[i].told);
   return 0;
+}
+
+/* Open a heap with these flags and options into *MD: 0 or an errno value.  Needs:
+   the open lock.  */
+static int
+open_heap (const char *path, int flags, const struct mmalloc_options *opt,
+           void **md, struct reason *why)
+{
+  bool anonymous = path == NULL && opt->fd < 0;
+  struct heap *h = attach_new (anonymous ? &kind_anonymous
+                                         : attach_kind (flags));
+  if (h == NULL)
+    return ENOMEM;
+  struct opening o = { .path = path,
+                       .fd = opt->fd,
+                       .flags = flags,
+                       .mode = opt->mode,
+                       .again = attach_again,
+                       .enter = attach_file,
+                       .wanted = opt };
+  struct file *f = &h->file;
+  int err = !anonymous ? file_attach (&f, &o)
+            : attach_kind (flags) == &kind_file
+              ? attach_anonymous (h, opt, &o.why)
+              : fail_because (&o.why, EINVAL, "these flags are for files");
+  *why = o.why;
+  *md = err == 0 ? (void *) f->base : NULL;
+  if (err != 0 || f != &h->file)
+    attach_drop (h);
+  else
+    {
+      file_list (f);
+      if (mark_wanted (h))
+        walk_heap (h, attach_mark_see, NULL);
+    }
+  return err;
 }
 
 MM_PUBLIC void *
 mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
 {
-  enum { ALL = MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
-               | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE };
-  int saved = errno;
-  char told[MM_TOLD] = "";
+  struct call c = { .saved = errno };
+  struct reason why = { "" };
   struct mmalloc_options o;
-  struct heap *h = NULL, *known = NULL;
+  void *md = NULL;
   process_check ();
-  int err = open_options (&o, opt);
-  bool reads = (flags & (MMALLOC_RDONLY | MMALLOC_ELSEWHERE)) != 0;
-  bool creates = (flags & (MMALLOC_CREATE | MMALLOC_EXCL)) != 0;
-  if (err == 0
-      && ((flags & ~ALL) != 0
-          || ((flags & MMALLOC_EXCL) && !(flags & MMALLOC_CREATE))
-          || ((reads || (flags & MMALLOC_PRIVATE)) && creates)
-          || (reads && (flags & MMALLOC_PRIVATE))))
+  int err = open_options (&o, opt, &why);
+  if (err == 0)
+    err = open_flags (flags,
+                      MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
+                        | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE,
+                      &why);
+  if (err == 0)
     {
-      snprintf (told, sizeof told, "these flags do not go together");
-      err = EINVAL;
+      lock_opening ();
+      err = open_heap (path, flags, &o, &md, &why);
+      unlock_opening ();
     }
-  if (err == 0 && o.streams > MM_SHARED_MAX)
-    {
-      snprintf (told, sizeof told, "there are %d streams at most",
-                MM_SHARED_MAX);
-      err = EINVAL;
-    }
-  lock_opening ();
-  if (err == 0 && (h = attach_new ()) == NULL)
-    err = ENOMEM;
-  if (err == 0 && path == NULL && o.fd < 0)
-    {
-      if (reads || (flags & MMALLOC_PRIVATE))
-        err = EINVAL;
-      else
-        err = attach_anonymous (h, &o, told);
-    }
-  else if (err == 0)
-    {
-      int access = reads || (flags & MMALLOC_PRIVATE) ? O_RDONLY : O_RDWR;
-      if (path != NULL)
-        /* O_NONBLOCK: a pipe is refused, not waited for.  */
-        h->fd = os_open (path, access | O_NONBLOCK
-                               | (flags & MMALLOC_CREATE ? O_CREAT : 0),
-                         o.mode != 0 ? o.mode : 0666);
-      else
-        {
-          int mode = os.fcntl (o.fd, F_GETFL);
-          if (mode >= 0 && (mode & O_ACCMODE) != O_RDWR
-              && ((mode & O_ACCMODE) == O_WRONLY || access == O_RDWR))
-            {
-              snprintf (told, sizeof told,
-                        "the file is not open for reading and writing");
-              err = EACCES;
-            }
-          else
-            h->fd = os.fcntl (o.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        }
-      if (err == 0 && h->fd < 0)
-        err = errno;
-      if (err == 0)
-        err = attach_file (h, flags, &o, path, &known, told);
-    }
-  if (h != NULL && (err != 0 || known != NULL))
-    {
-      attach_drop (h);
-      h = known;
-    }
-  else if (h != NULL)
-    attach_list (h);
-  if (err == 0 && known == NULL && mark_wanted (h))
-    walk_heap (h, attach_mark_see, NULL);
-  unlock_opening ();
-  if (err != 0)
-    {
-      fail_told (NULL, err, told[0] != '\0' ? told : NULL);
-      return NULL;
-    }
-  errno = saved;
-  return (void *) h->base;
+  return call_end (&c, err, why.told) == 0 ? md : NULL;
 }
 
 MM_PUBLIC void *
@@ -8020,199 +8357,142 @@ mmalloc_attach (int fd, void *base)
   return mmalloc_open (NULL, fd < 0 ? 0 : MMALLOC_CREATE, &opt);
 }
 
+/* The last user of the process has let the heap go.  */
+static void
+open_end (struct heap *h)
+{
+  if (mark_wanted (h))
+    walk_heap (h, detach_mark_see, NULL);
+  if (h->file.kind->shared)
+    detach_leave (h);
+  if (process.asan)
+    mark_own ((void *) h->file.base, off_length (h));
+  attach_drop (h);
+}
+
 MM_PUBLIC void *
 mmalloc_detach (void *md)
 {
   if (md == NULL)
     return NULL;
-  int saved = errno;
+  struct call c = { .saved = errno };
   process_check ();
   lock_opening ();
   lock_registry ();
-  struct heap **at = &process.heaps;
-  while (*at != NULL && (void *) (*at)->base != md)
-    at = &(*at)->next;
-  struct heap *h = *at;
-  bool ours = h != NULL && h != process.default_heap;
-  bool last = ours && --h->n_attached == 0;
+  struct file **at = file_place (md, true), *f = *at;
+  struct heap *h = (struct heap *) f;
+  bool ours = f != NULL && h != process.default_heap;
+  bool last = ours && --f->n_open == 0;
   if (last)
     {
       while (h->caches != NULL)
         cache_release (h->caches);
-      *at = h->next;
+      *at = f->next;
     }
   unlock_registry ();
   if (last)
-    {
-      if (mark_wanted (h))
-        walk_heap (h, detach_mark_see, NULL);
-      if (h->kind->shared)
-        detach_leave (h);
-      if (process.asan)
-        __asan_unpoison_memory_region ((void *) h->base,
-                                       word_peek (&h->root->length));
-      attach_drop (h);
-    }
+    open_end (h);
   unlock_opening ();
-  if (!ours)
-    {
-      fail_told (NULL, EINVAL, "no heap is attached at this address");
-      return md;
-    }
-  errno = saved;
-  return NULL;
+  return call_end (&c, ours ? 0 : EINVAL,
+                   "no heap is attached at this address")
+             == 0
+           ? NULL
+           : md;
 }
 
 MM_PUBLIC void *
 mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                      mmalloc_region_fn fn, void *arg)
 {
-  int saved = errno;
-  char told[MM_TOLD] = "";
-  struct stat st;
+  struct call c = { .saved = errno };
+  struct wanted_region want = { (uintptr_t) base, size, fn, arg };
+  struct opening o = { .path = path,
+                       .fd = -1,
+                       .flags = flags,
+                       .again = region_again,
+                       .enter = region_enter,
+                       .wanted = &want };
+  struct file *f = NULL;
   process_check ();
-  int err = path == NULL || (flags & ~(MMALLOC_CREATE | MMALLOC_EXCL)) != 0
-            || size > PTRDIFF_MAX
-            ? EINVAL : 0;
-  struct region *r = err == 0 ? os_private (sizeof *r, false) : NULL;
-  struct region *known = NULL;
-  if (err == 0 && r == NULL)
-    err = ENOMEM;
+  int err = open_flags (flags, MMALLOC_CREATE | MMALLOC_EXCL, &o.why);
+  if (err == 0 && path == NULL)
+    err = fail_because (&o.why, EINVAL, "there is no file name");
+  if (err == 0 && size > PTRDIFF_MAX)
+    err = fail_because (&o.why, EINVAL, "%zu bytes are too many", size);
+  if (err != 0)
+    return call_end (&c, err, o.why.told), NULL;
   /* FN runs with the door closed.  */
   int cancel = os_hold_cancel ();
   lock_opening ();
-  if (err == 0)
+  struct file *fresh = f = os_private (sizeof *f, false);
+  if (f == NULL)
+    err = ENOMEM;
+  else
     {
-      r->size = size;
-      r->lock_fd = -1;
-      r->n_attached = 1;
-      r->fd = os_open (path, O_RDWR | O_NONBLOCK
-                             | (flags & MMALLOC_CREATE ? O_CREAT : 0), 0666);
-      if (r->fd < 0 || os.fstat (r->fd, &st) != 0)
-        err = errno;
-      else if (!S_ISREG (st.st_mode))
-        err = EINVAL;
-      else if (os_is_network (r->fd))
-        err = ENOTSUP;
-    }
-  if (err == 0)
-    {
-      r->dev = st.st_dev;
-      r->ino = st.st_ino;
-      for (known = process.regions; known != NULL; known = known->next)
-        if (known->dev == r->dev && known->ino == r->ino)
-          break;
-    }
-  if (err == 0 && known != NULL)
-    {
-      const char *reason = NULL;
-      if (flags & MMALLOC_EXCL)
-        err = EEXIST;
-      else if (size != 0 && size != known->size)
-        err = EINVAL, reason = "the file has another size";
+      *f = (struct file){ .kind = &kind_region, .fd = -1, .lock_fd = -1 };
+      err = file_attach (&f, &o);
+      if (err == 0 && f == fresh)
+        file_list (f);
       else
-        err = fn ((void *) known->base, known->size, MMALLOC_REGION_JOIN,
-                  &reason, arg);
-      if (reason != NULL)
-        snprintf (told, sizeof told, "%s", reason);
-      known->n_attached += err == 0;
+        region_drop (fresh);
     }
-  else if (err == 0)
-    {
-      r->lock_fd = os_reopen (r->fd, O_RDWR, path);
-      err = r->lock_fd < 0 ? errno
-            : os_lock (r->lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
-      if (err == 0)
-        {
-          err = region_enter (r, flags, (uintptr_t) base, fn, arg, told);
-          os_lock (r->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
-        }
-    }
-  if (r != NULL && (err != 0 || known != NULL))
-    region_drop (r);
-  else if (r != NULL)
-    {
-      lock_registry ();
-      r->next = process.regions;
-      process.regions = r;
-      unlock_registry ();
-      known = r;
-    }
-  void *region = err == 0 ? (void *) known->base : NULL;
+  void *region = err == 0 ? (void *) f->base : NULL;
   unlock_opening ();
   os_let_cancel (cancel);
-  if (err != 0)
-    fail_told (NULL, err, told[0] != '\0' ? told : NULL);
-  else
-    errno = saved;
+  call_end (&c, err, o.why.told);
   return region;
 }
 
 MM_PUBLIC int
 mmalloc_region_close (void *region)
 {
+  struct call c = { .saved = errno };
   process_check ();
   lock_opening ();
   lock_registry ();
-  struct region **at = &process.regions;
-  while (*at != NULL && (void *) (*at)->base != region)
-    at = &(*at)->next;
-  struct region *r = *at;
-  bool last = r != NULL && --r->n_attached == 0;
+  struct file **at = file_place (region, false), *f = *at;
+  bool last = f != NULL && --f->n_open == 0;
   if (last)
-    *at = r->next;
+    *at = f->next;
   unlock_registry ();
   if (last)
-    region_drop (r);
+    region_drop (f);
   unlock_opening ();
-  if (r == NULL)
-    {
-      fail_told (NULL, EINVAL, "no region is mapped at this address");
-      return -1;
-    }
-  return 0;
+  return call_end (&c, f != NULL ? 0 : EINVAL,
+                   "no region is mapped at this address");
 }
 
 MM_PUBLIC int
 mmalloc_region_sync (void *region, size_t size)
 {
-  int r = os_sync (region, size);
-  if (r != 0)
-    fail_told (NULL, errno, "the region could not be written to the disk");
-  return r;
+  struct call c = { .saved = errno };
+  return call_end (&c, os_sync (region, size),
+                   "the region could not be written to the disk");
 }
 
 MM_PUBLIC void *
 mmalloc_findbase (size_t size)
 {
-  struct heap h = { .fd = -1 };
-  char told[MM_TOLD];
-  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
-  int saved = errno;
+  struct call c = { .saved = errno };
   process_check ();
-  size_t least = process.tools_area ? MM_RESERVE_TOOLS : MM_RESERVE;
-  opt.reserve = size > least ? size : least;
-  if (size > UINT64_C (1) << 46)
+  size_t want = process.tools_area ? MM_RESERVE_TOOLS : MM_RESERVE;
+  want = size > want ? size : want;
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  uintptr_t base = 0;
+  int err = ENOMEM;
+  /* Where the address space is short, SIZE alone must do.  */
+  for (size_t len = want; err != 0 && len >= MM_RESERVE_MIN && len >= size
+                          && size <= (size_t) 1 << 46;
+       len /= 2)
     {
-      fail_told (NULL, ENOMEM, "no address space of this size");
-      return NULL;
-    }
-  int err = space_map_anywhere (opt.reserve, PROT_NONE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                                &h.base);
-  h.mapped = opt.reserve;
-  if (err != 0)
-    err = make_map (&h, &opt, told);
-  if (err != 0 || h.mapped < size)
-    {
+      err = space_map_anywhere (len, PROT_NONE, flags, -1, &base);
       if (err == 0)
-        os.munmap ((void *) h.base, h.mapped);
-      fail_told (NULL, ENOMEM, "no address space of this size");
-      return NULL;
+        os_unmap ((void *) base, len);
     }
-  os.munmap ((void *) h.base, h.mapped);
-  errno = saved;
-  return (void *) h.base;
+  return call_end (&c, err == 0 ? 0 : ENOMEM, "no address space of this size")
+             == 0
+           ? (void *) base
+           : NULL;
 }
 
 MM_PUBLIC void *
@@ -8220,40 +8500,42 @@ mmalloc_find (const void *ptr)
 {
   process_check ();
   lock_registry ();
-  struct heap *h = process.heaps;
-  while (h != NULL && (uintptr_t) ptr - h->base >= h->mapped)
-    h = h->next;
+  struct file *f = process.files;
+  while (f != NULL
+         && (!f->kind->heap || (uintptr_t) ptr - f->base >= f->mapped))
+    f = f->next;
   unlock_registry ();
-  return h != NULL ? (void *) h->base : NULL;
+  return f != NULL ? (void *) f->base : NULL;
 }
 
-MM_PUBLIC int
-mmalloc_errno (void *md)
+/* The last error of calls on heap MD, or of the thread.  */
+static struct error
+open_error (void *md)
 {
-  int saved = errno, code = thread_error.code;
-  struct heap *h = md != NULL ? heap_find (md) : NULL;
-  if (h != NULL && h != process.default_heap)
-    {
-      pthread_mutex_lock (&h->error_lock);
-      code = h->error.code;
-      pthread_mutex_unlock (&h->error_lock);
-    }
-  errno = saved;
-  return code;
-}
-
-MM_PUBLIC const char *
-mmalloc_strerror (void *md)
-{
-  int saved = errno;
   struct error e = thread_error;
+  int saved = errno;
   struct heap *h = md != NULL ? heap_find (md) : NULL;
+  errno = saved;
   if (h != NULL && h != process.default_heap)
     {
       pthread_mutex_lock (&h->error_lock);
       e = h->error;
       pthread_mutex_unlock (&h->error_lock);
     }
+  return e;
+}
+
+MM_PUBLIC int
+mmalloc_errno (void *md)
+{
+  return open_error (md).code;
+}
+
+MM_PUBLIC const char *
+mmalloc_strerror (void *md)
+{
+  int saved = errno;
+  struct error e = open_error (md);
   char system[64] = "no call has failed";
   if (e.code != 0)
     {
@@ -8265,8 +8547,8 @@ mmalloc_strerror (void *md)
       strerror_r (e.code, system, sizeof system);
 #endif
     }
-  snprintf (thread_told, sizeof thread_told, "%s%s%s", e.told,
-            e.told[0] != '\0' ? ": " : "", system);
+  snprintf (thread_told, sizeof thread_told, "%s%s%s", e.why.told,
+            e.why.told[0] != '\0' ? ": " : "", system);
   errno = saved;
   return thread_told;
 }
@@ -8278,7 +8560,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 46. Other public calls -------------------------------------------- */
+/* ---- 48. Other public calls -------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -8289,16 +8571,14 @@ mmalloc_version (void)
 MM_PUBLIC int
 mmalloc_setkey (void *md, int keynum, void *key)
 {
-  struct heap *h = md != NULL ? heap_of (md) : NULL;
-  int err = h == NULL || keynum < 0 || keynum >= MM_KEYS ? EINVAL
-                                                          : heap_may_change (h);
-  if (err != 0)
-    {
-      fail_told (h, err, err == EINVAL ? "no such key" : NULL);
-      return 0;
-    }
-  word_publish (&h->root->key[keynum], (uint64_t) (uintptr_t) key);
-  return 1;
+  struct call c = { .saved = errno };
+  if (md == NULL || keynum < 0 || keynum >= MM_KEYS)
+    return call_end (&c, EINVAL, "no such key"), 0;
+  if (!call_begin (&c, md, CALL_CHANGES))
+    return 0;
+  /* Seen by mmalloc_getkey.  */
+  word_publish (&c.h->root->key[keynum], (uint64_t) (uintptr_t) key);
+  return call_end (&c, 0, NULL) == 0;
 }
 
 MM_PUBLIC void *
@@ -8315,41 +8595,30 @@ mmalloc_getkey (void *md, int keynum)
 MM_PUBLIC int
 mmalloc_setroot (void *md, const char *name, void *ptr)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL)
+  struct call c;
+  if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   size_t len = name != NULL ? strlen (name) : 0;
-  int err = len == 0 ? EINVAL : len > MM_NAME_MAX ? ENAMETOOLONG
-                                                  : heap_may_change (h);
-  if (err == 0)
-    err = root_set (h, name, len, (uint64_t) (uintptr_t) ptr);
-  if (err != 0)
-    {
-      if (err == EINVAL || err == ENAMETOOLONG)
-        fail_told (h, err, "the name of a root has 1 to 1000 bytes");
-      else
-        fail_room (h, err);
-      return -1;
-    }
-  errno = saved;
-  return 0;
+  if (len == 0 || len > MM_NAME_MAX)
+    return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG,
+                     "the name of a root has 1 to 1000 bytes");
+  return call_end (&c, root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr),
+                   NULL);
 }
 
 MM_PUBLIC void *
 mmalloc_getroot (void *md, const char *name)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  size_t len = name != NULL ? strlen (name) : 0;
-  if (h == NULL)
+  struct call c;
+  if (!call_begin (&c, md, CALL_ASKS))
     return NULL;
+  size_t len = name != NULL ? strlen (name) : 0;
   uint64_t value = 0;
   if (len > 0 && len <= MM_NAME_MAX
-      && root_find (h, name, len, (uint32_t) sum_bytes (name, len), &value)
-         == NULL)
+      && root_find (c.h, name, len, (uint32_t) sum_bytes (name, len), &value)
+           == NULL)
     value = 0;
-  errno = saved;
+  call_end (&c, 0, NULL);
   return (void *) (uintptr_t) value;
 }
 
@@ -8382,21 +8651,14 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
 MM_PUBLIC int
 mmalloc_sync (void *md)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL)
+  struct call c;
+  if (!call_begin (&c, md, CALL_ASKS))
     return -1;
-  if (h->kind->writes_file)
-    {
-      size_t len = word_see (&h->root->length);
-      if (os_sync ((void *) h->base, round_up (len, process.page)) != 0)
-        {
-          fail_told (h, errno, "the heap could not be written to the disk");
-          return -1;
-        }
-    }
-  errno = saved;
-  return 0;
+  struct file *f = &c.h->file;
+  int err = f->kind->writes_file ? os_sync (
+              (void *) f->base, round_up (off_length (c.h), process.page))
+                                 : 0;
+  return call_end (&c, err, "the heap could not be written to the disk");
 }
 
 static int
@@ -8408,57 +8670,47 @@ prefetch_see (struct heap *h, const struct sight *at, void *arg)
   size_t from = off_file (h, off_slice (h, at->c, at->s));
   size_t end = from + (at->n << MM_SLICE_SHIFT);
   for (; from < end; from += STEP)
-    posix_fadvise (h->fd, (off_t) from,
-                   (off_t) (end - from < STEP ? end - from : STEP),
-                   POSIX_FADV_WILLNEED);
+    os_advise_file (h->file.fd, from, end - from < STEP ? end - from : STEP,
+                    POSIX_FADV_WILLNEED);
   return 0;
 }
 
 MM_PUBLIC int
 mmalloc_prefetch (void *md)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL || !heap_may_look (h))
+  struct call c;
+  if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
-  if (h->fd >= 0)
-    walk_heap (h, prefetch_see, NULL);
-  errno = saved;
-  return 0;
+  if (c.h->file.fd >= 0)
+    walk_heap (c.h, prefetch_see, NULL);
+  return call_end (&c, 0, NULL);
 }
 
 MM_PUBLIC ptrdiff_t
 mmalloc_trim (void *md)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL)
+  struct call c;
+  if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
-  int err = heap_may_change (h);
-  if (err != 0)
-    {
-      fail_room (h, err);
-      return -1;
-    }
-  sweep (h, cache_of (h, md));
+  sweep (c.h, cache_of (c.h, md));
   size_t given = 0;
-  lock_grow (h);
-  for (size_t c = 0; c < run_chunks (h); c++)
-    given += trim_chunk (h, c);
-  unlock_grow (h);
-  trim_cut (h);
-  errno = saved;
+  lock_grow (c.h);
+  for (size_t chunk = 0; chunk < run_chunks (c.h); chunk++)
+    given += trim_chunk (c.h, chunk);
+  unlock_grow (c.h);
+  trim_cut (c.h);
+  call_end (&c, 0, NULL);
   return (ptrdiff_t) given;
 }
 
 MM_PUBLIC int
 mmalloc_stats (void *md, struct mmalloc_stats *stats)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
-  if (h == NULL || !heap_may_look (h))
-    return -1;
+  struct call c;
   struct stat st;
+  if (!call_begin (&c, md, CALL_LOOKS))
+    return -1;
+  struct heap *h = c.h;
   memset (stats, 0, sizeof *stats);
   stats->n_classes = MM_CLASSES + 1;
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
@@ -8466,23 +8718,23 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   walk_heap (h, stat_see, stats);
   stat_runs (h, stats);
   stats->capacity = h->capacity;
-  stats->length = word_peek (&h->root->length);
-  if (h->fd >= 0 && os.fstat (h->fd, &st) == 0)
+  stats->length = off_length (h);
+  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
     stats->file_bytes = (size_t) st.st_blocks * 512;
-  errno = saved;
-  return 0;
+  return call_end (&c, 0, NULL);
 }
 
 MM_PUBLIC int
 mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
               void *arg)
 {
-  struct heap *h = heap_of (md);
+  struct call c;
   struct walk w = { fn, arg };
-  if (h == NULL || !heap_may_look (h))
+  if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
+  call_end (&c, 0, NULL);
   int cancel = os_hold_cancel ();
-  int stop = walk_heap (h, walk_see, &w);
+  int stop = walk_heap (c.h, walk_see, &w);
   os_let_cancel (cancel);
   return stop;
 }
@@ -8493,31 +8745,28 @@ mmalloc_check (void *md,
                                void *arg),
                void *arg)
 {
-  int saved = errno;
-  struct heap *h = heap_of (md);
+  struct call c;
   struct check k = { report, arg, 0 };
-  if (h == NULL || !heap_may_look (h))
+  if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
+  struct heap *h = c.h;
   /* REPORT may be called with a lock held.  */
   int cancel = os_hold_cancel ();
-  if (!check_directory (h, &k))
+  int err = check_directory (h, &k);
+  if (err == 0)
     {
-      fail_told (h, errno, NULL);
-      os_let_cancel (cancel);
-      return -1;
+      unsigned walk = lock_walk (h);
+      check_supers (h, &k);
+      for (size_t chunk = 0; chunk < run_chunks (h); chunk++)
+        check_chunk (h, chunk, &k);
+      unlock_walk (h, walk);
+      walk_heap (h, check_see, &k);
+      check_roots (h, &k);
+      if (word_peek (&h->root->guards) != 0)
+        walk_heap (h, check_guards_see, &k);
     }
-  unsigned walk = lock_walk (h);
-  check_supers (h, &k);
-  for (size_t c = 0; c < run_chunks (h); c++)
-    check_chunk (h, c, &k);
-  unlock_walk (h, walk);
-  walk_heap (h, check_see, &k);
-  check_roots (h, &k);
-  if (word_peek (&h->root->guards) != 0)
-    walk_heap (h, check_guards_see, &k);
   os_let_cancel (cancel);
-  errno = saved;
-  return k.n;
+  return call_end (&c, err, "the file cannot be looked at") == 0 ? k.n : -1;
 }
 
 MM_PUBLIC void
@@ -8536,14 +8785,17 @@ mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg)
 MM_PUBLIC int
 mmcheckf (void *md, void (*func) (void), int force)
 {
-  struct heap *h = heap_of (md);
-  if (h == NULL || heap_may_change (h) != 0)
+  struct call c;
+  if (!call_begin (&c, md, CALL_CHANGES))
     return 0;
+  struct heap *h = c.h;
+  call_end (&c, 0, NULL);
   h->on_damage = func;
   if (word_peek (&h->root->guards) != 0)
     return 1;
   if (!force && word_peek (&h->root->used) != 0)
     return 0;
+  /* Seen, at the latest, by whoever next takes the registry lock.  */
   word_publish (&h->root->guards, 1);
   lock_registry ();
   cache_disarm_all (h);
@@ -8577,7 +8829,7 @@ MM_PUBLIC int
 mmtrace (void)
 {
   process_check ();
-  const char *name = getenv ("MALLOC_TRACE");
+  const char *name = os_variable ("MALLOC_TRACE");
   if (name == NULL || name[0] == '\0' || word_peek (&process.trace_fd) >= 0)
     return 1;
   int fd = os_open (name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);

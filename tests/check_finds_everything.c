@@ -63,9 +63,9 @@ static void
 set_size (off_t size)
 {
   struct stat st;
-  ck_assert_int_eq (fstat (h->fd, &st), 0);
+  ck_assert_int_eq (fstat (h->file.fd, &st), 0);
   old_size = st.st_size;
-  ck_assert_int_eq (ftruncate (h->fd, size), 0);
+  ck_assert_int_eq (ftruncate (h->file.fd, size), 0);
 }
 
 __attribute__ ((no_sanitize_address)) static void
@@ -77,7 +77,7 @@ undo (void)
       *changed[n_changed].at = changed[n_changed].old;
     }
   if (old_size > 0)
-    ck_assert_int_eq (ftruncate (h->fd, old_size), 0);
+    ck_assert_int_eq (ftruncate (h->file.fd, old_size), 0);
   old_size = 0;
 }
 
@@ -341,7 +341,7 @@ chunk_of_no_kind (void)
 static const void *
 length_too_much (void)
 {
-  if (h->kind->shared)
+  if (h->file.kind->shared)
     set_size ((off_t) h->capacity + MM_PAGE);
   set64 (&h->root->length, h->capacity + MM_PAGE);
   return h->root;
@@ -350,7 +350,7 @@ static const void *
 file_too_short (void)
 {
   struct stat st;
-  ck_assert_int_eq (fstat (h->fd, &st), 0);
+  ck_assert_int_eq (fstat (h->file.fd, &st), 0);
   set64 (&h->root->length, (uint64_t) st.st_size + MM_PAGE);
   return h->root;
 }

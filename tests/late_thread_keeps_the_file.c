@@ -31,7 +31,7 @@ static _Thread_local bool watched;
 static void
 lock_taken (pthread_mutex_t *m)
 {
-  struct heap *h = library_process.heaps;
+  struct heap *h = (struct heap *) library_process.files;
   bool is_shared = false;
   for (uint32_t n = 1; watched && n <= h->super.n_shared; n++)
     is_shared |= m == &off_stream (h, n)->lock.mutex;

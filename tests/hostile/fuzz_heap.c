@@ -764,9 +764,9 @@ fuzz_use (const uint8_t *data, size_t size, unsigned how, unsigned look)
       MUST (mmalloc_errno (NULL) != 0);
       return;
     }
-  struct heap *h = process.heaps;
-  MUST (h != NULL && (char *) h->base == u.md && h->next == NULL);
-  u.mapped = h->mapped;
+  struct heap *h = (struct heap *) process.files;
+  MUST (h != NULL && (char *) h->file.base == u.md && h->file.next == NULL);
+  u.mapped = h->file.mapped;
   if ((look & 1) || how == 1 || how == 3)
     use_look (&u, &b->image);
   if (how == 0 || how == 2)

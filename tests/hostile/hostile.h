@@ -331,8 +331,8 @@ parts_find (struct parts *parts, const struct image *im)
   /* As if it were mapped where the view is.  */
   char *old_grid = (char *) round_up (im->base, MM_SLICE);
   size_t delta = (size_t) (old_grid - (char *) im->base);
-  h.base = im->base;
-  h.capacity = h.mapped = im->capacity;
+  h.file.base = im->base;
+  h.capacity = h.file.mapped = im->capacity;
   epoch_layout (&h);
   parts->dir = off_file (&h, h.dir);
   parts->streams = off_file (&h, h.stream);
@@ -582,9 +582,9 @@ use_file (const struct image *im, int flags, struct use *u)
       MUST (mmalloc_strerror (NULL)[0] != '\0');
       return -1;
     }
-  struct heap *h = process.heaps;
-  MUST (h != NULL && (char *) h->base == u->md && h->next == NULL);
-  u->mapped = h->mapped;
+  struct heap *h = (struct heap *) process.files;
+  MUST (h != NULL && (char *) h->file.base == u->md && h->file.next == NULL);
+  u->mapped = h->file.mapped;
   int found = use_look (u, im);
   if (!(flags & (MMALLOC_RDONLY | MMALLOC_ELSEWHERE)))
     {

@@ -189,7 +189,7 @@ neighbour_start (struct neighbour *n, void (*open_for) (const void *op),
     {
       open_for (op);
       /* There is none in a static map.  */
-      if (process.heaps != NULL)
+      if (process.files != NULL)
         {
           n->entry = kill_heap ()->entry;
           n->id = kill_heap ()->id;

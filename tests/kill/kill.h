@@ -192,8 +192,8 @@ kill_make_heap (const char *path, size_t capacity)
 static inline struct heap *
 kill_heap (void)
 {
-  NEED (process.heaps != NULL && process.heaps->next == NULL);
-  return process.heaps;
+  NEED (process.files != NULL && process.files->next == NULL);
+  return (struct heap *) process.files;
 }
 
 

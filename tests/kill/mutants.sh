@@ -217,7 +217,7 @@ mutant punch_first '/^trim_chunk/,/^}/ {
 # The file is cut before the length says so.
 mutant cut_first '/^trim_cut/,/^}/ {
   s/^                  word_publish (&h->root->length, len);/\
-                  if (os.ftruncate (h->fd, (off_t) len) != 0)\
+                  if (os.ftruncate (h->file.fd, (off_t) len) != 0)\
                     len = 0;\
 &/
 }' 'step:file cut'
@@ -269,8 +269,8 @@ mutant stream_lock_believed '/^epoch_begin/,/^}/ {
 }' 'step:shared stream, new'
 
 # A file being made does not say so.
-mutant creating_unsaid '/^attach_create/,/^}/ {
-  s/err = os_pwrite_all (h->fd, &creating.*/(void) creating;/
+mutant creating_unsaid '/^file_make/,/^}/ {
+  s/err = os_pwrite_all (f->fd, &creating.*/(void) creating;/
 }' 'step:open: create'
 
 # Streams of the dead are not taken from them.
@@ -464,8 +464,8 @@ mutant copied_locks_believed '/^epoch_begin/,/^}/ {
 }' copies:60
 
 # A chunk becomes a HUGE block while others may look at its records.
-mutant records_taken_away '/^huge_empty_chunk/,/^}/ {
-  s/ || !alone)/)/
+mutant records_taken_away '/^trim_is_alone/,/^}/ {
+  s/if (k != thread.last)/if (false)/
 }' paused
 
 # A wake-up dies with the one who got it.
@@ -522,13 +522,13 @@ mutant locks_stay_behind '/^os_close_locks/,/^}/ {
 }' raw_clone_child
 
 # The lock alone tells who lives.
-mutant dead_while_a_child_lives '/^proc_is_dead/,/^}/ {
+mutant dead_while_a_child_lives '/^os_pid_is_gone/,/^}/ {
   s/  return gone;/  return gone \&\& false;/
 }' limited_address_space
 
 # A fork child looks without being a user.
-mutant child_looks_alone '/^heap_may_look/,/^}/ {
-  s/heap_may_change (h)/0/
+mutant child_looks_alone '/^call_begin/,/^}/ {
+  s/kind == CALL_ASKS/kind != CALL_CHANGES/
 }' fork_file
 
 # ---- Damaged numbers ------------------------------------------------------
@@ -585,7 +585,7 @@ mutant shared_without_limit '/^super_verify/,/^}/ {
 mutant no_shared_stream '/^super_verify/,/^}/ {
   s/s->n_shared == 0/false/
 }' damage_foreign
-mutant any_kind_of_file '/^attach_file/,/^}/ {
+mutant any_kind_of_file '/^file_open/,/^}/ {
   s/!S_ISREG (st.st_mode)/false/
 }' damage_foreign
 
@@ -709,14 +709,14 @@ mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
 mutant growth_without_memory '/^grow_back_bare (/,/^}/ {
   s/^        err = back_range (h, off_slice/        back_range (h, off_slice/
 }' file_calls_fail
-mutant lock_file_left_open '/^attach_drop/,/^}/ {
-  s/os_close_locks (h->lock_fd);/(void) h;/
+mutant lock_file_left_open '/^file_drop/,/^}/ {
+  s/os_close_locks (f->lock_fd);/(void) f;/
 }' file_calls_fail
-mutant mapping_left '/^attach_drop/,/^}/ {
-  s/os.munmap ((void \*) h->base, h->mapped);/(void) h;/
+mutant mapping_left '/^file_drop/,/^}/ {
+  s/os_unmap ((void \*) f->base, f->mapped);/(void) f;/
 }' file_calls_fail
 mutant sync_always_works '/^os_sync/,/^}/ {
-  s/return r;/return 0;/
+  s/return err;/return 0;/
 }' file_calls_fail
 mutant limit_not_asked '/^os_may_reach/,/^}/ {
   s/return EFBIG;/return 0;/
@@ -806,7 +806,7 @@ mutant guard_unseen '/^check_block/,/^}/ {
 
 # Superblocks are looked at by writers only; or once, while others save theirs.
 mutant supers_for_writers '/^check_supers/,/^}/ {
-  s/h->fd < 0/!h->kind->shared/
+  s/h->file.fd < 0/!h->file.kind->shared/
 }' check_finds_everything
 mutant supers_read_once '/^check_supers/,/^}/ {
   s/memcmp (copy, before, sizeof copy) == 0/true/

@@ -1266,7 +1266,7 @@ when_slot_fresh (struct heap *h)
   struct place at;
   for (unsigned i = 0; i < MM_OPS; i++)
     if (h->op[i].owner != 0 && h->op[i].fresh != 0
-        && place_find (h, (char *) h->base + h->op[i].fresh, false, &at)
+        && place_find (h, (char *) h->file.base + h->op[i].fresh, false, &at)
            == NULL)
       return true;
   return false;
@@ -1287,7 +1287,7 @@ when_slot_noted (struct heap *h)
   for (unsigned i = 0; i < MM_OPS; i++)
     if (h->op[i].owner != 0 && h->op[i].fresh != 0
         && (h->op[i].locked != 0 || when_shared_locked (h))
-        && place_find (h, (char *) h->base + h->op[i].fresh, false, &at)
+        && place_find (h, (char *) h->file.base + h->op[i].fresh, false, &at)
            != NULL)
       return true;
   return false;
@@ -1300,7 +1300,7 @@ when_slot_freed (struct heap *h)
   struct place at;
   uint64_t off = (uintptr_t) plan->slot_old - (uintptr_t) KILL_BASE;
   return plan->slot_old != NULL && h->locks->ops_busy != 0
-         && place_find (h, (char *) h->base + off, false, &at) != NULL;
+         && place_find (h, (char *) h->file.base + off, false, &at) != NULL;
 }
 
 /* ... and has let the lock go.  */
@@ -1316,7 +1316,7 @@ when_slot_left (struct heap *h)
 {
   uint64_t off = (uintptr_t) plan->slot - (uintptr_t) KILL_BASE;
   return plan->slot != NULL
-         && *(void **) (h->base + off) != plan->slot_old;
+         && *(void **) (h->file.base + off) != plan->slot_old;
 }
 
 /* What the second victim does after the first one's death.  It has allocated
@@ -1975,18 +1975,18 @@ world_open (const struct operation *op)
         && world.last != MAP_FAILED);
   pthread_once (&process.once, process_start);
   struct heap *h = &world.view;
-  h->kind = &kind_reader;
-  h->fd = world.fd;
-  h->base = (uintptr_t) world.at;
-  h->mapped = h->capacity = op->capacity;
-  h->super.base = h->base;
+  h->file.kind = &kind_reader;
+  h->file.fd = world.fd;
+  h->file.base = (uintptr_t) world.at;
+  h->file.mapped = h->capacity = op->capacity;
+  h->super.base = h->file.base;
   h->super.capacity = op->capacity;
   h->super.n_shared = 1;
   size_t exclusive = op->capacity / MM_SYSTEM_STREAM_SPACE;
   h->super.n_streams = 1 + (uint32_t) exclusive;
   /* The grid begins at the base: mmap gives whole system pages only.  */
   epoch_layout (h);
-  if (h->grid != h->base)
+  if (h->grid != h->file.base)
     {
       char *room = mmap (NULL, op->capacity + MM_SLICE, PROT_NONE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -1996,7 +1996,7 @@ world_open (const struct operation *op)
       world.at = mmap (to, op->capacity, PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_NORESERVE | MAP_FIXED, world.fd, 0);
       NEED (world.at == to);
-      h->base = (uintptr_t) to;
+      h->file.base = (uintptr_t) to;
       epoch_layout (h);
     }
   world_stat ();
