@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MMALLOC_NO_PAIRING 1
 #include "mmalloc.h"
 #include "qalloc.h"
 
