@@ -533,7 +533,7 @@ file_made (void)
 }
 
 static void
-file_open (int flags)
+other_file_open (int flags)
 {
   md = mmalloc_open (temp_heap_path (), flags, NULL);
   ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
@@ -548,7 +548,7 @@ START_TEST (superblocks_looked_at)
   char *file = file_made ();
   for (int i = 0; i < 3; i++)
     {
-      file_open (flags[i]);
+      other_file_open (flags[i]);
       copies = flags[i] == MMALLOC_PRIVATE ? md : file;
       for (const struct damage *d = damages; d < damages + DAMAGES; d++)
         if (d->make == super_both || d->make == super_newer
@@ -582,7 +582,7 @@ save_often (void *file)
 START_TEST (superblocks_beside_writers)
 {
   char *file = file_made ();
-  file_open (MMALLOC_RDONLY);
+  other_file_open (MMALLOC_RDONLY);
   struct child child = child_start (save_often, file);
   siginfo_t ended = { .si_pid = 0 };
   while (ended.si_pid == 0)

@@ -29,7 +29,7 @@ static long hook_syscall (long number, void *buf, size_t len, unsigned flags);
 #undef madvise
 #undef syscall
 
-enum call
+enum watched_call
 {
   FALLOCATE, FTRUNCATE, PREAD, PWRITE, FDATASYNC, MSYNC, FSTAT, OPEN, CLOSE,
   FCNTL, MMAP, MUNMAP, MPROTECT, CALLS
@@ -69,8 +69,8 @@ static struct plan
   bool all;                     /* and all that follow */
   bool armed;
   bool hit;                     /* it has failed */
-  enum call hit_call;
-  enum call calls[20000];       /* the script's */
+  enum watched_call hit_call;
+  enum watched_call calls[20000];       /* the script's */
   struct without
   {
     bool replace, wipe, random, advice, proc, punch;
@@ -82,7 +82,7 @@ static struct plan
 
 /* Count the call; its error, 0 if it works, SHORT, ENDED.  */
 static int
-call_error (enum call call)
+call_error (enum watched_call call)
 {
   if (!plan->armed)
     return 0;
@@ -326,7 +326,7 @@ has_failed (void *md, const char *call)
 /* A call of the script that is there for one call of the system worked, KNOWN
    telling whether one had failed before: that one did not.  */
 static void
-has_worked (const char *name, enum call call, bool known)
+has_worked (const char *name, enum watched_call call, bool known)
 {
   if (!known && plan->hit && plan->hit_call == call && plan->error != EINTR)
     wrong ("%s worked, and %s did not", name, call_name[call]);
@@ -442,7 +442,7 @@ heap_holds (void *md, const char *when)
 /* ---- The script --------------------------------------------------------- */
 
 static void *
-open_heap (int flags)
+open_the_heap (int flags)
 {
   struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
   opt.reserve = MIB (128);
@@ -610,7 +610,7 @@ anonymous_life (void)
 static void
 script (void)
 {
-  void *md = open_heap (MMALLOC_CREATE);
+  void *md = open_the_heap (MMALLOC_CREATE);
   if (md != NULL)
     {
       grow (md);
@@ -641,7 +641,7 @@ script (void)
       heap_holds (md, "before detach");
       close_heap (md);
     }
-  if (heap_made && (md = open_heap (0)) != NULL)
+  if (heap_made && (md = open_the_heap (0)) != NULL)
     {
       heap_holds (md, "opened again");
       for (size_t i = 0; i < n_blocks; i++)
@@ -652,7 +652,7 @@ script (void)
     }
   static const int flags[] = { MMALLOC_RDONLY, MMALLOC_PRIVATE };
   for (int i = 0; i < 2; i++)
-    if (heap_made && (md = open_heap (flags[i])) != NULL)
+    if (heap_made && (md = open_the_heap (flags[i])) != NULL)
       {
         heap_holds (md, "opened to look");
         look (md);
@@ -724,7 +724,7 @@ play (int at, int error, bool all)
   plan->armed = false;
   plan->hit = false;
   bool made = heap_made;
-  void *md = open_heap (MMALLOC_CREATE);
+  void *md = open_the_heap (MMALLOC_CREATE);
   heap_holds (md, made ? "calls work again" : "made when calls work again");
   size_t had = n_blocks;
   take (md, 100000, 0);
@@ -786,7 +786,7 @@ without_fallocate (void)
   play_without ("fallocate");
   start_anew ();
   os.pwrite = short_pwrite;
-  char *md = open_heap (MMALLOC_CREATE);
+  char *md = open_the_heap (MMALLOC_CREATE);
   char *p = mmalloc (md, 200000);
   MUST (p != NULL);
   int fd = open (path, O_RDONLY);
@@ -961,7 +961,7 @@ main (void)
       int of[CALLS] = { 0 }, cases = 0;
       for (int i = 1; i <= n; i++)
         {
-          enum call call = plan->calls[i];
+          enum watched_call call = plan->calls[i];
           of[call]++;
           for (int k = 0; k < 8 && call_errors[call][k] != 0; k++)
             cases += 2;

@@ -42,8 +42,10 @@
 #define stat(path, st) (memset (st, 0, sizeof *(st)), 0)
 #define getrlimit(what, limit) (memset (limit, 0xff, sizeof *(limit)), 0)
 #define fstatfs(fd, fs) ((void) (fd), memset (fs, 0, sizeof *(fs)), 0)
-#define madvise(p, len, how) fuzz_advice ()
-#define posix_fadvise(fd, off, len, how) fuzz_advice ()
+#define madvise(p, len, how) \
+  ((void) (p), (void) (len), (void) (how), fuzz_advice ())
+#define posix_fadvise(fd, off, len, how) \
+  ((void) (fd), (void) (off), (void) (len), (void) (how), fuzz_advice ())
 #define syscall(number, to, size, how) fuzz_number (to, size)
 
 static int

@@ -18,7 +18,7 @@
 #include "death.h"
 #include "qalloc.h"
 
-enum kind { STATIC, DYNAMIC };
+enum map_kind { STATIC, DYNAMIC };
 enum { BLOCKS_MAX = 2048, ITEM = 64, STREAMS = 2 };
 
 /* No page's length, so that the end of a map is not that of its file's last
@@ -52,7 +52,7 @@ static struct plan
 static char file[PATH_MAX + 64], copy[PATH_MAX + 64];
 
 static size_t
-file_size (enum kind kind)
+file_size (enum map_kind kind)
 {
   return kind == STATIC ? STATIC_SIZE : DYNAMIC_SIZE;
 }
@@ -66,7 +66,7 @@ need (void *map)
 }
 
 static void *
-map_make (enum kind kind, const char *name)
+map_make (enum map_kind kind, const char *name)
 {
   off_t size = (off_t) file_size (kind);
   return kind == STATIC
@@ -88,10 +88,10 @@ make (void *map, size_t size)
 
 /* ---- The calls ---------------------------------------------------------- */
 
-struct call
+struct map_call
 {
   const char *name;
-  enum kind kind;
+  enum map_kind kind;
   unsigned flags;
   void (*prepare) (void *map);  /* in the victim */
   void (*operate) (void *map);  /* under the stepper */
@@ -105,7 +105,7 @@ enum
 
 static size_t op_size;
 static void *op_block;
-static enum kind op_kind;
+static enum map_kind op_kind;
 
 static void
 some_blocks (void *map)
@@ -319,7 +319,7 @@ op_cleanup (void *map)
   qalloc_cleanup ();
 }
 
-static const struct call calls[] = {
+static const struct map_call calls[] = {
   { "statmalloc: fast path", STATIC, 0, pre_malloc, op_statmalloc },
   { "statmalloc: first of a thread", STATIC, 0, pre_malloc_first,
     op_statmalloc },
@@ -371,7 +371,7 @@ enum { N_CALLS = sizeof calls / sizeof *calls };
 
 /* Make the map, and leave it.  */
 static void
-make_file (const struct call *call)
+make_file (const struct map_call *call)
 {
   unlink (file);
   if (call->flags & EMPTY)
@@ -399,7 +399,7 @@ neighbour_opens (const void *call)
 static void *
 victim_prepares (const void *arg)
 {
-  const struct call *call = arg;
+  const struct map_call *call = arg;
   if (call->flags & OPENS)
     return NULL;
   void *map = need (qalloc_loadmap (file));
@@ -450,7 +450,7 @@ world_changed (bool asked)
 /* Make the copy as the file is, with its disk blocks, as the death of a process
    leaves them; and with the note which file it is.  */
 static void
-world_copy (const struct call *call)
+world_copy (const struct map_call *call)
 {
   struct stat st;
   NEED (fstat (world.copy_fd, &st) == 0);
@@ -460,10 +460,10 @@ world_copy (const struct call *call)
   for (off_t at = 0; call->kind == DYNAMIC && at < 2 * MM_PAGE; at += MM_PAGE)
     {
       struct disk_super s;
-      const char *told;
+      struct reason why;
       if (world.n < MM_OFF_INDEX
           || pread (world.copy_fd, &s, sizeof s, at) != sizeof s
-          || super_verify (&s, &told) != 0)
+          || super_verify (&s, &why) != 0)
         continue;
       s.dev = st.st_dev;
       s.ino = st.st_ino;
@@ -595,7 +595,7 @@ go_on (void *map, struct seen *w)
 
 /* Play the death at this point.  */
 static void
-play (const struct call *call)
+play (const struct map_call *call)
 {
   static struct seen seen;
   alarm (kill_patience ());
@@ -633,7 +633,7 @@ play (const struct call *call)
 static bool
 run (size_t number, long stride)
 {
-  const struct call *call = &calls[number];
+  const struct map_call *call = &calls[number];
   pid_t neighbour = 0;
   memset (plan, 0, sizeof *plan);
   now_begin (call->name);

@@ -1946,8 +1946,8 @@ world_copy (void)
     {
       struct disk_super *s = (struct disk_super *) (void *)
                              (world.copy_at + i * MM_PAGE);
-      const char *told;
-      if (world.size < MM_OFF_INDEX || super_verify (s, &told) != 0)
+      struct reason why;
+      if (world.size < MM_OFF_INDEX || super_verify (s, &why) != 0)
         continue;
       s->dev = st.st_dev;
       s->ino = st.st_ino;
