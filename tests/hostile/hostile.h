@@ -331,6 +331,7 @@ parts_find (struct parts *parts, const struct image *im)
   /* As if it were mapped where the view is.  */
   char *old_grid = (char *) round_up (im->base, MM_SLICE);
   size_t delta = (size_t) (old_grid - (char *) im->base);
+  h.file.kind = &kind_anonymous;
   h.file.base = im->base;
   h.capacity = h.file.mapped = im->capacity;
   epoch_layout (&h);
