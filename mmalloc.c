@@ -173,12 +173,13 @@
      40  Process and fork                   (fork_ process_)
      41  Heaps by name                      (heap_)
      42  Calls                              (call_)
-     43  Giving back                        (trim_)
-     44  Blocks, the short ways             (alloc_ free_ quick_)
-     45  Blocks, public calls               (realloc_)
-     46  Slot calls                         (slot_)
-     47  Opening and closing, public calls  (open_)
-     48  Other public calls                 (prefetch_)  */
+     43  Probing                            (probe_)
+     44  Giving back                        (trim_)
+     45  Blocks, the short ways             (alloc_ free_ quick_)
+     46  Blocks, public calls               (realloc_)
+     47  Slot calls                         (slot_)
+     48  Opening and closing, public calls  (open_)
+     49  Other public calls                 (prefetch_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------ */
@@ -1163,7 +1164,6 @@ off_number (size_t c, size_t s)
 static inline struct disk_slice *
 off_numbered (struct heap *h, uint32_t number)
 {
-  MM_NEEDS (number != 0);
   return off_record (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
 }
 
@@ -6950,7 +6950,8 @@ attach_again (struct file *f, struct opening *o)
   const struct mmalloc_options *opt = o->wanted;
   const struct kind *kind = attach_kind (o->flags);
   if (!f->kind->heap)
-    return fail_because (&o->why, EBUSY, "open already as a map file");
+    return fail_because (&o->why, EINVAL,
+                         "open here as a map file, not as a heap");
   if (f->kind != kind && (kind->changes || !f->kind->writes_file))
     return fail_because (&o->why, EBUSY, "attached already in another way");
   return attach_version ((struct heap *) f, opt, &o->why);
@@ -7134,7 +7135,8 @@ region_again (struct file *f, struct opening *o)
 {
   const struct wanted_region *want = o->wanted;
   if (f->kind->heap)
-    return fail_because (&o->why, EBUSY, "open already as a heap");
+    return fail_because (&o->why, EINVAL,
+                         "open here as a heap, not as a map file");
   int err = region_is_size (f->mapped, want->size, &o->why);
   return err != 0 ? err : region_show (f, o, MMALLOC_REGION_JOIN);
 }
@@ -7393,7 +7395,128 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 43. Giving back --------------------------------------------------- */
+/* ---- 43. Probing ------------------------------------------------------- */
+
+/* Owns: nothing, changes nothing.  Says what a file is without mapping it.
+   Needs: nothing; who works on the file does not notice.
+   Crash: nothing changes.
+   Keeps: nothing.
+   Checked by: probe_tells, golden_files.  */
+
+/* What superblock S and the words that change say.  */
+static void
+probe_heap (const struct disk_super *s, const struct disk_locks *l,
+            const struct disk_root *root, struct mmalloc_info *info)
+{
+  info->kind = MMALLOC_FILE_HEAP;
+  info->format = s->version;
+  info->base = (void *) (uintptr_t) s->base;
+  info->capacity = s->capacity;
+  info->length = word_see (&root->length);
+  info->app_version = s->app_version;
+  info->streams = s->n_shared;
+  info->guards = word_peek (&root->guards) != 0;
+  info->clean = word_peek (&l->state) == MM_CLEAN;
+  info->generation = s->generation;
+  memcpy (info->uuid, s->uuid, sizeof info->uuid);
+}
+
+/* The rest of INFO for open file F, whose SIZE and first words are there.  0 if it
+   could be opened, else an errno value as opening it would give.  */
+static int
+probe_file (const struct file *f, struct mmalloc_info *info,
+            struct reason *why)
+{
+  uint64_t first[2] = { 0, 0 }, length;
+  size_t n = info->file_size < sizeof first ? info->file_size : sizeof first;
+  int err = os_pread_all (f->fd, first, n, 0);
+  if (err != 0)
+    return file_reason (why, err, "the file cannot be read");
+  info->magic = first[0];
+  info->in_use = os_sees_lock (f->fd, MM_BYTE_WRITERS, F_WRLCK);
+  info->kind = n == 0 || first[0] == MM_CREATING ? MMALLOC_FILE_EMPTY
+                                                 : MMALLOC_FILE_OTHER;
+  if (info->kind == MMALLOC_FILE_EMPTY)
+    return 0;
+  struct disk_super super;
+  err = super_read (f->fd, info->file_size, &super, &length, why);
+  if (err == EINVAL)
+    {
+      /* A map file has its address there.  */
+      info->base = (void *) (uintptr_t) first[1];
+      return 0;
+    }
+  info->kind = MMALLOC_FILE_HEAP;
+  struct disk_locks l;
+  struct disk_root root;
+  if (err == 0)
+    err = os_pread_all (f->fd, &l, sizeof l, MM_OFF_LOCKS);
+  if (err == 0)
+    err = os_pread_all (f->fd, &root, sizeof root, MM_OFF_ROOT);
+  if (err == 0)
+    probe_heap (&super, &l, &root, info);
+  return file_reason (why, err, "the file cannot be read");
+}
+
+MM_PUBLIC int
+mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
+{
+  struct call c = { .saved = errno };
+  struct file f = { .kind = &kind_reader, .fd = -1, .lock_fd = -1 };
+  struct reason why = { "" };
+  struct stat st;
+  process_check ();
+  memset (info, 0, sizeof *info);
+  int err = file_open (&f, path, fd, false, 0, &why);
+  if (err == 0)
+    err = os_stat (f.fd, &st);
+  if (err == 0)
+    {
+      info->file_size = (size_t) st.st_size;
+      err = probe_file (&f, info, &why);
+    }
+  file_drop (&f);
+  return call_end (&c, err, why.told);
+}
+
+MM_PUBLIC int
+mmalloc_info (void *md, struct mmalloc_info *info)
+{
+  struct call c = { .saved = errno };
+  struct stat st;
+  process_check ();
+  if (md == NULL && heap_of (md) != NULL)
+    md = (void *) heap_of (md)->file.base;
+  memset (info, 0, sizeof *info);
+  lock_registry ();
+  struct file *f = *file_place (md, true);
+  if (f == NULL)
+    f = *file_place (md, false);
+  bool found = f != NULL;
+  if (found)
+    {
+      info->opened = f->n_open;
+      info->kind = MMALLOC_FILE_OTHER;
+      info->base = md;
+      if (f->kind->heap)
+        {
+          struct heap *h = (struct heap *) f;
+          probe_heap (&h->super, h->locks, h->root, info);
+          info->clean = false;
+        }
+      else
+        info->magic = word_see ((disk_u64 *) md);
+      info->in_use = true;
+      if (f->fd >= 0 && os_stat (f->fd, &st) == 0)
+        info->file_size = (size_t) st.st_size;
+    }
+  unlock_registry ();
+  return call_end (&c, found ? 0 : EINVAL,
+                   "no heap is attached at this address");
+}
+
+
+/* ---- 44. Giving back --------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -7544,7 +7667,7 @@ trim_chunk (struct heap *h, size_t c)
 }
 
 
-/* ---- 44. Blocks, the short ways ---------------------------------------- */
+/* ---- 45. Blocks, the short ways ---------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -7770,7 +7893,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 45. Blocks, public calls ------------------------------------------ */
+/* ---- 46. Blocks, public calls ------------------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8033,7 +8156,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 46. Slot calls ---------------------------------------------------- */
+/* ---- 47. Slot calls ---------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -8219,7 +8342,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 47. Opening and closing, public calls ----------------------------- */
+/* ---- 48. Opening and closing, public calls ----------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8560,7 +8683,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 48. Other public calls -------------------------------------------- */
+/* ---- 49. Other public calls -------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.

@@ -141,6 +141,49 @@ void *mmalloc_findbase (size_t size);
    NULL.  PTR need not be a block.  errno stays as it is.  */
 void *mmalloc_find (const void *ptr);
 
+/* What a file is, and what is known of an open one.  */
+enum
+{
+  MMALLOC_FILE_OTHER,        /* no heap; perhaps a map file, see below */
+  MMALLOC_FILE_EMPTY,        /* empty, or a heap or map file whose making was
+                                cut short: MMALLOC_CREATE makes it anew */
+  MMALLOC_FILE_HEAP
+};
+struct mmalloc_info
+{
+  int kind;                  /* MMALLOC_FILE_ ... */
+  unsigned int format;       /* version of the file format, mmalloc(5); 0: no
+                                heap */
+  void *base;                /* the address that is recorded */
+  size_t length;             /* bytes in use, as mmalloc_stats says */
+  size_t capacity;           /* the heap can grow to this length */
+  size_t file_size;          /* bytes; 0: anonymous memory */
+  unsigned long app_version; /* of mmalloc_options */
+  unsigned long magic;       /* first word of the file */
+  unsigned long generation;  /* counts the superblocks written */
+  unsigned int streams;      /* locks for threads that share */
+  unsigned int opened;       /* how often this process has it open */
+  int in_use;                /* somebody has it open for writing */
+  int clean;                 /* the last who had closed it; with neither of the
+                                two, he was killed or the machine went down */
+  int guards;                /* mmcheck is on */
+  unsigned char uuid[16];    /* drawn when the file was made; zero if it is not
+                                a file */
+  size_t reserved[8];        /* zero */
+};
+
+/* What file PATH, or if PATH is NULL the open file FD, is; read permission is
+   enough, nothing is mapped or changed, and nobody is kept waiting.  0, or -1
+   and the error that opening it would give (EBADMSG: damaged, ENOTSUP: of
+   another version or machine) or that prevented a look (EACCES, ENOENT, EINVAL:
+   not a regular file); INFO has what could be learned, and zero else.  The
+   answer may be old when it is there, if others work on the file.  */
+int mmalloc_probe (const char *path, int fd, struct mmalloc_info *info);
+
+/* The same of a heap, or a region, that this process has open.  0, or -1 and
+   EINVAL.  */
+int mmalloc_info (void *md, struct mmalloc_info *info);
+
 /* Why the last failing call on MD failed: an errno value, 0 if none did.
    MD NULL: this thread's last failure without a file heap, so also of a
    failed open or attach.  */

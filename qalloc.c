@@ -83,7 +83,6 @@
 #include "qalloc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -92,8 +91,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define QA_PUBLIC __attribute__ ((visibility ("default")))
@@ -165,12 +163,12 @@ enum kind { STATIC = 1, DYNAMIC };
 struct map
 {
   _Atomic uint64_t id;         /* 0: closed; no two maps have the same */
-  enum kind kind;
-  unsigned n_open;             /* under the lock, as all below */
-  char *base;                  /* constant while open */
+  enum kind kind;              /* constant while open, as the next three */
+  char *base;
   size_t size;
   size_t streams;
-  uint32_t *seated;            /* how many threads are on each stream */
+  uint32_t *seated; /* how many threads are on each stream; under the
+                                  lock, as all below */
   size_t turn;                 /* where to begin looking for a stream */
   struct map *next;
 };
@@ -215,7 +213,8 @@ static _Thread_local char error_told[QA_TOLD];
 static struct
 {
   pthread_once_t once;
-  pthread_mutex_t lock;        /* taken last: nobody waits while he has it */
+  pthread_mutex_t lock;        /* taken before those of mmalloc.c; held while a
+                                  map is opened or closed */
   struct map *maps;            /* open */
   struct map *spare;           /* closed */
   uint64_t last_id;
@@ -248,9 +247,9 @@ fail_below (void *md)
 
 /* ---- 7. Maps --------------------------------------------------------- */
 
-/* Owns: the lists of maps, and all under the lock in struct map.  Opening and
-   closing below happens outside of the lock, and counts there as it does
-   here.  */
+/* Owns: the lists of maps, and all under the lock in struct map.  How often a map
+   is open is counted below, by file: the handle of a file that this process has
+   open no more is spare.  */
 
 static void
 process_lock (void)
@@ -285,6 +284,8 @@ process_start (void)
 {
   process.have_key = pthread_key_create (&process.exit_key,
                                          seat_leave_all) == 0;
+  /* First those of mmalloc.c, which are to run behind these.  */
+  mmalloc_find (NULL);
   pthread_atfork (process_lock, process_unlock, process_forked);
 }
 
@@ -298,70 +299,63 @@ map_find_locked (const void *handle)
   return m;
 }
 
-/* A handle with room for SEATED; its other members are those of LIKE.  NULL
-   if memory is short.  The library's caller may have put malloc on a map of
-   ours: no lock is held meanwhile.  */
+/* An unused handle, or NULL if memory is short.  The library's caller may have put
+   malloc on a map of ours: no lock is held meanwhile.  */
 static struct map *
-map_new (const struct mapinfo_s *like)
+map_new (void)
 {
-  uint32_t *seated = calloc (like->map.streams, sizeof *seated);
   process_lock ();
   struct map *m = process.spare;
   if (m != NULL)
     process.spare = m->next;
   process_unlock ();
-  if (m == NULL)
-    m = aligned_alloc (64, sizeof *like);
-  if (m != NULL)
-    {
-      memcpy ((void *) m, like, sizeof *like);
-      m->seated = seated;
-      m->turn = (size_t) getpid ();
-      m->n_open = 1;
-    }
-  if (m != NULL && seated != NULL)
-    return m;
-  if (m != NULL)
-    {
-      process_lock ();
-      m->next = process.spare;
-      process.spare = m;
-      process_unlock ();
-    }
-  free (seated);
-  return NULL;
+  return m != NULL ? m : aligned_alloc (64, sizeof (struct mapinfo_s));
 }
 
-/* What was opened at LIKE->map.base is a map of this process: the handle it
-   has already, or a new one; NULL if memory is short.  */
-static struct map *
-map_enter (const struct mapinfo_s *like)
+static void
+map_spare_locked (struct map *m)
 {
-  struct map *fresh = map_new (like);
-  if (fresh == NULL)
-    return NULL;
-  process_lock ();
+  m->next = process.spare;
+  process.spare = m;
+}
+
+/* What was opened is LIKE: the handle that it has already, or FRESH, or NULL if
+   memory is short.  Needs: the lock.  */
+static struct map *
+map_enter_locked (struct map *fresh, const struct mapinfo_s *like)
+{
   struct map *m = process.maps;
   while (m != NULL && m->base != like->map.base)
     m = m->next;
-  uint32_t *seated = NULL;
-  if (m != NULL)
+  void *seated = m != NULL ? m->seated
+                           : mmap (NULL, like->map.streams * sizeof *m->seated,
+                                   PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (m != NULL || seated == MAP_FAILED)
     {
-      m->n_open++;
-      seated = fresh->seated;
-      fresh->next = process.spare;
-      process.spare = fresh;
+      map_spare_locked (fresh);
+      return m;
     }
-  else
-    {
-      m = fresh;
-      m->next = process.maps;
-      process.maps = m;
-      atomic_store_explicit (&m->id, ++process.last_id, memory_order_relaxed);
-    }
-  process_unlock ();
-  free (seated);
-  return m;
+  memcpy ((void *) fresh, like, sizeof *like);
+  fresh->seated = seated;
+  fresh->turn = (size_t) getpid ();
+  fresh->next = process.maps;
+  process.maps = fresh;
+  atomic_store_explicit (&fresh->id, ++process.last_id, memory_order_relaxed);
+  return fresh;
+}
+
+/* M is no open map any more.  Needs: the lock.  */
+static void
+map_retire_locked (struct map *m)
+{
+  struct map **at = &process.maps;
+  while (*at != m)
+    at = &(*at)->next;
+  *at = m->next;
+  atomic_store_explicit (&m->id, 0, memory_order_relaxed);
+  munmap (m->seated, m->streams * sizeof *m->seated);
+  map_spare_locked (m);
 }
 
 /* The open map with the lowest number above ID, of which *SEEN is a copy; NULL
@@ -380,48 +374,38 @@ map_after (uint64_t id, struct map *seen)
   return best;
 }
 
-/* Close what is below map KIND at BASE once.  */
-static void
-map_close_below (enum kind kind, void *base)
+/* Close what is below map M once; false if this process has it open still.  Keeps
+   errno.  */
+static bool
+map_close_below (const struct map *m)
 {
-  if (kind == STATIC)
-    mmalloc_region_close (base);
+  struct mmalloc_info info;
+  int saved = errno;
+  if (m->kind == STATIC)
+    mmalloc_region_close (m->base);
   else
-    mmalloc_detach (base);
+    mmalloc_detach (m->base);
+  bool gone = mmalloc_info (m->base, &info) != 0;
+  errno = saved;
+  return gone;
 }
 
-/* Count the map down by one, or to zero if ALL; false if it is none.  */
+/* Close the map once, or as often as it is open if ALL; false if it is none.  */
 static bool
 map_leave (const void *handle, bool all)
 {
   process_lock ();
   struct map *m = map_find_locked (handle);
-  if (m == NULL)
+  if (m != NULL)
     {
-      process_unlock ();
-      return false;
-    }
-  unsigned n = all ? m->n_open : 1;
-  enum kind kind = m->kind;
-  void *base = m->base;
-  uint32_t *seated = NULL;
-  m->n_open -= n;
-  if (m->n_open == 0)
-    {
-      atomic_store_explicit (&m->id, 0, memory_order_relaxed);
-      struct map **at = &process.maps;
-      while (*at != m)
-        at = &(*at)->next;
-      *at = m->next;
-      m->next = process.spare;
-      process.spare = m;
-      seated = m->seated;
+      bool gone = map_close_below (m);
+      while (all && !gone)
+        gone = map_close_below (m);
+      if (gone)
+        map_retire_locked (m);
     }
   process_unlock ();
-  free (seated);
-  for (; n > 0; n--)
-    map_close_below (kind, base);
-  return true;
+  return m != NULL;
 }
 
 
@@ -844,152 +828,92 @@ disk_enter (void *region, size_t size, enum mmalloc_region_why why,
   return err;
 }
 
-/* The handle of what was opened below, which is closed again if there is
-   none.  */
-static void *
-open_handle (const struct mapinfo_s *m)
-{
-  struct map *handle = map_enter (m);
-  if (handle == NULL)
-    {
-      map_close_below (m->map.kind, m->map.base);
-      return fail (ENOMEM, NULL);
-    }
-  return handle;
-}
-
 /* Make or load a static map, as FLAGS say; any numbers of W may be 0 if it
-   is there.  */
+   is there.  Its address, or NULL and the error.  */
 static void *
 open_static (const char *filename, int flags, void *addr, struct wish *w)
 {
-  if (mmalloc_region_open (filename, flags, addr, w->m.map.size, disk_enter,
-                           w) == NULL)
-    return fail_below (NULL);
-  return open_handle (&w->m);
+  return mmalloc_region_open (filename, flags, addr, w->m.map.size, disk_enter,
+                              w);
 }
 
-/* The first word of the open file FD of ST, 0 if there is none.  */
-static uint64_t
-file_magic (int fd, const struct stat *st)
-{
-  uint64_t magic = 0;
-  if (!S_ISREG (st->st_mode)
-      || pread (fd, &magic, sizeof magic, 0) != sizeof magic)
-    return 0;
-  return magic;
-}
-
-/* Make file FD as long as it shall be, which is less than a page more than it
-   is: heaps are made of pages.  */
+/* Whether heap MD is the dynamic map that W wants, whose numbers become those that
+   it has.  */
 static int
-file_add_tail (int fd, off_t length, off_t size)
+open_verify (void *md, struct wish *w)
 {
-  static const char zeros[65536];
-  struct rlimit limit;
-  if (getrlimit (RLIMIT_FSIZE, &limit) == 0
-      && limit.rlim_cur != RLIM_INFINITY && (off_t) limit.rlim_cur < size)
-    return EFBIG;
-  while (length < size)
-    {
-      size_t n = (size_t) (size - length);
-      ssize_t r = pwrite (fd, zeros, n < sizeof zeros ? n : sizeof zeros,
-                          length);
-      if (r < 0 && errno != EINTR)
-        return errno;
-      length += r > 0 ? r : 0;
-    }
-  return 0;
-}
-
-/* Whether heap MD in file FD is what was asked for; SIZE and STREAMS 0: what
-   it has.  Fills in both.  Completes what was being made.  0 or an errno
-   value and TOLD.  */
-static int
-dynamic_verify (void *md, int fd, size_t *size, size_t *streams,
-                char told[QA_TOLD])
-{
-  size_t page = (size_t) sysconf (_SC_PAGESIZE);
-  size_t has = (uintptr_t) mmalloc_getkey (md, QA_KEY_STREAMS);
-  struct stat st;
-  if (fstat (fd, &st) != 0)
+  struct mmalloc_info info;
+  struct map *m = &w->m.map;
+  if (mmalloc_info (md, &info) != 0)
     return errno;
-  size_t length = (size_t) st.st_size;
-  if (has == 0 && *streams == 0)
-    return snprintf (told, QA_TOLD, "the map was not made to the end"), EINVAL;
-  if (has != 0 && *streams != 0 && has != *streams)
-    return snprintf (told, QA_TOLD, "the file has %zu streams, not %zu", has,
-                     *streams), EINVAL;
-  int err = 0;
-  if (*size != 0 && length < *size && length == *size / page * page
-      && has == 0)
-    err = file_add_tail (fd, st.st_size, (off_t) *size);
-  else if (*size != 0 && length != *size)
-    return snprintf (told, QA_TOLD, "the file is %zu bytes long, not %zu",
-                     length, *size), EINVAL;
-  if (err == 0 && has == 0)
-    mmalloc_setkey (md, QA_KEY_STREAMS, (void *) (uintptr_t) *streams);
-  if (*size == 0)
-    *size = length;
-  if (*streams == 0)
-    *streams = has;
-  return err;
+  if (m->streams != 0 && info.streams != m->streams)
+    snprintf (w->told, sizeof w->told, "the file has %u streams, not %zu",
+              info.streams, m->streams);
+  else if (m->size != 0 && info.file_size != m->size)
+    snprintf (w->told, sizeof w->told, "the file is %zu bytes long, not %zu",
+              info.file_size, m->size);
+  m->kind = DYNAMIC;
+  m->base = md;
+  m->size = info.file_size;
+  m->streams = info.streams;
+  return w->told[0] == '\0' ? 0 : EINVAL;
 }
 
-/* Make or load a dynamic map in the open file FD; SIZE and STREAMS may be 0 if
-   it is there.  */
+/* The same for a dynamic map.  */
 static void *
-open_dynamic (int fd, int flags, void *addr, size_t size, size_t streams)
+open_dynamic (const char *filename, int flags, void *addr, struct wish *w)
 {
   struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
-  struct stat st;
-  char told[QA_TOLD] = "";
-  if (fstat (fd, &st) != 0)
-    return fail (errno, NULL);
-  if (file_magic (fd, &st) == QA_MAGIC)
-    return fail (EINVAL, "the file is a static map");
-  opt.fd = fd;
   opt.base = addr;
-  opt.reserve = opt.maximum = opt.initial = size;
-  opt.streams = (unsigned) streams;
+  opt.reserve = opt.maximum = opt.initial = w->m.map.size;
+  opt.streams = (unsigned) w->m.map.streams;
   opt.app_version = QA_DYNAMIC;
-  int saved = errno;
-  void *md = mmalloc_open (NULL, flags, &opt);
-  if (md == NULL && errno == EPROTO)
-    return fail (EINVAL, "the file is a heap, not a dynamic map");
+  void *md = mmalloc_open (filename, flags, &opt);
   if (md == NULL)
-    return fail_below (NULL);
-  int err = dynamic_verify (md, fd, &size, &streams, told);
-  if (err != 0)
+    return NULL;
+  int err = open_verify (md, w);
+  if (err == 0)
     {
-      mmalloc_detach (md);
-      return fail (err, told[0] != '\0' ? told : NULL);
+      /* Versions that do not ask for the heap's own number look here.  */
+      if (mmalloc_getkey (md, QA_KEY_STREAMS) == NULL)
+        mmalloc_setkey (md, QA_KEY_STREAMS,
+                        (void *) (uintptr_t) w->m.map.streams);
+      return md;
     }
-  errno = saved;
-  struct mapinfo_s m = { .map = { .kind = DYNAMIC, .base = md, .size = size,
-                                  .streams = streams } };
-  return open_handle (&m);
+  mmalloc_detach (md);
+  errno = err;
+  return NULL;
 }
 
-/* The file opened for a look at it, or for more; -1 and the error.  */
-static int
-open_file (const char *filename, int flags)
+/* Open a map of KIND: its handle, or NULL and the error.  */
+static void *
+open_map (enum kind kind, const char *filename, int flags, void *addr,
+          struct wish *w)
 {
+  int saved = errno;
   if (filename == NULL)
-    return fail (EINVAL, "there is no file name"), -1;
+    return fail (EINVAL, "there is no file name");
   pthread_once (&process.once, process_start);
-  /* Nonblocking: it may be a pipe.  */
-  int fd = open (filename, flags | O_CLOEXEC | O_NONBLOCK, 0666);
-  if (fd >= 0 && fd <= STDERR_FILENO)
-    {
-      /* A program writes to these without asking who has them now.  */
-      int low = fd;
-      fd = fcntl (low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-      close (low);
-    }
-  if (fd < 0)
-    fail (errno, NULL);
-  return fd;
+  struct map *m = map_new ();
+  if (m == NULL)
+    return fail (ENOMEM, NULL);
+  process_lock ();
+  void *base = kind == STATIC ? open_static (filename, flags, addr, w)
+                              : open_dynamic (filename, flags, addr, w);
+  int err = base == NULL ? errno : 0;
+  if (err != 0)
+    map_spare_locked (m);
+  else if ((m = map_enter_locked (m, &w->m)) == NULL)
+    map_close_below (&w->m.map);
+  process_unlock ();
+  if (m == NULL)
+    return fail (ENOMEM, NULL);
+  if (err == EPROTO)
+    return fail (EINVAL, "the file is a heap, not a dynamic map");
+  if (err != 0)
+    return fail (err, w->told[0] != '\0' ? w->told : mmalloc_strerror (NULL));
+  errno = saved;
+  return m;
 }
 
 
@@ -1029,64 +953,40 @@ qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
     return fail (EINVAL, "there are 1 to 65535 streams");
   if (item_layout (&w.m) != 0)
     return fail (EINVAL, "the file size leaves no room for an item");
-  if (filename == NULL)
-    return fail (EINVAL, "there is no file name");
-  pthread_once (&process.once, process_start);
-  return open_static (filename, MMALLOC_CREATE, addr, &w);
+  return open_map (STATIC, filename, MMALLOC_CREATE, addr, &w);
 }
 
 QA_PUBLIC void *
 qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
                    const size_t streams)
 {
+  struct wish w = { .m = { .map = { .size = (size_t) filesize,
+                                    .streams = streams } } };
   if (filesize <= 0)
     return fail (EINVAL, "the file size is not positive");
   if (streams == 0 || streams > UINT16_MAX)
     return fail (EINVAL, "there are 1 to 512 streams");
-  int cancel;
-  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
-  int fd = open_file (filename, O_RDWR | O_CREAT);
-  void *map = NULL;
-  if (fd >= 0)
-    {
-      map = open_dynamic (fd, MMALLOC_CREATE, addr, (size_t) filesize,
-                          streams);
-      close (fd);
-    }
-  pthread_setcancelstate (cancel, NULL);
-  return map;
+  return open_map (DYNAMIC, filename, MMALLOC_CREATE, addr, &w);
 }
 
 QA_PUBLIC void *
 qalloc_loadmap (const char *filename)
 {
   struct wish w = { .m = { .item_size = 0 } };
-  struct stat st;
-  int cancel;
-  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &cancel);
-  int fd = open_file (filename, O_RDWR);
-  void *map = NULL;
-  if (fd >= 0)
-    {
-      bool is_static = fstat (fd, &st) == 0
-                       && (file_magic (fd, &st) == QA_MAGIC
-                           || file_magic (fd, &st)
-                              == __builtin_bswap64 (QA_MAGIC));
-      map = is_static ? open_static (filename, 0, NULL, &w)
-                      : open_dynamic (fd, 0, NULL, 0, 0);
-      close (fd);
-    }
-  pthread_setcancelstate (cancel, NULL);
-  return map;
+  struct mmalloc_info info = { .magic = 0 };
+  /* If this fails, opening says why.  */
+  if (filename != NULL)
+    mmalloc_probe (filename, -1, &info);
+  bool is_static = info.magic == QA_MAGIC
+                   || info.magic == __builtin_bswap64 (QA_MAGIC);
+  return open_map (is_static ? STATIC : DYNAMIC, filename, 0, NULL, &w);
 }
 
 QA_PUBLIC int
 qalloc_close (void *map)
 {
-  int saved = errno;
   if (!map_leave (map, false))
     return fail (EINVAL, "this is no map, or it was closed"), -1;
-  errno = saved;
   return 0;
 }
 

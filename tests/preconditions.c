@@ -61,7 +61,8 @@ BREAK (no_such_stream, off_stream (h, 0))
 BREAK (stream_beyond, off_stream (h, h->super.n_streams + 1))
 BREAK (chunk_beyond, off_record (h, h->n_chunks, 0))
 BREAK (slice_beyond, off_record (h, 0, MM_CHUNK_SLICES + 1))
-BREAK (number_zero, off_numbered (h, 0))
+BREAK (number_beyond,
+       off_numbered (h, off_number (h->n_chunks, 1)))
 
 START_TEST (locks_and_their_order)
 {
@@ -91,7 +92,7 @@ START_TEST (ranges)
   must_name (stream_beyond, "off_stream");
   must_name (chunk_beyond, "off_record");
   must_name (slice_beyond, "off_record");
-  must_name (number_zero, "off_numbered");
+  must_name (number_beyond, "off_record");
 }
 END_TEST
 
