@@ -138,8 +138,8 @@
       6  Memory order                       (word_)
       7  Preconditions                      (_ needs_)
       8  Failing                            (fail_ _)
-      9  Bits and offsets                   (bit_ round_up head_ dir_ off_
-                                          sum_ map_)
+      9  Bits and offsets                   (bit_ size_ round_up head_ dir_
+                                          off_ sum_ map_)
      10  Run-time tools                     (mark_)
      11  The system                         (os_)
      12  Address space                      (space_)
@@ -157,7 +157,7 @@
      24  The dead                           (dead_)
      25  Streams                            (stream_)
      26  Caches and bins                    (cache_ bin_)
-     27  Sweeping                           (sweep sweep_)
+     27  Sweeping                           (sweep_ sweep)
      28  Debugging aids                     (guard_ trace_)
      29  Allocating                         (take_)
      30  Freeing and resizing               (give_ resize_)
@@ -999,6 +999,18 @@ bit_count (uint64_t x)
 }
 
 static inline size_t
+size_min (size_t a, size_t b)
+{
+  return a < b ? a : b;
+}
+
+static inline size_t
+size_max (size_t a, size_t b)
+{
+  return a > b ? a : b;
+}
+
+static inline size_t
 round_up (size_t n, size_t unit)
 {
   return (n + unit - 1) & ~(unit - 1);
@@ -1174,6 +1186,13 @@ off_stream (struct heap *h, uint32_t number)
   return &h->stream[number - 1];
 }
 
+/* Up to where the heap can grow as far as this process knows.  */
+static inline size_t
+off_end (struct heap *h)
+{
+  return size_min (h->file.mapped, h->capacity);
+}
+
 /* How long the file is as far as anybody uses it.  */
 static inline size_t
 off_length (struct heap *h)
@@ -1189,7 +1208,7 @@ off_slices_within (struct heap *h, size_t c, size_t limit)
   if (limit <= start)
     return 0;
   size_t n = (limit - start) >> MM_SLICE_SHIFT;
-  return n < MM_CHUNK_SLICES ? n : MM_CHUNK_SLICES;
+  return size_min (n, MM_CHUNK_SLICES);
 }
 
 /* As the capacity says: fixes the layout of the chunk's first slices.  */
@@ -1279,7 +1298,7 @@ map_next (const uint64_t *map, size_t i, size_t end, bool want)
       if (word != 0)
         {
           i += bit_lowest (word);
-          return i < end ? i : end;
+          return size_min (i, end);
         }
       i = (i / 64 + 1) * 64;
     }
@@ -1297,7 +1316,7 @@ map_end_of_free (struct disk_index *x, size_t i, size_t end)
       if (taken != 0)
         {
           i += bit_lowest (taken);
-          return i < end ? i : end;
+          return size_min (i, end);
         }
       i = (i / 64 + 1) * 64;
     }
@@ -1309,7 +1328,7 @@ static uint64_t
 map_bits (size_t i, size_t n, size_t *k)
 {
   size_t room = 64 - i % 64;
-  *k = n < room ? n : room;
+  *k = size_min (n, room);
   return (*k < 64 ? (UINT64_C (1) << *k) - 1 : ~UINT64_C (0)) << (i % 64);
 }
 
@@ -1775,7 +1794,7 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   size_t most = MM_GROW_MAX;
   while (err == 0 && len > 0)
     {
-      size_t step = len < most ? len : most;
+      size_t step = size_min (len, most);
       if (os_fallocate (fd, 0, off, step) == 0)
         {
           off += step;
@@ -1796,7 +1815,7 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
           err = 0;
           for (; fresh && err == 0 && len > 0; )
             {
-              size_t n = len < sizeof zeros ? len : sizeof zeros;
+              size_t n = size_min (len, sizeof zeros);
               err = os_pwrite_all (fd, zeros, n, (off_t) off);
               off += n;
               len -= n;
@@ -2559,7 +2578,7 @@ proc_is_dead (struct heap *h, uint32_t i)
 static size_t
 proc_limit (struct heap *h)
 {
-  size_t limit = h->file.mapped < h->capacity ? h->file.mapped : h->capacity;
+  size_t limit = off_end (h);
   uint64_t pid = limit < h->capacity ? os_pid () : 0;
   for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
     {
@@ -2672,6 +2691,13 @@ class_index (const struct class *cl, size_t in_page, uint64_t *i)
   uint64_t product = cl->inverse * in_page;
   *i = product >> 32;
   return (uint32_t) product < cl->limit;
+}
+
+/* The number of the block that covers IN_PAGE; it may be one too many.  */
+static inline unsigned
+class_covers (unsigned cl, size_t in_page)
+{
+  return (unsigned) (class_table[cl].inverse * in_page >> 32);
 }
 
 static inline unsigned
@@ -2818,15 +2844,14 @@ run_less_backed_locked (struct heap *h, uint64_t n)
   word_put (at, old > n ? old - n : 0);
 }
 
-/* Readable slice records of PAGED chunk C with directory word D.  */
+/* How many slice records of chunk C may be read; none if it is not PAGED.  */
 static size_t
-run_ready (struct heap *h, size_t c, uint64_t d)
+run_ready (struct heap *h, size_t c)
 {
-  /* Not behind the file's end, whatever the record says.  */
-  size_t length = off_length (h);
-  size_t n = off_slices_within (
-    h, c, length < h->file.mapped ? length : h->file.mapped);
-  return dir_ready (d) < n ? dir_ready (d) : n;
+  /* Not behind the file's end, whatever the word says.  */
+  size_t within = off_slices_within (
+    h, c, size_min (off_length (h), h->file.mapped));
+  return size_min (dir_ready (dir_get (h, c)), within);
 }
 
 /* Whether slice number N may be looked at; gives its record.  For numbers that
@@ -2876,7 +2901,17 @@ run_covers (uint64_t head, size_t s, size_t end)
     }
   if (n == 0)
     n = 1;
-  return n <= end - s ? n : end - s;
+  return size_min (n, end - s);
+}
+
+/* The run that begins with slice S of chunk C, which ends at END: its *HEAD, and
+   how many slices, 0: a free one.  For loops over all runs: what is no run is one
+   slice.  */
+static inline size_t
+run_look (struct heap *h, size_t c, size_t s, size_t end, uint64_t *head)
+{
+  *head = head_see (off_record (h, c, s));
+  return run_covers (*head, s, end);
 }
 
 /* How many chunks have ever been used.  */
@@ -2888,7 +2923,7 @@ run_chunks (struct heap *h)
   if (len <= delta)
     return 0;
   size_t n = (len - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
-  return n < h->n_chunks ? n : h->n_chunks;
+  return size_min (n, h->n_chunks);
 }
 
 /* Whether chunk C is free: EMPTY, or the rest of a HUGE block whose head a
@@ -2918,7 +2953,7 @@ run_index_locked (struct heap *h, size_t c)
   if (MM_LIKELY (x->epoch == epoch))
     return x;
   size_t end = off_slices (h, c);
-  size_t ready = run_ready (h, c, dir_get (h, c));
+  size_t ready = run_ready (h, c);
   memset (x->free, 0, sizeof x->free);
   for (size_t s = off_first_data (h, c); s < end; )
     {
@@ -2990,7 +3025,7 @@ run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
           size_t length = base + bit - start;
           word &= ~UINT64_C (0) << bit;
           open = false;
-          most = length > most ? length : most;
+          most = size_max (length, most);
           if (length < n || length >= best_length)
             continue;
           size_t s = run_fit (h, c, start, start + length, n, align);
@@ -3032,8 +3067,8 @@ run_search_locked (struct heap *h, size_t n, size_t align)
       size_t longest;
       if (dir_kind (d) != DIR_PAGED || dir_reach (d) < n)
         continue;
-      size_t s = run_search_in_locked (h, c, n, align, true,
-                                       run_ready (h, c, d), &longest);
+      size_t s = run_search_in_locked (h, c, n, align, true, run_ready (h, c),
+                                       &longest);
       if (s != 0)
         return off_number (c, s);
       if (align <= MM_SLICE)
@@ -3127,7 +3162,7 @@ run_use_given_locked (struct heap *h, size_t n)
     return 0;
   uint32_t number = best->number;
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
-  bool fits = s + n <= run_ready (h, c, dir_get (h, c))
+  bool fits = s + n <= run_ready (h, c)
               && map_end_of_free (run_index_locked (h, c), s, s + n) == s + n;
   best->number += fits ? (uint32_t) n : 0;
   best->n = fits ? least : 0;
@@ -3304,7 +3339,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
          && !map_get_backed (x, s + k))
     k++;
   uint64_t d = dir_get (h, c);
-  size_t old = run_ready (h, c, d);
+  size_t old = run_ready (h, c);
   unlock_heap (h);
 
   int err;
@@ -3312,8 +3347,8 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   for (;;)
     {
       ready = round_up (s + k, MM_RECORDS_STEP);
-      ready = ready < off_slices (h, c) ? ready : off_slices (h, c);
-      ready = ready > dir_ready (d) ? ready : dir_ready (d);
+      ready = size_min (ready, off_slices (h, c));
+      ready = size_max (ready, dir_ready (d));
       err = grow_records (h, c, dir_ready (d), ready);
       if (err == 0)
         err = grow_back_bare (h, c, s, s + k, old);
@@ -3842,7 +3877,7 @@ large_give_locked (struct heap *h, uint32_t number)
   uint64_t head = head_peek (off_record (h, c, s));
   if (head_kind (head) != HEAD_LARGE)
     return false;
-  size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
+  size_t n = run_covers (head, s, run_ready (h, c));
   run_give_locked (h, number, n);
   run_note_given_locked (h, number, n);
   return true;
@@ -3889,8 +3924,8 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
   MM_NEEDS (needs_heap_lock (h));
   struct disk_index *x = run_index_locked (h, c);
   /* Not behind the file's end, whatever the index says.  */
-  size_t end = s + want, ready = run_ready (h, c, dir_get (h, c));
-  size_t i = map_end_of_free (x, s + n, end < ready ? end : ready);
+  size_t end = s + want, ready = run_ready (h, c);
+  size_t i = map_end_of_free (x, s + n, size_min (end, ready));
   if (i == end)
     {
       map_put (x->free, s + n, want - n, false);
@@ -3916,7 +3951,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
       size_t from = 0, bare = 0;
       lock_heap (h);
       uint64_t head = head_peek (r);
-      size_t n = run_covers (head, s, run_ready (h, c, dir_get (h, c)));
+      size_t n = run_covers (head, s, run_ready (h, c));
       if (head_kind (head) == HEAD_LARGE && want <= n)
         {
           head_set (r, head_make (HEAD_LARGE, 0, 0, 0, want));
@@ -3956,102 +3991,105 @@ struct place
   size_t usable;
 };
 
+static const char place_foreign[] = "not a block of this heap";
+static const char place_inside[] = "points into a block, not at its start";
+static const char place_free[] = "the block is already free";
+
+/* P lies in chunk C, which belongs to a HUGE block or to none: as place_find.  */
+static const char *
+place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
+                 struct place *at)
+{
+  uint64_t d = dir_get (h, c);
+  if (dir_kind (d) == DIR_CONT && dir_distance (d) <= c)
+    {
+      c -= dir_distance (d);
+      d = dir_get (h, c);
+    }
+  if (dir_kind (d) != DIR_HUGE)
+    return place_foreign;
+  at->kind = PLACE_HUGE;
+  at->number = off_number (c, dir_start (d));
+  at->start = off_slice (h, c, dir_start (d));
+  at->usable = dir_slices (d) << MM_SLICE_SHIFT;
+  if (p < at->start || p >= at->start + at->usable)
+    return place_foreign;
+  return p == at->start || interior ? NULL : place_inside;
+}
+
+/* The run that covers slice *S of PAGED chunk C, with *S becoming its first: the
+   head, or 0 if that slice is free.  */
+static uint64_t
+place_find_run (struct heap *h, size_t c, size_t *s)
+{
+  size_t to = *s;
+  uint64_t head = head_see (off_record (h, c, *s));
+  if (head_kind (head) == HEAD_CONT && head_distance (head) <= *s)
+    {
+      /* A continuation is believed only if a page covers it.  */
+      *s -= head_distance (head);
+      head = head_see (off_record (h, c, *s));
+      return head_kind (head) == HEAD_PAGE
+                 && to - *s < run_covers (head, *s, MM_CHUNK_SLICES)
+               ? head
+               : 0;
+    }
+  if (head_kind (head) != HEAD_FREE)
+    return head;
+  /* Free, or inside a large block.  */
+  size_t n = 0;
+  while (n == 0 && *s > off_first_data (h, c))
+    n = run_look (h, c, --*s, MM_CHUNK_SLICES, &head);
+  return head_kind (head) == HEAD_LARGE && n > to - *s ? head : 0;
+}
+
 /* Find the block that covers P; NULL if there is one, live and P its start or,
    with INTERIOR, inside it; else what is wrong.  */
 static const char *
 place_find (struct heap *h, const void *p, bool interior, struct place *at)
 {
-  static const char foreign[] = "not a block of this heap";
-  static const char inside[] = "points into a block, not at its start";
-  static const char freed[] = "the block is already free";
   uintptr_t off = (uintptr_t) p - h->grid;
   size_t c = off >> MM_CHUNK_SHIFT;
-  if ((uintptr_t) p < h->grid || c >= h->n_chunks)
-    return foreign;
   size_t s = off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1);
-  uint64_t d = dir_get (h, c);
-  size_t first = c;
-  if (dir_kind (d) == DIR_CONT)
-    {
-      if (dir_distance (d) > c)
-        return foreign;
-      first = c - dir_distance (d);
-      d = dir_get (h, first);
-      if (dir_kind (d) != DIR_HUGE)
-        return foreign;
-    }
-  if (dir_kind (d) == DIR_HUGE)
-    {
-      at->kind = PLACE_HUGE;
-      at->number = off_number (first, dir_start (d));
-      at->start = off_slice (h, first, dir_start (d));
-      at->usable = dir_slices (d) << MM_SLICE_SHIFT;
-      if ((const char *) p < at->start
-          || (const char *) p >= at->start + at->usable)
-        return foreign;
-      return p == at->start || interior ? NULL : inside;
-    }
-  if (dir_kind (d) != DIR_PAGED || s >= run_ready (h, c, d)
-      || s < off_first_data (h, c))
-    return foreign;
-  struct disk_slice *r = off_record (h, c, s);
-  uint64_t head = head_see (r);
-  if (head_kind (head) == HEAD_CONT && head_distance (head) <= s)
-    {
-      size_t back = head_distance (head);
-      s -= back;
-      r = off_record (h, c, s);
-      head = head_see (r);
-      if (head_kind (head) != HEAD_PAGE
-          || back >= run_covers (head, s, MM_CHUNK_SLICES))
-        return freed;
-    }
-  else if (head_kind (head) == HEAD_FREE)
-    {
-      /* Free, or inside a large block.  */
-      size_t to = s, n = 0;
-      while (n == 0 && s > off_first_data (h, c))
-        {
-          r = off_record (h, c, --s);
-          head = head_see (r);
-          n = run_covers (head, s, MM_CHUNK_SLICES);
-        }
-      if (head_kind (head) != HEAD_LARGE || n <= to - s)
-        return freed;
-    }
-  at->r = r;
-  at->head = head;
+  if ((uintptr_t) p < h->grid || c >= h->n_chunks)
+    return place_foreign;
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED)
+    return place_find_huge (h, c, p, interior, at);
+  if (s >= run_ready (h, c) || s < off_first_data (h, c))
+    return place_foreign;
+  at->head = place_find_run (h, c, &s);
+  at->r = off_record (h, c, s);
   at->number = off_number (c, s);
   at->start = off_slice (h, c, s);
+  unsigned cl = head_class (at->head);
+  bool large = head_kind (at->head) == HEAD_LARGE;
+  if (head_kind (at->head) == HEAD_FREE)
+    return place_free;
+  if (!large && (head_kind (at->head) != HEAD_PAGE || cl >= MM_CLASSES))
+    return place_foreign;
+  size_t slices = large ? run_covers (at->head, s, run_ready (h, c))
+                        : class_table[cl].slices;
   /* Blocks lie in the part of the file that is in use, whatever its words
      say.  */
-  size_t length = off_length (h);
-  if (head_kind (head) == HEAD_LARGE)
+  if (off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_length (h))
+    return place_foreign;
+  at->kind = large ? PLACE_LARGE : PLACE_SMALL;
+  at->usable = slices << MM_SLICE_SHIFT;
+  at->i = 0;
+  if (!large)
     {
-      at->kind = PLACE_LARGE;
-      at->usable = run_covers (head, s, run_ready (h, c, d))
-                   << MM_SLICE_SHIFT;
-      if (off_file (h, at->start) + at->usable > length)
-        return foreign;
-      return p == at->start || interior ? NULL : inside;
+      size_t in_page = (size_t) ((const char *) p - at->start);
+      at->usable = class_table[cl].size;
+      at->i = class_covers (cl, in_page);
+      at->start += (size_t) at->i * at->usable;
+      if (at->i >= class_table[cl].count)
+        return place_foreign;
     }
-  if (head_kind (head) != HEAD_PAGE || head_class (head) >= MM_CLASSES)
-    return head_kind (head) == HEAD_FREE ? freed : foreign;
-  unsigned cl = head_class (head);
-  if (off_file (h, at->start) + class_table[cl].slices * MM_SLICE > length)
-    return foreign;
-  size_t in_page = (size_t) ((const char *) p - at->start);
-  uint64_t product = in_page * class_table[cl].inverse;
-  at->kind = PLACE_SMALL;
-  at->i = (unsigned) (product >> 32);
-  at->usable = class_table[cl].size;
-  at->start += (size_t) at->i * at->usable;
-  if (at->i >= class_table[cl].count)
-    return foreign;
   if (p != at->start && !interior)
-    return inside;
-  uint64_t own = word_peek (&r->own[at->i / 64]);
-  return (own ^ bit_rem (r, at->i / 64)) >> (at->i % 64) & 1 ? NULL : freed;
+    return place_inside;
+  return large || page_live_bits (at->r, cl, at->i / 64) >> (at->i % 64) & 1
+           ? NULL
+           : place_free;
 }
 
 
@@ -4380,7 +4418,7 @@ cache_heat (struct heap *h, struct cache *k, uint32_t number)
       uint64_t d = dir_get (h, c);
       if (dir_kind (d) != DIR_PAGED)
         break;
-      ready = run_ready (h, c, d);
+      ready = run_ready (h, c);
       k->hot_bytes = (c << MM_CHUNK_SHIFT) + (ready << MM_SLICE_SHIFT);
     }
 }
@@ -4731,36 +4769,39 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
    Keeps: I7.
    Checked by: check_page, refills_while_sweeping, paused.  */
 
-/* Look at every page: retire the empty ones, of whatever stream; find pages
-   with room whose hint was lost and put them on their lists, if the stream is
-   the caller's, nobody's, or a shared one.  K may be NULL.  */
-static void
-sweep (struct heap *h, struct cache *k)
+/* A sweep under way.  */
+struct sweep
 {
-  struct disk_locks *l = h->locks;
-  uint64_t ours[(MM_STREAMS_MAX + 64) / 64] = { 0 };
-  uint64_t backed = 0, retired = 0;
-  uint32_t shared = h->super.n_shared;
-  uint32_t mine = k != NULL && k->stream > shared ? k->stream : 0;
-  dead_bury_all (h);
-  if (mine != 0)
+  uint32_t mine; /* the caller's exclusive stream; 0: none */
+  uint64_t ours[(MM_STREAMS_MAX + 64) / 64]; /* streams whose lists are made
+                                  anew */
+  uint64_t backed, retired;                  /* slices */
+};
+
+/* Take the caller's stream, the shared ones that nobody is using just now, which
+   stay locked, and those that nobody owns; their lists are empty then.  */
+static void
+sweep_gather (struct heap *h, struct cache *k, struct sweep *w)
+{
+  if (k != NULL && k->stream > h->super.n_shared)
     {
       cache_empty (k);
-      map_put (ours, mine, 1, true);
+      w->mine = k->stream;
+      map_put (w->ours, w->mine, 1, true);
     }
-  for (uint32_t n = 1; n <= shared; n++)
+  for (uint32_t n = 1; n <= h->super.n_shared; n++)
     if (lock_stream (h, n, false))
       {
         stream_hold_all (h, n);
-        map_put (ours, n, 1, true);
+        map_put (w->ours, n, 1, true);
       }
   lock_heap (h);
   for (uint32_t n = 1; n <= off_streams_ready (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
       if (stream_is_orphan (h, n))
-        map_put (ours, n, 1, true);
-      if (!map_get (ours, n))
+        map_put (w->ours, n, 1, true);
+      if (!map_get (w->ours, n))
         continue;
       word_put (&st->queue, 0);
       for (unsigned cl = 0; cl < MM_CLASSES; cl++)
@@ -4770,59 +4811,101 @@ sweep (struct heap *h, struct cache *k)
         }
     }
   unlock_heap (h);
-  for (size_t c = 0; c < run_chunks (h); c++)
+}
+
+/* Page R with head HEAD: retired if it is empty, on its stream's list if it has room
+   and the stream is ours.  True if it was retired.  */
+static bool
+sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
+                   uint32_t number, uint64_t head)
+{
+  uint32_t stream = head_owner (head);
+  /* A stream that has found an owner meanwhile is his.  */
+  bool our = stream != 0 && map_get (w->ours, stream)
+             && (stream == w->mine || stream <= h->super.n_shared
+                 || stream_is_orphan (h, stream));
+  if (head_state (head) == HEAD_ACTIVE && our)
     {
-      lock_heap (h);
-      uint64_t d = dir_get (h, c);
-      size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
-      size_t n;
-      for (size_t w = 0; end > 0 && w < MM_CHUNK_SLICES / 64; w++)
-        backed += bit_count (word_peek (&off_index (h, c)->backed[w]));
-      for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
-        {
-          struct disk_slice *r = off_record (h, c, s);
-          uint64_t head = head_see (r);
-          n = run_covers (head, s, end);
-          if (head_kind (head) != HEAD_PAGE
-              || head_class (head) >= MM_CLASSES
-              || head_owner (head) > h->super.n_streams)
-            continue;
-          uint32_t stream = head_owner (head);
-          bool ownerless = stream != mine && stream_is_orphan (h, stream);
-          bool our = stream != 0 && map_get (ours, stream)
-                     && (stream == mine || stream <= shared || ownerless);
-          if (head_state (head) == HEAD_ACTIVE && our)
-            {
-              head = head_in_state (head, HEAD_HELD);
-              head_set (r, head);
-            }
-          bool gone = head_state (head) == HEAD_HELD
-                      && page_retire_locked (h, r, off_number (c, s), head);
-          retired += gone ? n : 0;
-          if (gone || head_state (head) != HEAD_HELD || !our)
-            continue;
-          word_put (&r->link, 0);
-          word_put (&r->queue, 0);
-          if (page_has_free (h, r, off_number (c, s), head_class (head)))
-            list_push (h, off_stream (h, stream), head_class (head), r,
-                       off_number (c, s));
-        }
-      unlock_heap (h);
+      head = head_in_state (head, HEAD_HELD);
+      head_set (r, head);
     }
-  for (uint32_t n = 1; n <= shared; n++)
-    if (map_get (ours, n))
-      unlock_stream (off_stream (h, n));
+  if (head_state (head) != HEAD_HELD)
+    return false;
+  if (page_retire_locked (h, r, number, head))
+    return true;
+  if (our)
+    {
+      word_put (&r->link, 0);
+      word_put (&r->queue, 0);
+      if (page_has_free (h, r, number, head_class (head)))
+        list_push (h, off_stream (h, stream), head_class (head), r, number);
+    }
+  return false;
+}
+
+static void
+sweep_chunk (struct heap *h, struct sweep *w, size_t c)
+{
+  lock_heap (h);
+  size_t end = run_ready (h, c), n;
+  for (size_t i = 0; end > 0 && i < MM_CHUNK_SLICES / 64; i++)
+    w->backed += bit_count (word_peek (&off_index (h, c)->backed[i]));
+  for (size_t s = off_first_data (h, c); s<end; s += n> 0 ? n : 1)
+    {
+      uint64_t head;
+      n = run_look (h, c, s, end, &head);
+      if (head_kind (head) == HEAD_PAGE && head_class (head) < MM_CLASSES
+          && head_owner (head) <= h->super.n_streams
+          && sweep_page_locked (h, w, off_record (h, c, s), off_number (c, s),
+                                head))
+        w->retired += n;
+    }
+  unlock_heap (h);
+}
+
+/* A sweep that was worth its while is soon repeated; the others come after twice
+   as many slices each time, up to an eighth of the heap.  */
+static void
+sweep_schedule (struct heap *h, const struct sweep *w)
+{
+  struct disk_locks *l = h->locks;
   /* Kills and growth meanwhile make the count a hint.  */
-  word_put (&l->n_backed, backed);
-  /* One that was worth its while is soon repeated; the others come after
-     twice as many slices each time, up to an eighth of the heap.  */
-  uint64_t taken = word_peek (&l->n_taken);
-  uint64_t gap = word_peek (&l->sweep_gap);
-  uint64_t most = backed / 8 > 64 ? backed / 8 : 64;
-  gap = retired >= backed / 16 ? 0 : gap < 32 ? 64 : gap < most / 2 ? 2 * gap
-                                                                    : most;
+  word_put (&l->n_backed, w->backed);
+  uint64_t gap = word_peek (&l->sweep_gap), most = w->backed / 8;
+  most = most > 64 ? most : 64;
+  gap = w->retired >= w->backed / 16 ? 0
+        : gap < 32                   ? 64
+        : gap < most / 2             ? 2 * gap
+                                     : most;
   word_put (&l->sweep_gap, gap);
-  word_put (&l->sweep_at, taken + gap);
+  word_put (&l->sweep_at, word_peek (&l->n_taken) + gap);
+}
+
+/* Look at every page: retire the empty ones, of whatever stream; find pages
+   with room whose hint was lost and put them on their lists, if the stream is
+   the caller's, nobody's, or a shared one.  K may be NULL.  */
+static void
+sweep (struct heap *h, struct cache *k)
+{
+  struct sweep w = { 0 };
+  dead_bury_all (h);
+  sweep_gather (h, k, &w);
+  for (size_t c = 0; c < run_chunks (h); c++)
+    sweep_chunk (h, &w, c);
+  for (uint32_t n = 1; n <= h->super.n_shared; n++)
+    if (map_get (w.ours, n))
+      unlock_stream (off_stream (h, n));
+  sweep_schedule (h, &w);
+}
+
+/* There was no room: sweep, if that was not done yet, for another try.  */
+static bool
+sweep_once (struct heap *h, struct cache *k, bool *swept)
+{
+  if (*swept)
+    return false;
+  sweep (h, k);
+  return *swept = true;
 }
 
 /* Whether enough runs were taken since the last sweep for another one.  */
@@ -4871,7 +4954,7 @@ guard_tail (const struct place *at, const char *user, size_t size)
   size_t room = (size_t) (at->start + at->usable - user);
   if (size >= room)
     return 0;
-  return room - size < GUARD_MAX ? room - size : GUARD_MAX;
+  return size_min (room - size, GUARD_MAX);
 }
 
 /* Put the guards of a block of SIZE bytes, the program's part being USER.  What
@@ -4958,7 +5041,7 @@ guard_place (struct heap *h, const char *call, void *md, const void *p,
   if (part == NULL && p == block->start)
     return NULL;
   if (part != NULL ? p != part : !guard_could_be (block, p))
-    return "points into a block, not at its start";
+    return place_inside;
   if (!guard_is_intact (h, block, p, &user->usable))
     guard_damaged (h, call, md, p);
   user->start += (const char *) p - block->start;
@@ -5051,27 +5134,21 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
   return *p != NULL ? 0 : err != 0 ? err : ENOSPC;
 }
 
-/* N slices with head HEAD in any way: what is free, what a sweep finds, what
-   the file can still grow by, and once more after a sweep.  */
+/* N slices with head HEAD in any way: what is free, what a sweep finds that is due,
+   what the file can still grow by, and once more after a sweep.  */
 static int
 take_run (struct heap *h, struct cache *k, size_t n, size_t align,
           uint64_t head, uint32_t *number)
 {
-  bool swept = sweep_is_due (h);
-  if ((*number = run_reuse (h, n, align, head)) != 0)
-    return 0;
-  if (swept)
-    {
-      sweep (h, k);
-      if ((*number = run_reuse (h, n, align, head)) != 0)
-        return 0;
-    }
-  int err = grow_run (h, n, align, head, number);
-  if (err != 0 && !swept)
-    {
-      sweep (h, k);
-      err = grow_run (h, n, align, head, number);
-    }
+  bool due = sweep_is_due (h), swept = false;
+  do
+    if ((*number = run_reuse (h, n, align, head)) != 0)
+      return 0;
+  while (due && sweep_once (h, k, &swept));
+  int err;
+  do
+    err = grow_run (h, n, align, head, number);
+  while (err != 0 && sweep_once (h, k, &swept));
   return err;
 }
 
@@ -5190,12 +5267,10 @@ take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
   if (!cache_is_exclusive (k))
     {
       uint32_t stream = k != NULL ? k->stream : stream_share (h);
-      err = take_shared (h, stream, cl, !sweep_is_due (h), p);
-      if (err != 0)
-        {
-          sweep (h, k);
-          err = take_shared (h, stream, cl, true, p);
-        }
+      bool grow = !sweep_is_due (h), swept = false;
+      do
+        err = take_shared (h, stream, cl, grow || swept, p);
+      while (err != 0 && sweep_once (h, k, &swept));
     }
   else
     {
@@ -5299,17 +5374,18 @@ give_hint (struct heap *h, struct cache *k, const struct place *at)
 static const char *
 give_unhinted (struct heap *h, struct cache *k, struct place *at, bool *full)
 {
-  static const char freed[] = "the block is already free";
   /* Before the block can be somebody else's.  */
   mark_free (h, at->start, at->usable);
   if (at->kind == PLACE_HUGE)
     return huge_give (h, at->number / MM_CHUNK_SLICES,
-                      at->number % MM_CHUNK_SLICES) ? NULL : freed;
+                      at->number % MM_CHUNK_SLICES)
+             ? NULL
+             : place_free;
   if (at->kind == PLACE_LARGE)
-    return large_give (h, at->number) ? NULL : freed;
+    return large_give (h, at->number) ? NULL : place_free;
   bool done = give_is_own (k, at) ? page_free_own (at->r, at->i, full)
                                     : page_free_remote (at->r, at->i, full);
-  return done ? NULL : freed;
+  return done ? NULL : place_free;
 }
 
 static const char *
@@ -5526,63 +5602,71 @@ root_slice (struct heap *h)
   return err;
 }
 
-/* Set root NAME of LEN bytes to VALUE.  */
+/* A record for NAME, which has none, in BUCKET: one that was forgotten, or a new one,
+   *FRESH, not linked yet; NULL: a slice for records is needed first.  */
+static struct disk_name *
+root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
+{
+  struct root_walk walk = { 0, 0 };
+  struct disk_name *r;
+  *fresh = false;
+  for (disk_u64 *link = bucket; (r = root_next (h, link, &walk)) != NULL;
+       link = &r->next)
+    if (word_peek (&r->value) == 0 && r->room >= len)
+      return r;
+  size_t room = round_up (len + sizeof *r, 16) - sizeof *r;
+  r = root_room_locked (h, room);
+  if (r == NULL)
+    return NULL;
+  *fresh = true;
+  r->room = (uint16_t) room;
+  word_put (&r->value, 0);
+  word_put (&r->turn, 0);
+  word_put (&r->next, word_peek (bucket));
+  return r;
+}
+
+/* Set root NAME of LEN bytes to VALUE; false: a slice for records is needed.  */
+static bool
+root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  uint32_t hash = (uint32_t) sum_bytes (name, len);
+  disk_u64 *bucket = &h->bucket[hash % MM_BUCKETS];
+  uint64_t old;
+  bool fresh = false;
+  struct disk_name *r = root_find (h, name, len, hash, &old);
+  if (r == NULL && value == 0)
+    return true;
+  if (r == NULL)
+    {
+      r = root_record_locked (h, bucket, len, &fresh);
+      if (r == NULL)
+        return false;
+      root_write_locked (r, name, len, hash);
+    }
+  /* Seen by root_read.  */
+  word_publish (&r->value, value);
+  if (fresh)
+    /* Seen by root_step.  */
+    word_publish (bucket, off_file (h, r));
+  return true;
+}
+
 static int
 root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 {
-  uint32_t hash = (uint32_t) sum_bytes (name, len);
-  disk_u64 *bucket = &h->bucket[hash % MM_BUCKETS];
   for (bool swept = false; ; )
     {
       lock_heap (h);
-      uint64_t old;
-      struct disk_name *r = root_find (h, name, len, hash, &old);
-      struct disk_name *at;
-      bool is_new = false;
-      if (r == NULL && value != 0)
-        {
-          struct root_walk walk = { 0, 0 };
-          for (disk_u64 *link = bucket;
-               (at = root_next (h, link, &walk)) != NULL; link = &at->next)
-            if (word_peek (&at->value) == 0 && at->room >= len)
-              break;
-          if (at == NULL)
-            {
-              size_t room = round_up (len + sizeof *at, 16) - sizeof *at;
-              at = root_room_locked (h, room);
-              is_new = at != NULL;
-              if (is_new)
-                {
-                  at->room = (uint16_t) room;
-                  word_put (&at->value, 0);
-                  word_put (&at->turn, 0);
-                  word_put (&at->next, word_peek (bucket));
-                }
-            }
-          if (at != NULL)
-            {
-              root_write_locked (at, name, len, hash);
-              r = at;
-            }
-        }
-      bool done = r != NULL || value == 0;
-      if (r != NULL)
-        {
-          /* Release: pairs with root_find of readers without the lock.  */
-          word_publish (&r->value, value);
-          if (is_new)
-            word_publish (bucket, off_file (h, r));
-        }
+      bool done = root_set_locked (h, name, len, value);
       unlock_heap (h);
       if (done)
         return 0;
-      int err = root_slice (h);
-      if (err != 0 && !swept)
-        {
-          sweep (h, NULL);
-          swept = true;
-          err = root_slice (h);
-        }
+      int err;
+      do
+        err = root_slice (h);
+      while (err != 0 && sweep_once (h, NULL, &swept));
       if (err != 0)
         return err;
     }
@@ -5627,14 +5711,14 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
             stop = see (h, &at, arg);
           continue;
         }
-      size_t end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
+      size_t end = run_ready (h, c);
       for (at.s = off_first_data (h, c); at.s < end && stop == 0; )
         {
           at.r = off_record (h, c, at.s);
           at.head = head_see (at.r);
           /* A new run may reach into records that were not there before.  */
           d = dir_get (h, c);
-          end = dir_kind (d) == DIR_PAGED ? run_ready (h, c, d) : 0;
+          end = run_ready (h, c);
           if (at.s >= end)
             break;
           at.n = run_covers (at.head, at.s, end);
@@ -5767,7 +5851,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
         st->bytes_backed += dir_slices (d) << MM_SLICE_SHIFT;
       if (dir_kind (d) != DIR_PAGED)
         continue;
-      size_t end = run_ready (h, c, d), run = 0, n;
+      size_t end = run_ready (h, c), run = 0, n;
       st->bytes_meta += MM_PAGE + end * MM_RECORD;
       for (size_t s = off_first_data (h, c); s < end; s += n)
         {
@@ -5784,7 +5868,7 @@ stat_runs (struct heap *h, struct mmalloc_stats *st)
           run = backed ? run + 1 : 0;
           st->bytes_free += backed ? MM_SLICE : 0;
           st->bytes_backed += backed ? MM_SLICE : 0;
-          longest = run > longest ? run : longest;
+          longest = size_max (run, longest);
         }
     }
   unlock_walk (h, walk);
@@ -6026,7 +6110,7 @@ check_chunk (struct heap *h, size_t c, struct check *k)
   uint64_t d = dir_get (h, c);
   if (dir_kind (d) == DIR_PAGED)
     {
-      size_t end = run_ready (h, c, d), n;
+      size_t end = run_ready (h, c), n;
       struct disk_index *x = off_index (h, c);
       bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
       if (dir_ready (d) > off_slices (h, c))
@@ -6193,7 +6277,7 @@ epoch_layout (struct heap *h)
   char *dir = off_chunk (h, 0) + off_records_end (h, 0);
   h->dir = (disk_u64 *) (void *) dir;
   h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
-  size_t limit = h->file.mapped < h->capacity ? h->file.mapped : h->capacity;
+  size_t limit = off_end (h);
   h->n_chunks = (limit - (h->grid - h->file.base) + MM_CHUNK - 1)
                 >> MM_CHUNK_SHIFT;
   h->last_chunk = (h->capacity - (h->grid - h->file.base) - 1)
@@ -6278,8 +6362,7 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
   size_t exclusive = h->capacity / MM_SYSTEM_STREAM_SPACE;
   s->n_shared = opt->streams > 0 ? opt->streams : 1;
   size_t most = MM_STREAMS_MAX - s->n_shared;
-  s->n_streams = s->n_shared + (uint32_t) (exclusive < most ? exclusive
-                                                             : most);
+  s->n_streams = s->n_shared + (uint32_t) (size_min (exclusive, most));
   s->n_procs = MM_PROCS;
   s->app_version = opt->app_version;
 }
@@ -6288,7 +6371,7 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
 static int
 make_backing (struct heap *h, size_t n)
 {
-  size_t limit = h->file.mapped < h->capacity ? h->file.mapped : h->capacity;
+  size_t limit = off_end (h);
   int err = 0;
   lock_grow (h);
   for (size_t c = 0; c < h->n_chunks && n > 0 && err == 0; c++)
@@ -6299,7 +6382,7 @@ make_backing (struct heap *h, size_t n)
         break;
       if (run_chunk_is_empty (h, c))
         err = grow_make_chunk (h, c);
-      size_t k = end - first < n ? end - first : n;
+      size_t k = size_min (end - first, n);
       if (err == 0)
         err = grow_back (h, off_number (c, first), k, limit);
       n -= k;
@@ -6408,8 +6491,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   size_t skip = sizeof h->super.magic;
   bool whole = h->file.kind->writes_file && opt->initial >= h->capacity;
   /* Such a file may end within a page, which the heap leaves alone.  */
-  size_t exact = opt->initial < make_maximum (opt) ? opt->initial
-                                                   : make_maximum (opt);
+  size_t exact = size_min (opt->initial, make_maximum (opt));
   int err = whole ? os_reserve_blocks (h->file.fd, skip, exact - skip, true)
                   : 0;
   if (err == 0)
@@ -6496,7 +6578,7 @@ verify_once (struct heap *h, bool *right)
     {
       size_t i = c % N;
       size_t bytes = off_dir_bytes (h) - c * 8;
-      bytes = bytes < sizeof word ? bytes : sizeof word;
+      bytes = size_min (bytes, sizeof word);
       int err = i != 0 ? 0
                        : os_pread_all (h->file.fd, word, bytes,
                                        (off_t) (dir_at + c * 8));
@@ -6649,7 +6731,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   h->file.mapped = len;
   size_t part = round_up (file_size, process.page);
   if (copy
-      && os_map ((void *) h->file.base, part < len ? part : len, prot,
+      && os_map ((void *) h->file.base, size_min (part, len), prot,
                  MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
            == MAP_FAILED)
     return errno;
@@ -6680,7 +6762,7 @@ attach_back_again (struct heap *h)
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
-      size_t end = run_ready (h, c, d), n;
+      size_t end = run_ready (h, c), n;
       char *x = (char *) off_index (h, c);
       err = os_reserve_blocks (h->file.fd, off_file (h, x),
                                round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
@@ -7428,7 +7510,7 @@ probe_file (const struct file *f, struct mmalloc_info *info,
             struct reason *why)
 {
   uint64_t first[2] = { 0, 0 }, length;
-  size_t n = info->file_size < sizeof first ? info->file_size : sizeof first;
+  size_t n = size_min (info->file_size, sizeof first);
   int err = os_pread_all (f->fd, first, n, 0);
   if (err != 0)
     return file_reason (why, err, "the file cannot be read");
@@ -7566,10 +7648,10 @@ trim_end (struct heap *h)
       d = dir_get (h, first);
       return off_slice (h, first, dir_start (d) + dir_slices (d));
     }
-  size_t s = run_ready (h, c, d), first = off_first_data (h, c);
+  size_t s = run_ready (h, c), first = off_first_data (h, c);
   while (s > first && !map_get_backed (off_index (h, c), s - 1))
     s--;
-  return off_slice (h, c, s > first ? s : first);
+  return off_slice (h, c, size_max (s, first));
 }
 
 /* Whether this thread is the heap's only user in this process; then walkers are
@@ -7630,8 +7712,7 @@ trim_chunk (struct heap *h, size_t c)
       size_t end = off_length (h);
       size_t from = off_file (h, off_chunk (h, c));
       if (from < end)
-        back_drop (h, off_chunk (h, c),
-                   end - from < MM_CHUNK ? end - from : MM_CHUNK);
+        back_drop (h, off_chunk (h, c), size_min (end - from, MM_CHUNK));
       return 0;
     }
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
@@ -7640,7 +7721,7 @@ trim_chunk (struct heap *h, size_t c)
   size_t given = 0;
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
-  size_t end = run_ready (h, c, dir_get (h, c));
+  size_t end = run_ready (h, c);
   for (size_t i = 0; i < MM_CHUNK_SLICES / 64; i++)
     map[i] = x->free[i] & x->backed[i];
   /* Unbacked first, then punched: killed between, they only keep blocks.  */
@@ -7690,9 +7771,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
   void *p = NULL;
   bool zero = how & ALLOC_ZERO;
   bool guarded = word_peek (&h->root->guards) != 0;
-  size_t before = !guarded                        ? 0
-                  : align > sizeof (struct guard) ? align
-                                                  : sizeof (struct guard);
+  size_t before = !guarded ? 0 : size_max (align, sizeof (struct guard));
   size_t need = size;
   struct cache *k = cache_of (h, md);
   int err = guarded && __builtin_add_overflow (size, before + 1, &need)
@@ -7999,7 +8078,7 @@ realloc_quick (void *md, void *ptr, size_t size)
       errno = saved;
       return NULL;
     }
-  size_t n = usable < size ? usable : size;
+  size_t n = size_min (usable, size);
   /* A call: of a length that is below a KiB for sure GCC makes a REP MOVS, which
      takes longer to start than such a copy takes.  */
   __asm__ ("" : "+r" (n));
@@ -8228,7 +8307,7 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
           return old && size <= user->usable ? 0 : -1;
         }
       if (old)
-        memcpy (p, user->start, user->usable < size ? user->usable : size);
+        memcpy (p, user->start, size_min (user->usable, size));
     }
   slot_store (slot, p);
   /* Right behind it: from here on the block is the slot's.  */
@@ -8599,7 +8678,7 @@ mmalloc_findbase (size_t size)
   struct call c = { .saved = errno };
   process_check ();
   size_t want = process.tools_area ? MM_RESERVE_TOOLS : MM_RESERVE;
-  want = size > want ? size : want;
+  want = size_max (size, want);
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   uintptr_t base = 0;
   int err = ENOMEM;
@@ -8793,7 +8872,7 @@ prefetch_see (struct heap *h, const struct sight *at, void *arg)
   size_t from = off_file (h, off_slice (h, at->c, at->s));
   size_t end = from + (at->n << MM_SLICE_SHIFT);
   for (; from < end; from += STEP)
-    os_advise_file (h->file.fd, from, end - from < STEP ? end - from : STEP,
+    os_advise_file (h->file.fd, from, size_min (end - from, STEP),
                     POSIX_FADV_WILLNEED);
   return 0;
 }

@@ -5,7 +5,10 @@
 #ifndef INSIDE_H
 #define INSIDE_H 1
 
-#define MMALLOC_NEEDS 1
+/* Where heads may be anything, preconditions cannot be asked for.  */
+#ifndef INSIDE_DAMAGED
+# define MMALLOC_NEEDS 1
+#endif
 #define process library_process
 #define thread library_thread
 #include "mmalloc.c"

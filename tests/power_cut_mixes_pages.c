@@ -3,6 +3,7 @@
    were, whatever the mix; and either the heap is refused, or the check finds
    the damage, or the heap can be used without harm to them.  */
 
+#define INSIDE_DAMAGED 1
 #include "inside.h"
 
 enum { OLD = 300, MOMENTS = 6, MIXES = 40, NEW = 150 };

@@ -300,16 +300,16 @@ mutant lists_believed '/^page_take_back/,/^}/ {
 }' 'random:1500'
 
 # A root is linked before its record is complete.
-mutant root_linked_early '/^root_set/,/^}/ {
-  s/^              root_write_locked (at,.*/              if (is_new)\
-                atomic_store (bucket, off_file (h, at));\
+mutant root_linked_early '/^root_set_locked/,/^}/ {
+  s/^      root_write_locked (r,.*/      if (fresh)\
+        word_publish (bucket, off_file (h, r));\
 &/
 }' 'step:setroot'
 
 # A root's value is stored before its name.
-mutant root_value_first '/^root_set/,/^}/ {
-  s/^              root_write_locked (at,.*/\
-              atomic_store (\&at->value, value);\
+mutant root_value_first '/^root_set_locked/,/^}/ {
+  s/^      root_write_locked (r,.*/\
+      word_publish (\&r->value, value);\
 &/
 }' 'step:setroot: record of'
 
@@ -317,10 +317,9 @@ mutant root_value_first '/^root_set/,/^}/ {
 mutant root_mark_late '/^root_room_locked/,/^}/ {
   /^  word_settle (&h->root->slab,/d
 }
-/^root_set/,/^}/ {
-  s/^      unlock_heap (h);/      if (is_new)\
-        atomic_fetch_add (\&h->root->slab,\
-                          round_up (sizeof *r + r->room, 16));\
+/^root_set_locked/,/^}/ {
+  s/^  return true;/  if (fresh)\
+    word_add (\&h->root->slab, round_up (sizeof *r + r->room, 16));\
 &/
 }' 'step:setroot: new record'
 
@@ -464,8 +463,16 @@ mutant copied_locks_believed '/^epoch_begin/,/^}/ {
 }' copies:60
 
 # A chunk becomes a HUGE block while others may look at its records.
-mutant records_taken_away '/^trim_is_alone/,/^}/ {
-  s/if (k != thread.last)/if (false)/
+mutant records_taken_away '/^huge_find/,/^}/ {
+  s/run_chunk_is_empty (h, c + i)/(& || (dir_kind (dir_get (h, c + i)) == DIR_PAGED \&\& ({\
+    lock_heap (h);\
+    size_t end = off_slices (h, c + i);\
+    bool all = map_next (run_index_locked (h, c + i)->free,\
+                         off_first_data (h, c + i), end, false) == end;\
+    if (all)\
+      dir_set (h, c + i, 0);\
+    unlock_heap (h);\
+    all; })))/
 }' paused
 
 # A wake-up dies with the one who got it.
@@ -634,7 +641,7 @@ mutant streams_behind_end '/^verify_once/,/^}/ {
 
 # Records, heads, lists.
 mutant ready_behind_end '/^run_ready/,/^}/ {
-  s/return dir_ready (d) < n ? dir_ready (d) : n;/return dir_ready (d);/
+  s/return size_min (dir_ready (dir_get (h, c)), within);/return dir_ready (dir_get (h, c));/
 }' damage_truncated:1
 mutant number_past_directory '/^run_record/,/^}/ {
   s/|| c >= h->n_chunks/|| false/
@@ -643,7 +650,7 @@ mutant number_past_records '/^run_record/,/^}/ {
   s/return s < dir_ready (dir_get (h, c)) ?/return true ?/
 }' damage_golden
 mutant run_past_chunk '/^run_covers/,/^}/ {
-  s/return n <= end - s ? n : end - s;/return n;/
+  s/return size_min (n, end - s);/return n;/
 }' damage_golden
 mutant page_past_records '/^page_fits/,/^}/ {
   s/run_is_inside (h, number, class_table\[cl\].slices)/true/
@@ -655,7 +662,7 @@ mutant claim_of_nothing '/^dead_claim_locked/,/^}/ {
   s/if (r != NULL)/if (true)/
 }' damage_golden
 mutant block_behind_end '/^place_find (/,/^}/ {
-  s/off_file (h, at->start) + class_table\[cl\].slices \* MM_SLICE > length/false/
+  s/off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_length (h)/false/
 }' damage_truncated:1
 mutant walk_of_half_a_page '/^sight_blocks/,/^}/ {
   s/|| at->n < class_table\[head_class (at->head)\].slices/|| false/

@@ -1198,7 +1198,7 @@ when_index_ahead (struct heap *h)
   if (!heap_locked (h))
     return false;
   struct disk_index *x = off_index (h, 0);
-  size_t end = run_ready (h, 0, dir_get (h, 0)), n;
+  size_t end = run_ready (h, 0), n;
   for (size_t s = off_first_data (h, 0); s < end; s += n > 0 ? n : 1)
     {
       n = run_covers (off_record (h, 0, s)->head, s, end);
@@ -1831,7 +1831,7 @@ world_survey (size_t *reach_at)
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
-      size_t end = run_ready (h, c, d), n, told = dir_ready (d);
+      size_t end = run_ready (h, c), n, told = dir_ready (d);
       size_t bytes = round_up (MM_PAGE + told * MM_RECORD, MM_PAGE);
       world_add (chunk + MM_OFF_INDEX, bytes, true);
       claims += bytes;
