@@ -129,20 +129,21 @@
    product: Lemire, Kaser and Kurz, "Faster remainder by direct computation".
    The parity of two words with one writer each is this library's own.
 
-   Rooms, each above those that use it, with the prefixes of their functions.
-   One forward declaration: a lock finds its owner dead.
+   Rooms, each above those that use it, with the prefixes of their functions.  No
+   room has more than 450 lines, no function more than 60.  One forward declaration:
+   a lock finds its owner dead.
       2  Includes and platform              (-)
       3  Numbers                            (-)
       4  What is in the file                (-)
       5  What is in the process             (-)
       6  Memory order                       (word_)
-      7  Preconditions                      (_ needs_)
-      8  Failing                            (fail_ _)
-      9  Bits and offsets                   (bit_ size_ round_up head_ dir_
+      7  Preconditions                      (needs_)
+      8  Bits and offsets                   (bit_ size_ round_up head_ dir_
                                           off_ sum_ map_)
-     10  Run-time tools                     (mark_)
-     11  The system                         (os_)
-     12  Address space                      (space_)
+      9  Run-time tools                     (mark_)
+     10  The system: files and processes    (os_)
+     11  Failing                            (fail_)
+     12  The system: address space          (space_)
      13  Backing                            (back_)
      14  Locks                              (lock_ unlock_)
      15  Files                              (file_)
@@ -785,9 +786,26 @@ static struct
    not find this store without those before it.  */
 #define word_settle(word, value) word_publish (word, value)
 
-/* Count N up, or down; what it was.  */
+/* Read-modify-write, what was there before.  Make EXPECTED VALUE: true if it is done,
+   with what others published seen and what came before it published; else *EXPECTED
+   is what is there.  Change the value; set or clear bits, with what came before it
+   published; count N up.  */
+#define word_claim(word, expected, value) \
+  atomic_compare_exchange_strong_explicit ((word), (expected), (value), \
+                                           memory_order_acq_rel, \
+                                           memory_order_relaxed)
+#define word_swap(word, value) \
+  atomic_exchange_explicit ((word), (value), memory_order_acq_rel)
+#define word_set(word, bits) \
+  atomic_fetch_or_explicit ((word), (bits), memory_order_acq_rel)
+#define word_clear(word, bits) \
+  atomic_fetch_and_explicit ((word), ~(bits), memory_order_acq_rel)
 #define word_add(word, n) \
   atomic_fetch_add_explicit ((word), (n), memory_order_relaxed)
+
+/* Between loads, and between stores, of several words that belong together.  */
+#define word_fence_see() atomic_thread_fence (memory_order_acquire)
+#define word_fence_publish() atomic_thread_fence (memory_order_release)
 
 
 /* ---- 7. Preconditions -------------------------------------------------- */
@@ -849,129 +867,7 @@ needs_grow_lock (const struct heap *h)
 #endif
 
 
-/* ---- 8. Failing -------------------------------------------------------- */
-
-/* Owns: the saved errors, the misuse handler.
-   Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
-   errno value; this room turns it into errno and the saved error.  Two kinds
-   of failure: environment (returned) and misuse (fail_misuse).  Damage in a
-   file is an error of the environment.
-   Crash: nothing of it is in a file.
-   Keeps: nothing.
-   Checked by: errors_are_remembered, misuse_default_handler.  */
-
-/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
-   NULL: as strerror would.  Sets errno.  */
-static void
-fail_told (struct heap *h, int code, const char *told)
-{
-  struct error *e = &thread_error;
-  bool shared = h != NULL && h != process.default_heap;
-  if (shared)
-    {
-      pthread_mutex_lock (&h->error_lock);
-      e = &h->error;
-    }
-  e->code = code;
-  e->why.told[0] = '\0';
-  if (told != NULL)
-    strncat (e->why.told, told, sizeof e->why.told - 1);
-  if (shared)
-    pthread_mutex_unlock (&h->error_lock);
-  errno = code;
-}
-
-/* CODE, for the caller to return, and the words for it, as printf makes them, in
-   WHY.  */
-__attribute__ ((format (printf, 3, 4))) static int
-fail_because (struct reason *why, int code, const char *format, ...)
-{
-  va_list words;
-  va_start (words, format);
-  vsnprintf (why->told, sizeof why->told, format, words);
-  va_end (words);
-  return code;
-}
-
-/* The usual words for a failed allocation.  */
-static void
-fail_room (struct heap *h, int code)
-{
-  const char *told = NULL;
-  char limited[MM_TOLD];
-  uint64_t pid = h != NULL ? word_peek (&h->limiter) : 0;
-  if (code == ENOSPC && pid != 0)
-    {
-      snprintf (limited, sizeof limited, "no room: process %lu could map only"
-                " a part of the heap's range", (unsigned long) pid);
-      told = limited;
-    }
-  else if (code == ENOSPC)
-    told = "no room: the heap's maximum or the file system is full";
-  else if (code == ENOMEM)
-    told = "no room: the block is too large, or memory is short";
-  else if (code == EFBIG)
-    told = "no room: the process's file size limit (RLIMIT_FSIZE) is reached";
-  else if (code == EROFS)
-    told = "the heap is attached read-only";
-  fail_told (h, code, told);
-}
-
-/* Append S to BUF of SIZE bytes; returns where the text ends.  */
-static char *
-fail_append (char *buf, size_t size, char *at, const char *s)
-{
-  while (*s != '\0' && at < buf + size - 1)
-    *at++ = *s++;
-  *at = '\0';
-  return at;
-}
-
-/* TO, in hexadecimal; at least 17 bytes.  For places where stdio must not be
-   used: it may allocate.  */
-static const char *
-fail_hex (uint64_t value, char to[17])
-{
-  char *at = to + 16;
-  *at = '\0';
-  do
-    {
-      *--at = "0123456789abcdef"[value & 15];
-      value >>= 4;
-    }
-  while (value != 0);
-  return at;
-}
-
-/* The program misused public call CALL with PTR.  Needs: no lock held.  The
-   default handler says so and aborts; if a handler returns, so does this.  */
-static void
-fail_misuse (const char *call, void *md, const void *ptr, const char *what)
-{
-  MM_NEEDS (needs_none () && !needs.opening);
-  if (process.on_misuse != NULL)
-    {
-      process.on_misuse (call, md, ptr, what, process.on_misuse_arg);
-      return;
-    }
-  char line[200], hex[17];
-  char *at = line;
-  at = fail_append (line, sizeof line, at, "libmmalloc: ");
-  at = fail_append (line, sizeof line, at, call);
-  at = fail_append (line, sizeof line, at, " (0x");
-  at = fail_append (line, sizeof line, at, fail_hex ((uintptr_t) ptr, hex));
-  at = fail_append (line, sizeof line, at, "): ");
-  at = fail_append (line, sizeof line, at, what);
-  at = fail_append (line, sizeof line, at, "\n");
-  int state;
-  pthread_setcancelstate (PTHREAD_CANCEL_DISABLE, &state);
-  ssize_t ignored = write (STDERR_FILENO, line, (size_t) (at - line));
-  (void) ignored;
-  abort ();
-}
-
-
-/* ---- 9. Bits and offsets ----------------------------------------------- */
+/* ---- 8. Bits and offsets ----------------------------------------------- */
 
 /* Owns: nothing.  The only casts between addresses and numbers, and the only
    shifts and masks of heads and directory words.
@@ -1044,6 +940,17 @@ head_in_state (uint64_t h, unsigned state)
   return (h & ~HEAD_STATE) | (uint64_t) state << 20;
 }
 
+/* HEAD beside MINE, the bits of a thread's pages: whether it is one of theirs, and
+   then its class.  */
+static inline uint32_t
+head_beside (uint32_t mine, uint64_t head)
+{
+  return mine ^ (uint32_t) head;
+}
+
+static inline bool head_is_mine (uint32_t beside) { return !(beside & HEAD_MINE); }
+static inline uint32_t head_my_class (uint32_t beside) { return beside >> 24; }
+
 #ifdef MMALLOC_NEEDS
 /* Whether a head may change from OLD to NEW, as the essay's list of states
    says.  */
@@ -1082,11 +989,11 @@ head_peek (struct disk_slice *r)
   return word_peek (&r->head);
 }
 
-/* Seen by place_find, page_of and quick_locate.  */
 static inline void
 head_set (struct disk_slice *r, uint64_t head)
 {
   MM_NEEDS (head_may_follow (head_peek (r), head));
+  /* Seen by place_find, page_of and quick_locate.  */
   word_publish (&r->head, head);
 }
 
@@ -1122,13 +1029,13 @@ static inline size_t dir_distance (uint64_t d) { return d >> 32; }
 static inline uint64_t
 dir_get (struct heap *h, size_t c)
 {
-  /* Acquire: pairs with the release that publishes the chunk.  */
   return word_see (&h->dir[c]);
 }
 
 static inline void
 dir_set (struct heap *h, size_t c, uint64_t d)
 {
+  /* Seen by dir_get and quick_locate.  */
   word_publish (&h->dir[c], d);
 }
 
@@ -1254,7 +1161,6 @@ off_find_first_data (struct heap *h, size_t c)
 static uint32_t
 off_streams_ready (struct heap *h)
 {
-  /* Acquire: pairs with the release in stream_grow.  */
   uint32_t ready = word_see (&h->locks->streams_ready);
   return ready < h->super.n_streams ? ready : h->super.n_streams;
 }
@@ -1355,6 +1261,7 @@ map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
       disk_u64 *word = &x->backed[i / 64];
       uint64_t old = word_peek (word);
       uint64_t new = value ? old | bits : old & ~bits;
+      /* Seen by map_get_backed.  */
       word_publish (word, new);
       changed += bit_count (old ^ new);
     }
@@ -1368,7 +1275,7 @@ map_get_backed (struct disk_index *x, size_t i)
 }
 
 
-/* ---- 10. Run-time tools ------------------------------------------------ */
+/* ---- 9. Run-time tools ------------------------------------------------- */
 
 /* Owns: what AddressSanitizer and valgrind know of a heap.
    Needs: nothing.
@@ -1442,7 +1349,7 @@ mark_free (struct heap *h, const void *p, size_t len)
 }
 
 
-/* ---- 11. The system ---------------------------------------------------- */
+/* ---- 10. The system: files and processes ------------------------------- */
 
 /* Owns: every call of the system that concerns files, memory and other
    processes.  Calls on files go through one table, so that a test can fail,
@@ -1564,36 +1471,6 @@ os_open (const char *path, int flags, unsigned mode)
   return fd;
 }
 
-/* As mmap, from the beginning of the file.  */
-static void *
-os_map (void *at, size_t len, int prot, int flags, int fd)
-{
-  MM_NEEDS (needs.heap == NULL);
-  return os.mmap (at, len, prot, flags, fd, 0);
-}
-
-static void
-os_unmap (void *p, size_t len)
-{
-  MM_NEEDS (needs.heap == NULL);
-  os.munmap (p, len);
-}
-
-/* Let the program touch [P, P + LEN).  */
-static int
-os_usable (void *p, size_t len)
-{
-  return os.mprotect (p, len, PROT_READ | PROT_WRITE) != 0 ? errno : 0;
-}
-
-/* How memory, or the file of FD, will be used.  */
-static int
-os_advise (void *p, size_t len, int advice)
-{
-  MM_NEEDS (needs.heap == NULL);
-  return madvise (p, len, advice) != 0 ? errno : 0;
-}
-
 static void
 os_advise_file (int fd, size_t off, size_t len, int advice)
 {
@@ -1651,21 +1528,6 @@ os_random (void)
   uint64_t seed[4] = { (uint64_t) t.tv_nsec, (uint64_t) t.tv_sec,
                        (uint64_t) getpid (), (uintptr_t) &r };
   return sum_bytes (seed, sizeof seed);
-}
-
-/* Private zero memory for the process's own structs, or NULL.  WIPE: a fork
-   child finds it zeroed, where the kernel can do that.  */
-static void *
-os_private (size_t bytes, bool wipe)
-{
-  MM_NEEDS (needs.heap == NULL);
-  void *p = os_map (NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  if (p == MAP_FAILED)
-    return NULL;
-  if (wipe)
-    os_advise (p, bytes, MADV_WIPEONFORK);
-  return p;
 }
 
 static ssize_t
@@ -1728,12 +1590,13 @@ os_pwrite_all (int fd, const void *from, size_t n, off_t at)
   return 0;
 }
 
-/* A line for people, as far as it can be written.  */
+/* Write LINE of N bytes, of which there is room for ROOM, for people, as far as it
+   can be written.  */
 static void
-os_write_line (int fd, const char *line, size_t n)
+os_write_line (int fd, const char *line, int n, size_t room)
 {
   int state = os_hold_cancel ();
-  ssize_t ignored = write (fd, line, n);
+  ssize_t ignored = write (fd, line, size_min ((size_t) n, room - 1));
   (void) ignored;
   os_let_cancel (state);
 }
@@ -1894,23 +1757,21 @@ os_reopen (int fd, int access, const char *path)
 static bool
 os_is_network (int fd)
 {
-  MM_NEEDS (needs.heap == NULL);
+  static const unsigned long types[] = {
+    0x6969 /* NFS */,
+    0x517b /* SMB */,
+    0xff534d42 /* CIFS */,
+    0xfe534d42 /* SMB2 */,
+    0x5346414f /* AFS */,
+    0x00c36400 /* Ceph */,
+    0x01021997 /* 9P */
+  };
   struct statfs fs;
-  if (fstatfs (fd, &fs) != 0)
-    return false;
-  switch ((unsigned long) fs.f_type)
-    {
-    case 0x6969:      /* NFS */
-    case 0x517b:      /* SMB */
-    case 0xff534d42:  /* CIFS */
-    case 0xfe534d42:  /* SMB2 */
-    case 0x5346414f:  /* AFS */
-    case 0x00c36400:  /* Ceph */
-    case 0x01021997:  /* 9P */
-      return true;
-    default:
-      return false;
-    }
+  bool found = false;
+  if (fstatfs (fd, &fs) == 0)
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+      found = found || (unsigned long) fs.f_type == types[i];
+  return found;
 }
 
 /* The identifier of this boot of the system; zero if it is not known.  */
@@ -1927,20 +1788,104 @@ os_boot_id (uint8_t id[16])
   if (fd < 0)
     return;
   if (os_pread (fd, text, sizeof text, 0) == (ssize_t) sizeof text)
-    for (int i = 0, n = 0; i < 36; i++)
+    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
       if (text[i] != '-')
-        {
-          int c = text[i];
-          int digit = c >= 'a' ? c - 'a' + 10 : c - '0';
-          known[n / 2] = (uint8_t) (known[n / 2] << 4 | (digit & 15));
-          n++;
-        }
+        sscanf (&text[i], "%2hhx", &known[n++]);
   os_close (fd);
   memcpy (id, known, 16);
 }
 
 
-/* ---- 12. Address space ------------------------------------------------- */
+/* ---- 11. Failing ------------------------------------------------------- */
+
+/* Owns: the saved errors, the misuse handler.
+   Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
+   errno value; this room turns it into errno and the saved error.  Two kinds
+   of failure: environment (returned) and misuse (fail_misuse).  Damage in a
+   file is an error of the environment.
+   Crash: nothing of it is in a file.
+   Keeps: nothing.
+   Checked by: errors_are_remembered, misuse_default_handler.  */
+
+/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
+   NULL: as strerror would.  Sets errno.  */
+static void
+fail_told (struct heap *h, int code, const char *told)
+{
+  struct error *e = &thread_error;
+  bool shared = h != NULL && h != process.default_heap;
+  if (shared)
+    {
+      pthread_mutex_lock (&h->error_lock);
+      e = &h->error;
+    }
+  e->code = code;
+  e->why.told[0] = '\0';
+  if (told != NULL)
+    strncat (e->why.told, told, sizeof e->why.told - 1);
+  if (shared)
+    pthread_mutex_unlock (&h->error_lock);
+  errno = code;
+}
+
+/* CODE, for the caller to return, and the words for it, as printf makes them, in
+   WHY.  */
+__attribute__ ((format (printf, 3, 4))) static int
+fail_because (struct reason *why, int code, const char *format, ...)
+{
+  va_list words;
+  va_start (words, format);
+  vsnprintf (why->told, sizeof why->told, format, words);
+  va_end (words);
+  return code;
+}
+
+/* The usual words for a failed allocation.  */
+static void
+fail_room (struct heap *h, int code)
+{
+  const char *told = NULL;
+  char limited[MM_TOLD];
+  uint64_t pid = h != NULL ? word_peek (&h->limiter) : 0;
+  if (code == ENOSPC && pid != 0)
+    {
+      snprintf (limited, sizeof limited,
+                "no room: process %lu could map only"
+                " a part of the heap's range",
+                (unsigned long) pid);
+      told = limited;
+    }
+  else if (code == ENOSPC)
+    told = "no room: the heap's maximum or the file system is full";
+  else if (code == ENOMEM)
+    told = "no room: the block is too large, or memory is short";
+  else if (code == EFBIG)
+    told = "no room: the process's file size limit (RLIMIT_FSIZE) is reached";
+  else if (code == EROFS)
+    told = "the heap is attached read-only";
+  fail_told (h, code, told);
+}
+
+/* The program misused public call CALL with PTR.  Needs: no lock held.  The
+   default handler says so and aborts; if a handler returns, so does this.  */
+static void
+fail_misuse (const char *call, void *md, const void *ptr, const char *what)
+{
+  MM_NEEDS (needs_none () && !needs.opening);
+  if (process.on_misuse != NULL)
+    {
+      process.on_misuse (call, md, ptr, what, process.on_misuse_arg);
+      return;
+    }
+  char line[200];
+  int n = snprintf (line, sizeof line, "libmmalloc: %s (%p): %s\n", call, ptr,
+                    what);
+  os_write_line (STDERR_FILENO, line, n, sizeof line);
+  abort ();
+}
+
+
+/* ---- 12. The system: address space ------------------------------------- */
 
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
@@ -1948,18 +1893,63 @@ os_boot_id (uint8_t id[16])
    Keeps: nothing; nothing is ever mapped over.
    Checked by: address_taken, many_heaps_at_once, findbase.  */
 
+/* As mmap, from the beginning of the file.  */
+static void *
+space_map (void *at, size_t len, int prot, int flags, int fd)
+{
+  MM_NEEDS (needs.heap == NULL);
+  return os.mmap (at, len, prot, flags, fd, 0);
+}
+
+static void
+space_unmap (void *p, size_t len)
+{
+  MM_NEEDS (needs.heap == NULL);
+  os.munmap (p, len);
+}
+
+/* Let the program touch [P, P + LEN).  */
+static int
+space_usable (void *p, size_t len)
+{
+  return os.mprotect (p, len, PROT_READ | PROT_WRITE) != 0 ? errno : 0;
+}
+
+/* How memory, or the file of FD, will be used.  */
+static int
+space_advise (void *p, size_t len, int advice)
+{
+  MM_NEEDS (needs.heap == NULL);
+  return madvise (p, len, advice) != 0 ? errno : 0;
+}
+
+/* Private zero memory for the process's own structs, or NULL.  WIPE: a fork
+   child finds it zeroed, where the kernel can do that.  */
+static void *
+space_private (size_t bytes, bool wipe)
+{
+  MM_NEEDS (needs.heap == NULL);
+  void *p = space_map (NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  if (p == MAP_FAILED)
+    return NULL;
+  if (wipe)
+    space_advise (p, bytes, MADV_WIPEONFORK);
+  return p;
+}
+
 /* Reserve address space at exactly BASE.  EADDRINUSE if something is there,
    also on kernels that take the address for a hint.  */
 static int
 space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = os_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE, fd);
+  void *p = space_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE, fd);
   if (p == MAP_FAILED)
     return errno == EEXIST ? EADDRINUSE : errno;
   if (p != (void *) base)
     {
-      os_unmap (p, len);
+      space_unmap (p, len);
       return EADDRINUSE;
     }
   return 0;
@@ -2067,16 +2057,16 @@ back_range (struct heap *h, char *p, size_t len)
       uintptr_t end = usable + ahead > to ? usable + ahead : to;
       if (end > h->file.base + h->file.mapped)
         end = h->file.base + h->file.mapped;
-      if (os_usable ((void *) usable, end - usable) == 0)
+      if (space_usable ((void *) usable, end - usable) == 0)
         {
           /* A small heap would be touched here and there only.  */
           if (h->usable >= MM_HUGE_PAGES)
-            os_advise ((void *) usable, end - usable, MADV_HUGEPAGE);
+            space_advise ((void *) usable, end - usable, MADV_HUGEPAGE);
           h->usable = end - h->file.base;
           return 0;
         }
     }
-  return os_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
+  return space_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
 }
 
 /* Make [P, P + LEN), which nobody uses, read as zero without touching it.  False:
@@ -2088,7 +2078,7 @@ back_zero (struct heap *h, char *p, size_t len)
   if (h->file.kind->backing == BY_COPY)
     return false;
   if (h->file.kind->backing == BY_MEMORY)
-    return os_advise (p, len, MADV_DONTNEED) == 0;
+    return space_advise (p, len, MADV_DONTNEED) == 0;
   word_put (&h->root->punched, 1);
   return os_punch (h->file.fd, off_file (h, p), len) == 0;
 }
@@ -2120,18 +2110,9 @@ lock_opening (void)
 {
   if (thread.forking)
     return;
-  MM_NEEDS (!needs.opening && needs_none ());
+  MM_NEEDS (needs_none () && !needs.opening);
   pthread_mutex_lock (&process.open_lock);
   MM_NOTE (opening = true);
-}
-
-static void
-unlock_opening (void)
-{
-  if (thread.forking)
-    return;
-  MM_NOTE (opening = false);
-  pthread_mutex_unlock (&process.open_lock);
 }
 
 static void
@@ -2145,12 +2126,19 @@ lock_registry (void)
 }
 
 static void
+unlock_opening (void)
+{
+  MM_NOTE (opening = thread.forking);
+  if (!thread.forking)
+    pthread_mutex_unlock (&process.open_lock);
+}
+
+static void
 unlock_registry (void)
 {
-  if (thread.forking)
-    return;
-  MM_NOTE (registry = false);
-  pthread_mutex_unlock (&process.lock);
+  MM_NOTE (registry = thread.forking);
+  if (!thread.forking)
+    pthread_mutex_unlock (&process.lock);
 }
 
 static void
@@ -2528,7 +2516,7 @@ static void
 file_drop (struct file *f)
 {
   if (f->mapped > 0)
-    os_unmap ((void *) f->base, f->mapped);
+    space_unmap ((void *) f->base, f->mapped);
   os_close_locks (f->lock_fd);
   if (f->fd >= 0)
     os_close (f->fd);
@@ -2768,8 +2756,9 @@ op_release (struct heap *h, struct disk_op *op)
      be told of it.  */
   word_settle (&op->locked, 0);
   word_put (&op->slot, 0);
-  /* Sequentially consistent: the hint about the page comes after it.  */
-  atomic_fetch_and (&h->locks->ops_busy, ~(UINT64_C (1) << (op - h->op)));
+  /* The hint about the page comes after it.  */
+  word_clear (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
+  /* Seen by slot_begin and mmalloc_recover.  */
   word_publish (&op->owner, 0);
 }
 
@@ -3172,8 +3161,7 @@ run_use_given_locked (struct heap *h, size_t n)
 /* Take a run of N slices out of the memory that is there, where ROOM, at least
    N, are free.  Its number or 0.  */
 static uint32_t
-run_reuse_with_room (struct heap *h, size_t n, size_t room, size_t align,
-                     uint64_t head)
+run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
 {
   lock_heap (h);
   uint32_t number = head_kind (head) == HEAD_LARGE && align <= MM_SLICE
@@ -3184,12 +3172,6 @@ run_reuse_with_room (struct heap *h, size_t n, size_t room, size_t align,
     run_take_locked (h, number, n, head);
   unlock_heap (h);
   return number;
-}
-
-static uint32_t
-run_reuse (struct heap *h, size_t n, size_t align, uint64_t head)
-{
-  return run_reuse_with_room (h, n, n, align, head);
 }
 
 
@@ -3209,6 +3191,7 @@ grow_reach (struct heap *h, const char *end)
   MM_NEEDS (needs_grow_lock (h));
   size_t len = off_file (h, end);
   if (len > off_length (h))
+    /* Seen by off_length.  */
     word_publish (&h->root->length, len);
 }
 
@@ -3382,7 +3365,7 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
   size_t limit = proc_limit (h);
   /* Others may have grown the heap while we waited; and a backed part of the
      run may be taken while we back the rest: then again.  */
-  while ((*number = run_reuse (h, n, align, head)) == 0)
+  while ((*number = run_reuse (h, n, n, align, head)) == 0)
     {
       err = grow_place (h, n, align, limit, number);
       if (err == 0)
@@ -3541,17 +3524,13 @@ queue_push (struct heap *h, uint32_t stream, struct disk_slice *r,
   uint32_t none = 0;
   if (stream == 0 || stream > off_streams_ready (h)
       || word_peek (&r->queue) != 0
-      || !atomic_compare_exchange_strong_explicit (&r->queue, &none, LINK_END,
-                                                   memory_order_relaxed,
-                                                   memory_order_relaxed))
+      || !word_claim (&r->queue, &none, LINK_END))
     return;
   struct disk_stream *st = off_stream (h, stream);
   uint64_t first = word_peek (&st->queue);
   do
     word_put (&r->queue, first != 0 ? (uint32_t) first : LINK_END);
-  while (!atomic_compare_exchange_weak_explicit (&st->queue, &first, number,
-                                                 memory_order_release,
-                                                 memory_order_relaxed));
+  while (!word_claim (&st->queue, &first, number));
 }
 
 /* Move what others freed into from the stream's queue to its lists.  True if
@@ -3563,15 +3542,13 @@ queue_drain (struct heap *h, uint32_t stream)
   if (word_peek (&st->queue) == 0)
     return false;
   /* Acquire: pairs with queue_push.  */
-  uint32_t number = (uint32_t)
-    atomic_exchange_explicit (&st->queue, 0, memory_order_acquire);
+  uint32_t number = (uint32_t) word_swap (&st->queue, 0);
   for (size_t bound = h->n_chunks * MM_CHUNK_SLICES; bound > 0; bound--)
     {
       struct disk_slice *r = run_record (h, number);
       if (r == NULL)
         break;
-      uint32_t next = atomic_exchange_explicit (&r->queue, 0,
-                                                memory_order_relaxed);
+      uint32_t next = word_swap (&r->queue, 0);
       page_relist (h, stream, r, number);
       if (next == 0 || next == LINK_END)
         break;
@@ -3592,7 +3569,7 @@ page_free_own (struct disk_slice *r, uint64_t i, bool *full)
   *full = live == UINT64_MAX;
   if (MM_UNLIKELY ((live >> (i % 64) & 1) == 0))
     return false;
-  /* Release: pairs with page_free_bits of whoever retires the page.  */
+  /* Seen by page_live_bits, of whoever retires the page.  */
   word_publish (&r->own[i / 64], own ^ UINT64_C (1) << (i % 64));
   return true;
 }
@@ -3616,11 +3593,9 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
   /* If the block is free, this changes nothing.  Release: pairs with
      bit_rem.  */
   if (own & bit)
-    old = atomic_fetch_or_explicit (&r->rem[i / 64], bit,
-                                    memory_order_release);
+    old = word_set (&r->rem[i / 64], bit);
   else
-    old = atomic_fetch_and_explicit (&r->rem[i / 64], ~bit,
-                                     memory_order_release);
+    old = word_clear (&r->rem[i / 64], bit);
   if (((old ^ own) & bit) == 0)
     return false;
   /* Once more: the owner may have filled the word meanwhile, and has dropped
@@ -3652,9 +3627,7 @@ page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
       uint64_t head = held;
       /* Acquire: pairs with whoever held it.  */
       if (r != NULL && page_fits (h, number, cl)
-          && atomic_compare_exchange_strong_explicit
-               (&r->head, &head, head_in_state (held, HEAD_ACTIVE),
-                memory_order_acq_rel, memory_order_relaxed))
+          && word_claim (&r->head, &head, head_in_state (held, HEAD_ACTIVE)))
         return number;
     }
   return 0;
@@ -3694,9 +3667,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
   word_put (&h->locks->claim, number);
   uint64_t claimed = head_in_state (head, HEAD_CLAIMED);
   bool empty = false;
-  if (atomic_compare_exchange_strong_explicit (&r->head, &head, claimed,
-                                               memory_order_acq_rel,
-                                               memory_order_relaxed))
+  if (word_claim (&r->head, &head, claimed))
     {
       empty = page_is_empty (h, r, number, cl);
       if (empty)
@@ -3793,35 +3764,20 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
   return err;
 }
 
-/* Free the block that begins in chunk C; how many slices, 0 if there is
+/* Free the block that begins at slice START of chunk C.  False if there is
    none.  */
-static size_t
+static bool
 huge_give_locked (struct heap *h, size_t c, size_t start)
 {
   MM_NEEDS (needs_heap_lock (h));
   uint64_t d = dir_get (h, c);
   if (dir_kind (d) != DIR_HUGE || dir_start (d) != start)
-    return 0;
+    return false;
   dir_set (h, c, 0);
   size_t chunks = huge_chunks (start, dir_slices (d));
   for (size_t i = 1; i < chunks && c + i < h->n_chunks; i++)
     dir_set (h, c + i, 0);
-  return dir_slices (d);
-}
-
-static bool
-huge_give (struct heap *h, size_t c, size_t start)
-{
-  lock_grow (h);
-  lock_heap (h);
-  op_note_free_locked ();
-  size_t n = huge_give_locked (h, c, start);
-  op_noted (true);
-  unlock_heap (h);
-  if (n != 0)
-    back_drop (h, off_slice (h, c, start), n << MM_SLICE_SHIFT);
-  unlock_grow (h);
-  return n != 0;
+  return true;
 }
 
 /* Resize in place the block of N slices that begins at START of chunk C.  */
@@ -3881,17 +3837,6 @@ large_give_locked (struct heap *h, uint32_t number)
   run_give_locked (h, number, n);
   run_note_given_locked (h, number, n);
   return true;
-}
-
-static bool
-large_give (struct heap *h, uint32_t number)
-{
-  lock_heap (h);
-  op_note_free_locked ();
-  bool found = large_give_locked (h, number);
-  op_noted (true);
-  unlock_heap (h);
-  return found;
 }
 
 /* N free slices from S of chunk C on were seen to have no backing: give them
@@ -4161,7 +4106,7 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
         huge_give_locked (h, at.number / MM_CHUNK_SLICES,
                           at.number % MM_CHUNK_SLICES);
       /* Release: done before the record is free.  */
-      atomic_thread_fence (memory_order_release);
+      word_fence_publish ();
     }
   op_release (h, op);
 }
@@ -4239,9 +4184,7 @@ dead_bury (struct heap *h, uint32_t i)
   lock_heap (h);
   dead_orphan_locked (h, id);
   unlock_heap (h);
-  atomic_compare_exchange_strong_explicit (&e->id, &id, 0,
-                                           memory_order_relaxed,
-                                           memory_order_relaxed);
+  word_claim (&e->id, &id, 0);
 }
 
 static void
@@ -4292,8 +4235,7 @@ stream_hold_all (struct heap *h, uint32_t stream)
   struct disk_stream *st = off_stream (h, stream);
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
     {
-      uint32_t number = atomic_exchange_explicit (&st->active[cl], 0,
-                                                  memory_order_relaxed);
+      uint32_t number = word_swap (&st->active[cl], 0);
       if (number != 0)
         stream_hold (h, stream, number);
     }
@@ -4320,6 +4262,7 @@ stream_grow (struct heap *h)
           ready = ready + more < h->super.n_streams ? ready + more
                                                     : h->super.n_streams;
           word_add (&l->n_orphans, ready - old);
+          /* Seen by off_streams_ready.  */
           word_publish (&l->streams_ready, ready);
         }
     }
@@ -4355,8 +4298,7 @@ stream_claim (struct heap *h)
         {
           word_put (&off_stream (h, found)->owner, h->id);
           if (word_peek (&l->n_orphans) > 0)
-            atomic_fetch_sub_explicit (&l->n_orphans, 1,
-                                       memory_order_relaxed);
+            word_add (&l->n_orphans, -1);
         }
       unlock_heap (h);
       if (found != 0)
@@ -4524,7 +4466,7 @@ cache_new (void)
       size_t size = round_up (sizeof (struct cache), 64);
       if (process.fresh_caches == 0)
         {
-          process.fresh = os_private (N * size, true);
+          process.fresh = space_private (N * size, true);
           if (process.fresh == NULL)
             return NULL;
           process.fresh_caches = N;
@@ -4561,17 +4503,13 @@ cache_of (struct heap *h, void *md)
       unlock_registry ();
       if (k == NULL)
         return NULL;
-      memset (k->page, 0, sizeof k->page);
-      memset (k->debt, 0, sizeof k->debt);
-      memset (k->bin, 0, sizeof k->bin);
-      k->n_chunks = h->n_chunks;
-      k->grid = h->grid;
-      k->dir = h->dir;
-      k->records = (char *) h->grid + MM_OFF_RECORDS;
-      k->stream = 0;
-      k->roomy = 0;
-      k->mine = UINT32_MAX;
-      k->hot_bytes = 0;
+      *k = (struct cache){ .key = KEY_NONE,
+                           .next = k->next,
+                           .n_chunks = h->n_chunks,
+                           .grid = h->grid,
+                           .dir = h->dir,
+                           .mine = UINT32_MAX,
+                           .records = (char *) h->grid + MM_OFF_RECORDS };
       lock_registry ();
       k->heap = h;
       k->heap_next = h->caches;
@@ -4592,7 +4530,7 @@ cache_need_stream (struct heap *h, struct cache *k)
   k->stream = stream_claim (h);
   k->st = off_stream (h, k->stream);
   if (k->stream > h->super.n_shared)
-    k->mine = k->stream | (uint32_t) HEAD_PAGE << 16;
+    k->mine = (uint32_t) head_make (HEAD_PAGE, 0, k->stream, 0, 0);
 }
 
 /* Hand out the lowest free block of the bin's word.  */
@@ -5056,18 +4994,11 @@ trace_event (char what, const void *p, size_t size, bool with_size)
   int fd = word_peek (&process.trace_fd);
   if (fd < 0)
     return;
-  char line[64], hex[17];
-  char *at = line;
-  *at++ = what;
-  at = fail_append (line, sizeof line, at, " 0x");
-  at = fail_append (line, sizeof line, at, fail_hex ((uintptr_t) p, hex));
-  if (with_size)
-    {
-      at = fail_append (line, sizeof line, at, " 0x");
-      at = fail_append (line, sizeof line, at, fail_hex (size, hex));
-    }
-  *at++ = '\n';
-  os_write_line (fd, line, (size_t) (at - line));
+  char line[64];
+  int n = with_size
+            ? snprintf (line, sizeof line, "%c %p 0x%zx\n", what, p, size)
+            : snprintf (line, sizeof line, "%c %p\n", what, p);
+  os_write_line (fd, line, n, sizeof line);
 }
 
 
@@ -5123,7 +5054,7 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
         break;
       size_t n = class_table[cl].slices;
       head = page_head (HEAD_ACTIVE, stream, cl);
-      number = run_reuse (h, n, MM_SLICE, head);
+      number = run_reuse (h, n, n, MM_SLICE, head);
       if (number == 0)
         err = grow_run (h, n, MM_SLICE, head, &number);
       if (err == 0)
@@ -5142,7 +5073,7 @@ take_run (struct heap *h, struct cache *k, size_t n, size_t align,
 {
   bool due = sweep_is_due (h), swept = false;
   do
-    if ((*number = run_reuse (h, n, align, head)) != 0)
+    if ((*number = run_reuse (h, n, n, align, head)) != 0)
       return 0;
   while (due && sweep_once (h, k, &swept));
   int err;
@@ -5201,35 +5132,23 @@ take_gives_room (struct heap *h, struct cache *k, size_t size)
          || head_slices (head) != 1;
 }
 
-/* A growing block of N slices, with room behind it if there is any.  0 or an
-   errno value.  */
+/* N slices as a LARGE block; ROOM: as many free ones are wanted with them, if there are
+   any, for a block that will grow.  */
 static int
-take_large_growing (struct heap *h, struct cache *k, size_t n, void **p)
+take_large (struct heap *h, struct cache *k, size_t n, size_t room,
+            size_t align, void **p)
 {
   uint64_t head = head_make (HEAD_LARGE, 0, 0, 0, n);
-  size_t room = 4 * n <= MM_RUN_MAX ? 4 * n : n;
-  uint32_t number = run_reuse_with_room (h, n, room, MM_SLICE, head);
-  int err = number != 0 ? 0 : take_run (h, k, n, MM_SLICE, head, &number);
-  if (err == 0)
-    {
-      k->roomy = n == 1 ? number : k->roomy;
-      *p = page_start (h, number);
-    }
-  return err;
-}
-
-/* N slices as a LARGE block.  */
-static int
-take_large (struct heap *h, struct cache *k, size_t n, size_t align, void **p)
-{
-  uint32_t number;
-  int err = take_run (h, k, n, align, head_make (HEAD_LARGE, 0, 0, 0, n),
-                      &number);
-  if (err == 0)
-    *p = page_start (h, number);
-  if (err == 0 && k != NULL)
+  uint32_t number = room > n ? run_reuse (h, n, room, align, head) : 0;
+  int err = number != 0 ? 0 : take_run (h, k, n, align, head, &number);
+  if (err != 0)
+    return err;
+  *p = page_start (h, number);
+  if (k != NULL && room > n)
+    k->roomy = n == 1 ? number : k->roomy;
+  else if (k != NULL)
     cache_heat (h, k, number);
-  return err;
+  return 0;
 }
 
 /* There is no room for a page of class CL: any free block of a larger class
@@ -5254,8 +5173,8 @@ take_small_elsewhere (struct heap *h, struct cache *k, unsigned cl,
         if (take_shared (h, n, cl, false, p) == 0)
           return 0;
     }
-  return take_large (h, k, (size + MM_SLICE - 1) >> MM_SLICE_SHIFT, MM_SLICE,
-                     p);
+  size_t n = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
+  return take_large (h, k, n, n, MM_SLICE, p);
 }
 
 /* A block of class CL, whose blocks are aligned to ALIGN.  */
@@ -5319,22 +5238,21 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
       bool large = n <= MM_RUN_MAX && fits;
       err = ENOSPC;
       if (large)
-        err = grown ? take_large_growing (h, k, n, p)
-                    : take_large (h, k, n, align, p);
+        err = take_large (h, k, n, grown && 4 * n <= MM_RUN_MAX ? 4 * n : n,
+                          align, p);
       if (err != 0 && grown && size <= MM_SMALL_MAX)
         return take_block (h, k, size, align, false, zero, p);
       if (err != 0)
         {
-          int huge = huge_take (h, n, align, *zero, p);
-          if (huge == ENOSPC && !large)
-            {
-              sweep (h, k);
-              huge = huge_take (h, n, align, *zero, p);
-            }
+          bool swept = large;
+          int huge;
+          do
+            huge = huge_take (h, n, align, *zero, p);
+          while (huge == ENOSPC && sweep_once (h, k, &swept));
           if (huge == 0)
             *zero = false;
           else if (fits && !large)
-            huge = take_large (h, k, n, align, p);
+            huge = take_large (h, k, n, n, align, p);
           err = huge == 0 || !large ? huge : err;
         }
     }
@@ -5369,6 +5287,27 @@ give_hint (struct heap *h, struct cache *k, const struct place *at)
     queue_push (h, owner, at->r, at->number);
 }
 
+/* Free the block of whole slices at AT.  False: it is free already.  */
+static bool
+give_slices (struct heap *h, const struct place *at)
+{
+  size_t c = at->number / MM_CHUNK_SLICES, s = at->number % MM_CHUNK_SLICES;
+  bool huge = at->kind == PLACE_HUGE;
+  if (huge)
+    lock_grow (h);
+  lock_heap (h);
+  op_note_free_locked ();
+  bool found = huge ? huge_give_locked (h, c, s)
+                    : large_give_locked (h, at->number);
+  op_noted (true);
+  unlock_heap (h);
+  if (huge && found)
+    back_drop (h, at->start, at->usable);
+  if (huge)
+    unlock_grow (h);
+  return found;
+}
+
 /* Free the block at AT; what is wrong, or NULL.  *FULL: give_hint has to be
    called for it.  */
 static const char *
@@ -5376,15 +5315,9 @@ give_unhinted (struct heap *h, struct cache *k, struct place *at, bool *full)
 {
   /* Before the block can be somebody else's.  */
   mark_free (h, at->start, at->usable);
-  if (at->kind == PLACE_HUGE)
-    return huge_give (h, at->number / MM_CHUNK_SLICES,
-                      at->number % MM_CHUNK_SLICES)
-             ? NULL
-             : place_free;
-  if (at->kind == PLACE_LARGE)
-    return large_give (h, at->number) ? NULL : place_free;
-  bool done = give_is_own (k, at) ? page_free_own (at->r, at->i, full)
-                                    : page_free_remote (at->r, at->i, full);
+  bool done = at->kind != PLACE_SMALL ? give_slices (h, at)
+              : give_is_own (k, at)   ? page_free_own (at->r, at->i, full)
+                                      : page_free_remote (at->r, at->i, full);
   return done ? NULL : place_free;
 }
 
@@ -5489,18 +5422,12 @@ root_step (struct heap *h, disk_u64 *link, struct root_walk *walk,
   if (off == 0)
     return NULL;
   struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
-  *damaged = r == NULL;
+  if (damaged != NULL)
+    *damaged = r == NULL;
   walk->steps++;
   if ((walk->steps & (walk->steps - 1)) == 0)
     walk->mark = off;
   return r;
-}
-
-static struct disk_name *
-root_next (struct heap *h, disk_u64 *link, struct root_walk *walk)
-{
-  bool damaged;
-  return root_step (h, link, walk, &damaged);
 }
 
 /* Read record R, which another process may be giving to another name just now:
@@ -5508,7 +5435,6 @@ root_next (struct heap *h, disk_u64 *link, struct root_walk *walk)
 static uint64_t
 root_read (struct disk_name *r, char name[MM_NAME_MAX + 1])
 {
-  /* Acquire: pairs with the release of the last writer.  */
   uint64_t turn = word_see (&r->turn);
   uint64_t value = word_see (&r->value);
   size_t len = word_peek (&r->len);
@@ -5517,7 +5443,7 @@ root_read (struct disk_name *r, char name[MM_NAME_MAX + 1])
   for (size_t i = 0; i < len; i++)
     name[i] = word_peek (&r->name[i]);
   name[len] = '\0';
-  atomic_thread_fence (memory_order_acquire);
+  word_fence_see ();
   return word_peek (&r->turn) == turn ? value : 0;
 }
 
@@ -5528,11 +5454,12 @@ root_write_locked (struct disk_name *r, const char *name, size_t len,
 {
   uint64_t turn = word_peek (&r->turn) | 1;
   word_put (&r->turn, turn);
-  atomic_thread_fence (memory_order_release);
+  word_fence_publish ();
   word_put (&r->hash, hash);
   word_put (&r->len, (uint16_t) len);
   for (size_t i = 0; i < len; i++)
     word_put (&r->name[i], name[i]);
+  /* Seen by root_read.  */
   word_publish (&r->turn, turn + 1);
 }
 
@@ -5545,7 +5472,7 @@ root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
   struct disk_name *r;
   char found[MM_NAME_MAX + 1];
   for (disk_u64 *link = &h->bucket[hash % MM_BUCKETS];
-       (r = root_next (h, link, &walk)) != NULL; link = &r->next)
+       (r = root_step (h, link, &walk, NULL)) != NULL; link = &r->next)
     if (word_peek (&r->hash) == hash && word_peek (&r->len) == len
         && (*value = root_read (r, found)) != 0
         && memcmp (found, name, len + 1) == 0)
@@ -5610,7 +5537,7 @@ root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
   struct root_walk walk = { 0, 0 };
   struct disk_name *r;
   *fresh = false;
-  for (disk_u64 *link = bucket; (r = root_next (h, link, &walk)) != NULL;
+  for (disk_u64 *link = bucket; (r = root_step (h, link, &walk, NULL)) != NULL;
        link = &r->next)
     if (word_peek (&r->value) == 0 && r->room >= len)
       return r;
@@ -5682,7 +5609,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
    Keeps: nothing.
    Checked by: walk_match, stats_match.  */
 
-/* What walk_heap found: a run, or a HUGE block (r is NULL), or FREE slices.  */
+/* What walk_heap found: a run; a HUGE block, r is NULL; a FREE slice, n is 0.  */
 struct sight
 {
   struct disk_slice *r;
@@ -5690,8 +5617,8 @@ struct sight
   size_t c, s, n;
 };
 
-/* Show every used run and every HUGE block to SEE, until it returns other than
-   0.  */
+/* Show every HUGE block, every used run and every FREE slice with a record to SEE,
+   until it returns other than 0.  */
 static int
 walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
                                        void *arg), void *arg)
@@ -5701,30 +5628,22 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
   for (size_t c = 0; c < run_chunks (h) && stop == 0; c++)
     {
       uint64_t d = dir_get (h, c);
-      struct sight at = { NULL, 0, c, 0, 0 };
+      struct sight at = { NULL, 0, c, dir_start (d), dir_slices (d) };
       if (dir_kind (d) == DIR_HUGE)
         {
-          at.s = dir_start (d);
-          at.n = dir_slices (d);
           if (off_file (h, off_slice (h, c, at.s)) + (at.n << MM_SLICE_SHIFT)
               <= off_length (h))
             stop = see (h, &at, arg);
           continue;
         }
-      size_t end = run_ready (h, c);
-      for (at.s = off_first_data (h, c); at.s < end && stop == 0; )
+      /* The end each time: a new run may reach into records that were not there
+         before.  */
+      for (at.s = off_first_data (h, c); at.s < run_ready (h, c) && stop == 0;
+           at.s += at.n > 0 ? at.n : 1)
         {
           at.r = off_record (h, c, at.s);
-          at.head = head_see (at.r);
-          /* A new run may reach into records that were not there before.  */
-          d = dir_get (h, c);
-          end = run_ready (h, c);
-          if (at.s >= end)
-            break;
-          at.n = run_covers (at.head, at.s, end);
-          if (at.n > 0)
-            stop = see (h, &at, arg);
-          at.s += at.n > 0 ? at.n : 1;
+          at.n = run_look (h, c, at.s, run_ready (h, c), &at.head);
+          stop = see (h, &at, arg);
         }
     }
   unlock_walk (h, walk);
@@ -5732,16 +5651,16 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
 }
 
 static bool
-sight_is_page (const struct sight *at)
-{
-  return at->r != NULL && head_kind (at->head) == HEAD_PAGE
-         && head_class (at->head) < MM_CLASSES;
-}
-
-static bool
 sight_is_block (const struct sight *at)
 {
   return at->r == NULL || head_kind (at->head) == HEAD_LARGE;
+}
+
+static bool
+sight_is_page (const struct sight *at)
+{
+  return at->r != NULL && at->n > 0 && head_kind (at->head) == HEAD_PAGE
+         && head_class (at->head) < MM_CLASSES;
 }
 
 /* For blocks: FN of mmalloc_walk, with guards taken off.  */
@@ -5803,17 +5722,38 @@ walk_see (struct heap *h, const struct sight *at, void *arg)
   return sight_blocks (h, at, walk_block, arg);
 }
 
+/* Counting under way.  */
+struct stat_count
+{
+  struct mmalloc_stats *st;
+  size_t c, next; /* a free backed run goes on there */
+  size_t run, longest;
+};
+
 static int
 stat_see (struct heap *h, const struct sight *at, void *arg)
 {
-  struct mmalloc_stats *st = arg;
-  (void) h;
+  struct stat_count *count = arg;
+  struct mmalloc_stats *st = count->st;
   struct mmalloc_class_stats *cl = &st->classes[MM_CLASSES];
-  if (sight_is_block (at))
+  size_t bytes = at->n << MM_SLICE_SHIFT;
+  if (at->r != NULL && at->n == 0)
+    {
+      if (!map_get_backed (off_index (h, at->c), at->s))
+        return 0;
+      bool goes_on = at->c == count->c && at->s == count->next;
+      count->run = goes_on ? count->run + 1 : 1;
+      count->longest = size_max (count->longest, count->run);
+      count->c = at->c;
+      count->next = at->s + 1;
+      st->bytes_free += MM_SLICE;
+      bytes = MM_SLICE;
+    }
+  else if (sight_is_block (at))
     {
       cl->blocks_live++;
       st->blocks_live++;
-      st->bytes_live += at->n << MM_SLICE_SHIFT;
+      st->bytes_live += bytes;
     }
   else if (sight_is_page (at))
     {
@@ -5830,50 +5770,28 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
       st->bytes_free += (size_t) free * class_table[n].size;
     }
   else
-    st->bytes_meta += at->n << MM_SLICE_SHIFT;
+    st->bytes_meta += bytes;
+  st->bytes_backed += bytes;
   return 0;
 }
 
-/* Free runs and what the heap needs for itself.  */
+/* Count what there is, and what the heap needs for itself.  */
 static void
-stat_runs (struct heap *h, struct mmalloc_stats *st)
+stat_heap (struct heap *h, struct mmalloc_stats *st)
 {
-  size_t longest = 0;
+  struct stat_count count = { .st = st };
+  walk_heap (h, stat_see, &count);
+  size_t meta = MM_OFF_INDEX + off_dir_bytes (h)
+                + word_peek (&h->locks->streams_ready)
+                    * sizeof (struct disk_stream);
   unsigned walk = lock_walk (h);
-  st->bytes_meta += MM_OFF_INDEX
-                    + word_peek (&h->locks->streams_ready)
-                        * sizeof (struct disk_stream)
-                    + off_dir_bytes (h);
   for (size_t c = 0; c < run_chunks (h); c++)
-    {
-      uint64_t d = dir_get (h, c);
-      if (dir_kind (d) == DIR_HUGE)
-        st->bytes_backed += dir_slices (d) << MM_SLICE_SHIFT;
-      if (dir_kind (d) != DIR_PAGED)
-        continue;
-      size_t end = run_ready (h, c), run = 0, n;
-      st->bytes_meta += MM_PAGE + end * MM_RECORD;
-      for (size_t s = off_first_data (h, c); s < end; s += n)
-        {
-          struct disk_slice *r = off_record (h, c, s);
-          n = run_covers (head_see (r), s, end);
-          bool backed = map_get_backed (off_index (h, c), s);
-          if (n > 0)
-            {
-              st->bytes_backed += n << MM_SLICE_SHIFT;
-              run = 0;
-              continue;
-            }
-          n = 1;
-          run = backed ? run + 1 : 0;
-          st->bytes_free += backed ? MM_SLICE : 0;
-          st->bytes_backed += backed ? MM_SLICE : 0;
-          longest = size_max (run, longest);
-        }
-    }
+    if (dir_kind (dir_get (h, c)) == DIR_PAGED)
+      meta += MM_PAGE + run_ready (h, c) * MM_RECORD;
   unlock_walk (h, walk);
-  st->bytes_backed += st->bytes_meta;
-  st->largest_free = longest << MM_SLICE_SHIFT;
+  st->bytes_meta += meta;
+  st->bytes_backed += meta;
+  st->largest_free = count.longest << MM_SLICE_SHIFT;
 }
 
 
@@ -6075,7 +5993,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
 {
   struct check *k = arg;
   char *start = off_slice (h, at->c, at->s);
-  if (at->r == NULL)
+  if (at->r == NULL || at->n == 0)
     return 0;
   struct disk_index *x = off_index (h, at->c);
   for (size_t i = at->s; i < at->s + at->n; i++)
@@ -6088,7 +6006,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
     check_found (k, start, "I1: a page is of no class");
   else if (head_kind (at->head) == HEAD_PAGE)
     check_page (h, at, k);
-  else if (head_slices (at->head) != at->n || at->n == 0)
+  else if (head_slices (at->head) != at->n)
     check_found (k, start, "I1: a run reaches past its chunk's end");
   else
     for (size_t i = 1; i < at->n; i++)
@@ -6125,7 +6043,8 @@ check_chunk (struct heap *h, size_t c, struct check *k)
           n = run_covers (head, s, end);
           bool used = n > 0;
           n = n > 0 ? n : 1;
-          if (!used && head_kind (head) > HEAD_ROOTS)
+          if (!used && head_kind (head) != HEAD_FREE
+              && head_kind (head) != HEAD_CONT)
             check_found (k, off_slice (h, c, s), "I1: a head of no kind");
           for (size_t i = s; fresh && i < s + n; i++)
             if (map_get (x->free, i) == used)
@@ -6223,7 +6142,7 @@ check_supers (struct heap *h, struct check *k)
         break;
       memcpy (before, copy, sizeof copy);
       /* Acquire: keeps the next two copies from being these.  */
-      atomic_thread_fence (memory_order_acquire);
+      word_fence_see ();
     }
   if (!valid)
     check_found (k, (char *) h->file.base, "I9: neither superblock is valid");
@@ -6266,7 +6185,7 @@ epoch_layout (struct heap *h)
 {
   /* Before the first touch; see attach_file.  */
   if (h->file.kind->in_view)
-    os_advise ((void *) h->file.base, h->file.mapped, MADV_RANDOM);
+    space_advise ((void *) h->file.base, h->file.mapped, MADV_RANDOM);
   h->grid = round_up (h->file.base, MM_SLICE);
   char *base = (char *) h->file.base;
   h->locks = (struct disk_locks *) (void *) (base + MM_OFF_LOCKS);
@@ -6419,7 +6338,7 @@ make_map_at (struct heap *h, uintptr_t base, size_t len)
     }
   if (!anon)
     return space_map_anywhere (len, prot, flags, h->file.fd, &h->file.base);
-  char *p = os_map (NULL, len, prot, flags, -1);
+  char *p = space_map (NULL, len, prot, flags, -1);
   h->file.base = (uintptr_t) p;
   return p == MAP_FAILED ? errno : 0;
 }
@@ -6458,7 +6377,7 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
     {
       /* Address space is short: leave as much to the rest of the program.  */
       size_t half = (len / 2) & ~(page - 1);
-      os_unmap ((char *) h->file.base + half, len - half);
+      space_unmap ((char *) h->file.base + half, len - half);
       len = half;
     }
   h->file.mapped = len;
@@ -6662,34 +6581,25 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            opt->app_version);
 }
 
-/* Map the existing heap of H->super and LENGTH bytes at any place, whose distance
-   from a slice's start is right.  */
+/* Map the existing heap of H->super at any place, whose distance from a slice's
+   start is right.  */
 static int
 attach_map_anywhere (struct heap *h)
 {
-  size_t len = round_up (h->capacity, process.page);
-  size_t room = len + MM_SLICE;
-  char *p = os_map (NULL, room, PROT_NONE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-  if (p == MAP_FAILED)
-    return errno;
-  uintptr_t at = round_up ((uintptr_t) p, MM_SLICE) + h->super.base % MM_SLICE;
-  if (at + len > (uintptr_t) p + room)
-    at -= MM_SLICE;
-  if (at < (uintptr_t) p)
-    at += MM_SLICE, len -= MM_SLICE;
-  size_t before = at - (uintptr_t) p;
-  if (before > 0)
-    os_unmap (p, before);
-  if (room - before > len)
-    os_unmap ((char *) at + len, room - before - len);
-  h->file.base = at;
-  h->file.mapped = len;
-  return os_map ((void *) at, len, PROT_READ,
-                 MAP_SHARED | MAP_FIXED | MAP_NORESERVE, h->file.fd)
-             == MAP_FAILED
-           ? errno
-           : 0;
+  struct file *f = &h->file;
+  f->mapped = round_up (h->capacity, process.page);
+  int err = space_map_anywhere (f->mapped + MM_SLICE, PROT_NONE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                -1, &f->base);
+  if (err == 0)
+    {
+      space_unmap ((void *) f->base, f->mapped + MM_SLICE);
+      f->base += h->super.base % MM_SLICE;
+      err = space_map_at (f->base, f->mapped, PROT_READ,
+                          MAP_SHARED | MAP_NORESERVE, f->fd);
+    }
+  f->mapped = err == 0 ? f->mapped : 0;
+  return err;
 }
 
 /* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.  */
@@ -6731,7 +6641,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   h->file.mapped = len;
   size_t part = round_up (file_size, process.page);
   if (copy
-      && os_map ((void *) h->file.base, size_min (part, len), prot,
+      && space_map ((void *) h->file.base, size_min (part, len), prot,
                  MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
            == MAP_FAILED)
     return errno;
@@ -6938,7 +6848,7 @@ attach_apart (struct heap *h, struct reason *why)
 static struct heap *
 attach_new (const struct kind *kind)
 {
-  struct heap *h = os_private (sizeof *h, false);
+  struct heap *h = space_private (sizeof *h, false);
   if (h != NULL)
     {
       h->file.kind = kind;
@@ -6956,7 +6866,7 @@ attach_drop (struct heap *h)
   file_drop (&h->file);
   pthread_mutex_destroy (&h->error_lock);
   pthread_rwlock_destroy (&h->walkers);
-  os_unmap (h, sizeof *h);
+  space_unmap (h, sizeof *h);
 }
 
 /* An anonymous heap, not yet on the list.  */
@@ -7104,7 +7014,7 @@ static void
 region_drop (struct file *f)
 {
   file_drop (f);
-  os_unmap (f, sizeof *f);
+  space_unmap (f, sizeof *f);
 }
 
 /* What the program wants of a region.  */
@@ -7313,7 +7223,7 @@ process_start (void)
     }
 #endif
   word_put (&process.slow, slow);
-  process.fork_mark = os_private (process.page, true);
+  process.fork_mark = space_private (process.page, true);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   pthread_atfork (fork_prepare, fork_parent, fork_child);
@@ -7365,7 +7275,7 @@ heap_default (void)
       else
         {
           file_list (&h->file);
-          /* Seen at the top.  */
+          /* Seen by heap_default.  */
           word_publish (&process.default_heap, h);
         }
     }
@@ -7687,7 +7597,7 @@ trim_cut (struct heap *h)
               size_t len = off_file (h, trim_end (h));
               if (len < off_length (h))
                 {
-                  /* Seen by run_ready and run_chunks.  */
+                  /* Seen by off_length.  */
                   word_publish (&h->root->length, len);
                   os_cut (h->file.fd, (off_t) len);
                 }
@@ -7933,7 +7843,7 @@ free_far (void *md, void *ptr)
   if (quick_locate (k, md, ptr, &at))
     {
       cache_heat (k->heap, k, at.number);
-      if (((k->mine ^ (uint32_t) at.head) & HEAD_MINE) == 0)
+      if (head_is_mine (head_beside (k->mine, at.head)))
         {
           if (page_free_own (at.r, at.i, &full))
             {
@@ -7951,9 +7861,9 @@ free_far (void *md, void *ptr)
     }
   else
     {
-      uint64_t head;
-      uint32_t number = quick_large (k, md, ptr, &head);
-      if (number != 0 && large_give (k->heap, number))
+      struct place large = { .kind = PLACE_LARGE };
+      large.number = quick_large (k, md, ptr, &large.head);
+      if (large.number != 0 && give_slices (k->heap, &large))
         return;
     }
   free_any ("mfree", md, ptr);
@@ -8008,10 +7918,10 @@ mfree (void *md, void *ptr)
       struct disk_slice *r = (struct disk_slice *) (void *)
         (k->records + (off & ~(uintptr_t) (MM_CHUNK - 1))
          + (off >> MM_SLICE_SHIFT & (MM_CHUNK_SLICES - 1)) * MM_RECORD);
-      uint32_t head = k->mine ^ (uint32_t) head_peek (r);
+      uint32_t beside = head_beside (k->mine, head_peek (r));
       uint64_t i;
-      if (MM_LIKELY ((head & HEAD_MINE) == 0
-                     && class_index (&class_table[head >> 24],
+      if (MM_LIKELY (head_is_mine (beside)
+                     && class_index (&class_table[head_my_class (beside)],
                                      off & (MM_SLICE - 1), &i)))
         {
           if (MM_UNLIKELY (word_peek (&r->foreign) != 0))
@@ -8025,6 +7935,7 @@ mfree (void *md, void *ptr)
           uint64_t freed = own ^ UINT64_C (1) << (i % 64);
           if (MM_LIKELY (freed < own)) /* the bit was set */
             {
+              /* Seen by page_live_bits.  */
               word_publish (word, freed);
               if (MM_UNLIKELY (own == UINT64_MAX))
                 free_first (md, ptr, r);
@@ -8255,10 +8166,7 @@ slot_begin (struct heap *h, const void *slot, const void *old)
     {
       op = &h->op[i % MM_OPS];
       /* Acquire: pairs with op_release.  */
-      if (word_peek (&op->owner) == 0
-          && atomic_compare_exchange_strong_explicit (&op->owner, &none, h->id,
-                                                      memory_order_acquire,
-                                                      memory_order_relaxed))
+      if (word_peek (&op->owner) == 0 && word_claim (&op->owner, &none, h->id))
         break;
       if (tries % MM_OPS == 0)
         {
@@ -8270,9 +8178,7 @@ slot_begin (struct heap *h, const void *slot, const void *old)
   word_put (&op->slot, off_file (h, slot));
   word_put (&op->old, old != NULL ? off_file (h, old) : 0);
   /* Release: whoever sees a block change sees the record before.  */
-  atomic_fetch_or_explicit (&h->locks->ops_busy,
-                            UINT64_C (1) << (op - h->op),
-                            memory_order_release);
+  word_set (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
   return op;
 }
 
@@ -8280,7 +8186,7 @@ slot_begin (struct heap *h, const void *slot, const void *old)
 static void
 slot_store (void **slot, void *p)
 {
-  /* Release: the block is whole for whoever finds it there.  */
+  /* Seen by slot_change, and by the program.  */
   word_publish ((disk_u64 *) (void *) slot, (uintptr_t) p);
 }
 
@@ -8459,22 +8365,16 @@ open_options (struct mmalloc_options *to, const struct mmalloc_options *from,
                            MM_SHARED_MAX, to->streams);
 }
 
-/* Flags that do not go together: refused if all of SET and none of NEEDED are
-   there.  */
+/* Flags that do not go together: one of each column.  */
 static const struct open_rule
 {
-  int set, needed;
+  int these, those;
   const char *told;
 } open_rules[] = {
-  { MMALLOC_EXCL, MMALLOC_CREATE, "MMALLOC_EXCL goes with MMALLOC_CREATE" },
-  { MMALLOC_RDONLY | MMALLOC_CREATE, 0, "a heap cannot be made read-only" },
-  { MMALLOC_ELSEWHERE | MMALLOC_CREATE, 0, "a heap cannot be made elsewhere" },
-  { MMALLOC_PRIVATE | MMALLOC_CREATE, 0,
-    "a heap cannot be made copy-on-write" },
-  { MMALLOC_RDONLY | MMALLOC_PRIVATE, 0,
-    "read-only or copy-on-write, not both" },
-  { MMALLOC_ELSEWHERE | MMALLOC_PRIVATE, 0,
-    "a heap elsewhere is read-only, not copy-on-write" },
+  { MMALLOC_RDONLY | MMALLOC_ELSEWHERE | MMALLOC_PRIVATE,
+    MMALLOC_CREATE | MMALLOC_EXCL, "only a heap that can be written is made" },
+  { MMALLOC_RDONLY | MMALLOC_ELSEWHERE, MMALLOC_PRIVATE,
+    "a heap is read-only or copy-on-write, not both" },
 };
 
 /* Whether FLAGS are some of KNOWN that go together.  */
@@ -8484,9 +8384,10 @@ open_flags (int flags, int known, struct reason *why)
   if (flags & ~known)
     return fail_because (why, EINVAL, "unknown flags 0x%x",
                          (unsigned) (flags & ~known));
+  if ((flags & MMALLOC_EXCL) && !(flags & MMALLOC_CREATE))
+    return fail_because (why, EINVAL, "MMALLOC_EXCL goes with MMALLOC_CREATE");
   for (size_t i = 0; i < sizeof open_rules / sizeof *open_rules; i++)
-    if ((flags & open_rules[i].set) == open_rules[i].set
-        && (open_rules[i].needed == 0 || !(flags & open_rules[i].needed)))
+    if ((flags & open_rules[i].these) && (flags & open_rules[i].those))
       return fail_because (why, EINVAL, "%s", open_rules[i].told);
   return 0;
 }
@@ -8626,7 +8527,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   /* FN runs with the door closed.  */
   int cancel = os_hold_cancel ();
   lock_opening ();
-  struct file *fresh = f = os_private (sizeof *f, false);
+  struct file *fresh = f = space_private (sizeof *f, false);
   if (f == NULL)
     err = ENOMEM;
   else
@@ -8689,7 +8590,7 @@ mmalloc_findbase (size_t size)
     {
       err = space_map_anywhere (len, PROT_NONE, flags, -1, &base);
       if (err == 0)
-        os_unmap ((void *) base, len);
+        space_unmap ((void *) base, len);
     }
   return call_end (&c, err == 0 ? 0 : ENOMEM, "no address space of this size")
              == 0
@@ -8837,7 +8738,7 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
       struct root_walk walk = { 0, 0 };
       struct disk_name *r;
       for (disk_u64 *link = &h->bucket[b];
-           stop == 0 && (r = root_next (h, link, &walk)) != NULL;
+           stop == 0 && (r = root_step (h, link, &walk, NULL)) != NULL;
            link = &r->next)
         {
           char name[MM_NAME_MAX + 1];
@@ -8917,8 +8818,7 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   stats->n_classes = MM_CLASSES + 1;
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
     stats->classes[cl].block_size = class_table[cl].size;
-  walk_heap (h, stat_see, stats);
-  stat_runs (h, stats);
+  stat_heap (h, stats);
   stats->capacity = h->capacity;
   stats->length = off_length (h);
   if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
@@ -8997,7 +8897,7 @@ mmcheckf (void *md, void (*func) (void), int force)
     return 1;
   if (!force && word_peek (&h->root->used) != 0)
     return 0;
-  /* Seen, at the latest, by whoever next takes the registry lock.  */
+  /* Seen by cache_arm, behind the registry lock.  */
   word_publish (&h->root->guards, 1);
   lock_registry ();
   cache_disarm_all (h);
@@ -9040,7 +8940,7 @@ mmtrace (void)
       fail_told (NULL, errno, "the trace file cannot be opened");
       return 0;
     }
-  os_write_line (fd, "= Start\n", 8);
+  os_write_line (fd, "= Start\n", 8, 9);
   word_put (&process.slow, true);
   word_put (&process.trace_fd, fd);
   lock_registry ();
