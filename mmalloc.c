@@ -139,7 +139,7 @@
       6  Memory order                       (word_)
       7  Preconditions                      (needs_)
       8  Bits and offsets                   (bit_ size_ round_up head_ dir_
-                                          off_ sum_ map_)
+                                          off_ slice_ sum_ map_)
       9  Run-time tools                     (mark_)
      10  The system: files and processes    (os_)
      11  Failing                            (fail_)
@@ -1074,7 +1074,7 @@ off_file (struct heap *h, const void *p)
 }
 
 static inline uint32_t
-off_number (size_t c, size_t s)
+slice_number (size_t c, size_t s)
 {
   return (uint32_t) (c * MM_CHUNK_SLICES + s);
 }
@@ -1109,7 +1109,7 @@ off_length (struct heap *h)
 
 /* How many slices of chunk C lie inside LIMIT bytes from the base.  */
 static size_t
-off_slices_within (struct heap *h, size_t c, size_t limit)
+slice_count_within (struct heap *h, size_t c, size_t limit)
 {
   size_t start = (size_t) (h->grid - h->file.base) + (c << MM_CHUNK_SHIFT);
   if (limit <= start)
@@ -1120,16 +1120,16 @@ off_slices_within (struct heap *h, size_t c, size_t limit)
 
 /* As the capacity says: fixes the layout of the chunk's first slices.  */
 static size_t
-off_slices (struct heap *h, size_t c)
+slice_count (struct heap *h, size_t c)
 {
-  return off_slices_within (h, c, h->capacity);
+  return slice_count_within (h, c, h->capacity);
 }
 
 /* Where chunk C's directory and streams would lie, behind its records.  */
 static size_t
 off_records_end (struct heap *h, size_t c)
 {
-  return round_up (MM_OFF_RECORDS + off_slices (h, c) * MM_RECORD, MM_PAGE);
+  return round_up (MM_OFF_RECORDS + slice_count (h, c) * MM_RECORD, MM_PAGE);
 }
 
 static size_t
@@ -1141,13 +1141,13 @@ off_dir_bytes (struct heap *h)
 
 /* The first slice of chunk C that can hold blocks.  */
 static inline size_t
-off_first_data (struct heap *h, size_t c)
+slice_first_data (struct heap *h, size_t c)
 {
   return h->first_data[c == 0 ? 0 : c < h->last_chunk ? 1 : 2];
 }
 
 static size_t
-off_find_first_data (struct heap *h, size_t c)
+slice_find_first_data (struct heap *h, size_t c)
 {
   size_t end = off_records_end (h, c);
   if (c == 0)
@@ -2469,7 +2469,9 @@ file_attach (struct file **f, struct opening *o)
       err = o->flags & MMALLOC_EXCL
               ? fail_because (&o->why, EEXIST, "the file is open already")
               : o->again (known, o);
+      lock_registry ();
       known->n_open += err == 0;
+      unlock_registry ();
       *f = err == 0 ? known : *f;
       return err;
     }
@@ -2838,7 +2840,7 @@ static size_t
 run_ready (struct heap *h, size_t c)
 {
   /* Not behind the file's end, whatever the word says.  */
-  size_t within = off_slices_within (
+  size_t within = slice_count_within (
     h, c, size_min (off_length (h), h->file.mapped));
   return size_min (dir_ready (dir_get (h, c)), within);
 }
@@ -2863,7 +2865,7 @@ run_is_inside (struct heap *h, uint32_t number, size_t n)
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   size_t end = h->grid - h->file.base
                + (((size_t) number + n) << MM_SLICE_SHIFT);
-  return s >= off_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
+  return s >= slice_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
          && end <= h->file.mapped && end <= off_length (h);
 }
 
@@ -2941,10 +2943,10 @@ run_index_locked (struct heap *h, size_t c)
   uint32_t epoch = word_peek (&h->locks->index_epoch);
   if (MM_LIKELY (x->epoch == epoch))
     return x;
-  size_t end = off_slices (h, c);
+  size_t end = slice_count (h, c);
   size_t ready = run_ready (h, c);
   memset (x->free, 0, sizeof x->free);
-  for (size_t s = off_first_data (h, c); s < end; )
+  for (size_t s = slice_first_data (h, c); s < end;)
     {
       size_t n = 0;
       if (s < ready)
@@ -3059,7 +3061,7 @@ run_search_locked (struct heap *h, size_t n, size_t align)
       size_t s = run_search_in_locked (h, c, n, align, true, run_ready (h, c),
                                        &longest);
       if (s != 0)
-        return off_number (c, s);
+        return slice_number (c, s);
       if (align <= MM_SLICE)
         dir_set (h, c, dir_paged (dir_ready (d), longest));
     }
@@ -3220,10 +3222,10 @@ static int
 grow_make_chunk (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
-  size_t first = off_first_data (h, c);
+  size_t first = slice_first_data (h, c);
   size_t ready = round_up (first, MM_RECORDS_STEP);
-  if (ready > off_slices (h, c))
-    ready = off_slices (h, c);
+  if (ready > slice_count (h, c))
+    ready = slice_count (h, c);
   struct disk_index *x = off_index (h, c);
   int err = back_range (h, (char *) x, MM_PAGE);
   mark_own (x, MM_PAGE);
@@ -3251,14 +3253,14 @@ grow_place (struct heap *h, size_t n, size_t align, size_t limit,
   MM_NEEDS (needs_grow_lock (h));
   for (size_t c = 0; c < h->n_chunks; c++)
     {
-      size_t end = off_slices_within (h, c, limit);
+      size_t end = slice_count_within (h, c, limit);
       size_t longest, s = 0;
-      if (end <= off_first_data (h, c))
+      if (end <= slice_first_data (h, c))
         break;
       uint64_t d = dir_get (h, c);
       if (run_chunk_is_empty (h, c))
         {
-          if (off_first_data (h, c) + n > end)
+          if (slice_first_data (h, c) + n > end)
             continue;
           int err = grow_make_chunk (h, c);
           if (err != 0)
@@ -3272,7 +3274,7 @@ grow_place (struct heap *h, size_t n, size_t align, size_t limit,
       unlock_heap (h);
       if (s != 0)
         {
-          *number = off_number (c, s);
+          *number = slice_number (c, s);
           return 0;
         }
     }
@@ -3313,7 +3315,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   size_t least = h->file.kind->grow_least;
   step = step < least ? least : step > MM_GROW_MAX ? MM_GROW_MAX : step;
   size_t want = step / MM_SLICE > n ? step / MM_SLICE : n;
-  size_t end = off_slices_within (h, c, limit);
+  size_t end = slice_count_within (h, c, limit);
 
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
@@ -3330,7 +3332,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   for (;;)
     {
       ready = round_up (s + k, MM_RECORDS_STEP);
-      ready = size_min (ready, off_slices (h, c));
+      ready = size_min (ready, slice_count (h, c));
       ready = size_max (ready, dir_ready (d));
       err = grow_records (h, c, dir_ready (d), ready);
       if (err == 0)
@@ -3846,7 +3848,7 @@ large_back (struct heap *h, size_t c, size_t s, size_t n)
 {
   lock_grow (h);
   size_t limit = proc_limit (h);
-  int err = s + n <= off_slices_within (h, c, limit) ? 0 : ENOSPC;
+  int err = s + n <= slice_count_within (h, c, limit) ? 0 : ENOSPC;
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
   size_t i = s;
@@ -3854,7 +3856,7 @@ large_back (struct heap *h, size_t c, size_t s, size_t n)
     i++;
   unlock_heap (h);
   if (err == 0 && i == s + n)
-    err = grow_back (h, off_number (c, s), n, limit);
+    err = grow_back (h, slice_number (c, s), n, limit);
   unlock_grow (h);
   return err;
 }
@@ -3906,7 +3908,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
           done = true;
         }
       else if (head_kind (head) == HEAD_LARGE && want <= MM_RUN_MAX
-               && s + want <= off_slices (h, c))
+               && s + want <= slice_count (h, c))
         done = large_extend_locked (h, c, s, n, want, &from, &bare);
       unlock_heap (h);
       if (done || bare == 0 || large_back (h, c, from, bare) != 0)
@@ -3954,7 +3956,7 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
   if (dir_kind (d) != DIR_HUGE)
     return place_foreign;
   at->kind = PLACE_HUGE;
-  at->number = off_number (c, dir_start (d));
+  at->number = slice_number (c, dir_start (d));
   at->start = off_slice (h, c, dir_start (d));
   at->usable = dir_slices (d) << MM_SLICE_SHIFT;
   if (p < at->start || p >= at->start + at->usable)
@@ -3983,7 +3985,7 @@ place_find_run (struct heap *h, size_t c, size_t *s)
     return head;
   /* Free, or inside a large block.  */
   size_t n = 0;
-  while (n == 0 && *s > off_first_data (h, c))
+  while (n == 0 && *s > slice_first_data (h, c))
     n = run_look (h, c, --*s, MM_CHUNK_SLICES, &head);
   return head_kind (head) == HEAD_LARGE && n > to - *s ? head : 0;
 }
@@ -4000,11 +4002,11 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
     return place_foreign;
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return place_find_huge (h, c, p, interior, at);
-  if (s >= run_ready (h, c) || s < off_first_data (h, c))
+  if (s >= run_ready (h, c) || s < slice_first_data (h, c))
     return place_foreign;
   at->head = place_find_run (h, c, &s);
   at->r = off_record (h, c, s);
-  at->number = off_number (c, s);
+  at->number = slice_number (c, s);
   at->start = off_slice (h, c, s);
   unsigned cl = head_class (at->head);
   bool large = head_kind (at->head) == HEAD_LARGE;
@@ -4484,7 +4486,7 @@ cache_new (void)
    be none: then a shared stream serves.  It has no stream yet: a thread that
    only frees needs none.  */
 static struct cache *
-cache_of (struct heap *h, void *md)
+cache_use (struct heap *h, void *md)
 {
   if (thread.leaving)
     return NULL;
@@ -4788,14 +4790,14 @@ sweep_chunk (struct heap *h, struct sweep *w, size_t c)
   size_t end = run_ready (h, c), n;
   for (size_t i = 0; end > 0 && i < MM_CHUNK_SLICES / 64; i++)
     w->backed += bit_count (word_peek (&off_index (h, c)->backed[i]));
-  for (size_t s = off_first_data (h, c); s<end; s += n> 0 ? n : 1)
+  for (size_t s = slice_first_data (h, c); s<end; s += n> 0 ? n : 1)
     {
       uint64_t head;
       n = run_look (h, c, s, end, &head);
       if (head_kind (head) == HEAD_PAGE && head_class (head) < MM_CLASSES
           && head_owner (head) <= h->super.n_streams
-          && sweep_page_locked (h, w, off_record (h, c, s), off_number (c, s),
-                                head))
+          && sweep_page_locked (h, w, off_record (h, c, s),
+                                slice_number (c, s), head))
         w->retired += n;
     }
   unlock_heap (h);
@@ -5638,8 +5640,8 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
         }
       /* The end each time: a new run may reach into records that were not there
          before.  */
-      for (at.s = off_first_data (h, c); at.s < run_ready (h, c) && stop == 0;
-           at.s += at.n > 0 ? at.n : 1)
+      for (at.s = slice_first_data (h, c);
+           at.s < run_ready (h, c) && stop == 0; at.s += at.n > 0 ? at.n : 1)
         {
           at.r = off_record (h, c, at.s);
           at.n = run_look (h, c, at.s, run_ready (h, c), &at.head);
@@ -5811,26 +5813,6 @@ super_sum (const struct disk_super *s)
   return sum_bytes (&copy, sizeof copy);
 }
 
-/* Store the superblock's next generation in the copy that is not the valid
-   one.  */
-static void
-super_save (struct heap *h)
-{
-  struct disk_super *s = &h->super;
-  struct stat st;
-  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
-    {
-      s->dev = st.st_dev;
-      s->ino = st.st_ino;
-      s->blocks = (uint64_t) st.st_blocks;
-      os_boot_id (s->boot_id);
-    }
-  s->generation++;
-  s->sum = super_sum (s);
-  memcpy ((char *) h->file.base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
-  word_settle (&h->root->punched, 0);
-}
-
 /* Whether S could be used by this build on this machine.  */
 static int
 super_verify (const struct disk_super *s, struct reason *why)
@@ -5863,12 +5845,49 @@ super_verify (const struct disk_super *s, struct reason *why)
   return 0;
 }
 
+/* The highest generation among the valid copies in the file, and that this process
+   knows: others, a fork parent for instance, may have saved a superblock since.  */
+static uint64_t
+super_generation (struct heap *h)
+{
+  uint64_t newest = h->super.generation;
+  struct disk_super copy;
+  struct reason why;
+  for (size_t i = 0; i < 2 && h->file.fd >= 0; i++)
+    {
+      memcpy (&copy, (char *) h->file.base + i * MM_PAGE, sizeof copy);
+      if (super_verify (&copy, &why) == 0)
+        newest = size_max (newest, copy.generation);
+    }
+  return newest;
+}
+
+/* Store the superblock's next generation in the copy that is not the valid
+   one.  */
+static void
+super_save (struct heap *h)
+{
+  struct disk_super *s = &h->super;
+  struct stat st;
+  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
+    {
+      s->dev = st.st_dev;
+      s->ino = st.st_ino;
+      s->blocks = (uint64_t) st.st_blocks;
+      os_boot_id (s->boot_id);
+    }
+  s->generation = super_generation (h) + 1;
+  s->sum = super_sum (s);
+  memcpy ((char *) h->file.base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
+  word_settle (&h->root->punched, 0);
+}
+
 /* Read the valid superblock and the length.  */
 static int
 super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
             struct reason *why)
 {
-  struct disk_super copy[2];
+  struct disk_super copy[2] = { { 0 } };
   struct reason wrong[2];
   int err[2];
   for (int i = 0; i < 2; i++)
@@ -5885,6 +5904,7 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
     {
       int i = err[0] == EINVAL ? 1 : 0;
       *why = wrong[i];
+      *s = copy[i];
       return err[i];
     }
   *s = copy[err[0] != 0
@@ -5970,7 +5990,7 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
   if (head_state (at->head) > HEAD_CLAIMED)
     check_found (k, start, "I1: a page is in no state");
   if (head_state (at->head) == HEAD_CLAIMED && check_stands (at)
-      && word_peek (&h->locks->claim) != off_number (at->c, at->s))
+      && word_peek (&h->locks->claim) != slice_number (at->c, at->s))
     check_found (k, start, "I7: a page is claimed by nobody");
   for (unsigned w = 0; w < class_words (cl); w++)
     {
@@ -6031,13 +6051,13 @@ check_chunk (struct heap *h, size_t c, struct check *k)
       size_t end = run_ready (h, c), n;
       struct disk_index *x = off_index (h, c);
       bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
-      if (dir_ready (d) > off_slices (h, c))
+      if (dir_ready (d) > slice_count (h, c))
         check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
-      for (size_t s = 0; s < off_first_data (h, c) && s < end; s++)
+      for (size_t s = 0; s < slice_first_data (h, c) && s < end; s++)
         if (head_peek (off_record (h, c, s)) != 0)
           check_found (k, off_slice (h, c, s),
                        "I1: a slice of the heap's own has a head");
-      for (size_t s = off_first_data (h, c); s < end; s += n)
+      for (size_t s = slice_first_data (h, c); s < end; s += n)
         {
           uint64_t head = head_peek (off_record (h, c, s));
           n = run_covers (head, s, end);
@@ -6201,9 +6221,9 @@ epoch_layout (struct heap *h)
                 >> MM_CHUNK_SHIFT;
   h->last_chunk = (h->capacity - (h->grid - h->file.base) - 1)
                   >> MM_CHUNK_SHIFT;
-  h->first_data[0] = off_find_first_data (h, 0);
-  h->first_data[1] = h->last_chunk > 1 ? off_find_first_data (h, 1) : 0;
-  h->first_data[2] = off_find_first_data (h, h->last_chunk);
+  h->first_data[0] = slice_find_first_data (h, 0);
+  h->first_data[1] = h->last_chunk > 1 ? slice_find_first_data (h, 1) : 0;
+  h->first_data[2] = slice_find_first_data (h, h->last_chunk);
 }
 
 /* A new epoch: all that only lived with its processes is made anew.  Needs: to
@@ -6295,15 +6315,15 @@ make_backing (struct heap *h, size_t n)
   lock_grow (h);
   for (size_t c = 0; c < h->n_chunks && n > 0 && err == 0; c++)
     {
-      size_t first = off_first_data (h, c);
-      size_t end = off_slices_within (h, c, limit);
+      size_t first = slice_first_data (h, c);
+      size_t end = slice_count_within (h, c, limit);
       if (end <= first)
         break;
       if (run_chunk_is_empty (h, c))
         err = grow_make_chunk (h, c);
       size_t k = size_min (end - first, n);
       if (err == 0)
-        err = grow_back (h, off_number (c, first), k, limit);
+        err = grow_back (h, slice_number (c, first), k, limit);
       n -= k;
     }
   unlock_grow (h);
@@ -6394,12 +6414,12 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
            struct reason *why)
 {
   /* The maximum counts directory and streams, too.  */
-  if (off_first_data (h, 0) + 2 > off_slices (h, 0))
+  if (slice_first_data (h, 0) + 2 > slice_count (h, 0))
     return fail_because (why, EINVAL,
                          "%zu bytes are too few for a heap of %u"
                          " streams",
                          h->capacity, (unsigned) h->super.n_shared);
-  if (off_first_data (h, 0) >= off_slices_within (h, 0, h->file.mapped))
+  if (slice_first_data (h, 0) >= slice_count_within (h, 0, h->file.mapped))
     return fail_because (why, ENOMEM,
                          "the address space has no room for the"
                          " heap's own parts");
@@ -6460,7 +6480,7 @@ verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
   switch (dir_kind (d))
     {
     case DIR_PAGED:
-      if (dir_ready (d) == 0 || dir_ready (d) > off_slices (h, c))
+      if (dir_ready (d) == 0 || dir_ready (d) > slice_count (h, c))
         return false;
       end = off_file (h, off_record (h, c, dir_ready (d)));
       break;
@@ -6508,8 +6528,9 @@ verify_once (struct heap *h, bool *right)
         return err;
       uint64_t d = word[i];
       if (!verify_chunk (h, c, d, length)
-          || (c == 0 && (dir_kind (d) != DIR_PAGED
-                         || dir_ready (d) < off_first_data (h, 0)))
+          || (c == 0
+              && (dir_kind (d) != DIR_PAGED
+                  || dir_ready (d) < slice_first_data (h, 0)))
           || (expect > 0 && d != dir_cont (c - first)))
         return 0;
       expect -= expect > 0;
@@ -6677,7 +6698,7 @@ attach_back_again (struct heap *h)
       err = os_reserve_blocks (h->file.fd, off_file (h, x),
                                round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
                                false);
-      for (size_t s = off_first_data (h, c); s < end && err == 0; s += n)
+      for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
         {
           for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
             n++;
@@ -6909,10 +6930,10 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   mark_range ((void *) h->file.base, h->file.mapped, false);
   mark_range ((void *) h->file.base, length, true);
   epoch_layout (h);
-  if (off_first_data (h, 0) >= off_slices (h, 0))
+  if (slice_first_data (h, 0) >= slice_count (h, 0))
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (h->file.kind->changes
-      && off_first_data (h, 0) > off_slices_within (h, 0, h->file.mapped))
+      && slice_first_data (h, 0) > slice_count_within (h, 0, h->file.mapped))
     return fail_because (why, ENOMEM,
                          "the address space has no room for the"
                          " heap's own parts");
@@ -7395,13 +7416,15 @@ call_end (const struct call *c, int err, const char *told)
    Keeps: nothing.
    Checked by: probe_tells, golden_files.  */
 
-/* What superblock S and the words that change say.  */
+/* What superblock S and the words that change say; L NULL: those are not known.  */
 static void
 probe_heap (const struct disk_super *s, const struct disk_locks *l,
             const struct disk_root *root, struct mmalloc_info *info)
 {
   info->kind = MMALLOC_FILE_HEAP;
   info->format = s->version;
+  if (l == NULL)
+    return;
   info->base = (void *) (uintptr_t) s->base;
   info->capacity = s->capacity;
   info->length = word_see (&root->length);
@@ -7413,38 +7436,52 @@ probe_heap (const struct disk_super *s, const struct disk_locks *l,
   memcpy (info->uuid, s->uuid, sizeof info->uuid);
 }
 
-/* The rest of INFO for open file F, whose SIZE and first words are there.  0 if it
-   could be opened, else an errno value as opening it would give.  */
+/* Whether somebody writes the file, or is just opening or closing it to write.  */
+static bool
+probe_is_used (int fd)
+{
+  return os_sees_lock (fd, MM_BYTE_WRITERS, F_WRLCK)
+         || os_sees_lock (fd, MM_BYTE_DOOR, F_RDLCK);
+}
+
+/* The rest of INFO for open file F, whose size is there.  0 if it could be opened,
+   else an errno value as opening it would give.  */
 static int
 probe_file (const struct file *f, struct mmalloc_info *info,
             struct reason *why)
 {
   uint64_t first[2] = { 0, 0 }, length;
-  size_t n = size_min (info->file_size, sizeof first);
-  int err = os_pread_all (f->fd, first, n, 0);
-  if (err != 0)
-    return file_reason (why, err, "the file cannot be read");
-  info->magic = first[0];
-  info->in_use = os_sees_lock (f->fd, MM_BYTE_WRITERS, F_WRLCK);
-  info->kind = n == 0 || first[0] == MM_CREATING ? MMALLOC_FILE_EMPTY
-                                                 : MMALLOC_FILE_OTHER;
-  if (info->kind == MMALLOC_FILE_EMPTY)
-    return 0;
   struct disk_super super;
+  struct disk_locks l;
+  struct disk_root root;
+  int err = os_pread_all (f->fd, first,
+                          size_min (info->file_size, sizeof first), 0);
+  info->magic = first[0];
+  info->in_use = probe_is_used (f->fd);
+  info->kind = info->file_size == 0 || first[0] == MM_CREATING
+                 ? MMALLOC_FILE_EMPTY
+                 : MMALLOC_FILE_OTHER;
+  if (err != 0 || info->kind == MMALLOC_FILE_EMPTY)
+    return file_reason (why, err, "the file cannot be read");
   err = super_read (f->fd, info->file_size, &super, &length, why);
-  if (err == EINVAL)
+  if (err == EINVAL && first[0] != MM_MAGIC)
     {
       /* A map file has its address there.  */
       info->base = (void *) (uintptr_t) first[1];
       return 0;
     }
-  info->kind = MMALLOC_FILE_HEAP;
-  struct disk_locks l;
-  struct disk_root root;
-  if (err == 0)
-    err = os_pread_all (f->fd, &l, sizeof l, MM_OFF_LOCKS);
+  bool known = super.magic == MM_MAGIC;
+  probe_heap (&super, NULL, NULL, info);
+  info->format = known ? info->format : 0;
   if (err == 0)
     err = os_pread_all (f->fd, &root, sizeof root, MM_OFF_ROOT);
+  /* A look at the locks before and after the state: who opens the file meanwhile
+     is not taken for dead.  */
+  while (err == 0
+         && (err = os_pread_all (f->fd, &l, sizeof l, MM_OFF_LOCKS)) == 0
+         && !info->in_use && word_peek (&l.state) != MM_CLEAN
+         && (info->in_use = probe_is_used (f->fd)))
+    continue;
   if (err == 0)
     probe_heap (&super, &l, &root, info);
   return file_reason (why, err, "the file cannot be read");
@@ -7456,16 +7493,25 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   struct call c = { .saved = errno };
   struct file f = { .kind = &kind_reader, .fd = -1, .lock_fd = -1 };
   struct reason why = { "" };
-  struct stat st;
+  struct stat st, then;
   process_check ();
-  memset (info, 0, sizeof *info);
   int err = file_open (&f, path, fd, false, 0, &why);
   if (err == 0)
     err = os_stat (f.fd, &st);
-  if (err == 0)
+  /* Again, if the size was another one before the end: somebody makes the file or
+     lets it grow.  */
+  for (int left = 100;; left--)
     {
+      memset (info, 0, sizeof *info);
+      if (err != 0)
+        break;
       info->file_size = (size_t) st.st_size;
+      then = st;
       err = probe_file (&f, info, &why);
+      if (left == 0 || os_stat (f.fd, &st) != 0 || st.st_size == then.st_size)
+        break;
+      err = 0;
+      why.told[0] = '\0';
     }
   file_drop (&f);
   return call_end (&c, err, why.told);
@@ -7476,34 +7522,43 @@ mmalloc_info (void *md, struct mmalloc_info *info)
 {
   struct call c = { .saved = errno };
   struct stat st;
-  process_check ();
-  if (md == NULL && heap_of (md) != NULL)
-    md = (void *) heap_of (md)->file.base;
   memset (info, 0, sizeof *info);
+  if (md == NULL)
+    {
+      struct heap *h = heap_of (NULL);
+      if (h == NULL)
+        return -1;
+      md = (void *) h->file.base;
+    }
+  process_check ();
   lock_registry ();
   struct file *f = *file_place (md, true);
   if (f == NULL)
     f = *file_place (md, false);
-  bool found = f != NULL;
-  if (found)
+  if (f != NULL)
     {
-      info->opened = f->n_open;
+      struct heap *h = (struct heap *) f;
       info->kind = MMALLOC_FILE_OTHER;
-      info->base = md;
       if (f->kind->heap)
         {
-          struct heap *h = (struct heap *) f;
           probe_heap (&h->super, h->locks, h->root, info);
-          info->clean = false;
+          info->magic = h->super.magic;
+          info->generation = super_generation (h);
         }
       else
-        info->magic = word_see ((disk_u64 *) md);
-      info->in_use = true;
+        {
+          info->base = md;
+          info->magic = word_see ((disk_u64 *) md);
+        }
+      info->opened = f->n_open;
+      info->in_use = f->kind->writes_file || f->fd < 0
+                     || probe_is_used (f->lock_fd);
+      info->clean = info->clean && !info->in_use;
       if (f->fd >= 0 && os_stat (f->fd, &st) == 0)
         info->file_size = (size_t) st.st_size;
     }
   unlock_registry ();
-  return call_end (&c, found ? 0 : EINVAL,
+  return call_end (&c, f != NULL ? 0 : EINVAL,
                    "no heap is attached at this address");
 }
 
@@ -7530,7 +7585,7 @@ trim_empty_chunk (struct heap *h, size_t c)
     return false;
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
-  size_t first = off_first_data (h, c), end = off_slices (h, c);
+  size_t first = slice_first_data (h, c), end = slice_count (h, c);
   bool all = map_next (x->free, first, end, false) == end;
   if (all)
     {
@@ -7558,7 +7613,7 @@ trim_end (struct heap *h)
       d = dir_get (h, first);
       return off_slice (h, first, dir_start (d) + dir_slices (d));
     }
-  size_t s = run_ready (h, c), first = off_first_data (h, c);
+  size_t s = run_ready (h, c), first = slice_first_data (h, c);
   while (s > first && !map_get_backed (off_index (h, c), s - 1))
     s--;
   return off_slice (h, c, size_max (s, first));
@@ -7683,7 +7738,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
   bool guarded = word_peek (&h->root->guards) != 0;
   size_t before = !guarded ? 0 : size_max (align, sizeof (struct guard));
   size_t need = size;
-  struct cache *k = cache_of (h, md);
+  struct cache *k = cache_use (h, md);
   int err = guarded && __builtin_add_overflow (size, before + 1, &need)
               ? ENOMEM
               : take_block (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
@@ -7724,7 +7779,7 @@ free_any (const char *call, void *md, void *p)
   if (wrong == NULL && !call_begin (&c, md, CALL_CHANGES))
     return true;
   struct place block, user;
-  struct cache *k = wrong == NULL ? cache_of (c.h, md) : NULL;
+  struct cache *k = wrong == NULL ? cache_use (c.h, md) : NULL;
   if (wrong == NULL)
     wrong = guard_place (c.h, call, md, p, &block, &user);
   if (wrong == NULL)
@@ -7770,7 +7825,7 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
       at->r -= back;
       at->head = head_see (at->r);
     }
-  at->number = off_number (c, s - back);
+  at->number = slice_number (c, s - back);
   return head_kind (at->head) == HEAD_PAGE
          && head_class (at->head) < MM_CLASSES
          && back < class_table[head_class (at->head)].slices
@@ -8007,7 +8062,7 @@ realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
 {
   if (at->kind == PLACE_SMALL)
     at->head = head_see (at->r);
-  struct cache *k = cache_of (h, md);
+  struct cache *k = cache_use (h, md);
   const char *wrong = give_block (h, k, at);
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
@@ -8221,7 +8276,7 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
   const char *wrong = NULL;
   if (old)
     {
-      struct cache *k = cache_of (h, md);
+      struct cache *k = cache_use (h, md);
       bool full = false;
       if (block->kind == PLACE_SMALL)
         block->head = head_see (block->r);
@@ -8795,7 +8850,7 @@ mmalloc_trim (void *md)
   struct call c;
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
-  sweep (c.h, cache_of (c.h, md));
+  sweep (c.h, cache_use (c.h, md));
   size_t given = 0;
   lock_grow (c.h);
   for (size_t chunk = 0; chunk < run_chunks (c.h); chunk++)

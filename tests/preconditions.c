@@ -62,7 +62,7 @@ BREAK (stream_beyond, off_stream (h, h->super.n_streams + 1))
 BREAK (chunk_beyond, off_record (h, h->n_chunks, 0))
 BREAK (slice_beyond, off_record (h, 0, MM_CHUNK_SLICES + 1))
 BREAK (number_beyond,
-       off_numbered (h, off_number (h->n_chunks, 1)))
+       off_numbered (h, slice_number (h->n_chunks, 1)))
 
 START_TEST (locks_and_their_order)
 {
@@ -103,7 +103,7 @@ static void
 change_head (void *unused)
 {
   struct heap *h = any_heap ();
-  struct disk_slice *r = off_record (h, 0, off_first_data (h, 0));
+  struct disk_slice *r = off_record (h, 0, slice_first_data (h, 0));
   (void) unused;
   note_stderr ();
   word_put (&r->head, old_head);

@@ -337,7 +337,7 @@ parts_find (struct parts *parts, const struct image *im)
   epoch_layout (&h);
   parts->dir = off_file (&h, h.dir);
   parts->streams = off_file (&h, h.stream);
-  parts->first_data = delta + off_first_data (&h, 0) * MM_SLICE;
+  parts->first_data = delta + slice_first_data (&h, 0) * MM_SLICE;
   parts_add (parts, "superblock A", 0, MM_PAGE);
   parts_add (parts, "superblock B", MM_PAGE, MM_PAGE);
   parts_add (parts, "locks", MM_OFF_LOCKS, MM_PAGE);

@@ -375,7 +375,7 @@ mutant slot_not_recorded '/^slot_begin/,/^}/ {
 
 # The record is free before the call is over.
 mutant released_early '/^slot_put/,/^}/ {
-  s/^      struct cache \*k = cache_of (h, md);/      op_release (h, op);\
+  s/^      struct cache \*k = cache_use (h, md);/      op_release (h, op);\
 &/
 }' 'step:mfree_from: own'
 
@@ -466,9 +466,9 @@ mutant copied_locks_believed '/^epoch_begin/,/^}/ {
 mutant records_taken_away '/^huge_find/,/^}/ {
   s/run_chunk_is_empty (h, c + i)/(& || (dir_kind (dir_get (h, c + i)) == DIR_PAGED \&\& ({\
     lock_heap (h);\
-    size_t end = off_slices (h, c + i);\
+    size_t end = slice_count (h, c + i);\
     bool all = map_next (run_index_locked (h, c + i)->free,\
-                         off_first_data (h, c + i), end, false) == end;\
+                         slice_first_data (h, c + i), end, false) == end;\
     if (all)\
       dir_set (h, c + i, 0);\
     unlock_heap (h);\
@@ -541,7 +541,7 @@ mutant page_gives_all_it_says '/^page_retire_locked/,/^}/ {
   s/!page_is_whole (h, r, number, cl) ||/false ||/
 }' damage_stays_inside
 mutant roots_anywhere '/^run_is_inside/,/^}/ {
-  s/s >= off_first_data (h, c)/true/
+  s/s >= slice_first_data (h, c)/true/
 }' damage_stays_inside
 
 # ---- Damaged and hostile files ---------------------------------------------
@@ -603,7 +603,7 @@ mutant length_out_of_range '/^super_read/,/^}/ {
 
 # The directory.
 mutant ready_past_chunk '/^verify_chunk/,/^}/ {
-  s/|| dir_ready (d) > off_slices (h, c)/|| false/
+  s/|| dir_ready (d) > slice_count (h, c)/|| false/
 }' damage_golden
 mutant ready_nothing '/^verify_chunk/,/^}/ {
   s/dir_ready (d) == 0 ||//
@@ -621,7 +621,7 @@ mutant ready_without_records '/^verify_chunk/,/^}/ {
   s/dir_kind (d) != DIR_PAGED && dir_ready (d) != 0/false/
 }' damage_golden
 mutant first_chunk_lacks_records '/^verify_once/,/^}/ {
-  s/|| dir_ready (d) < off_first_data (h, 0)))/|| false))/
+  s/|| dir_ready (d) < slice_first_data (h, 0)))/|| false))/
 }' damage_golden
 mutant huge_torn '/^verify_once/,/^}/ {
   s/(expect > 0 && d != dir_cont (c - first))/false/
@@ -763,10 +763,10 @@ mutant run_overlap_unseen '/^check_see/,/^}/ {
   s/i < at->n; i++/i < 0; i++/
 }' check_finds_everything
 mutant records_too_many_unseen '/^check_chunk/,/^}/ {
-  s/dir_ready (d) > off_slices (h, c)/false/
+  s/dir_ready (d) > slice_count (h, c)/false/
 }' check_finds_everything
 mutant own_slice_unseen '/^check_chunk/,/^}/ {
-  s/s < off_first_data (h, c) && s < end/false/
+  s/s < slice_first_data (h, c) && s < end/false/
 }' check_finds_everything
 mutant head_kind_unseen '/^check_chunk/,/^}/ {
   s/!used && head_kind (head) != HEAD_FREE/false/

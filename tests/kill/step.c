@@ -193,9 +193,9 @@ use_backed (void *md)
           /* One or two slices: no LARGE block is so small by itself.  */
           struct heap *h = kill_heap ();
           mfree (md, p);
-          uint32_t number = run_reuse (h, n >> MM_SLICE_SHIFT, MM_SLICE,
-                                       head_make (HEAD_LARGE, 0, 0, 0,
-                                                  n >> MM_SLICE_SHIFT));
+          size_t slices = n >> MM_SLICE_SHIFT;
+          uint32_t number = run_reuse (h, slices, slices, MM_SLICE,
+                                       head_make (HEAD_LARGE, 0, 0, 0, slices));
           NEED (number != 0);
           p = page_start (h, number);
         }
@@ -332,7 +332,7 @@ pre_grow_records (void *md)
   small_steps (md);
   for (;;)
     {
-      size_t s = off_first_data (h, 0);
+      size_t s = slice_first_data (h, 0);
       uint32_t number;
       while (!map_get (off_index (h, 0)->free, s))
         s++;
@@ -1199,7 +1199,7 @@ when_index_ahead (struct heap *h)
     return false;
   struct disk_index *x = off_index (h, 0);
   size_t end = run_ready (h, 0), n;
-  for (size_t s = off_first_data (h, 0); s < end; s += n > 0 ? n : 1)
+  for (size_t s = slice_first_data (h, 0); s < end; s += n > 0 ? n : 1)
     {
       n = run_covers (off_record (h, 0, s)->head, s, end);
       if (n == 0 && !map_get (x->free, s)
@@ -1836,13 +1836,13 @@ world_survey (size_t *reach_at)
       world_add (chunk + MM_OFF_INDEX, bytes, true);
       claims += bytes;
       /* What the words say; the library trusts them only up to the length.  */
-      for (size_t s = off_first_data (h, c); s < told; s++)
+      for (size_t s = slice_first_data (h, c); s < told; s++)
         if (map_get_backed (off_index (h, c), s))
           {
             claims += MM_SLICE;
             reach = chunk + ((s + 1) << MM_SLICE_SHIFT);
           }
-      for (size_t s = off_first_data (h, c); s < end; s += n > 0 ? n : 1)
+      for (size_t s = slice_first_data (h, c); s < end; s += n > 0 ? n : 1)
         {
           uint64_t head = off_record (h, c, s)->head;
           size_t from = chunk + (s << MM_SLICE_SHIFT);
@@ -2046,7 +2046,7 @@ see_roots (struct heap *h, const struct sight *at, void *arg)
 {
   unsigned *wasted = arg;
   if (at->r == NULL || head_kind (at->head) != HEAD_ROOTS
-      || h->root->slab >> 32 == off_number (at->c, at->s))
+      || h->root->slab >> 32 == slice_number (at->c, at->s))
     return 0;
   uint64_t from = off_file (h, off_slice (h, at->c, at->s));
   for (size_t b = 0; b < MM_BUCKETS; b++)
@@ -2054,7 +2054,7 @@ see_roots (struct heap *h, const struct sight *at, void *arg)
       struct root_walk walk = { 0, 0 };
       struct disk_name *r;
       for (disk_u64 *link = &h->bucket[b];
-           (r = root_next (h, link, &walk)) != NULL; link = &r->next)
+           (r = root_step (h, link, &walk, NULL)) != NULL; link = &r->next)
         if (*link >= from && *link < from + MM_SLICE)
           return 0;
     }
@@ -2232,7 +2232,7 @@ look_backed (struct heap *h)
 {
   size_t length = h->root->length;
   for (size_t c = 0; c < run_chunks (h); c++)
-    for (size_t s = off_slices (h, c);
+    for (size_t s = slice_count (h, c);
          dir_kind (dir_get (h, c)) == DIR_PAGED && s-- > 0; )
       if (map_get_backed (off_index (h, c), s)
           && off_file (h, off_slice (h, c, s)) >= length)
@@ -2330,7 +2330,7 @@ work_early (void *md, bool trims)
   if (!trims)
     {
       /* The thread has a stream, one that is shared.  */
-      cache_of (kill_heap (), md)->stream = 1;
+      cache_use (kill_heap (), md)->stream = 1;
       no_sweep (md);
     }
   for (size_t i = 0; i < N; i++)
