@@ -129,9 +129,9 @@
    product: Lemire, Kaser and Kurz, "Faster remainder by direct computation".
    The parity of two words with one writer each is this library's own.
 
-   Rooms, each above those that use it, with the prefixes of their functions.  No
-   room has more than 450 lines, no function more than 60.  One forward declaration:
-   a lock finds its owner dead.
+   Rooms, each above those that use it, with the prefixes of their functions.
+   No room has more than 450 lines, no function more than 60.  One forward
+   declaration: a lock finds its owner dead.
       2  Includes and platform              (-)
       3  Numbers                            (-)
       4  What is in the file                (-)
@@ -145,42 +145,37 @@
      11  Failing                            (fail_)
      12  The system: address space          (space_)
      13  Backing                            (back_)
-     14  Locks                              (lock_ unlock_)
+     14  Locks and processes                (lock_ unlock_ proc_)
      15  Files                              (file_)
-     16  Processes                          (proc_)
-     17  Size classes                       (class_)
-     18  Operation records                  (op_)
-     19  Runs                               (run_)
-     20  Growing                            (grow_)
-     21  Pages                              (page_ list_ queue_)
-     22  Large blocks                       (huge_ large_)
-     23  Places                             (place_)
-     24  The dead                           (dead_)
-     25  Streams                            (stream_)
-     26  Caches and bins                    (cache_ bin_)
-     27  Sweeping                           (sweep_ sweep)
-     28  Debugging aids                     (guard_ trace_)
-     29  Allocating                         (take_)
-     30  Freeing and resizing               (give_ resize_)
-     31  Roots                              (root_)
-     32  Walking and counting               (walk_ sight_ stat_)
-     33  Superblocks                        (super_)
-     34  Checking                           (check_)
-     35  Epochs                             (epoch_)
-     36  Making a heap                      (make_)
-     37  Verifying a file                   (verify_)
-     38  Attaching and leaving              (attach_ detach_)
-     39  Regions                            (region_)
-     40  Process and fork                   (fork_ process_)
-     41  Heaps by name                      (heap_)
-     42  Calls                              (call_)
-     43  Probing                            (probe_)
-     44  Giving back                        (trim_)
-     45  Blocks, the short ways             (alloc_ free_ quick_)
-     46  Blocks, public calls               (realloc_)
-     47  Slot calls                         (slot_)
-     48  Opening and closing, public calls  (open_)
-     49  Other public calls                 (prefetch_)  */
+     16  Size classes                       (class_)
+     17  Operation records                  (op_)
+     18  Runs                               (run_)
+     19  Growing                            (grow_)
+     20  Pages                              (page_ list_ queue_)
+     21  Large blocks                       (huge_ large_)
+     22  Places                             (place_)
+     23  The dead                           (dead_)
+     24  Streams                            (stream_)
+     25  Caches and bins                    (cache_ bin_)
+     26  Sweeping                           (sweep_ sweep)
+     27  Debugging aids                     (guard_ trace_)
+     28  Allocating, freeing, resizing      (take_ give_ resize_)
+     29  Roots                              (root_)
+     30  Walking and counting               (walk_ sight_ stat_)
+     31  Superblocks and directory          (super_ verify_)
+     32  Checking                           (check_)
+     33  Epochs, and making a heap          (epoch_ make_)
+     34  Attaching and leaving              (attach_ detach_)
+     35  Regions                            (region_)
+     36  Process and fork                   (fork_ process_)
+     37  Into a call and out of it          (heap_ call_)
+     38  Probing                            (probe_)
+     39  Giving back                        (trim_)
+     40  Blocks, the short ways             (alloc_ free_ quick_)
+     41  Blocks, public calls               (realloc_)
+     42  Slot calls                         (slot_)
+     43  Opening and closing, public calls  (open_)
+     44  Other public calls                 (prefetch_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------ */
@@ -582,8 +577,8 @@ struct bin
 };
 
 /* What one thread keeps about one heap.  It stays with its thread until the
-   thread ends.  Lies in memory that a fork child finds zeroed, so that a
-   child never allocates from its parent's bins: they are empty, and no slice is
+   thread ends.  Lies in memory that a fork child finds zeroed, so that a child
+   never allocates from its parent's bins: they are empty, and no slice is
    hot.  key is also stored by others, to take the fast path away.  */
 struct cache
 {
@@ -641,8 +636,8 @@ struct kind
                                   of its own, so that it can grow in place */
 };
 
-/* A file that is open and mapped, or anonymous memory: what heaps and map files
-   have in common.  */
+/* A file that is open and mapped, or anonymous memory: what heaps and map
+   files have in common.  */
 struct file
 {
   struct file *next; /* of the process */
@@ -782,14 +777,14 @@ static struct
 #define word_publish(word, value)                                             \
   atomic_store_explicit ((word), (value), memory_order_release)
 
-/* Nobody looks meanwhile, or only under a lock; but who comes after a kill must
-   not find this store without those before it.  */
+/* Nobody looks meanwhile, or only under a lock; but who comes after a kill
+   must not find this store without those before it.  */
 #define word_settle(word, value) word_publish (word, value)
 
-/* Read-modify-write, what was there before.  Make EXPECTED VALUE: true if it is done,
-   with what others published seen and what came before it published; else *EXPECTED
-   is what is there.  Change the value; set or clear bits, with what came before it
-   published; count N up.  */
+/* Read-modify-write, what was there before.  Make EXPECTED VALUE: true if it
+   is done, with what others published seen and what came before it published;
+   else *EXPECTED is what is there.  Change the value; set or clear bits, with
+   what came before it published; count N up.  */
 #define word_claim(word, expected, value) \
   atomic_compare_exchange_strong_explicit ((word), (expected), (value), \
                                            memory_order_acq_rel, \
@@ -940,8 +935,8 @@ head_in_state (uint64_t h, unsigned state)
   return (h & ~HEAD_STATE) | (uint64_t) state << 20;
 }
 
-/* HEAD beside MINE, the bits of a thread's pages: whether it is one of theirs, and
-   then its class.  */
+/* HEAD beside MINE, the bits of a thread's pages: whether it is one of theirs,
+   and then its class.  */
 static inline uint32_t
 head_beside (uint32_t mine, uint64_t head)
 {
@@ -1308,8 +1303,8 @@ mark_own (const void *p, size_t len)
   mark_range (p, len, true);
 }
 
-/* Whether run-time tools are told of blocks: only of heaps that this process has
-   alone, since they do not see what others do.  */
+/* Whether run-time tools are told of blocks: only of heaps that this process
+   has alone, since they do not see what others do.  */
 static bool
 mark_wanted (struct heap *h)
 {
@@ -1438,10 +1433,10 @@ os_allows (int fd, int access)
          || ((mode & O_ACCMODE) == O_RDONLY && access == O_RDONLY);
 }
 
-/* Open PATH, begun again after a signal and closed by exec.  The number is above
-   those of the standard streams, to which a program writes without asking who has
-   them now; so places of theirs that are free are taken meanwhile by something that
-   cannot be written to.  -1 and errno.  */
+/* Open PATH, begun again after a signal and closed by exec.  The number is
+   above those of the standard streams, to which a program writes without
+   asking who has them now; so places of theirs that are free are taken
+   meanwhile by something that cannot be written to.  -1 and errno.  */
 static int
 os_open (const char *path, int flags, unsigned mode)
 {
@@ -1590,8 +1585,8 @@ os_pwrite_all (int fd, const void *from, size_t n, off_t at)
   return 0;
 }
 
-/* Write LINE of N bytes, of which there is room for ROOM, for people, as far as it
-   can be written.  */
+/* Write LINE of N bytes, of which there is room for ROOM, for people, as far
+   as it can be written.  */
 static void
 os_write_line (int fd, const char *line, int n, size_t room)
 {
@@ -1828,8 +1823,8 @@ fail_told (struct heap *h, int code, const char *told)
   errno = code;
 }
 
-/* CODE, for the caller to return, and the words for it, as printf makes them, in
-   WHY.  */
+/* CODE, for the caller to return, and the words for it, as printf makes them,
+   in WHY.  */
 __attribute__ ((format (printf, 3, 4))) static int
 fail_because (struct reason *why, int code, const char *format, ...)
 {
@@ -2069,8 +2064,8 @@ back_range (struct heap *h, char *p, size_t len)
   return space_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
 }
 
-/* Make [P, P + LEN), which nobody uses, read as zero without touching it.  False:
-   it cannot be done.  */
+/* Make [P, P + LEN), which nobody uses, read as zero without touching it.
+   False: it cannot be done.  */
 static bool
 back_zero (struct heap *h, char *p, size_t len)
 {
@@ -2084,8 +2079,8 @@ back_zero (struct heap *h, char *p, size_t len)
 }
 
 /* Nobody needs what is in [P, P + LEN) any more, and the memory or the disk
-   blocks may go.  When they do is decided here; so far at once, in every kind of
-   heap.  False: they stay, and what was called backed is so still.  */
+   blocks may go.  When they do is decided here; so far at once, in every kind
+   of heap.  False: they stay, and what was called backed is so still.  */
 static bool
 back_drop (struct heap *h, char *p, size_t len)
 {
@@ -2093,15 +2088,15 @@ back_drop (struct heap *h, char *p, size_t len)
 }
 
 
-/* ---- 14. Locks --------------------------------------------------------- */
+/* ---- 14. Locks and processes ------------------------------------------- */
 
-/* Owns: struct disk_locks.
+/* Owns: struct disk_locks, struct disk_proc.
    Needs: the order of the essay.
    Crash: a holder's death is noticed by the next one; what it left undone is
    finished in the room of the dead.  Nothing else needs mending, because all
-   truths change by one store.
+   truths change by one store.  The byte of a dead process's entry is free.
    Keeps: I7, with the room of the dead.
-   Checked by: waiter, real, raw_clone_child.  */
+   Checked by: waiter, real, raw_clone_child, too_many_processes.  */
 
 /* The locks of the process.  fork takes them first and lets them go last, and
    other handlers of fork that run in between may call the library.  */
@@ -2179,6 +2174,19 @@ lock_namespace (void)
   if (process.pid_namespace == 0)
     process.pid_namespace = os_pid_namespace ();
   return process.pid_namespace;
+}
+
+/* Whether the mutexes that others use now are such as this process can use.  */
+static int
+lock_verify (struct heap *h, struct reason *why)
+{
+  if (h->locks->tag != lock_tag ())
+    return fail_because (why, ENOTSUP,
+                         "in use by a program with another libc");
+  if (h->locks->namespace != lock_namespace ())
+    return fail_because (why, ENOTSUP,
+                         "in use by processes of another PID namespace");
+  return 0;
 }
 
 static void dead_owner_locked (struct heap *h);
@@ -2283,6 +2291,43 @@ unlock_walk (struct heap *h, unsigned begun)
     pthread_rwlock_unlock (&h->walkers);
 }
 
+/* Whether the process of entry I is gone.  The lock on its byte is the
+   witness: the kernel drops it with the process.  If a child that ran no fork
+   handlers keeps it, there may at least be no process of that number any
+   more.  */
+static bool
+proc_is_dead (struct heap *h, uint32_t i)
+{
+  if (i == h->entry)
+    return false;
+  if (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
+    return true;
+  return h->locks->namespace != 0
+         && os_pid_is_gone (word_peek (&h->procs[i].pid));
+}
+
+/* Up to where growth may go: the least of what live processes have mapped.
+   Stale entries are of another epoch, or their byte is free.  */
+static size_t
+proc_limit (struct heap *h)
+{
+  size_t limit = off_end (h);
+  uint64_t pid = limit < h->capacity ? os_pid () : 0;
+  for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
+    {
+      struct disk_proc *e = &h->procs[i];
+      uint64_t id = word_see (&e->id);
+      size_t mapped = word_peek (&e->mapped);
+      if (id >> 32 == h->epoch && mapped < limit && !proc_is_dead (h, i))
+        {
+          limit = mapped;
+          pid = word_peek (&e->pid);
+        }
+    }
+  word_put (&h->limiter, pid);
+  return limit;
+}
+
 
 /* ---- 15. Files --------------------------------------------------------- */
 
@@ -2312,8 +2357,8 @@ file_access (const struct file *f)
   return f->kind->writes_file ? O_RDWR : O_RDONLY;
 }
 
-/* Open PATH, or if that is NULL what FD has open, which stays the caller's; CREATE
-   it with MODE if it is missing.  */
+/* Open PATH, or if that is NULL what FD has open, which stays the caller's;
+   CREATE it with MODE if it is missing.  */
 static int
 file_open (struct file *f, const char *path, int fd, bool create,
            unsigned mode, struct reason *why)
@@ -2355,8 +2400,9 @@ file_known (const struct file *f)
   return i;
 }
 
-/* Take an open file of our own for the locks, since those of FD may be others',
-   and go in through the door, which readers leave ajar for each other.  */
+/* Take an open file of our own for the locks, since those of FD may be
+   others', and go in through the door, which readers leave ajar for each
+   other.  */
 static int
 file_enter (struct file *f, const char *path, struct reason *why)
 {
@@ -2375,8 +2421,8 @@ file_admit (struct file *f)
   os_lock (f->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
 }
 
-/* Whether the file is to be made, in *FRESH, and its *SIZE, which may have changed
-   while we waited.  FLAGS are those of mmalloc_open.  */
+/* Whether the file is to be made, in *FRESH, and its *SIZE, which may have
+   changed while we waited.  FLAGS are those of mmalloc_open.  */
 static int
 file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
            struct reason *why)
@@ -2413,8 +2459,8 @@ file_make (struct file *f, uint64_t length)
   return err;
 }
 
-/* Become one of those that have the file open, with the lock on the byte of our
-   kind; *ALONE: nobody else has it, and until file_share nobody comes.  */
+/* Become one of those that have the file open, with the lock on the byte of
+   our kind; *ALONE: nobody else has it, and until file_share nobody comes.  */
 static int
 file_join (struct file *f, bool *alone, struct reason *why)
 {
@@ -2438,10 +2484,10 @@ file_has_users (const struct file *f, int witness)
   return os_sees_lock (f->lock_fd, witness, F_WRLCK);
 }
 
-/* What makes heaps and regions differ when a file is opened: AGAIN decides whether
-   a file that the process has already may be opened once more, ENTER makes or
-   opens it behind the door.  Each gives 0 or an errno value, with the reason in
-   WHY.  */
+/* What makes heaps and regions differ when a file is opened: AGAIN decides
+   whether a file that the process has already may be opened once more, ENTER
+   makes or opens it behind the door.  Each gives 0 or an errno value, with the
+   reason in WHY.  */
 struct opening
 {
   const char *path; /* NULL: FD */
@@ -2454,8 +2500,8 @@ struct opening
   struct reason why;
 };
 
-/* Open what O says into *F, which then is the file that the process has already, or
-   on the process's list.  0 or an errno value.  */
+/* Open what O says into *F, which then is the file that the process has
+   already, or on the process's list.  0 or an errno value.  */
 static int
 file_attach (struct file **f, struct opening *o)
 {
@@ -2501,8 +2547,8 @@ file_list (struct file *f)
   unlock_registry ();
 }
 
-/* The place in the list of the file at BASE, with a heap in it or without one; at
-   the end if there is none.  Needs: the registry lock.  */
+/* The place in the list of the file at BASE, with a heap in it or without one;
+   at the end if there is none.  Needs: the registry lock.  */
 static struct file **
 file_place (const void *base, bool heap)
 {
@@ -2524,8 +2570,8 @@ file_drop (struct file *f)
     os_close (f->fd);
 }
 
-/* In a fork child, where the locks are the parent's: a user of its own, unless it
-   becomes one when it is needed.  */
+/* In a fork child, where the locks are the parent's: a user of its own, unless
+   it becomes one when it is needed.  */
 static void
 file_forked (struct file *f)
 {
@@ -2540,53 +2586,7 @@ file_forked (struct file *f)
 }
 
 
-/* ---- 16. Processes ----------------------------------------------------- */
-
-/* Owns: struct disk_proc.
-   Needs: no lock.
-   Crash: the byte of the entry is free then.
-   Keeps: nothing.
-   Checked by: too_many_processes, pid_namespaces.  */
-
-/* Whether the process of entry I is gone.  The lock on its byte is the
-   witness: the kernel drops it with the process.  If a child that ran no fork
-   handlers keeps it, there may at least be no process of that number any
-   more.  */
-static bool
-proc_is_dead (struct heap *h, uint32_t i)
-{
-  if (i == h->entry)
-    return false;
-  if (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
-    return true;
-  return h->locks->namespace != 0
-         && os_pid_is_gone (word_peek (&h->procs[i].pid));
-}
-
-/* Up to where growth may go: the least of what live processes have mapped.
-   Stale entries are of another epoch, or their byte is free.  */
-static size_t
-proc_limit (struct heap *h)
-{
-  size_t limit = off_end (h);
-  uint64_t pid = limit < h->capacity ? os_pid () : 0;
-  for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
-    {
-      struct disk_proc *e = &h->procs[i];
-      uint64_t id = word_see (&e->id);
-      size_t mapped = word_peek (&e->mapped);
-      if (id >> 32 == h->epoch && mapped < limit && !proc_is_dead (h, i))
-        {
-          limit = mapped;
-          pid = word_peek (&e->pid);
-        }
-    }
-  word_put (&h->limiter, pid);
-  return limit;
-}
-
-
-/* ---- 17. Size classes -------------------------------------------------- */
+/* ---- 16. Size classes -------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -2673,8 +2673,8 @@ class_of_aligned (size_t size, size_t align)
   return cl;
 }
 
-/* The number of the block that begins IN_PAGE bytes behind the page's start, in
-   *I; false if none does.  IN_PAGE is inside the page.  */
+/* The number of the block that begins IN_PAGE bytes behind the page's start,
+   in *I; false if none does.  IN_PAGE is inside the page.  */
 static inline bool
 class_index (const struct class *cl, size_t in_page, uint64_t *i)
 {
@@ -2729,7 +2729,7 @@ class_sum (void)
 }
 
 
-/* ---- 18. Operation records --------------------------------------------- */
+/* ---- 17. Operation records --------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -2817,7 +2817,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 19. Runs ---------------------------------------------------------- */
+/* ---- 18. Runs ---------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -2895,9 +2895,9 @@ run_covers (uint64_t head, size_t s, size_t end)
   return size_min (n, end - s);
 }
 
-/* The run that begins with slice S of chunk C, which ends at END: its *HEAD, and
-   how many slices, 0: a free one.  For loops over all runs: what is no run is one
-   slice.  */
+/* The run that begins with slice S of chunk C, which ends at END: its *HEAD,
+   and how many slices, 0: a free one.  For loops over all runs: what is no run
+   is one slice.  */
 static inline size_t
 run_look (struct heap *h, size_t c, size_t s, size_t end, uint64_t *head)
 {
@@ -2965,8 +2965,8 @@ run_index_locked (struct heap *h, size_t c)
   return x;
 }
 
-/* Where N slices at absolute alignment ALIGN begin in the free run [START, STOP)
-   of chunk C; 0: it is too short.  */
+/* Where N slices at absolute alignment ALIGN begin in the free run [START,
+   STOP) of chunk C; 0: it is too short.  */
 static inline size_t
 run_fit (struct heap *h, size_t c, size_t start, size_t stop, size_t n,
          size_t align)
@@ -3080,7 +3080,8 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
   if (head_kind (head) == HEAD_PAGE)
     {
       /* Equal is free.  rem is not stored: a second free of a block that was
-         here before may be under way, and must find what it expects or fail. */
+         here before may be under way, and must find what it expects or fail.
+         */
       unsigned cl = head_class (head);
       word_put (&r->link, 0);
       if (word_peek (&r->foreign) != 0)
@@ -3177,7 +3178,7 @@ run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
 }
 
 
-/* ---- 20. Growing ------------------------------------------------------- */
+/* ---- 19. Growing ------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -3281,10 +3282,10 @@ grow_place (struct heap *h, size_t n, size_t align, size_t limit,
   return ENOSPC;
 }
 
-/* Back the slices from S up to END of chunk C that are not, as are all from READY
-   on.  Those that are may be somebody's block by now: where zeros are written
-   instead of asking the file system for room, they must not be touched.  Needs:
-   the grow lock.  */
+/* Back the slices from S up to END of chunk C that are not, as are all from
+   READY on.  Those that are may be somebody's block by now: where zeros are
+   written instead of asking the file system for room, they must not be
+   touched.  Needs: the grow lock.  */
 static int
 grow_back_bare (struct heap *h, size_t c, size_t s, size_t end, size_t ready)
 {
@@ -3380,7 +3381,7 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 21. Pages --------------------------------------------------------- */
+/* ---- 20. Pages --------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -3559,8 +3560,8 @@ queue_drain (struct heap *h, uint32_t stream)
   return true;
 }
 
-/* Free block I of page R, owned by the calling thread's stream.  False if it is
-   free; else *FULL: all blocks of its word were live.  */
+/* Free block I of page R, owned by the calling thread's stream.  False if it
+   is free; else *FULL: all blocks of its word were live.  */
 static inline bool
 page_free_own (struct disk_slice *r, uint64_t i, bool *full)
 {
@@ -3682,7 +3683,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 22. Large blocks -------------------------------------------------- */
+/* ---- 21. Large blocks -------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -3861,9 +3862,9 @@ large_back (struct heap *h, size_t c, size_t s, size_t n)
   return err;
 }
 
-/* Let the LARGE block of N slices at S of chunk C take the slices behind it, to
-   be WANT long.  True if it has them; else *BARE tells how many slices, from
-   *FROM on, would have to be backed first, 0: it cannot.  */
+/* Let the LARGE block of N slices at S of chunk C take the slices behind it,
+   to be WANT long.  True if it has them; else *BARE tells how many slices,
+   from *FROM on, would have to be backed first, 0: it cannot.  */
 static bool
 large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
                      size_t *from, size_t *bare)
@@ -3917,7 +3918,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 23. Places -------------------------------------------------------- */
+/* ---- 22. Places -------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -3942,7 +3943,8 @@ static const char place_foreign[] = "not a block of this heap";
 static const char place_inside[] = "points into a block, not at its start";
 static const char place_free[] = "the block is already free";
 
-/* P lies in chunk C, which belongs to a HUGE block or to none: as place_find.  */
+/* P lies in chunk C, which belongs to a HUGE block or to none: as place_find.
+   */
 static const char *
 place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
                  struct place *at)
@@ -3964,8 +3966,8 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
   return p == at->start || interior ? NULL : place_inside;
 }
 
-/* The run that covers slice *S of PAGED chunk C, with *S becoming its first: the
-   head, or 0 if that slice is free.  */
+/* The run that covers slice *S of PAGED chunk C, with *S becoming its first:
+   the head, or 0 if that slice is free.  */
 static uint64_t
 place_find_run (struct heap *h, size_t c, size_t *s)
 {
@@ -4040,7 +4042,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
 }
 
 
-/* ---- 24. The dead ------------------------------------------------------ */
+/* ---- 23. The dead ------------------------------------------------------ */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -4113,8 +4115,8 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
   op_release (h, op);
 }
 
-/* The one who held the heap lock died, and a block may have changed hands: what
-   is not live on its record is not its any more.  */
+/* The one who held the heap lock died, and a block may have changed hands:
+   what is not live on its record is not its any more.  */
 static void
 dead_ops_locked (struct heap *h)
 {
@@ -4198,7 +4200,7 @@ dead_bury_all (struct heap *h)
 }
 
 
-/* ---- 25. Streams ------------------------------------------------------- */
+/* ---- 24. Streams ------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to change a stream's owner.
@@ -4318,7 +4320,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 26. Caches and bins ----------------------------------------------- */
+/* ---- 25. Caches and bins ----------------------------------------------- */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -4659,8 +4661,8 @@ bin_refill (struct heap *h, struct cache *k, unsigned cl)
 }
 
 /* Take over a page of the class from a stream that nobody owns.  The search
-   goes through LIMIT streams from where it ended last; UINT32_MAX: all, without
-   trust in the hint that there are any.  */
+   goes through LIMIT streams from where it ended last; UINT32_MAX: all,
+   without trust in the hint that there are any.  */
 static bool
 bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 {
@@ -4701,7 +4703,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 27. Sweeping ------------------------------------------------------ */
+/* ---- 26. Sweeping ------------------------------------------------------ */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -4718,8 +4720,9 @@ struct sweep
   uint64_t backed, retired;                  /* slices */
 };
 
-/* Take the caller's stream, the shared ones that nobody is using just now, which
-   stay locked, and those that nobody owns; their lists are empty then.  */
+/* Take the caller's stream, the shared ones that nobody is using just now,
+   which stay locked, and those that nobody owns; their lists are empty then.
+   */
 static void
 sweep_gather (struct heap *h, struct cache *k, struct sweep *w)
 {
@@ -4753,8 +4756,8 @@ sweep_gather (struct heap *h, struct cache *k, struct sweep *w)
   unlock_heap (h);
 }
 
-/* Page R with head HEAD: retired if it is empty, on its stream's list if it has room
-   and the stream is ours.  True if it was retired.  */
+/* Page R with head HEAD: retired if it is empty, on its stream's list if it
+   has room and the stream is ours.  True if it was retired.  */
 static bool
 sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
                    uint32_t number, uint64_t head)
@@ -4803,8 +4806,8 @@ sweep_chunk (struct heap *h, struct sweep *w, size_t c)
   unlock_heap (h);
 }
 
-/* A sweep that was worth its while is soon repeated; the others come after twice
-   as many slices each time, up to an eighth of the heap.  */
+/* A sweep that was worth its while is soon repeated; the others come after
+   twice as many slices each time, up to an eighth of the heap.  */
 static void
 sweep_schedule (struct heap *h, const struct sweep *w)
 {
@@ -4857,7 +4860,7 @@ sweep_is_due (struct heap *h)
 }
 
 
-/* ---- 28. Debugging aids ------------------------------------------------ */
+/* ---- 27. Debugging aids ------------------------------------------------ */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -4897,8 +4900,8 @@ guard_tail (const struct place *at, const char *user, size_t size)
   return size_min (room - size, GUARD_MAX);
 }
 
-/* Put the guards of a block of SIZE bytes, the program's part being USER.  What
-   an earlier block has left before is made invalid.  */
+/* Put the guards of a block of SIZE bytes, the program's part being USER.
+   What an earlier block has left before is made invalid.  */
 static void
 guard_set (const struct heap *h, const struct place *at, char *user,
            size_t size)
@@ -5004,13 +5007,15 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 29. Allocating ---------------------------------------------------- */
+/* ---- 28. Allocating, freeing, resizing --------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
-   Crash: at most the block under way stays allocated.
+   Crash: at most the block under way stays allocated; one that is freed is live
+   or free.
    Keeps: nothing by itself.
-   Checked by: model_random, larger_class_before_null.  */
+   Checked by: model_random, larger_class_before_null, misuse_double_free,
+   realloc_keeps_contents.  */
 
 /* A block of class CL from a shared stream; GROW: with a new page if need be,
    else from what it has.  A thread without a cache counts as nobody when the
@@ -5067,8 +5072,8 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
   return *p != NULL ? 0 : err != 0 ? err : ENOSPC;
 }
 
-/* N slices with head HEAD in any way: what is free, what a sweep finds that is due,
-   what the file can still grow by, and once more after a sweep.  */
+/* N slices with head HEAD in any way: what is free, what a sweep finds that is
+   due, what the file can still grow by, and once more after a sweep.  */
 static int
 take_run (struct heap *h, struct cache *k, size_t n, size_t align,
           uint64_t head, uint32_t *number)
@@ -5134,8 +5139,8 @@ take_gives_room (struct heap *h, struct cache *k, size_t size)
          || head_slices (head) != 1;
 }
 
-/* N slices as a LARGE block; ROOM: as many free ones are wanted with them, if there are
-   any, for a block that will grow.  */
+/* N slices as a LARGE block; ROOM: as many free ones are wanted with them, if
+   there are any, for a block that will grow.  */
 static int
 take_large (struct heap *h, struct cache *k, size_t n, size_t room,
             size_t align, void **p)
@@ -5261,15 +5266,6 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
   return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
 }
 
-
-/* ---- 30. Freeing and resizing ------------------------------------------ */
-
-/* Owns: nothing; routes.
-   Needs: no lock.
-   Crash: the block is live or free.
-   Keeps: nothing by itself.
-   Checked by: model_random, misuse_double_free, realloc_keeps_contents.  */
-
 /* Whether the small block at AT is the calling thread's own to free.  */
 static bool
 give_is_own (struct cache *k, const struct place *at)
@@ -5373,7 +5369,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 31. Roots --------------------------------------------------------- */
+/* ---- 29. Roots --------------------------------------------------------- */
 
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
@@ -5531,8 +5527,9 @@ root_slice (struct heap *h)
   return err;
 }
 
-/* A record for NAME, which has none, in BUCKET: one that was forgotten, or a new one,
-   *FRESH, not linked yet; NULL: a slice for records is needed first.  */
+/* A record for NAME, which has none, in BUCKET: one that was forgotten, or a
+   new one, *FRESH, not linked yet; NULL: a slice for records is needed first.
+   */
 static struct disk_name *
 root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
 {
@@ -5555,7 +5552,8 @@ root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
   return r;
 }
 
-/* Set root NAME of LEN bytes to VALUE; false: a slice for records is needed.  */
+/* Set root NAME of LEN bytes to VALUE; false: a slice for records is needed.
+   */
 static bool
 root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
 {
@@ -5602,7 +5600,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 }
 
 
-/* ---- 32. Walking and counting ------------------------------------------ */
+/* ---- 30. Walking and counting ------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -5611,7 +5609,8 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
    Keeps: nothing.
    Checked by: walk_match, stats_match.  */
 
-/* What walk_heap found: a run; a HUGE block, r is NULL; a FREE slice, n is 0.  */
+/* What walk_heap found: a run; a HUGE block, r is NULL; a FREE slice, n is 0.
+   */
 struct sight
 {
   struct disk_slice *r;
@@ -5619,8 +5618,8 @@ struct sight
   size_t c, s, n;
 };
 
-/* Show every HUGE block, every used run and every FREE slice with a record to SEE,
-   until it returns other than 0.  */
+/* Show every HUGE block, every used run and every FREE slice with a record to
+   SEE, until it returns other than 0.  */
 static int
 walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
                                        void *arg), void *arg)
@@ -5638,8 +5637,8 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
             stop = see (h, &at, arg);
           continue;
         }
-      /* The end each time: a new run may reach into records that were not there
-         before.  */
+      /* The end each time: a new run may reach into records that were not
+         there before.  */
       for (at.s = slice_first_data (h, c);
            at.s < run_ready (h, c) && stop == 0; at.s += at.n > 0 ? at.n : 1)
         {
@@ -5797,13 +5796,14 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
 }
 
 
-/* ---- 33. Superblocks --------------------------------------------------- */
+/* ---- 31. Superblocks and directory ------------------------------------- */
 
-/* Owns: struct disk_super.
+/* Owns: struct disk_super.  Reads a file before it is used.
    Needs: the door, or to be alone with the heap.
    Crash: the copy that is being written is not the valid one.
-   Keeps: I9.
-   Checked by: damage_golden, step.  */
+   Keeps: I9; and what it lets pass leads to nothing outside of the file.
+   Checked by: check_supers, damage_golden, damage_random, damage_bits,
+   damage_truncated, step.  */
 
 static uint64_t
 super_sum (const struct disk_super *s)
@@ -5845,8 +5845,9 @@ super_verify (const struct disk_super *s, struct reason *why)
   return 0;
 }
 
-/* The highest generation among the valid copies in the file, and that this process
-   knows: others, a fork parent for instance, may have saved a superblock since.  */
+/* The highest generation among the valid copies in the file, and that this
+   process knows: others, a fork parent for instance, may have saved a
+   superblock since.  */
 static uint64_t
 super_generation (struct heap *h)
 {
@@ -5925,8 +5926,105 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   return 0;
 }
 
+/* Whether word D of chunk C's directory leads to nothing outside of LENGTH
+   bytes.  */
+static bool
+verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
+{
+  size_t end = 0;
+  switch (dir_kind (d))
+    {
+    case DIR_PAGED:
+      if (dir_ready (d) == 0 || dir_ready (d) > slice_count (h, c))
+        return false;
+      end = off_file (h, off_record (h, c, dir_ready (d)));
+      break;
+    case DIR_HUGE:
+      if (c == 0 || dir_start (d) >= MM_CHUNK_SLICES || dir_slices (d) == 0
+          || dir_slices (d) > h->capacity >> MM_SLICE_SHIFT)
+        return false;
+      end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
+      break;
+    case DIR_CONT:
+    case DIR_EMPTY:
+      break;
+    default:
+      return false;
+    }
+  /* mfree looks at this number, whatever the kind.  */
+  if (dir_kind (d) != DIR_PAGED && dir_ready (d) != 0)
+    return false;
+  return end <= length;
+}
 
-/* ---- 34. Checking ------------------------------------------------------ */
+/* Whether the words that say where other parts of the file lie are right, so
+   that a look at those parts stays in the file.  They are read, not mapped: on
+   a full tmpfs a look at a hole is deadly.  */
+static int
+verify_once (struct heap *h, bool *right)
+{
+  enum { N = 2 * MM_PAGE / 8 };
+  uint64_t word[N], length = 0;
+  size_t dir_at = off_file (h, h->dir);
+  size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
+  *right = false;
+  for (size_t c = 0; c < h->n_chunks; c++)
+    {
+      size_t i = c % N;
+      size_t bytes = off_dir_bytes (h) - c * 8;
+      bytes = size_min (bytes, sizeof word);
+      int err = i != 0 ? 0
+                       : os_pread_all (h->file.fd, word, bytes,
+                                       (off_t) (dir_at + c * 8));
+      /* After the words: the length grows before they change.  */
+      if (err == 0 && i == 0)
+        err = os_pread_all (h->file.fd, &length, sizeof length, MM_OFF_ROOT);
+      if (err != 0)
+        return err;
+      uint64_t d = word[i];
+      if (!verify_chunk (h, c, d, length)
+          || (c == 0
+              && (dir_kind (d) != DIR_PAGED
+                  || dir_ready (d) < slice_first_data (h, 0)))
+          || (expect > 0 && d != dir_cont (c - first)))
+        return 0;
+      expect -= expect > 0;
+      if (dir_kind (d) == DIR_HUGE)
+        {
+          expect = huge_chunks (dir_start (d), dir_slices (d)) - 1;
+          first = c;
+        }
+    }
+  struct disk_locks l;
+  int err = os_pread_all (h->file.fd, &l, offsetof (struct disk_locks, heap),
+                          MM_OFF_LOCKS);
+  uint32_t ready = l.streams_ready;
+  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
+  *right = expect == 0 && ready >= h->super.n_shared
+           && ready <= h->super.n_streams
+           && (ready % unit == 0 || ready == h->super.n_streams)
+           && off_file (h, &h->stream[ready]) <= length;
+  return err;
+}
+
+/* The same, with others at work on the file, who change several words one
+   after the other.  */
+static int
+verify_file (struct heap *h, struct reason *why)
+{
+  bool right;
+  int err, left = 1000;
+  do
+    err = verify_once (h, &right);
+  while (err == 0 && !right && --left > 0
+         && file_has_users (&h->file, MM_BYTE_WRITERS));
+  if (err == EBADMSG || (err == 0 && !right))
+    return fail_because (why, EBADMSG, "the directory is damaged");
+  return file_reason (why, err, "the directory cannot be read");
+}
+
+
+/* ---- 32. Checking ------------------------------------------------------ */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -6191,13 +6289,16 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 }
 
 
-/* ---- 35. Epochs -------------------------------------------------------- */
+/* ---- 33. Epochs, and making a heap ------------------------------------- */
 
-/* Owns: where the parts of a region are, and the volatile ones of them.
-   Needs: to be alone with the volatile part.
-   Crash: begun again by the next one at the door.
-   Keeps: I7.
-   Checked by: step, copies, reader_over_reboot.  */
+/* Owns: where the parts of a region are, the volatile ones of them, and a heap
+   that is being made.
+   Needs: to be alone with the volatile part; for a file the door.
+   Crash: an epoch is begun again by the next one at the door; a file under
+   construction says so in its first word and is made anew.
+   Keeps: I7, I9.
+   Checked by: step, copies, reader_over_reboot, creation_killed_halfway,
+   creators_at_once.  */
 
 /* Where the parts of the region are.  Needs: base, capacity, mapped, super.  */
 static void
@@ -6269,15 +6370,6 @@ epoch_begin (struct heap *h)
   word_settle (&l->state, MM_IN_USE);
   MM_NOTE (alone = NULL);
 }
-
-
-/* ---- 36. Making a heap ------------------------------------------------- */
-
-/* Owns: a heap that is being made.
-   Needs: the open lock; for a file the door.
-   Crash: a file under construction says so in its first word and is made anew.
-   Keeps: I9.
-   Checked by: creation_killed_halfway, creators_at_once.  */
 
 /* Fill the superblock of a new heap at H->base with room for H->capacity.  */
 static void
@@ -6463,113 +6555,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 37. Verifying a file ---------------------------------------------- */
-
-/* Owns: nothing; reads the file before it is used.
-   Needs: the door.
-   Crash: nothing changes.
-   Keeps: nothing; what it lets pass leads to nothing outside of the file.
-   Checked by: damage_random, damage_bits, damage_truncated.  */
-
-/* Whether word D of chunk C's directory leads to nothing outside of LENGTH
-   bytes.  */
-static bool
-verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
-{
-  size_t end = 0;
-  switch (dir_kind (d))
-    {
-    case DIR_PAGED:
-      if (dir_ready (d) == 0 || dir_ready (d) > slice_count (h, c))
-        return false;
-      end = off_file (h, off_record (h, c, dir_ready (d)));
-      break;
-    case DIR_HUGE:
-      if (c == 0 || dir_start (d) >= MM_CHUNK_SLICES || dir_slices (d) == 0
-          || dir_slices (d) > h->capacity >> MM_SLICE_SHIFT)
-        return false;
-      end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
-      break;
-    case DIR_CONT:
-    case DIR_EMPTY:
-      break;
-    default:
-      return false;
-    }
-  /* mfree looks at this number, whatever the kind.  */
-  if (dir_kind (d) != DIR_PAGED && dir_ready (d) != 0)
-    return false;
-  return end <= length;
-}
-
-/* Whether the words that say where other parts of the file lie are right, so
-   that a look at those parts stays in the file.  They are read, not mapped: on
-   a full tmpfs a look at a hole is deadly.  */
-static int
-verify_once (struct heap *h, bool *right)
-{
-  enum { N = 2 * MM_PAGE / 8 };
-  uint64_t word[N], length = 0;
-  size_t dir_at = off_file (h, h->dir);
-  size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
-  *right = false;
-  for (size_t c = 0; c < h->n_chunks; c++)
-    {
-      size_t i = c % N;
-      size_t bytes = off_dir_bytes (h) - c * 8;
-      bytes = size_min (bytes, sizeof word);
-      int err = i != 0 ? 0
-                       : os_pread_all (h->file.fd, word, bytes,
-                                       (off_t) (dir_at + c * 8));
-      /* After the words: the length grows before they change.  */
-      if (err == 0 && i == 0)
-        err = os_pread_all (h->file.fd, &length, sizeof length, MM_OFF_ROOT);
-      if (err != 0)
-        return err;
-      uint64_t d = word[i];
-      if (!verify_chunk (h, c, d, length)
-          || (c == 0
-              && (dir_kind (d) != DIR_PAGED
-                  || dir_ready (d) < slice_first_data (h, 0)))
-          || (expect > 0 && d != dir_cont (c - first)))
-        return 0;
-      expect -= expect > 0;
-      if (dir_kind (d) == DIR_HUGE)
-        {
-          expect = huge_chunks (dir_start (d), dir_slices (d)) - 1;
-          first = c;
-        }
-    }
-  struct disk_locks l;
-  int err = os_pread_all (h->file.fd, &l, offsetof (struct disk_locks, heap),
-                          MM_OFF_LOCKS);
-  uint32_t ready = l.streams_ready;
-  uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-  *right = expect == 0 && ready >= h->super.n_shared
-           && ready <= h->super.n_streams
-           && (ready % unit == 0 || ready == h->super.n_streams)
-           && off_file (h, &h->stream[ready]) <= length;
-  return err;
-}
-
-/* The same, with others at work on the file, who change several words one
-   after the other.  */
-static int
-verify_file (struct heap *h, struct reason *why)
-{
-  bool right;
-  int err, left = 1000;
-  do
-    err = verify_once (h, &right);
-  while (err == 0 && !right && --left > 0
-         && file_has_users (&h->file, MM_BYTE_WRITERS));
-  if (err == EBADMSG || (err == 0 && !right))
-    return fail_because (why, EBADMSG, "the directory is damaged");
-  return file_reason (why, err, "the directory cannot be read");
-}
-
-
-/* ---- 38. Attaching and leaving ----------------------------------------- */
+/* ---- 34. Attaching and leaving ----------------------------------------- */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -6602,8 +6588,8 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            opt->app_version);
 }
 
-/* Map the existing heap of H->super at any place, whose distance from a slice's
-   start is right.  */
+/* Map the existing heap of H->super at any place, whose distance from a
+   slice's start is right.  */
 static int
 attach_map_anywhere (struct heap *h)
 {
@@ -6623,7 +6609,8 @@ attach_map_anywhere (struct heap *h)
   return err;
 }
 
-/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.  */
+/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
+   */
 static int
 attach_map (struct heap *h, uint64_t length, uint64_t file_size,
             struct reason *why)
@@ -6748,8 +6735,8 @@ detach_mark_see (struct heap *h, const struct sight *at, void *arg)
   return sight_blocks (h, at, detach_mark_block, arg);
 }
 
-/* Whether the file may be a copy that lost its blocks: it is another one than the
-   superblock knows, or has fewer blocks than it should have.  */
+/* Whether the file may be a copy that lost its blocks: it is another one than
+   the superblock knows, or has fewer blocks than it should have.  */
 static bool
 attach_is_copy (struct heap *h)
 {
@@ -6818,13 +6805,9 @@ attach_first (struct heap *h, struct reason *why)
 static int
 attach_beside (struct heap *h, struct reason *why)
 {
-  if (h->locks->tag != lock_tag ())
-    return fail_because (why, ENOTSUP,
-                         "in use by a program with another libc");
-  if (h->locks->namespace != lock_namespace ())
-    return fail_because (why, ENOTSUP,
-                         "in use by processes of another PID namespace");
-  int err = attach_enter (h, why);
+  int err = lock_verify (h, why);
+  if (err == 0)
+    err = attach_enter (h, why);
   if (err != 0)
     return err;
   /* Those who grow the heap know how much we have mapped from here on.  */
@@ -7015,7 +6998,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 39. Regions ------------------------------------------------------- */
+/* ---- 35. Regions ------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -7067,8 +7050,8 @@ region_is_size (size_t size, size_t wanted, struct reason *why)
                            size, wanted);
 }
 
-/* Give the empty file SIZE bytes with disk blocks and map it at BASE or, if that is
-   0, anywhere.  */
+/* Give the empty file SIZE bytes with disk blocks and map it at BASE or, if
+   that is 0, anywhere.  */
 static int
 region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
 {
@@ -7155,7 +7138,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 40. Process and fork ---------------------------------------------- */
+/* ---- 36. Process and fork ---------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -7265,13 +7248,14 @@ process_check (void)
 }
 
 
-/* ---- 41. Heaps by name ------------------------------------------------- */
+/* ---- 37. Into a call and out of it ------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
    Crash: nothing of it is in a file.
    Keeps: nothing.
-   Checked by: find_the_heap, shim_other_heap.  */
+   Checked by: find_the_heap, shim_other_heap, errno_is_kept,
+   errors_are_remembered.  */
 
 /* The heap behind a NULL descriptor, made on first use; NULL if that fails.  */
 static struct heap *
@@ -7349,15 +7333,6 @@ heap_may_change (struct heap *h, struct reason *why)
   return 0;
 }
 
-
-/* ---- 42. Calls --------------------------------------------------------- */
-
-/* Owns: the way into a public call and out of it.
-   Needs: no lock.
-   Crash: nothing of it is in a file.
-   Keeps: nothing.
-   Checked by: errno_is_kept, errors_are_remembered.  */
-
 /* A public call under way.  */
 struct call
 {
@@ -7365,8 +7340,9 @@ struct call
   int saved; /* errno as the program had it */
 };
 
-/* What it does: it asks what any attached heap knows; looks at records, which could
-   be cut off from a fork child that has not joined; changes something.  */
+/* What it does: it asks what any attached heap knows; looks at records, which
+   could be cut off from a fork child that has not joined; changes something.
+   */
 enum call_kind
 {
   CALL_ASKS,
@@ -7374,7 +7350,8 @@ enum call_kind
   CALL_CHANGES
 };
 
-/* Begin a call on heap MD.  False: it has failed, and the error is recorded.  */
+/* Begin a call on heap MD.  False: it has failed, and the error is recorded.
+   */
 static inline bool
 call_begin (struct call *c, void *md, enum call_kind kind)
 {
@@ -7390,8 +7367,8 @@ call_begin (struct call *c, void *md, enum call_kind kind)
   return err == 0;
 }
 
-/* End it with ERR, 0 or an errno value, and words for that, NULL: the usual ones.
-   0, or -1 for the caller to return.  */
+/* End it with ERR, 0 or an errno value, and words for that, NULL: the usual
+   ones. 0, or -1 for the caller to return.  */
 static inline int
 call_end (const struct call *c, int err, const char *told)
 {
@@ -7408,7 +7385,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 43. Probing ------------------------------------------------------- */
+/* ---- 38. Probing ------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -7416,7 +7393,8 @@ call_end (const struct call *c, int err, const char *told)
    Keeps: nothing.
    Checked by: probe_tells, golden_files.  */
 
-/* What superblock S and the words that change say; L NULL: those are not known.  */
+/* What superblock S and the words that change say; L NULL: those are not
+   known.  */
 static void
 probe_heap (const struct disk_super *s, const struct disk_locks *l,
             const struct disk_root *root, struct mmalloc_info *info)
@@ -7436,7 +7414,8 @@ probe_heap (const struct disk_super *s, const struct disk_locks *l,
   memcpy (info->uuid, s->uuid, sizeof info->uuid);
 }
 
-/* Whether somebody writes the file, or is just opening or closing it to write.  */
+/* Whether somebody writes the file, or is just opening or closing it to write.
+   */
 static bool
 probe_is_used (int fd)
 {
@@ -7444,8 +7423,8 @@ probe_is_used (int fd)
          || os_sees_lock (fd, MM_BYTE_DOOR, F_RDLCK);
 }
 
-/* The rest of INFO for open file F, whose size is there.  0 if it could be opened,
-   else an errno value as opening it would give.  */
+/* The rest of INFO for open file F, whose size is there.  0 if it could be
+   opened, else an errno value as opening it would give.  */
 static int
 probe_file (const struct file *f, struct mmalloc_info *info,
             struct reason *why)
@@ -7475,8 +7454,8 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   info->format = known ? info->format : 0;
   if (err == 0)
     err = os_pread_all (f->fd, &root, sizeof root, MM_OFF_ROOT);
-  /* A look at the locks before and after the state: who opens the file meanwhile
-     is not taken for dead.  */
+  /* A look at the locks before and after the state: who opens the file
+     meanwhile is not taken for dead.  */
   while (err == 0
          && (err = os_pread_all (f->fd, &l, sizeof l, MM_OFF_LOCKS)) == 0
          && !info->in_use && word_peek (&l.state) != MM_CLEAN
@@ -7498,8 +7477,8 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   int err = file_open (&f, path, fd, false, 0, &why);
   if (err == 0)
     err = os_stat (f.fd, &st);
-  /* Again, if the size was another one before the end: somebody makes the file or
-     lets it grow.  */
+  /* Again, if the size was another one before the end: somebody makes the file
+     or lets it grow.  */
   for (int left = 100;; left--)
     {
       memset (info, 0, sizeof *info);
@@ -7563,7 +7542,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
 }
 
 
-/* ---- 44. Giving back --------------------------------------------------- */
+/* ---- 39. Giving back --------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -7572,9 +7551,10 @@ mmalloc_info (void *md, struct mmalloc_info *info)
    Keeps: I3, I6.
    Checked by: check_see, check_directory, trim_gives_back.  */
 
-/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.  Nobody
-   else must be able to touch its records, not even a thread that stopped between
-   the last look at a list and its store.  Needs: the grow lock.  */
+/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.
+   Nobody else must be able to touch its records, not even a thread that
+   stopped between the last look at a list and its store.  Needs: the grow
+   lock.  */
 static bool
 trim_empty_chunk (struct heap *h, size_t c)
 {
@@ -7619,8 +7599,9 @@ trim_end (struct heap *h)
   return off_slice (h, c, size_max (s, first));
 }
 
-/* Whether this thread is the heap's only user in this process; then walkers are
-   locked out, and the caller lets them in again.  Needs: the registry lock.  */
+/* Whether this thread is the heap's only user in this process; then walkers
+   are locked out, and the caller lets them in again.  Needs: the registry
+   lock.  */
 static bool
 trim_is_alone (struct heap *h)
 {
@@ -7666,8 +7647,8 @@ trim_cut (struct heap *h)
   unlock_registry ();
 }
 
-/* Give back the free backed slices of chunk C; the number of bytes.  Needs: the
-   grow lock: nobody backs them again meanwhile.  */
+/* Give back the free backed slices of chunk C; the number of bytes.  Needs:
+   the grow lock: nobody backs them again meanwhile.  */
 static size_t
 trim_chunk (struct heap *h, size_t c)
 {
@@ -7713,7 +7694,7 @@ trim_chunk (struct heap *h, size_t c)
 }
 
 
-/* ---- 45. Blocks, the short ways ---------------------------------------- */
+/* ---- 40. Blocks, the short ways ---------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -7848,8 +7829,8 @@ quick_size (struct cache *k, void *md, const void *ptr, struct quick *at)
          ? class_table[cl].size : 0;
 }
 
-/* The slice number of the LARGE block that begins at PTR and its head in *HEAD,
-   in the first chunks; 0: it is something else.  */
+/* The slice number of the LARGE block that begins at PTR and its head in
+   *HEAD, in the first chunks; 0: it is something else.  */
 static inline uint32_t
 quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
 {
@@ -7877,8 +7858,8 @@ alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
   return bin_take (b);
 }
 
-/* Block PTR of page R, of the caller's stream and in a hot slice, was freed in a
-   full word.  */
+/* Block PTR of page R, of the caller's stream and in a hot slice, was freed in
+   a full word.  */
 static MM_NOINLINE void
 free_first (void *md, void *ptr, struct disk_slice *r)
 {
@@ -7937,7 +7918,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 46. Blocks, public calls ------------------------------------------ */
+/* ---- 41. Blocks, public calls ------------------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8045,8 +8026,8 @@ realloc_quick (void *md, void *ptr, size_t size)
       return NULL;
     }
   size_t n = size_min (usable, size);
-  /* A call: of a length that is below a KiB for sure GCC makes a REP MOVS, which
-     takes longer to start than such a copy takes.  */
+  /* A call: of a length that is below a KiB for sure GCC makes a REP MOVS,
+     which takes longer to start than such a copy takes.  */
   __asm__ ("" : "+r" (n));
   memcpy (p, ptr, n);
   mfree (md, ptr);
@@ -8054,8 +8035,8 @@ realloc_quick (void *md, void *ptr, size_t size)
   return p;
 }
 
-/* The block at PTR, which was AT, has its contents in P: free it.  Its page may have
-   another owner by now.  */
+/* The block at PTR, which was AT, has its contents in P: free it.  Its page
+   may have another owner by now.  */
 static void
 realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
                struct place *at)
@@ -8070,8 +8051,8 @@ realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
     bin_put_back (k, head_class (at->head), at->r, at->i);
 }
 
-/* Whether the block at PTR, which the program knows as USER, is SIZE bytes long
-   now, in place.  */
+/* Whether the block at PTR, which the program knows as USER, is SIZE bytes
+   long now, in place.  */
 static bool
 realloc_in_place (struct heap *h, void *ptr, struct place *block,
                   const struct place *user, size_t size)
@@ -8201,7 +8182,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 47. Slot calls ---------------------------------------------------- */
+/* ---- 42. Slot calls ---------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -8382,7 +8363,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 48. Opening and closing, public calls ----------------------------- */
+/* ---- 43. Opening and closing, public calls ----------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8447,8 +8428,8 @@ open_flags (int flags, int known, struct reason *why)
   return 0;
 }
 
-/* Open a heap with these flags and options into *MD: 0 or an errno value.  Needs:
-   the open lock.  */
+/* Open a heap with these flags and options into *MD: 0 or an errno value.
+   Needs: the open lock.  */
 static int
 open_heap (const char *path, int flags, const struct mmalloc_options *opt,
            void **md, struct reason *why)
@@ -8718,7 +8699,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 49. Other public calls -------------------------------------------- */
+/* ---- 44. Other public calls -------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.

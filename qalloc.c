@@ -299,8 +299,8 @@ map_find_locked (const void *handle)
   return m;
 }
 
-/* An unused handle, or NULL if memory is short.  The library's caller may have put
-   malloc on a map of ours: no lock is held meanwhile.  */
+/* An unused handle, or NULL if memory is short.  The library's caller may have
+   put malloc on a map of ours: no lock is held meanwhile.  */
 static struct map *
 map_new (void)
 {
@@ -319,8 +319,8 @@ map_spare_locked (struct map *m)
   process.spare = m;
 }
 
-/* What was opened is LIKE: the handle that it has already, or FRESH, or NULL if
-   memory is short.  Needs: the lock.  */
+/* What was opened is LIKE: the handle that it has already, or FRESH, or NULL
+   if memory is short.  Needs: the lock.  */
 static struct map *
 map_enter_locked (struct map *fresh, const struct mapinfo_s *like)
 {
@@ -374,8 +374,8 @@ map_after (uint64_t id, struct map *seen)
   return best;
 }
 
-/* Close what is below map M once; false if this process has it open still.  Keeps
-   errno.  */
+/* Close what is below map M once; false if this process has it open still.
+   Keeps errno.  */
 static bool
 map_close_below (const struct map *m)
 {
@@ -390,7 +390,8 @@ map_close_below (const struct map *m)
   return gone;
 }
 
-/* Close the map once, or as often as it is open if ALL; false if it is none.  */
+/* Close the map once, or as often as it is open if ALL; false if it is none.
+   */
 static bool
 map_leave (const void *handle, bool all)
 {
@@ -579,9 +580,9 @@ item_address (const struct mapinfo_s *m, size_t w, unsigned bit)
 }
 
 /* The number of the item that begins at PTR; n_items if none does.  With
-   inverse = 2^63 / stride + e / stride, 0 < e <= stride, and n the item,
-   2 n stride * inverse = 2^64 n + 2 n e, and 2 n e is less than 2^64 for a
-   file of less than 2^63 bytes: exact for items, and the test is for others.  */
+   inverse = 2^63 / stride + e / stride, 0 < e <= stride, and n the item, 2 n
+   stride * inverse = 2^64 n + 2 n e, and 2 n e is less than 2^64 for a file of
+   less than 2^63 bytes: exact for items, and the test is for others.  */
 static inline size_t
 item_number (const struct mapinfo_s *m, const void *ptr)
 {
@@ -837,8 +838,8 @@ open_static (const char *filename, int flags, void *addr, struct wish *w)
                               w);
 }
 
-/* Whether heap MD is the dynamic map that W wants, whose numbers become those that
-   it has.  */
+/* Whether heap MD is the dynamic map that W wants, whose numbers become those
+   that it has.  */
 static int
 open_verify (void *md, struct wish *w)
 {
