@@ -104,6 +104,14 @@ chunk_of (const void *p)
   return ((uintptr_t) p - kill_heap ()->grid) >> MM_CHUNK_SHIFT;
 }
 
+/* Free the LARGE block at NUMBER.  */
+static void
+give_large (uint32_t number)
+{
+  struct place at = { .kind = PLACE_LARGE, .number = number };
+  NEED (give_slices (kill_heap (), &at));
+}
+
 /* Take N slices of chunk 0 as a LARGE block; 0 if there is no such run.  */
 static uint32_t
 take_slices (size_t n)
@@ -114,7 +122,7 @@ take_slices (size_t n)
         == 0);
   if (number < MM_CHUNK_SLICES)
     return number;
-  large_give (h, number);
+  give_large (number);
   /* Else its memory would be taken first the next time.  */
   NEED (mmalloc_trim (KILL_BASE) >= 0);
   return 0;
@@ -138,7 +146,7 @@ act_other (char what)
       NEED (talk->hole != 0 && mmalloc_trim (md) >= 0);
       break;
     case 'h':                   /* a hole for one page */
-      NEED (large_give (kill_heap (), talk->hole));
+      give_large (talk->hole);
       break;
     case 'b':                   /* the HUGE block */
       NEED (mmalloc_trim (md) >= 0);
