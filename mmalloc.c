@@ -4351,22 +4351,23 @@ cache_disarm_all (struct heap *h)
         word_put (&k->key, KEY_NONE);
 }
 
-/* Let mfree find slice NUMBER at once, if all chunks before it are PAGED.  */
-static inline void
-cache_heat (struct heap *h, struct cache *k, uint32_t number)
+/* Let mfree find slices at once up to the first chunk that is not PAGED.  */
+static MM_NOINLINE void
+cache_heat_all (struct heap *h, struct cache *k)
 {
-  if (MM_LIKELY ((size_t) number << MM_SLICE_SHIFT < k->hot_bytes))
-    return;
   size_t ready = MM_CHUNK_SLICES;
   for (size_t c = k->hot_bytes >> MM_CHUNK_SHIFT;
        c < h->n_chunks && ready == MM_CHUNK_SLICES; c++)
-    {
-      uint64_t d = dir_get (h, c);
-      if (dir_kind (d) != DIR_PAGED)
-        break;
-      ready = run_ready (h, c);
+    if ((ready = run_ready (h, c)) > 0)
       k->hot_bytes = (c << MM_CHUNK_SHIFT) + (ready << MM_SLICE_SHIFT);
-    }
+}
+
+/* Let it find slice NUMBER, if all chunks before it are PAGED.  */
+static inline void
+cache_heat (struct heap *h, struct cache *k, uint32_t number)
+{
+  if (MM_UNLIKELY ((size_t) number << MM_SLICE_SHIFT >= k->hot_bytes))
+    cache_heat_all (h, k);
 }
 
 /* Whether the thread with cache K has a stream of its own.  */
@@ -7847,6 +7848,16 @@ free_first (void *md, void *ptr, struct disk_slice *r)
                (uint32_t) (((uintptr_t) ptr - h->grid) >> MM_SLICE_SHIFT));
 }
 
+/* Free the LARGE block at PTR, if there is one that can be found by the short
+   way.  */
+static MM_NOINLINE bool
+free_large (struct cache *k, void *md, void *ptr)
+{
+  struct place at = { .kind = PLACE_LARGE };
+  at.number = quick_large (k, md, ptr, &at.head);
+  return at.number != 0 && give_slices (k->heap, &at);
+}
+
 /* mfree of what lies behind the first chunks, or not in the first slice of its
    page, or is not the caller's own.  */
 static MM_NOINLINE void
@@ -7874,13 +7885,8 @@ free_far (void *md, void *ptr)
           return;
         }
     }
-  else
-    {
-      struct place large = { .kind = PLACE_LARGE };
-      large.number = quick_large (k, md, ptr, &large.head);
-      if (large.number != 0 && give_slices (k->heap, &large))
-        return;
-    }
+  else if (free_large (k, md, ptr))
+    return;
   free_any ("mfree", md, ptr);
 }
 
