@@ -7848,14 +7848,15 @@ free_first (void *md, void *ptr, struct disk_slice *r)
                (uint32_t) (((uintptr_t) ptr - h->grid) >> MM_SLICE_SHIFT));
 }
 
-/* Free the LARGE block at PTR, if there is one that can be found by the short
-   way.  */
-static MM_NOINLINE bool
+/* mfree of what is no small block by the short way: a LARGE block, or something
+   else.  */
+static MM_NOINLINE void
 free_large (struct cache *k, void *md, void *ptr)
 {
   struct place at = { .kind = PLACE_LARGE };
   at.number = quick_large (k, md, ptr, &at.head);
-  return at.number != 0 && give_slices (k->heap, &at);
+  if (at.number == 0 || !give_slices (k->heap, &at))
+    free_any ("mfree", md, ptr);
 }
 
 /* mfree of what lies behind the first chunks, or not in the first slice of its
@@ -7866,28 +7867,23 @@ free_far (void *md, void *ptr)
   struct cache *k = thread.last;
   struct quick at;
   bool full;
-  if (quick_locate (k, md, ptr, &at))
+  if (!quick_locate (k, md, ptr, &at))
+    {
+      free_large (k, md, ptr);
+      return;
+    }
+  if (head_is_mine (head_beside (k->mine, at.head)))
     {
       cache_heat (k->heap, k, at.number);
-      if (head_is_mine (head_beside (k->mine, at.head)))
-        {
-          if (page_free_own (at.r, at.i, &full))
-            {
-              if (full)
-                page_relist (k->heap, k->stream, at.r, at.number);
-              return;
-            }
-        }
-      else if (page_free_remote (at.r, at.i, &full))
-        {
-          if (full)
-            queue_push (k->heap, head_owner (at.head), at.r, at.number);
-          return;
-        }
+      if (!page_free_own (at.r, at.i, &full))
+        free_any ("mfree", md, ptr);
+      else if (full)
+        page_relist (k->heap, k->stream, at.r, at.number);
     }
-  else if (free_large (k, md, ptr))
-    return;
-  free_any ("mfree", md, ptr);
+  else if (!page_free_remote (at.r, at.i, &full))
+    free_any ("mfree", md, ptr);
+  else if (full)
+    queue_push (k->heap, head_owner (at.head), at.r, at.number);
 }
 
 /* The rest of mfree for block I of page R, of the caller's stream and in a hot
