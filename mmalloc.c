@@ -7703,8 +7703,8 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
   int err = guarded && __builtin_add_overflow (size, before + 1, &need)
               ? ENOMEM
               : take_block (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
-  if (call_end (&c, err, NULL) != 0)
-    return NULL;
+  if (err != 0)
+    return call_end (&c, err, NULL), NULL;
   struct place at;
   if ((guarded || mark_wanted (h)) && place_find (h, p, false, &at) == NULL)
     {
@@ -7718,6 +7718,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
     memset ((char *) p + before, 0, size);
   if (!(how & ALLOC_QUIET))
     trace_event ('+', (char *) p + before, size, true);
+  call_end (&c, 0, NULL);
   return (char *) p + before;
 }
 

@@ -133,4 +133,27 @@ START_TEST (lines_are_whole)
 }
 END_TEST
 
-RUN_ON_OWN_HEAPS (every_event, result, lines_are_whole)
+/* Lines that cannot be written are lost, and nobody hears of it.  */
+static void
+traced_to_a_full_disk (void *kind)
+{
+  void *md = heap_limited ((int) (size_t) kind, MIB (4));
+  setenv ("MALLOC_TRACE", "/dev/full", 1);
+  ck_assert_int_eq (mmtrace (), 1);
+  void *block, **slot = mmalloc (md, sizeof *slot);
+  must_keep_errno (block = mmalloc (md, 100));
+  must_keep_errno (block = mrealloc (md, block, 5000));
+  must_keep_errno (mfree (md, block));
+  must_keep_errno (ck_assert_int_eq (mmalloc_to (md, slot, 100), 0));
+  must_keep_errno (ck_assert_int_eq (mfree_from (md, slot), 0));
+}
+
+START_TEST (a_full_disk_keeps_errno)
+{
+  ck_assert_int_eq (child_run (traced_to_a_full_disk, (void *) (size_t) _i),
+                    0);
+}
+END_TEST
+
+RUN_ON_OWN_HEAPS (every_event, result, lines_are_whole,
+                  a_full_disk_keeps_errno)
