@@ -304,15 +304,16 @@ enum
                                   limited by the kernel to 2048 */
   MM_SYSTEM_STREAM_SPACE = 4 << 20, /* one exclusive stream for so many bytes:
                                   more would starve each other in small heaps */
-  MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: keeps a new file small */
+  MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: a new file is small */
   MM_GROW_MIN_ANON = 1 << 20,  /* memory costs nothing before it is touched */
   MM_GROW_MAX = 8 << 20,       /* tmpfs starts a step over after a signal */
   MM_AHEAD_MIN = 4 << 20,      /* anonymous memory made usable in advance */
   MM_AHEAD_MAX = 64 << 20,
   MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
-  MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice; in */
-  MM_ROOM_FILE = 4 << 10,      /* a file, where it may stay for good, later */
+  MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
+                                  in a file, where it may stay, later */
+  MM_ROOM_FILE = 4 << 10,
   MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
   MM_FIRST_FIT = 64,           /* for so many slices the first place will do */
   MM_GIVEN = 16,               /* places of freed large blocks to look at first:
@@ -676,8 +677,9 @@ struct heap
   uint32_t epoch;
   uint64_t id;                 /* in the entry and in our streams */
   struct cache *caches;        /* under the registry lock */
-  struct given                 /* what LARGE blocks have left, as this process */
-  {                            /* knows it; under the heap lock */
+  struct given                 /* what LARGE blocks have left, as this process
+                                  knows it; under the heap lock */
+  {
     uint32_t number;
     uint32_t n;                /* slices; 0: nothing */
   } given[MM_GIVEN];
@@ -901,12 +903,14 @@ size_max (size_t a, size_t b)
   return a > b ? a : b;
 }
 
+/* N, or the next multiple of UNIT, a power of two.  */
 static inline size_t
 round_up (size_t n, size_t unit)
 {
   return (n + unit - 1) & ~(unit - 1);
 }
 
+/* A head, as drawn where it is declared.  */
 static inline uint64_t
 head_make (unsigned kind, unsigned state, uint32_t stream, unsigned class,
            size_t slices)
@@ -915,6 +919,8 @@ head_make (unsigned kind, unsigned state, uint32_t stream, unsigned class,
          | (uint64_t) class << 24 | (uint64_t) slices << 32;
 }
 
+/* What the record of a page's later slice says: how many slices before it the
+   head lies.  */
 static inline uint64_t
 head_cont (size_t back)
 {
@@ -943,8 +949,8 @@ head_beside (uint32_t mine, uint64_t head)
   return mine ^ (uint32_t) head;
 }
 
-static inline bool head_is_mine (uint32_t beside) { return !(beside & HEAD_MINE); }
-static inline uint32_t head_my_class (uint32_t beside) { return beside >> 24; }
+static inline bool head_is_mine (uint32_t x) { return (x & HEAD_MINE) == 0; }
+static inline uint32_t head_my_class (uint32_t x) { return x >> 24; }
 
 #ifdef MMALLOC_NEEDS
 /* Whether a head may change from OLD to NEW, as the essay's list of states
@@ -972,6 +978,8 @@ head_may_follow (uint64_t old, uint64_t new)
 }
 #endif
 
+/* A head, for who goes on to what it covers; and for who only looks, or holds
+   the heap lock.  */
 static inline uint64_t
 head_see (struct disk_slice *r)
 {
@@ -984,6 +992,8 @@ head_peek (struct disk_slice *r)
   return word_peek (&r->head);
 }
 
+/* The one store that changes a head.  Needs: the heap lock, or to be the owner
+   of the page.  */
 static inline void
 head_set (struct disk_slice *r, uint64_t head)
 {
@@ -992,6 +1002,7 @@ head_set (struct disk_slice *r, uint64_t head)
   word_publish (&r->head, head);
 }
 
+/* Words of the directory, as drawn where they are declared.  */
 static inline uint64_t
 dir_paged (size_t ready, size_t reach)
 {
@@ -1027,6 +1038,7 @@ dir_get (struct heap *h, size_t c)
   return word_see (&h->dir[c]);
 }
 
+/* The one store that changes a chunk.  Needs: the heap lock.  */
 static inline void
 dir_set (struct heap *h, size_t c, uint64_t d)
 {
@@ -1034,6 +1046,7 @@ dir_set (struct heap *h, size_t c, uint64_t d)
   word_publish (&h->dir[c], d);
 }
 
+/* Where a chunk begins, a slice, its record, the index of a chunk.  */
 static inline char *
 off_chunk (struct heap *h, size_t c)
 {
@@ -1068,6 +1081,8 @@ off_file (struct heap *h, const void *p)
   return (uintptr_t) p - h->file.base;
 }
 
+/* What slices are called everywhere else, and what 0 never is: the first slice
+   of the first chunk holds no block.  */
 static inline uint32_t
 slice_number (size_t c, size_t s)
 {
@@ -1127,6 +1142,7 @@ off_records_end (struct heap *h, size_t c)
   return round_up (MM_OFF_RECORDS + slice_count (h, c) * MM_RECORD, MM_PAGE);
 }
 
+/* How long the directory is, in bytes, whole pages.  */
 static size_t
 off_dir_bytes (struct heap *h)
 {
@@ -1141,6 +1157,7 @@ slice_first_data (struct heap *h, size_t c)
   return h->first_data[c == 0 ? 0 : c < h->last_chunk ? 1 : 2];
 }
 
+/* The same computed, for epoch_layout.  */
 static size_t
 slice_find_first_data (struct heap *h, size_t c)
 {
@@ -1233,6 +1250,7 @@ map_bits (size_t i, size_t n, size_t *k)
   return (*k < 64 ? (UINT64_C (1) << *k) - 1 : ~UINT64_C (0)) << (i % 64);
 }
 
+/* Set or clear the N bits from I on.  */
 static void
 map_put (uint64_t *map, size_t i, size_t n, bool value)
 {
@@ -1263,6 +1281,7 @@ map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
   return changed;
 }
 
+/* Whether slice I has memory or disk blocks behind it.  */
 static bool
 map_get_backed (struct disk_index *x, size_t i)
 {
@@ -1399,6 +1418,7 @@ os_close (int fd)
   os_let_cancel (state);
 }
 
+/* Make the file LEN bytes long.  */
 static int
 os_cut (int fd, off_t len)
 {
@@ -1543,6 +1563,7 @@ os_read (int fd, void *to, size_t n)
   return r;
 }
 
+/* Read N bytes from offset AT on; EBADMSG if the file ends before.  */
 static int
 os_pread_all (int fd, void *to, size_t n, off_t at)
 {
@@ -1563,6 +1584,7 @@ os_pread_all (int fd, void *to, size_t n, off_t at)
   return 0;
 }
 
+/* Write N bytes at offset AT.  */
 static int
 os_pwrite_all (int fd, const void *from, size_t n, off_t at)
 {
@@ -1939,7 +1961,8 @@ static int
 space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = space_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE, fd);
+  void *p = space_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
+                       fd);
   if (p == MAP_FAILED)
     return errno == EEXIST ? EADDRINUSE : errno;
   if (p != (void *) base)
@@ -2136,6 +2159,8 @@ unlock_registry (void)
     pthread_mutex_unlock (&process.lock);
 }
 
+/* Make mutex M anew, whatever is in its bytes: for processes that may die if
+   the heap is shared.  */
 static void
 lock_make (struct heap *h, pthread_mutex_t *m)
 {
@@ -2209,6 +2234,8 @@ lock_wait (pthread_mutex_t *m)
   return r;
 }
 
+/* Take mutex M of the lock area; if its holder has died, put in order what he
+   may have left.  */
 static void
 lock_take (struct heap *h, pthread_mutex_t *m)
 {
@@ -2221,6 +2248,8 @@ lock_take (struct heap *h, pthread_mutex_t *m)
     }
 }
 
+/* The lock of everything that is changed by more than one store, and the lock
+   of growth, which is held over system calls.  Order: grow, heap.  */
 static inline void
 lock_heap (struct heap *h)
 {
@@ -2471,6 +2500,7 @@ file_join (struct file *f, bool *alone, struct reason *why)
   return file_reason (why, err, "the file system has no locks");
 }
 
+/* One of several from here on.  */
 static int
 file_share (struct file *f)
 {
@@ -2690,6 +2720,7 @@ class_covers (unsigned cl, size_t in_page)
   return (unsigned) (class_table[cl].inverse * in_page >> 32);
 }
 
+/* How many words of bits a page of class CL has.  */
 static inline unsigned
 class_words (unsigned cl)
 {
@@ -3414,6 +3445,7 @@ page_of (struct heap *h, uint32_t number, uint64_t *head)
   return r;
 }
 
+/* Where the block 0 of the page, or a large block, at NUMBER lies.  */
 static inline char *
 page_start (struct heap *h, uint32_t number)
 {
@@ -3442,6 +3474,8 @@ page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
   return free;
 }
 
+/* Whether no block of the page is live or on record; and whether one is free.
+   */
 static bool
 page_is_empty (struct heap *h, struct disk_slice *r, uint32_t number,
                unsigned cl)
@@ -4191,6 +4225,7 @@ dead_bury (struct heap *h, uint32_t i)
   word_claim (&e->id, &id, 0);
 }
 
+/* The same for all entries: whoever needs what the dead had calls it.  */
 static void
 dead_bury_all (struct heap *h)
 {
@@ -4209,6 +4244,7 @@ dead_bury_all (struct heap *h)
    Keeps: I1, as far as owners go.
    Checked by: check_page, threads_come_and_go.  */
 
+/* Whether exclusive stream N has no owner, or one of an epoch that is over.  */
 static bool
 stream_is_orphan (struct heap *h, uint32_t n)
 {
@@ -4787,6 +4823,7 @@ sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
   return false;
 }
 
+/* All pages of chunk C.  */
 static void
 sweep_chunk (struct heap *h, struct sweep *w, size_t c)
 {
@@ -4883,6 +4920,7 @@ enum { GUARD_FILL = 0xd7, GUARD_MAX = 16 };
    none, which run-time tools take for mistakes.  */
 #define GUARD_READS __attribute__ ((no_sanitize ("address", "thread")))
 
+/* What says that a guard struct is one, and that its size is whole.  */
 static uint64_t
 guard_magic (const struct heap *h, const void *user, uint64_t size)
 {
@@ -4892,6 +4930,7 @@ guard_magic (const struct heap *h, const void *user, uint64_t size)
          + size * UINT64_C (0x9e3779b97f4a7c15);
 }
 
+/* How many bytes behind the program's part are filled.  */
 static size_t
 guard_tail (const struct place *at, const char *user, size_t size)
 {
@@ -4951,6 +4990,7 @@ guard_find (const struct heap *h, const struct place *at)
   return NULL;
 }
 
+/* The program wrote where it should not: it is told, one way or the other.  */
 static void
 guard_damaged (struct heap *h, const char *call, void *md, const void *p)
 {
@@ -5320,6 +5360,7 @@ give_unhinted (struct heap *h, struct cache *k, struct place *at, bool *full)
   return done ? NULL : place_free;
 }
 
+/* Free the block at AT; what is wrong, or NULL.  */
 static const char *
 give_block (struct heap *h, struct cache *k, struct place *at)
 {
@@ -5581,6 +5622,8 @@ root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
   return true;
 }
 
+/* Set root NAME of LEN bytes to VALUE, with a new slice for records if need
+   be.  */
 static int
 root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 {
@@ -5652,6 +5695,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
   return stop;
 }
 
+/* What a sight is: one block of whole slices; a page; else roots or free.  */
 static bool
 sight_is_block (const struct sight *at)
 {
@@ -5806,6 +5850,7 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
    Checked by: check_supers, damage_golden, damage_random, damage_bits,
    damage_truncated, step.  */
 
+/* The sum of S, without the member that holds it.  */
 static uint64_t
 super_sum (const struct disk_super *s)
 {
@@ -5846,7 +5891,8 @@ super_verify (const struct disk_super *s, struct reason *why)
   return 0;
 }
 
-/* The highest generation among the valid copies in the file; 0: none is valid.  */
+/* The highest generation among the valid copies in the file; 0: none is valid.
+   */
 static uint64_t
 super_newest (struct heap *h)
 {
@@ -6040,6 +6086,7 @@ struct check
   int n;
 };
 
+/* One more finding, about WHERE.  */
 static void
 check_found (struct check *k, const void *where, const char *finding)
 {
@@ -6233,8 +6280,8 @@ check_directory (struct heap *h, struct check *k)
   return 0;
 }
 
-/* I9.  Others may be saving a superblock just now, which tears the older copy, and
-   the other one while we go on to that; hardly so many times.  */
+/* I9.  Others may be saving a superblock just now, which tears the older copy,
+   and the other one while we go on to that; hardly so many times.  */
 static void
 check_supers (struct heap *h, struct check *k)
 {
@@ -6829,6 +6876,7 @@ attach_apart (struct heap *h, struct reason *why)
   return file_reason (why, err, "the file system has no locks");
 }
 
+/* A heap of KIND with nothing in it yet, or NULL.  */
 static struct heap *
 attach_new (const struct kind *kind)
 {
@@ -7021,6 +7069,7 @@ region_show (struct file *f, struct opening *o, enum mmalloc_region_why event)
                                     : err;
 }
 
+/* Whether the program wants a region as large as this one.  */
 static int
 region_is_size (size_t size, size_t wanted, struct reason *why)
 {
@@ -7126,6 +7175,9 @@ region_again (struct file *f, struct opening *o)
    Keeps: nothing.
    Checked by: fork_file, fork_anonymous, raw_clone_child.  */
 
+/* fork finds the process's locks taken and nobody else's half-done change
+   under them.  No lock of a heap: the child looks like a process that was
+   killed, and its heaps are made for that.  */
 static void
 fork_prepare (void)
 {
@@ -7135,6 +7187,7 @@ fork_prepare (void)
   process.adopted = false;
 }
 
+/* In the parent all goes on.  */
 static void
 fork_parent (void)
 {
@@ -7187,6 +7240,7 @@ fork_child (void)
   fork_adopt ();
 }
 
+/* Once, before the first look at anything.  */
 static void
 process_start (void)
 {
@@ -7849,8 +7903,8 @@ free_first (void *md, void *ptr, struct disk_slice *r)
                (uint32_t) (((uintptr_t) ptr - h->grid) >> MM_SLICE_SHIFT));
 }
 
-/* mfree of what is no small block by the short way: a LARGE block, or something
-   else.  */
+/* mfree of what is no small block by the short way: a LARGE block, or
+   something else.  */
 static MM_NOINLINE void
 free_large (struct cache *k, void *md, void *ptr)
 {
@@ -8782,6 +8836,7 @@ mmalloc_sync (void *md)
   return call_end (&c, err, "the heap could not be written to the disk");
 }
 
+/* Ask for what a run or a HUGE block has in the file.  */
 static int
 prefetch_see (struct heap *h, const struct sight *at, void *arg)
 {
