@@ -1464,10 +1464,10 @@ os_open (const char *path, int flags, unsigned mode)
   bool holes = false;
   for (int i = 0; i <= STDERR_FILENO; i++)
     holes = holes || fcntl (i, F_GETFD) < 0;
-  while (holes && (fd = open ("/", O_PATH | O_CLOEXEC)) >= 0
-         && fd <= STDERR_FILENO)
+  while (holes && n <= STDERR_FILENO
+         && (fd = open ("/", O_PATH | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO)
     low[n++] = fd;
-  if (fd >= 0)
+  if (fd > STDERR_FILENO)
     close (fd);
   do
     fd = os.open (path, flags | O_CLOEXEC, mode);
@@ -1796,7 +1796,7 @@ static void
 os_boot_id (uint8_t id[16])
 {
   uint8_t *known = process.boot_id;
-  char text[36];
+  char text[37] = "";
   memcpy (id, known, 16);
   if (known[0] != 0 || known[1] != 0)
     return;
@@ -1804,7 +1804,7 @@ os_boot_id (uint8_t id[16])
                     0);
   if (fd < 0)
     return;
-  if (os_pread (fd, text, sizeof text, 0) == (ssize_t) sizeof text)
+  if (os_pread (fd, text, 36, 0) == 36)
     for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
       if (text[i] != '-')
         sscanf (&text[i], "%2hhx", &known[n++]);
@@ -1837,9 +1837,7 @@ fail_told (struct heap *h, int code, const char *told)
       e = &h->error;
     }
   e->code = code;
-  e->why.told[0] = '\0';
-  if (told != NULL)
-    strncat (e->why.told, told, sizeof e->why.told - 1);
+  snprintf (e->why.told, sizeof e->why.told, "%s", told != NULL ? told : "");
   if (shared)
     pthread_mutex_unlock (&h->error_lock);
   errno = code;
@@ -1895,8 +1893,8 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
       return;
     }
   char line[200];
-  int n = snprintf (line, sizeof line, "libmmalloc: %s (%p): %s\n", call, ptr,
-                    what);
+  int n = snprintf (line, sizeof line, "libmmalloc: %s (0x%lx): %s\n", call,
+                    (unsigned long) (uintptr_t) ptr, what);
   os_write_line (STDERR_FILENO, line, n, sizeof line);
   abort ();
 }
@@ -2555,6 +2553,9 @@ file_attach (struct file **f, struct opening *o)
     err = file_enter (*f, o->path, &o->why);
   if (err != 0)
     return err;
+  /* Page by page, since one store must not dirty a large folio.  */
+  if ((*f)->kind->heap && (*f)->kind->in_view)
+    os_advise_file ((*f)->fd, 0, 0, POSIX_FADV_RANDOM);
   err = file_look (*f, o->flags, &fresh, &size, &o->why);
   if (err == 0)
     {
@@ -2605,14 +2606,13 @@ file_drop (struct file *f)
 static void
 file_forked (struct file *f)
 {
-  int inherited = f->lock_fd;
+  if (f->lock_fd >= 0)
+    os_close (f->lock_fd);
   f->lock_fd = -1;
   if (f->fd >= 0 && !(f->kind->heap && f->kind->shared))
     f->lock_fd = os_reopen (f->fd, file_access (f), NULL);
   if (f->lock_fd >= 0)
     os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);
-  if (inherited >= 0)
-    os_close (inherited);
 }
 
 
@@ -2870,10 +2870,11 @@ run_less_backed_locked (struct heap *h, uint64_t n)
 static size_t
 run_ready (struct heap *h, size_t c)
 {
+  uint64_t d = dir_get (h, c);
   /* Not behind the file's end, whatever the word says.  */
-  size_t within = slice_count_within (
-    h, c, size_min (off_length (h), h->file.mapped));
-  return size_min (dir_ready (dir_get (h, c)), within);
+  size_t within = slice_count_within (h, c, size_min (off_length (h),
+                                                      h->file.mapped));
+  return dir_kind (d) == DIR_PAGED ? size_min (dir_ready (d), within) : 0;
 }
 
 /* Whether slice number N may be looked at; gives its record.  For numbers that
@@ -3801,27 +3802,27 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
   return err;
 }
 
-/* Free the block that begins at slice START of chunk C.  False if there is
-   none.  */
-static bool
+/* Free the block that begins at slice START of chunk C; how many slices it
+   had, 0: there is none.  */
+static size_t
 huge_give_locked (struct heap *h, size_t c, size_t start)
 {
   MM_NEEDS (needs_heap_lock (h));
   uint64_t d = dir_get (h, c);
   if (dir_kind (d) != DIR_HUGE || dir_start (d) != start)
-    return false;
+    return 0;
   dir_set (h, c, 0);
   size_t chunks = huge_chunks (start, dir_slices (d));
   for (size_t i = 1; i < chunks && c + i < h->n_chunks; i++)
     dir_set (h, c + i, 0);
-  return true;
+  return dir_slices (d);
 }
 
 /* Resize in place the block of N slices that begins at START of chunk C.  */
 static bool
 huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
 {
-  size_t has = huge_chunks (start, n), needs = huge_chunks (start, want);
+  size_t has = huge_chunks (start, n), takes = huge_chunks (start, want);
   size_t end = (c << MM_CHUNK_SHIFT) + ((start + want) << MM_SLICE_SHIFT)
                + (h->grid - h->file.base);
   char *block = off_slice (h, c, start);
@@ -3832,25 +3833,25 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
     {
       lock_heap (h);
       dir_set (h, c, dir_huge (start, want));
-      for (size_t i = needs; i < has; i++)
+      for (size_t i = takes; i < has; i++)
         dir_set (h, c + i, 0);
       unlock_heap (h);
       back_drop (h, block + (want << MM_SLICE_SHIFT),
                  (n - want) << MM_SLICE_SHIFT);
       done = true;
     }
-  else if (c + needs <= h->n_chunks && end <= limit)
+  else if (c + takes <= h->n_chunks && end <= limit)
     {
       size_t i = has;
-      while (i < needs && run_chunk_is_empty (h, c + i))
+      while (i < takes && run_chunk_is_empty (h, c + i))
         i++;
-      if (i == needs
+      if (i == takes
           && back_range (h, block + (n << MM_SLICE_SHIFT),
                          (want - n) << MM_SLICE_SHIFT) == 0)
         {
           grow_reach (h, block + (want << MM_SLICE_SHIFT));
           lock_heap (h);
-          for (i = needs - 1; i >= has; i--)
+          for (i = takes - 1; i >= has; i--)
             dir_set (h, c + i, dir_cont (i));
           dir_set (h, c, dir_huge (start, want));
           unlock_heap (h);
@@ -5041,9 +5042,10 @@ trace_event (char what, const void *p, size_t size, bool with_size)
   if (fd < 0)
     return;
   char line[64];
+  unsigned long at = (uintptr_t) p;
   int n = with_size
-            ? snprintf (line, sizeof line, "%c %p 0x%zx\n", what, p, size)
-            : snprintf (line, sizeof line, "%c %p\n", what, p);
+          ? snprintf (line, sizeof line, "%c 0x%lx 0x%zx\n", what, at, size)
+          : snprintf (line, sizeof line, "%c 0x%lx\n", what, at);
   os_write_line (fd, line, n, sizeof line);
 }
 
@@ -5336,15 +5338,15 @@ give_slices (struct heap *h, const struct place *at)
     lock_grow (h);
   lock_heap (h);
   op_note_free_locked ();
-  bool found = huge ? huge_give_locked (h, c, s)
-                    : large_give_locked (h, at->number);
+  size_t n = huge ? huge_give_locked (h, c, s)
+                  : large_give_locked (h, at->number);
   op_noted (true);
   unlock_heap (h);
-  if (huge && found)
-    back_drop (h, at->start, at->usable);
+  if (huge && n > 0)
+    back_drop (h, at->start, n << MM_SLICE_SHIFT);
   if (huge)
     unlock_grow (h);
-  return found;
+  return n > 0;
 }
 
 /* Free the block at AT; what is wrong, or NULL.  *FULL: give_hint has to be
@@ -5687,7 +5689,9 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
            at.s < run_ready (h, c) && stop == 0; at.s += at.n > 0 ? at.n : 1)
         {
           at.r = off_record (h, c, at.s);
-          at.n = run_look (h, c, at.s, run_ready (h, c), &at.head);
+          at.head = head_see (at.r);
+          /* Behind the head: it was stored after the end.  */
+          at.n = run_covers (at.head, at.s, run_ready (h, c));
           stop = see (h, &at, arg);
         }
     }
@@ -6548,8 +6552,11 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   /* A file's first word stays: it says that this is not complete.  */
   size_t skip = sizeof h->super.magic;
   bool whole = h->file.kind->writes_file && opt->initial >= h->capacity;
-  /* Such a file may end within a page, which the heap leaves alone.  */
-  size_t exact = size_min (opt->initial, make_maximum (opt));
+  /* Such a file may end within a page, which the heap leaves alone; not if
+     there was address space for a part of it only.  */
+  size_t exact = make_maximum (opt);
+  exact = exact - exact % process.page == h->capacity
+          ? size_min (opt->initial, exact) : h->capacity;
   int err = whole ? os_reserve_blocks (h->file.fd, skip, exact - skip, true)
                   : 0;
   if (err == 0)
@@ -6615,25 +6622,26 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            opt->app_version);
 }
 
-/* Map the existing heap of H->super at any place, whose distance from a
-   slice's start is right.  */
+/* Map the existing heap of H->super at any place that the kernel finds, so far
+   from a slice's start as its own is.  */
 static int
 attach_map_anywhere (struct heap *h)
 {
   struct file *f = &h->file;
-  f->mapped = round_up (h->capacity, process.page);
-  int err = space_map_anywhere (f->mapped + MM_SLICE, PROT_NONE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                                -1, &f->base);
-  if (err == 0)
-    {
-      space_unmap ((void *) f->base, f->mapped + MM_SLICE);
-      f->base += h->super.base % MM_SLICE;
-      err = space_map_at (f->base, f->mapped, PROT_READ,
-                          MAP_SHARED | MAP_NORESERVE, f->fd);
-    }
-  f->mapped = err == 0 ? f->mapped : 0;
-  return err;
+  size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
+  char *p = space_map (NULL, room, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+  if (p == MAP_FAILED)
+    return errno;
+  size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
+  if (before > 0)
+    space_unmap (p, before);
+  space_unmap (p + before + len, room - before - len);
+  f->base = (uintptr_t) p + before;
+  f->mapped = len;
+  return space_map ((void *) f->base, len, PROT_READ,
+                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->fd)
+         == MAP_FAILED ? errno : 0;
 }
 
 /* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
@@ -6960,9 +6968,6 @@ static int
 attach_file (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
   struct heap *h = (struct heap *) f;
-  /* Page by page, since one store must not dirty a large folio.  */
-  if (f->kind->in_view)
-    os_advise_file (f->fd, 0, 0, POSIX_FADV_RANDOM);
   return fresh ? attach_create (h, o->wanted, &o->why)
                : attach_existing (h, o->wanted, size, &o->why);
 }
@@ -8664,6 +8669,14 @@ mmalloc_findbase (size_t size)
       if (err == 0)
         space_unmap ((void *) base, len);
     }
+  if (err != 0 && size <= (size_t) 1 << 46)
+    {
+      void *p = space_map (NULL, want, PROT_NONE, flags, -1);
+      err = p == MAP_FAILED ? ENOMEM : 0;
+      base = (uintptr_t) p;
+      if (err == 0)
+        space_unmap (p, want);
+    }
   return call_end (&c, err == 0 ? 0 : ENOMEM, "no address space of this size")
              == 0
            ? (void *) base
@@ -8747,10 +8760,12 @@ MM_PUBLIC int
 mmalloc_setkey (void *md, int keynum, void *key)
 {
   struct call c = { .saved = errno };
-  if (md == NULL || keynum < 0 || keynum >= MM_KEYS)
-    return call_end (&c, EINVAL, "no such key"), 0;
+  if (md == NULL)
+    return call_end (&c, EINVAL, "the default heap has no keys"), 0;
   if (!call_begin (&c, md, CALL_CHANGES))
     return 0;
+  if (keynum < 0 || keynum >= MM_KEYS)
+    return call_end (&c, EINVAL, "keys have the numbers 0 to 15"), 0;
   /* Seen by mmalloc_getkey.  */
   word_publish (&c.h->root->key[keynum], (uint64_t) (uintptr_t) key);
   return call_end (&c, 0, NULL) == 0;

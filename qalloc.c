@@ -91,7 +91,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define QA_PUBLIC __attribute__ ((visibility ("default")))
@@ -167,8 +166,9 @@ struct map
   char *base;
   size_t size;
   size_t streams;
-  uint32_t *seated; /* how many threads are on each stream; under the
-                                  lock, as all below */
+  unsigned n_open;             /* by calls of qalloc.h; under the lock, as all
+                                  below */
+  uint32_t *seated;            /* how many threads are on each stream */
   size_t turn;                 /* where to begin looking for a stream */
   struct map *next;
 };
@@ -213,8 +213,7 @@ static _Thread_local char error_told[QA_TOLD];
 static struct
 {
   pthread_once_t once;
-  pthread_mutex_t lock;        /* taken before those of mmalloc.c; held while a
-                                  map is opened or closed */
+  pthread_mutex_t lock;        /* taken last: nobody waits while he has it */
   struct map *maps;            /* open */
   struct map *spare;           /* closed */
   uint64_t last_id;
@@ -247,9 +246,9 @@ fail_below (void *md)
 
 /* ---- 7. Maps --------------------------------------------------------- */
 
-/* Owns: the lists of maps, and all under the lock in struct map.  How often a map
-   is open is counted below, by file: the handle of a file that this process has
-   open no more is spare.  */
+/* Owns: the lists of maps, and all under the lock in struct map.  Opening and
+   closing below happens outside of the lock.  The program may have the same file
+   open by calls of mmalloc.h, so that the count below says nothing of handles.  */
 
 static void
 process_lock (void)
@@ -284,8 +283,6 @@ process_start (void)
 {
   process.have_key = pthread_key_create (&process.exit_key,
                                          seat_leave_all) == 0;
-  /* First those of mmalloc.c, which are to run behind these.  */
-  mmalloc_find (NULL);
   pthread_atfork (process_lock, process_unlock, process_forked);
 }
 
@@ -299,63 +296,70 @@ map_find_locked (const void *handle)
   return m;
 }
 
-/* An unused handle, or NULL if memory is short.  The library's caller may have
-   put malloc on a map of ours: no lock is held meanwhile.  */
+/* A handle with room for SEATED; its other members are those of LIKE.  NULL
+   if memory is short.  The library's caller may have put malloc on a map of
+   ours: no lock is held meanwhile.  */
 static struct map *
-map_new (void)
+map_new (const struct mapinfo_s *like)
 {
+  uint32_t *seated = calloc (like->map.streams, sizeof *seated);
   process_lock ();
   struct map *m = process.spare;
   if (m != NULL)
     process.spare = m->next;
   process_unlock ();
-  return m != NULL ? m : aligned_alloc (64, sizeof (struct mapinfo_s));
+  if (m == NULL)
+    m = aligned_alloc (64, sizeof *like);
+  if (m != NULL)
+    {
+      memcpy ((void *) m, like, sizeof *like);
+      m->seated = seated;
+      m->turn = (size_t) getpid ();
+      m->n_open = 1;
+    }
+  if (m != NULL && seated != NULL)
+    return m;
+  if (m != NULL)
+    {
+      process_lock ();
+      m->next = process.spare;
+      process.spare = m;
+      process_unlock ();
+    }
+  free (seated);
+  return NULL;
 }
 
-static void
-map_spare_locked (struct map *m)
-{
-  m->next = process.spare;
-  process.spare = m;
-}
-
-/* What was opened is LIKE: the handle that it has already, or FRESH, or NULL
-   if memory is short.  Needs: the lock.  */
+/* What was opened at LIKE->map.base is a map of this process: the handle it
+   has already, or a new one; NULL if memory is short.  */
 static struct map *
-map_enter_locked (struct map *fresh, const struct mapinfo_s *like)
+map_enter (const struct mapinfo_s *like)
 {
+  struct map *fresh = map_new (like);
+  if (fresh == NULL)
+    return NULL;
+  process_lock ();
   struct map *m = process.maps;
   while (m != NULL && m->base != like->map.base)
     m = m->next;
-  void *seated = m != NULL ? m->seated
-                           : mmap (NULL, like->map.streams * sizeof *m->seated,
-                                   PROT_READ | PROT_WRITE,
-                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (m != NULL || seated == MAP_FAILED)
+  uint32_t *seated = NULL;
+  if (m != NULL)
     {
-      map_spare_locked (fresh);
-      return m;
+      m->n_open++;
+      seated = fresh->seated;
+      fresh->next = process.spare;
+      process.spare = fresh;
     }
-  memcpy ((void *) fresh, like, sizeof *like);
-  fresh->seated = seated;
-  fresh->turn = (size_t) getpid ();
-  fresh->next = process.maps;
-  process.maps = fresh;
-  atomic_store_explicit (&fresh->id, ++process.last_id, memory_order_relaxed);
-  return fresh;
-}
-
-/* M is no open map any more.  Needs: the lock.  */
-static void
-map_retire_locked (struct map *m)
-{
-  struct map **at = &process.maps;
-  while (*at != m)
-    at = &(*at)->next;
-  *at = m->next;
-  atomic_store_explicit (&m->id, 0, memory_order_relaxed);
-  munmap (m->seated, m->streams * sizeof *m->seated);
-  map_spare_locked (m);
+  else
+    {
+      m = fresh;
+      m->next = process.maps;
+      process.maps = m;
+      atomic_store_explicit (&m->id, ++process.last_id, memory_order_relaxed);
+    }
+  process_unlock ();
+  free (seated);
+  return m;
 }
 
 /* The open map with the lowest number above ID, of which *SEEN is a copy; NULL
@@ -374,39 +378,48 @@ map_after (uint64_t id, struct map *seen)
   return best;
 }
 
-/* Close what is below map M once; false if this process has it open still.
-   Keeps errno.  */
-static bool
-map_close_below (const struct map *m)
+/* Close what is below map KIND at BASE once.  */
+static void
+map_close_below (enum kind kind, void *base)
 {
-  struct mmalloc_info info;
-  int saved = errno;
-  if (m->kind == STATIC)
-    mmalloc_region_close (m->base);
+  if (kind == STATIC)
+    mmalloc_region_close (base);
   else
-    mmalloc_detach (m->base);
-  bool gone = mmalloc_info (m->base, &info) != 0;
-  errno = saved;
-  return gone;
+    mmalloc_detach (base);
 }
 
-/* Close the map once, or as often as it is open if ALL; false if it is none.
-   */
+/* Count the map down by one, or to zero if ALL; false if it is none.  */
 static bool
 map_leave (const void *handle, bool all)
 {
   process_lock ();
   struct map *m = map_find_locked (handle);
-  if (m != NULL)
+  if (m == NULL)
     {
-      bool gone = map_close_below (m);
-      while (all && !gone)
-        gone = map_close_below (m);
-      if (gone)
-        map_retire_locked (m);
+      process_unlock ();
+      return false;
+    }
+  unsigned n = all ? m->n_open : 1;
+  enum kind kind = m->kind;
+  void *base = m->base;
+  uint32_t *seated = NULL;
+  m->n_open -= n;
+  if (m->n_open == 0)
+    {
+      atomic_store_explicit (&m->id, 0, memory_order_relaxed);
+      struct map **at = &process.maps;
+      while (*at != m)
+        at = &(*at)->next;
+      *at = m->next;
+      m->next = process.spare;
+      process.spare = m;
+      seated = m->seated;
     }
   process_unlock ();
-  return m != NULL;
+  free (seated);
+  for (; n > 0; n--)
+    map_close_below (kind, base);
+  return true;
 }
 
 
@@ -895,24 +908,18 @@ open_map (enum kind kind, const char *filename, int flags, void *addr,
   if (filename == NULL)
     return fail (EINVAL, "there is no file name");
   pthread_once (&process.once, process_start);
-  struct map *m = map_new ();
-  if (m == NULL)
-    return fail (ENOMEM, NULL);
-  process_lock ();
   void *base = kind == STATIC ? open_static (filename, flags, addr, w)
                               : open_dynamic (filename, flags, addr, w);
-  int err = base == NULL ? errno : 0;
-  if (err != 0)
-    map_spare_locked (m);
-  else if ((m = map_enter_locked (m, &w->m)) == NULL)
-    map_close_below (&w->m.map);
-  process_unlock ();
-  if (m == NULL)
-    return fail (ENOMEM, NULL);
-  if (err == EPROTO)
+  if (base == NULL && errno == EPROTO)
     return fail (EINVAL, "the file is a heap, not a dynamic map");
-  if (err != 0)
-    return fail (err, w->told[0] != '\0' ? w->told : mmalloc_strerror (NULL));
+  if (base == NULL)
+    return fail (errno, w->told[0] != '\0' ? w->told : mmalloc_strerror (NULL));
+  struct map *m = map_enter (&w->m);
+  if (m == NULL)
+    {
+      map_close_below (kind, base);
+      return fail (ENOMEM, NULL);
+    }
   errno = saved;
   return m;
 }
@@ -986,8 +993,10 @@ qalloc_loadmap (const char *filename)
 QA_PUBLIC int
 qalloc_close (void *map)
 {
+  int saved = errno;
   if (!map_leave (map, false))
     return fail (EINVAL, "this is no map, or it was closed"), -1;
+  errno = saved;
   return 0;
 }
 

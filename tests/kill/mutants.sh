@@ -156,13 +156,13 @@ mutant huge_head_first '/^huge_take/,/^}/ {
 # ... and cleared after them.
 mutant huge_head_given_last '/^huge_give_locked/,/^}/ {
   /^  dir_set (h, c, 0);/d
-  s/^  return true;/  dir_set (h, c, 0);\
+  s/^  return dir_slices (d);/  dir_set (h, c, 0);\
 &/
 }' 'step:free: huge'
 
 # A HUGE block grows by its length before the chunks behind it are its own.
 mutant huge_longer_first '/^huge_resize/,/^}/ {
-  s/^          for (i = needs - 1/\
+  s/^          for (i = takes - 1/\
           dir_set (h, c, dir_huge (start, want));\
 &/
 }' 'step:huge longer'
@@ -361,7 +361,7 @@ mutant fresh_forgotten_early '/^slot_put/,/^}/ {
 # The old block goes before the slot has left it.
 mutant old_freed_first '/^slot_put/,/^}/ {
   s/^  slot_store (slot, p);/  if (old)\
-    large_give (h, block->number);\
+    give_slices (h, block);\
 &/
 }' 'step:mfree_from: large'
 
@@ -641,7 +641,7 @@ mutant streams_behind_end '/^verify_once/,/^}/ {
 
 # Records, heads, lists.
 mutant ready_behind_end '/^run_ready/,/^}/ {
-  s/return size_min (dir_ready (dir_get (h, c)), within);/return dir_ready (dir_get (h, c));/
+  s/size_min (dir_ready (d), within)/dir_ready (d)/
 }' damage_truncated:1
 mutant number_past_directory '/^run_record/,/^}/ {
   s/|| c >= h->n_chunks/|| false/
