@@ -247,8 +247,8 @@ fail_below (void *md)
 /* ---- 7. Maps --------------------------------------------------------- */
 
 /* Owns: the lists of maps, and all under the lock in struct map.  Opening and
-   closing below happens outside of the lock.  The program may have the same file
-   open by calls of mmalloc.h, so that the count below says nothing of handles.  */
+   closing below happens outside of the lock.  The program may have the same
+   file open by calls of mmalloc.h, too, so that the count below is another.  */
 
 static void
 process_lock (void)
