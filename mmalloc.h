@@ -90,7 +90,8 @@ struct mmalloc_options
                                 comes back where it was, whatever this says */
   size_t reserve;            /* address space set aside for a new heap, which
                                 it can never outgrow; 0: 64 GiB */
-  size_t initial;            /* bytes of the new heap to back at once */
+  size_t initial;            /* bytes of the new heap to back at once; as many
+                                as the maximum: a file of just that length */
   size_t maximum;            /* limit of a new heap's size, file length
                                 included; 0: the reservation */
   unsigned long app_version; /* stored in a new heap; an existing one must
