@@ -189,7 +189,6 @@
 
 #include "mmalloc.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -6335,7 +6334,7 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 static void
 epoch_layout (struct heap *h)
 {
-  /* Before the first touch; see attach_file.  */
+  /* Before the first touch; why, and the other half, is in file_attach.  */
   if (h->file.kind->in_view)
     space_advise ((void *) h->file.base, h->file.mapped, MADV_RANDOM);
   h->grid = round_up (h->file.base, MM_SLICE);
@@ -6578,10 +6577,12 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
     err = make_backing (h, opt->initial >> MM_SLICE_SHIFT);
   if (err != 0)
     return err;
-  lock_grow (h);
   if (whole)
-    grow_reach (h, (char *) h->file.base + h->capacity);
-  unlock_grow (h);
+    {
+      lock_grow (h);
+      grow_reach (h, (char *) h->file.base + h->capacity);
+      unlock_grow (h);
+    }
   h->super.generation = 0;
   super_save (h);
   super_save (h);
@@ -7407,7 +7408,7 @@ call_begin (struct call *c, void *md, enum call_kind kind)
 }
 
 /* End it with ERR, 0 or an errno value, and words for that, NULL: the usual
-   ones. 0, or -1 for the caller to return.  */
+   ones.  0, or -1 for the caller to return.  */
 static inline int
 call_end (const struct call *c, int err, const char *told)
 {
