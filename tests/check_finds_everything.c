@@ -4,7 +4,7 @@
 
 #include "inside.h"
 
-enum { SAVES = 300000 };
+enum { SAVES = 300000, LOOKS = 20000 };
 
 static char *md;
 static struct heap *h;
@@ -597,6 +597,38 @@ START_TEST (superblocks_beside_writers)
 END_TEST
 
 
+/* Another claims a page again and again, as whoever retires pages does.  */
+static atomic_bool looked_enough;
+
+static void *
+claim_often (void *unused)
+{
+  (void) unused;
+  uint64_t head = record (page)->head;
+  while (!atomic_load (&looked_enough))
+    {
+      word_put (&h->locks->claim, (uint32_t) number (page));
+      word_publish (&record (page)->head, head_in_state (head, HEAD_CLAIMED));
+      word_publish (&record (page)->head, head);
+      word_publish (&h->locks->claim, 0);
+    }
+  return NULL;
+}
+
+START_TEST (claims_beside_others)
+{
+  make (ANONYMOUS);
+  record (page)->head = head_in_state (record (page)->head, HEAD_HELD);
+  pthread_t other = thread_start (claim_often, NULL);
+  for (int i = 0; i < LOOKS; i++)
+    heap_is_whole (md);
+  atomic_store (&looked_enough, true);
+  thread_end (other);
+  heap_end (md);
+}
+END_TEST
+
+
 /* ---- Completeness ------------------------------------------------------- */
 
 /* The string literal at *AT, of one or more parts, in TEXT; *AT moves behind
@@ -652,4 +684,4 @@ START_TEST (each_report)
 END_TEST
 
 RUN_TESTS (in_memory, in_a_file, superblocks_looked_at,
-           superblocks_beside_writers, each_report)
+           superblocks_beside_writers, claims_beside_others, each_report)
