@@ -718,7 +718,8 @@ static const struct kind
   kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, 0, 0 };
 
-#define KEY_NONE UINTPTR_MAX
+/* What no program calls a heap: (void *) -1 may come from a failed mmap.  */
+#define KEY_NONE ((uintptr_t) &no_cache)
 static struct cache no_cache = { .key = KEY_NONE };
 static _Thread_local struct thread thread
   __attribute__ ((tls_model ("initial-exec"))) = { .last = &no_cache };
@@ -4447,7 +4448,6 @@ cache_release (struct cache *k)
   struct heap *h = k->heap;
   word_put (&k->key, KEY_NONE);
   k->name = 0;
-  /* A program may ask for a heap at KEY_NONE.  */
   k->n_chunks = 0;
   k->hot_bytes = 0;
   k->mine = UINT32_MAX;

@@ -157,6 +157,23 @@ START_TEST (no_descriptor)
 }
 END_TEST
 
+/* Nor is it one when no heap is served in a hurry.  */
+START_TEST (no_descriptor_with_guards)
+{
+  md = heap_new (_i);
+  misuse_record ();
+  ck_assert_int_eq (mmcheckf (md, NULL, 1), 1);
+  char *block = mmalloc (md, 100);
+  ck_assert_ptr_nonnull (block);
+  mfree (MAP_FAILED, any_ptr (block));
+  ck_assert_int_eq (misuse_seen.count, 1);
+  for (size_t size = 16; size < 1000; size += 16)
+    must_fail (NULL, mmalloc (MAP_FAILED, size), EINVAL);
+  mfree (md, block);
+  heap_end (md);
+}
+END_TEST
+
 START_TEST (freed_block_resized)
 {
   static const size_t sizes[] = { 16, 1000, 40000, MIB (40) };
@@ -175,4 +192,5 @@ START_TEST (freed_block_resized)
 END_TEST
 
 RUN_ON_EACH_HEAP (interior, aligned_block, foreign, metadata,
-                  every_aligned_address, no_descriptor, freed_block_resized)
+                  every_aligned_address, no_descriptor,
+                  no_descriptor_with_guards, freed_block_resized)
