@@ -4,7 +4,7 @@
 
 #include "inside.h"
 
-enum { SAVES = 300000, LOOKS = 20000 };
+enum { SAVES = 300000, LOOKS = 100000 };
 
 static char *md;
 static struct heap *h;

@@ -159,8 +159,7 @@ static char *edge;
 static int
 stop_at_the_edge (void *block, size_t size, void *met)
 {
-  (void) size;
-  if ((char *) block >= edge && !*(bool *) met)
+  if ((char *) block >= edge && size < 1000 && !*(bool *) met)
     {
       *(bool *) met = true;
       baton_pass (baton);
@@ -180,17 +179,23 @@ look (void *unused)
   ck_assert_uint_gt (heap_stats (md).blocks_live, 0);
 }
 
-/* A child that only looks is a user, too: nothing is cut off meanwhile.  */
+/* A child that only looks is a user, too: nothing is cut off meanwhile.  It
+   stops in a page whose record has several words.  */
 START_TEST (child_looks_while_the_parent_trims)
 {
+  static char *small[300];
   md = heap_file ();
   for (int i = 0; i < N; i++)
     must ((mine[i] = mmalloc (md, 20000)) != NULL);
+  for (int i = 0; i < 300; i++)
+    must ((small[i] = mmalloc (md, 100)) != NULL);
   edge = (char *) md + MIB (33);
   struct child process = child_start (look, NULL);
   baton_wait (process.baton);
   for (int i = 1; i < N; i++)
     mfree (md, mine[i]);
+  for (int i = 0; i < 300; i++)
+    mfree (md, small[i]);
   ck_assert_int_gt (mmalloc_trim (md), 0);
   baton_pass (process.baton);
   ck_assert_int_eq (child_end (process), 0);

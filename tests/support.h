@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -172,8 +173,8 @@ static inline const char *
 temp_path (const char *name)
 {
   static char paths[8][PATH_MAX];
-  static unsigned int next;
-  char *path = paths[next++ % 8];
+  static atomic_uint next;
+  char *path = paths[atomic_fetch_add (&next, 1) % 8];
   int len = snprintf (path, PATH_MAX, "%s/%s", support_test_dir, name);
   must (len > 0 && len < PATH_MAX);
   return path;
