@@ -1123,8 +1123,7 @@ slice_count_within (struct heap *h, size_t c, size_t limit)
   size_t start = (size_t) (h->grid - h->file.base) + (c << MM_CHUNK_SHIFT);
   if (limit <= start)
     return 0;
-  size_t n = (limit - start) >> MM_SLICE_SHIFT;
-  return size_min (n, MM_CHUNK_SLICES);
+  return size_min ((limit - start) >> MM_SLICE_SHIFT, MM_CHUNK_SLICES);
 }
 
 /* As the capacity says: fixes the layout of the chunk's first slices.  */
@@ -1172,8 +1171,8 @@ slice_find_first_data (struct heap *h, size_t c)
 static uint32_t
 off_streams_ready (struct heap *h)
 {
-  uint32_t ready = word_see (&h->locks->streams_ready);
-  return ready < h->super.n_streams ? ready : h->super.n_streams;
+  return (uint32_t) size_min (word_see (&h->locks->streams_ready),
+                              h->super.n_streams);
 }
 
 /* Word W of rem.  */
@@ -1209,15 +1208,11 @@ map_get (const uint64_t *map, size_t i)
 static size_t
 map_next (const uint64_t *map, size_t i, size_t end, bool want)
 {
-  while (i < end)
+  for (; i < end; i = round_up (i + 1, 64))
     {
       uint64_t word = (want ? map[i / 64] : ~map[i / 64]) >> (i % 64);
       if (word != 0)
-        {
-          i += bit_lowest (word);
-          return size_min (i, end);
-        }
-      i = (i / 64 + 1) * 64;
+        return size_min (i + bit_lowest (word), end);
     }
   return end;
 }
@@ -1226,16 +1221,12 @@ map_next (const uint64_t *map, size_t i, size_t end, bool want)
 static size_t
 map_end_of_free (struct disk_index *x, size_t i, size_t end)
 {
-  while (i < end)
+  for (; i < end; i = round_up (i + 1, 64))
     {
       uint64_t backed = word_peek (&x->backed[i / 64]);
       uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
       if (taken != 0)
-        {
-          i += bit_lowest (taken);
-          return size_min (i, end);
-        }
-      i = (i / 64 + 1) * 64;
+        return size_min (i + bit_lowest (taken), end);
     }
   return end;
 }
@@ -1342,8 +1333,6 @@ mark_block (struct heap *h, const void *p, size_t len)
   if (process.valgrind)
     VALGRIND_MALLOCLIKE_BLOCK (p, len, 0, 0);
 #endif
-  (void) p;
-  (void) len;
 }
 
 static void
@@ -1357,8 +1346,6 @@ mark_free (struct heap *h, const void *p, size_t len)
   if (process.valgrind)
     VALGRIND_FREELIKE_BLOCK (p, 0);
 #endif
-  (void) p;
-  (void) len;
 }
 
 
@@ -2066,12 +2053,10 @@ back_range (struct heap *h, char *p, size_t len)
     {
       /* More than was asked for, so that there are few calls: memory costs
          nothing before it is touched.  */
-      size_t ahead = round_up (h->usable / 4, process.page);
-      ahead = ahead < MM_AHEAD_MIN ? MM_AHEAD_MIN
-              : ahead > MM_AHEAD_MAX ? MM_AHEAD_MAX : ahead;
-      uintptr_t end = usable + ahead > to ? usable + ahead : to;
-      if (end > h->file.base + h->file.mapped)
-        end = h->file.base + h->file.mapped;
+      size_t ahead = size_max (MM_AHEAD_MIN,
+                               round_up (h->usable / 4, process.page));
+      uintptr_t end = size_max (usable + size_min (ahead, MM_AHEAD_MAX), to);
+      end = size_min (end, h->file.base + h->file.mapped);
       if (space_usable ((void *) usable, end - usable) == 0)
         {
           /* A small heap would be touched here and there only.  */
