@@ -1500,7 +1500,9 @@ static uint32_t
 os_pid_namespace (void)
 {
   struct stat st;
-  return stat ("/proc/self/ns/pid", &st) == 0 ? (uint32_t) st.st_ino : 0;
+  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &st) == 0)
+    process.pid_namespace = (uint32_t) st.st_ino;
+  return process.pid_namespace;
 }
 
 static size_t
@@ -1531,66 +1533,40 @@ os_random (void)
   return sum_bytes (seed, sizeof seed);
 }
 
-static ssize_t
-os_pread (int fd, void *to, size_t n, off_t at)
+/* Read N bytes from offset AT on into TO or, if that is NULL, write them from
+   FROM.  */
+static int
+os_move_all (int fd, char *to, const char *from, size_t n, off_t at)
 {
-  int state = os_hold_cancel ();
-  ssize_t r = os.pread (fd, to, n, at);
+  int err = 0, state = os_hold_cancel ();
+  for (size_t i = 0; i < n && err == 0;)
+    {
+      off_t off = at + (off_t) i;
+      ssize_t r = to != NULL ? os.pread (fd, to + i, n - i, off)
+                             : os.pwrite (fd, from + i, n - i, off);
+      if (r > 0)
+        i += (size_t) r;
+      else if (r == 0)
+        err = to != NULL ? EBADMSG : ENOSPC;
+      else if (errno != EINTR)
+        err = errno;
+    }
   os_let_cancel (state);
-  return r;
-}
-
-static ssize_t
-os_read (int fd, void *to, size_t n)
-{
-  int state = os_hold_cancel ();
-  ssize_t r = read (fd, to, n);
-  os_let_cancel (state);
-  return r;
+  return err;
 }
 
 /* Read N bytes from offset AT on; EBADMSG if the file ends before.  */
 static int
 os_pread_all (int fd, void *to, size_t n, off_t at)
 {
-  char *p = to;
-  while (n > 0)
-    {
-      ssize_t r = os_pread (fd, p, n, at);
-      if (r < 0 && errno == EINTR)
-        continue;
-      if (r < 0)
-        return errno;
-      if (r == 0)
-        return EBADMSG;
-      p += r;
-      at += r;
-      n -= (size_t) r;
-    }
-  return 0;
+  return os_move_all (fd, to, NULL, n, at);
 }
 
 /* Write N bytes at offset AT.  */
 static int
 os_pwrite_all (int fd, const void *from, size_t n, off_t at)
 {
-  const char *p = from;
-  while (n > 0)
-    {
-      int state = os_hold_cancel ();
-      ssize_t r = os.pwrite (fd, p, n, at);
-      os_let_cancel (state);
-      if (r < 0 && errno == EINTR)
-        continue;
-      if (r < 0)
-        return errno;
-      if (r == 0)
-        return ENOSPC;
-      p += r;
-      at += r;
-      n -= (size_t) r;
-    }
-  return 0;
+  return os_move_all (fd, NULL, from, n, at);
 }
 
 /* Write LINE of N bytes, of which there is room for ROOM, for people, as far
@@ -1610,19 +1586,18 @@ os_fallocate (int fd, int mode, size_t off, size_t len)
   int state = os_hold_cancel ();
   int r = os.fallocate (fd, mode, (off_t) off, (off_t) len);
   os_let_cancel (state);
-  return r;
+  return r != 0 ? errno : 0;
 }
 
 /* Give the blocks of [OFF, OFF + LEN) of a file back: 0 or an errno value.  */
 static int
 os_punch (int fd, size_t off, size_t len)
 {
-  int r;
+  int err, mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   do
-    r = os_fallocate (fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
-                      len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
+    err = os_fallocate (fd, mode, off, len);
+  while (err == EINTR);
+  return err;
 }
 
 /* Wait until [P, P + LEN) of a mapped file is on the disk.  */
@@ -1633,21 +1608,19 @@ os_sync (void *p, size_t len)
   do
     r = os.msync (p, len, MS_SYNC);
   while (r != 0 && errno == EINTR);
-  int err = r != 0 ? errno : 0;
   os_let_cancel (state);
-  return err;
+  return r != 0 ? errno : 0;
 }
 
-/* The file may be END bytes long as far as this process's limit goes.  Asked
-   first, because the kernel's answer is a deadly signal.  */
+/* The file may be END bytes long as far as this process's limit goes; no limit
+   is the largest number.  Asked first, because the kernel's answer is a deadly
+   signal.  */
 static int
 os_may_reach (uint64_t end)
 {
   struct rlimit limit;
-  if (getrlimit (RLIMIT_FSIZE, &limit) == 0
-      && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur)
-    return EFBIG;
-  return 0;
+  bool known = getrlimit (RLIMIT_FSIZE, &limit) == 0;
+  return known && end > limit.rlim_cur ? EFBIG : 0;
 }
 
 /* Set disk blocks aside for [OFF, OFF + LEN) of a file that nobody else
@@ -1661,33 +1634,28 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   while (err == 0 && len > 0)
     {
       size_t step = size_min (len, most);
-      if (os_fallocate (fd, 0, off, step) == 0)
+      err = os_fallocate (fd, 0, off, step);
+      if (err == 0)
         {
           off += step;
           len -= step;
-          continue;
         }
-      err = errno;
-      if (err == EINTR)
+      else if (err == EINTR)
         {
           /* tmpfs starts a step over after a signal: the next one is
              shorter.  */
           most = most > MM_GROW_MIN_FILE ? most / 2 : most;
           err = 0;
         }
-      else if (err == EOPNOTSUPP || err == ENOSYS)
-        {
-          static const char zeros[16 * MM_PAGE];
-          err = 0;
-          for (; fresh && err == 0 && len > 0; )
-            {
-              size_t n = size_min (len, sizeof zeros);
-              err = os_pwrite_all (fd, zeros, n, (off_t) off);
-              off += n;
-              len -= n;
-            }
-          return err;
-        }
+    }
+  if (err != EOPNOTSUPP && err != ENOSYS)
+    return err;
+  static const char zeros[16 * MM_PAGE];
+  err = 0;
+  for (size_t n; fresh && err == 0 && len > 0; off += n, len -= n)
+    {
+      n = size_min (len, sizeof zeros);
+      err = os_pwrite_all (fd, zeros, n, (off_t) off);
     }
   return err;
 }
@@ -1739,20 +1707,17 @@ os_reopen (int fd, int access, const char *path)
   char name[40];
   snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
   int own = os_open (name, access, 0);
-  if (own < 0 && errno == ENOENT && path != NULL)
-    {
-      struct stat a, b;
-      own = os_open (path, access, 0);
-      if (own >= 0
-          && (os.fstat (own, &a) != 0 || os.fstat (fd, &b) != 0
-              || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
-        {
-          os_close (own);
-          errno = ENOENT;
-          own = -1;
-        }
-    }
-  return own;
+  if (own >= 0 || errno != ENOENT || path == NULL)
+    return own;
+  struct stat a, b;
+  own = os_open (path, access, 0);
+  if (own < 0
+      || (os.fstat (own, &a) == 0 && os.fstat (fd, &b) == 0
+          && a.st_dev == b.st_dev && a.st_ino == b.st_ino))
+    return own;
+  os_close (own);
+  errno = ENOENT;
+  return -1;
 }
 
 /* Whether mapped files and locks of the file system are not coherent between
@@ -1770,11 +1735,11 @@ os_is_network (int fd)
     0x01021997 /* 9P */
   };
   struct statfs fs;
-  bool found = false;
   if (fstatfs (fd, &fs) == 0)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-      found = found || (unsigned long) fs.f_type == types[i];
-  return found;
+      if ((unsigned long) fs.f_type == types[i])
+        return true;
+  return false;
 }
 
 /* The identifier of this boot of the system; zero if it is not known.  */
@@ -1783,18 +1748,15 @@ os_boot_id (uint8_t id[16])
 {
   uint8_t *known = process.boot_id;
   char text[37] = "";
-  memcpy (id, known, 16);
-  if (known[0] != 0 || known[1] != 0)
-    return;
-  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY,
-                    0);
-  if (fd < 0)
-    return;
-  if (os_pread (fd, text, 36, 0) == 36)
+  bool asked = known[0] != 0 || known[1] != 0;
+  int fd
+    = asked ? -1 : os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+  if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
     for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
       if (text[i] != '-')
         sscanf (&text[i], "%2hhx", &known[n++]);
-  os_close (fd);
+  if (fd >= 0)
+    os_close (fd);
   memcpy (id, known, 16);
 }
 
@@ -1815,13 +1777,10 @@ os_boot_id (uint8_t id[16])
 static void
 fail_told (struct heap *h, int code, const char *told)
 {
-  struct error *e = &thread_error;
   bool shared = h != NULL && h != process.default_heap;
+  struct error *e = shared ? &h->error : &thread_error;
   if (shared)
-    {
-      pthread_mutex_lock (&h->error_lock);
-      e = &h->error;
-    }
+    pthread_mutex_lock (&h->error_lock);
   e->code = code;
   snprintf (e->why.told, sizeof e->why.told, "%s", told != NULL ? told : "");
   if (shared)
@@ -1846,15 +1805,13 @@ static void
 fail_room (struct heap *h, int code)
 {
   const char *told = NULL;
-  char limited[MM_TOLD];
+  struct reason limited;
   uint64_t pid = h != NULL ? word_peek (&h->limiter) : 0;
   if (code == ENOSPC && pid != 0)
     {
-      snprintf (limited, sizeof limited,
-                "no room: process %lu could map only"
-                " a part of the heap's range",
-                (unsigned long) pid);
-      told = limited;
+      fail_because (&limited, 0, "no room: process %lu could map only"
+                    " a part of the heap's range", (unsigned long) pid);
+      told = limited.told;
     }
   else if (code == ENOSPC)
     told = "no room: the heap's maximum or the file system is full";
@@ -1966,17 +1923,17 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   int fd = os_open ("/proc/self/maps", O_RDONLY, 0);
   if (fd < 0)
     return;
-  char buf[4096];
+  int state = os_hold_cancel ();
+  char buf[4096], *line, *end;
   size_t have = 0;
-  for (bool found = false; !found;)
+  ssize_t r;
+  bool found = false;
+  while (!found && (r = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
     {
-      ssize_t r = os_read (fd, buf + have, sizeof buf - 1 - have);
-      if (r <= 0)
-        break;
       have += (size_t) r;
       buf[have] = '\0';
-      char *line = buf, *end;
-      while (!found && (end = strchr (line, '\n')) != NULL)
+      for (line = buf; !found && (end = strchr (line, '\n')) != NULL;
+           line = end + 1)
         {
           unsigned long from, to;
           *end = '\0';
@@ -1990,13 +1947,13 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
                           (unsigned long) base,
                           name != NULL ? name : "an anonymous mapping", from,
                           to);
-          line = end + 1;
         }
-      have = (size_t) (buf + have - line);
+      have = strlen (line);
       if (have >= sizeof buf - 1)
         have = 0;
       memmove (buf, line, have);
     }
+  os_let_cancel (state);
   os_close (fd);
 }
 
@@ -2173,24 +2130,16 @@ lock_tag (void)
   return tag;
 }
 
-/* Whose numbers of threads they hold.  In another PID namespace these are
-   other threads, and the kernel takes a living owner for a dead one.  */
-static uint32_t
-lock_namespace (void)
-{
-  if (process.pid_namespace == 0)
-    process.pid_namespace = os_pid_namespace ();
-  return process.pid_namespace;
-}
-
-/* Whether the mutexes that others use now are such as this process can use.  */
+/* Whether the mutexes that others use now are such as this process can use.
+   They hold numbers of threads.  In another PID namespace these are other
+   threads, and the kernel takes a living owner for a dead one.  */
 static int
 lock_verify (struct heap *h, struct reason *why)
 {
   if (h->locks->tag != lock_tag ())
     return fail_because (why, ENOTSUP,
                          "in use by a program with another libc");
-  if (h->locks->namespace != lock_namespace ())
+  if (h->locks->namespace != os_pid_namespace ())
     return fail_because (why, ENOTSUP,
                          "in use by processes of another PID namespace");
   return 0;
@@ -2221,8 +2170,7 @@ lock_wait (pthread_mutex_t *m)
 static void
 lock_take (struct heap *h, pthread_mutex_t *m)
 {
-  int r = lock_wait (m);
-  if (MM_UNLIKELY (r == EOWNERDEAD))
+  if (MM_UNLIKELY (lock_wait (m) == EOWNERDEAD))
     {
       if (m == &h->locks->heap.mutex)
         dead_owner_locked (h);
@@ -2309,12 +2257,10 @@ unlock_walk (struct heap *h, unsigned begun)
 static bool
 proc_is_dead (struct heap *h, uint32_t i)
 {
-  if (i == h->entry)
-    return false;
-  if (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
-    return true;
-  return h->locks->namespace != 0
-         && os_pid_is_gone (word_peek (&h->procs[i].pid));
+  return i != h->entry
+         && (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK)
+             || (h->locks->namespace != 0
+                 && os_pid_is_gone (word_peek (&h->procs[i].pid))));
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -6363,7 +6309,7 @@ epoch_begin (struct heap *h)
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
   l->tag = lock_tag ();
-  l->namespace = h->file.kind->shared ? lock_namespace () : 0;
+  l->namespace = h->file.kind->shared ? os_pid_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
   uint32_t ready = word_peek (&l->streams_ready);
