@@ -1365,7 +1365,6 @@ static struct
   int (*ftruncate) (int, off_t);
   ssize_t (*pread) (int, void *, size_t, off_t);
   ssize_t (*pwrite) (int, const void *, size_t, off_t);
-  int (*fdatasync) (int);
   int (*msync) (void *, size_t, int);
   int (*fstat) (int, struct stat *);
   int (*open) (const char *, int, ...);
@@ -1375,8 +1374,8 @@ static struct
   int (*munmap) (void *, size_t);
   int (*mprotect) (void *, size_t, int);
 } os = {
-  fallocate, ftruncate, pread, pwrite, fdatasync, msync, fstat, open, close,
-  fcntl, mmap, munmap, mprotect
+  fallocate, ftruncate, pread, pwrite, msync, fstat, open, close, fcntl, mmap,
+  munmap, mprotect
 };
 
 /* Between these two the thread is not cancelled: it would take locks with it,
