@@ -211,7 +211,6 @@
 #include <unistd.h>
 #ifdef HAVE_VALGRIND_VALGRIND_H
 # include <valgrind/memcheck.h>
-# include <valgrind/valgrind.h>
 #endif
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -708,12 +707,10 @@ static const struct kind
   /* heap, changes, writes_file, shared, in_view, anywhere, witness, ...  */
   kind_anonymous
   = { 1, 1, 0, 0, 0, 0, -1, BY_MEMORY, MM_GROW_MIN_ANON, MM_ROOM_ANON },
-  kind_file
-  = { 1,           1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
-      MM_ROOM_FILE },
-  kind_private
-  = { 1,           1, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, MM_GROW_MIN_ANON,
-      MM_ROOM_FILE },
+  kind_file = { 1, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
+                MM_ROOM_FILE },
+  kind_private = { 1, 1, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY,
+                   MM_GROW_MIN_ANON, MM_ROOM_FILE },
   kind_reader = { 1, 0, 0, 0, 1, 0, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, 0, 0 };
@@ -1062,15 +1059,14 @@ static inline struct disk_slice *
 off_record (struct heap *h, size_t c, size_t s)
 {
   MM_NEEDS (c < h->n_chunks && s <= MM_CHUNK_SLICES);
-  return (struct disk_slice *) (void *)
-    (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
+  return (void *) (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
 }
 
 static inline struct disk_index *
 off_index (struct heap *h, size_t c)
 {
   MM_NEEDS (c < h->n_chunks);
-  return (struct disk_index *) (void *) (off_chunk (h, c) + MM_OFF_INDEX);
+  return (void *) (off_chunk (h, c) + MM_OFF_INDEX);
 }
 
 /* Offset of an address from the base: what file calls take.  */
@@ -1231,13 +1227,14 @@ map_end_of_free (struct disk_index *x, size_t i, size_t end)
   return end;
 }
 
-/* The bits of word I / 64 from I on, at most N; how many in *K.  */
+/* The bits of word I / 64 from I on, at most N, which is not 0; how many in
+   *K.  */
 static uint64_t
 map_bits (size_t i, size_t n, size_t *k)
 {
   size_t room = 64 - i % 64;
   *k = size_min (n, room);
-  return (*k < 64 ? (UINT64_C (1) << *k) - 1 : ~UINT64_C (0)) << (i % 64);
+  return ~UINT64_C (0) >> (64 - *k) << (i % 64);
 }
 
 /* Set or clear the N bits from I on.  */
@@ -1395,11 +1392,13 @@ os_let_cancel (int state)
   pthread_setcancelstate (state, NULL);
 }
 
+/* Close FD, if it is open: not below 0.  */
 static void
 os_close (int fd)
 {
   int state = os_hold_cancel ();
-  os.close (fd);
+  if (fd >= 0)
+    os.close (fd);
   os_let_cancel (state);
 }
 
@@ -1445,15 +1444,10 @@ os_allows (int fd, int access)
 static int
 os_open (const char *path, int flags, unsigned mode)
 {
-  int fd = -1, low[STDERR_FILENO + 1], n = 0, state = os_hold_cancel ();
-  bool holes = false;
+  int fd, low[STDERR_FILENO + 1], n = 0, state = os_hold_cancel ();
   for (int i = 0; i <= STDERR_FILENO; i++)
-    holes = holes || fcntl (i, F_GETFD) < 0;
-  while (holes && n <= STDERR_FILENO
-         && (fd = open ("/", O_PATH | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO)
-    low[n++] = fd;
-  if (fd > STDERR_FILENO)
-    close (fd);
+    if (fcntl (i, F_GETFD) < 0)
+      low[n++] = open ("/", O_PATH | O_CLOEXEC);
   do
     fd = os.open (path, flags | O_CLOEXEC, mode);
   while (fd < 0 && errno == EINTR);
@@ -1747,15 +1741,14 @@ os_boot_id (uint8_t id[16])
 {
   uint8_t *known = process.boot_id;
   char text[37] = "";
-  bool asked = known[0] != 0 || known[1] != 0;
-  int fd
-    = asked ? -1 : os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+  int fd = -1;
+  if (known[0] == 0 && known[1] == 0)
+    fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
   if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
     for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
       if (text[i] != '-')
         sscanf (&text[i], "%2hhx", &known[n++]);
-  if (fd >= 0)
-    os_close (fd);
+  os_close (fd);
   memcpy (id, known, 16);
 }
 
@@ -1771,22 +1764,6 @@ os_boot_id (uint8_t id[16])
    Keeps: nothing.
    Checked by: errors_are_remembered, misuse_default_handler.  */
 
-/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
-   NULL: as strerror would.  Sets errno.  */
-static void
-fail_told (struct heap *h, int code, const char *told)
-{
-  bool shared = h != NULL && h != process.default_heap;
-  struct error *e = shared ? &h->error : &thread_error;
-  if (shared)
-    pthread_mutex_lock (&h->error_lock);
-  e->code = code;
-  snprintf (e->why.told, sizeof e->why.told, "%s", told != NULL ? told : "");
-  if (shared)
-    pthread_mutex_unlock (&h->error_lock);
-  errno = code;
-}
-
 /* CODE, for the caller to return, and the words for it, as printf makes them,
    in WHY.  */
 __attribute__ ((format (printf, 3, 4))) static int
@@ -1797,6 +1774,21 @@ fail_because (struct reason *why, int code, const char *format, ...)
   vsnprintf (why->told, sizeof why->told, format, words);
   va_end (words);
   return code;
+}
+
+/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
+   NULL: as strerror would.  Sets errno.  */
+static void
+fail_told (struct heap *h, int code, const char *told)
+{
+  bool shared = h != NULL && h != process.default_heap;
+  struct error *e = shared ? &h->error : &thread_error;
+  if (shared)
+    pthread_mutex_lock (&h->error_lock);
+  e->code = fail_because (&e->why, code, "%s", told != NULL ? told : "");
+  if (shared)
+    pthread_mutex_unlock (&h->error_lock);
+  errno = code;
 }
 
 /* The usual words for a failed allocation.  */
@@ -1903,14 +1895,12 @@ space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
   MM_NEEDS (needs.heap == NULL);
   void *p = space_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
                        fd);
+  if (p == (void *) base)
+    return 0;
   if (p == MAP_FAILED)
     return errno == EEXIST ? EADDRINUSE : errno;
-  if (p != (void *) base)
-    {
-      space_unmap (p, len);
-      return EADDRINUSE;
-    }
-  return 0;
+  space_unmap (p, len);
+  return EADDRINUSE;
 }
 
 /* Put into WHY which mapping sits in [BASE, BASE + LEN).  */
@@ -1920,14 +1910,13 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   fail_because (why, 0, "the address range 0x%lx-0x%lx is taken",
                 (unsigned long) base, (unsigned long) (base + len));
   int fd = os_open ("/proc/self/maps", O_RDONLY, 0);
-  if (fd < 0)
-    return;
   int state = os_hold_cancel ();
   char buf[4096], *line, *end;
   size_t have = 0;
   ssize_t r;
   bool found = false;
-  while (!found && (r = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
+  while (fd >= 0 && !found
+         && (r = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
     {
       have += (size_t) r;
       buf[have] = '\0';
@@ -1962,9 +1951,8 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
 static int
 space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 {
-  bool tools = process.tools_area;
-  uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
-  uint64_t to = tools ? MM_AREA_TOOLS_END : MM_AREA_END;
+  uint64_t from = process.tools_area ? MM_AREA_TOOLS : MM_AREA;
+  uint64_t to = process.tools_area ? MM_AREA_TOOLS_END : MM_AREA_END;
   uint64_t unit = round_up (len, MM_BASE_ALIGN);
   int err = EADDRINUSE;
   for (int i = 0; i < 64 && err != 0; i++)
@@ -2219,10 +2207,9 @@ lock_stream (struct heap *h, uint32_t n, bool wait)
   pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
   int r = wait ? lock_wait (m) : pthread_mutex_trylock (m);
   if (MM_UNLIKELY (r == EOWNERDEAD))
-    pthread_mutex_consistent (m);
-  bool taken = r == 0 || r == EOWNERDEAD;
-  MM_NOTE (streams += taken);
-  return taken;
+    r = pthread_mutex_consistent (m);
+  MM_NOTE (streams += r == 0);
+  return r == 0;
 }
 
 static inline void
@@ -2410,9 +2397,14 @@ file_make (struct file *f, uint64_t length)
   int err = os_may_reach (length);
   if (err == 0)
     err = os_cut (f->fd, 0);
-  if (err == 0)
-    err = os_pwrite_all (f->fd, &creating, sizeof creating, 0);
-  return err;
+  return err != 0 ? err : os_pwrite_all (f->fd, &creating, sizeof creating, 0);
+}
+
+/* One of several from here on.  */
+static int
+file_share (struct file *f)
+{
+  return os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
 }
 
 /* Become one of those that have the file open, with the lock on the byte of
@@ -2423,15 +2415,8 @@ file_join (struct file *f, bool *alone, struct reason *why)
   int err = os_lock (f->lock_fd, f->kind->witness, F_WRLCK, false);
   *alone = err == 0;
   if (err == EAGAIN || err == EACCES)
-    err = os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
+    err = file_share (f);
   return file_reason (why, err, "the file system has no locks");
-}
-
-/* One of several from here on.  */
-static int
-file_share (struct file *f)
-{
-  return os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
 }
 
 /* Whether others than this process have the file open with WITNESS.  */
@@ -2526,8 +2511,7 @@ file_drop (struct file *f)
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
   os_close_locks (f->lock_fd);
-  if (f->fd >= 0)
-    os_close (f->fd);
+  os_close (f->fd);
 }
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
@@ -2535,11 +2519,9 @@ file_drop (struct file *f)
 static void
 file_forked (struct file *f)
 {
-  if (f->lock_fd >= 0)
-    os_close (f->lock_fd);
-  f->lock_fd = -1;
-  if (f->fd >= 0 && !(f->kind->heap && f->kind->shared))
-    f->lock_fd = os_reopen (f->fd, file_access (f), NULL);
+  os_close (f->lock_fd);
+  bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
+  f->lock_fd = joins ? os_reopen (f->fd, file_access (f), NULL) : -1;
   if (f->lock_fd >= 0)
     os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);
 }
