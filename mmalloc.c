@@ -211,7 +211,6 @@
 #include <unistd.h>
 #ifdef HAVE_VALGRIND_VALGRIND_H
 # include <valgrind/memcheck.h>
-# include <valgrind/valgrind.h>
 #endif
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -708,12 +707,10 @@ static const struct kind
   /* heap, changes, writes_file, shared, in_view, anywhere, witness, ...  */
   kind_anonymous
   = { 1, 1, 0, 0, 0, 0, -1, BY_MEMORY, MM_GROW_MIN_ANON, MM_ROOM_ANON },
-  kind_file
-  = { 1,           1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
-      MM_ROOM_FILE },
-  kind_private
-  = { 1,           1, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, MM_GROW_MIN_ANON,
-      MM_ROOM_FILE },
+  kind_file = { 1, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
+                MM_ROOM_FILE },
+  kind_private = { 1, 1, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY,
+                   MM_GROW_MIN_ANON, MM_ROOM_FILE },
   kind_reader = { 1, 0, 0, 0, 1, 0, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, 0, 0 };
@@ -1063,15 +1060,14 @@ static inline struct disk_slice *
 off_record (struct heap *h, size_t c, size_t s)
 {
   MM_NEEDS (c < h->n_chunks && s <= MM_CHUNK_SLICES);
-  return (struct disk_slice *) (void *)
-    (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
+  return (void *) (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
 }
 
 static inline struct disk_index *
 off_index (struct heap *h, size_t c)
 {
   MM_NEEDS (c < h->n_chunks);
-  return (struct disk_index *) (void *) (off_chunk (h, c) + MM_OFF_INDEX);
+  return (void *) (off_chunk (h, c) + MM_OFF_INDEX);
 }
 
 /* Offset of an address from the base: what file calls take.  */
@@ -1124,8 +1120,7 @@ slice_count_within (struct heap *h, size_t c, size_t limit)
   size_t start = (size_t) (h->grid - h->file.base) + (c << MM_CHUNK_SHIFT);
   if (limit <= start)
     return 0;
-  size_t n = (limit - start) >> MM_SLICE_SHIFT;
-  return size_min (n, MM_CHUNK_SLICES);
+  return size_min ((limit - start) >> MM_SLICE_SHIFT, MM_CHUNK_SLICES);
 }
 
 /* As the capacity says: fixes the layout of the chunk's first slices.  */
@@ -1173,8 +1168,8 @@ slice_find_first_data (struct heap *h, size_t c)
 static uint32_t
 off_streams_ready (struct heap *h)
 {
-  uint32_t ready = word_see (&h->locks->streams_ready);
-  return ready < h->super.n_streams ? ready : h->super.n_streams;
+  return (uint32_t) size_min (word_see (&h->locks->streams_ready),
+                              h->super.n_streams);
 }
 
 /* Word W of rem.  */
@@ -1210,15 +1205,11 @@ map_get (const uint64_t *map, size_t i)
 static size_t
 map_next (const uint64_t *map, size_t i, size_t end, bool want)
 {
-  while (i < end)
+  for (; i < end; i = round_up (i + 1, 64))
     {
       uint64_t word = (want ? map[i / 64] : ~map[i / 64]) >> (i % 64);
       if (word != 0)
-        {
-          i += bit_lowest (word);
-          return size_min (i, end);
-        }
-      i = (i / 64 + 1) * 64;
+        return size_min (i + bit_lowest (word), end);
     }
   return end;
 }
@@ -1227,27 +1218,24 @@ map_next (const uint64_t *map, size_t i, size_t end, bool want)
 static size_t
 map_end_of_free (struct disk_index *x, size_t i, size_t end)
 {
-  while (i < end)
+  for (; i < end; i = round_up (i + 1, 64))
     {
       uint64_t backed = word_peek (&x->backed[i / 64]);
       uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
       if (taken != 0)
-        {
-          i += bit_lowest (taken);
-          return size_min (i, end);
-        }
-      i = (i / 64 + 1) * 64;
+        return size_min (i + bit_lowest (taken), end);
     }
   return end;
 }
 
-/* The bits of word I / 64 from I on, at most N; how many in *K.  */
+/* The bits of word I / 64 from I on, at most N, which is not 0; how many in
+   *K.  */
 static uint64_t
 map_bits (size_t i, size_t n, size_t *k)
 {
   size_t room = 64 - i % 64;
   *k = size_min (n, room);
-  return (*k < 64 ? (UINT64_C (1) << *k) - 1 : ~UINT64_C (0)) << (i % 64);
+  return ~UINT64_C (0) >> (64 - *k) << (i % 64);
 }
 
 /* Set or clear the N bits from I on.  */
@@ -1343,8 +1331,6 @@ mark_block (struct heap *h, const void *p, size_t len)
   if (process.valgrind)
     VALGRIND_MALLOCLIKE_BLOCK (p, len, 0, 0);
 #endif
-  (void) p;
-  (void) len;
 }
 
 static void
@@ -1358,8 +1344,6 @@ mark_free (struct heap *h, const void *p, size_t len)
   if (process.valgrind)
     VALGRIND_FREELIKE_BLOCK (p, 0);
 #endif
-  (void) p;
-  (void) len;
 }
 
 
@@ -1379,7 +1363,6 @@ static struct
   int (*ftruncate) (int, off_t);
   ssize_t (*pread) (int, void *, size_t, off_t);
   ssize_t (*pwrite) (int, const void *, size_t, off_t);
-  int (*fdatasync) (int);
   int (*msync) (void *, size_t, int);
   int (*fstat) (int, struct stat *);
   int (*open) (const char *, int, ...);
@@ -1389,8 +1372,8 @@ static struct
   int (*munmap) (void *, size_t);
   int (*mprotect) (void *, size_t, int);
 } os = {
-  fallocate, ftruncate, pread, pwrite, fdatasync, msync, fstat, open, close,
-  fcntl, mmap, munmap, mprotect
+  fallocate, ftruncate, pread, pwrite, msync, fstat, open, close, fcntl, mmap,
+  munmap, mprotect
 };
 
 /* Between these two the thread is not cancelled: it would take locks with it,
@@ -1410,11 +1393,13 @@ os_let_cancel (int state)
   pthread_setcancelstate (state, NULL);
 }
 
+/* Close FD, if it is open: not below 0.  */
 static void
 os_close (int fd)
 {
   int state = os_hold_cancel ();
-  os.close (fd);
+  if (fd >= 0)
+    os.close (fd);
   os_let_cancel (state);
 }
 
@@ -1460,15 +1445,10 @@ os_allows (int fd, int access)
 static int
 os_open (const char *path, int flags, unsigned mode)
 {
-  int fd = -1, low[STDERR_FILENO + 1], n = 0, state = os_hold_cancel ();
-  bool holes = false;
+  int fd, low[STDERR_FILENO + 1], n = 0, state = os_hold_cancel ();
   for (int i = 0; i <= STDERR_FILENO; i++)
-    holes = holes || fcntl (i, F_GETFD) < 0;
-  while (holes && n <= STDERR_FILENO
-         && (fd = open ("/", O_PATH | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO)
-    low[n++] = fd;
-  if (fd > STDERR_FILENO)
-    close (fd);
+    if (fcntl (i, F_GETFD) < 0)
+      low[n++] = open ("/", O_PATH | O_CLOEXEC);
   do
     fd = os.open (path, flags | O_CLOEXEC, mode);
   while (fd < 0 && errno == EINTR);
@@ -1514,7 +1494,9 @@ static uint32_t
 os_pid_namespace (void)
 {
   struct stat st;
-  return stat ("/proc/self/ns/pid", &st) == 0 ? (uint32_t) st.st_ino : 0;
+  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &st) == 0)
+    process.pid_namespace = (uint32_t) st.st_ino;
+  return process.pid_namespace;
 }
 
 static size_t
@@ -1545,66 +1527,40 @@ os_random (void)
   return sum_bytes (seed, sizeof seed);
 }
 
-static ssize_t
-os_pread (int fd, void *to, size_t n, off_t at)
+/* Read N bytes from offset AT on into TO or, if that is NULL, write them from
+   FROM.  */
+static int
+os_move_all (int fd, char *to, const char *from, size_t n, off_t at)
 {
-  int state = os_hold_cancel ();
-  ssize_t r = os.pread (fd, to, n, at);
+  int err = 0, state = os_hold_cancel ();
+  for (size_t i = 0; i < n && err == 0;)
+    {
+      off_t off = at + (off_t) i;
+      ssize_t r = to != NULL ? os.pread (fd, to + i, n - i, off)
+                             : os.pwrite (fd, from + i, n - i, off);
+      if (r > 0)
+        i += (size_t) r;
+      else if (r == 0)
+        err = to != NULL ? EBADMSG : ENOSPC;
+      else if (errno != EINTR)
+        err = errno;
+    }
   os_let_cancel (state);
-  return r;
-}
-
-static ssize_t
-os_read (int fd, void *to, size_t n)
-{
-  int state = os_hold_cancel ();
-  ssize_t r = read (fd, to, n);
-  os_let_cancel (state);
-  return r;
+  return err;
 }
 
 /* Read N bytes from offset AT on; EBADMSG if the file ends before.  */
 static int
 os_pread_all (int fd, void *to, size_t n, off_t at)
 {
-  char *p = to;
-  while (n > 0)
-    {
-      ssize_t r = os_pread (fd, p, n, at);
-      if (r < 0 && errno == EINTR)
-        continue;
-      if (r < 0)
-        return errno;
-      if (r == 0)
-        return EBADMSG;
-      p += r;
-      at += r;
-      n -= (size_t) r;
-    }
-  return 0;
+  return os_move_all (fd, to, NULL, n, at);
 }
 
 /* Write N bytes at offset AT.  */
 static int
 os_pwrite_all (int fd, const void *from, size_t n, off_t at)
 {
-  const char *p = from;
-  while (n > 0)
-    {
-      int state = os_hold_cancel ();
-      ssize_t r = os.pwrite (fd, p, n, at);
-      os_let_cancel (state);
-      if (r < 0 && errno == EINTR)
-        continue;
-      if (r < 0)
-        return errno;
-      if (r == 0)
-        return ENOSPC;
-      p += r;
-      at += r;
-      n -= (size_t) r;
-    }
-  return 0;
+  return os_move_all (fd, NULL, from, n, at);
 }
 
 /* Write LINE of N bytes, of which there is room for ROOM, for people, as far
@@ -1624,19 +1580,18 @@ os_fallocate (int fd, int mode, size_t off, size_t len)
   int state = os_hold_cancel ();
   int r = os.fallocate (fd, mode, (off_t) off, (off_t) len);
   os_let_cancel (state);
-  return r;
+  return r != 0 ? errno : 0;
 }
 
 /* Give the blocks of [OFF, OFF + LEN) of a file back: 0 or an errno value.  */
 static int
 os_punch (int fd, size_t off, size_t len)
 {
-  int r;
+  int err, mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   do
-    r = os_fallocate (fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
-                      len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
+    err = os_fallocate (fd, mode, off, len);
+  while (err == EINTR);
+  return err;
 }
 
 /* Wait until [P, P + LEN) of a mapped file is on the disk.  */
@@ -1647,21 +1602,19 @@ os_sync (void *p, size_t len)
   do
     r = os.msync (p, len, MS_SYNC);
   while (r != 0 && errno == EINTR);
-  int err = r != 0 ? errno : 0;
   os_let_cancel (state);
-  return err;
+  return r != 0 ? errno : 0;
 }
 
-/* The file may be END bytes long as far as this process's limit goes.  Asked
-   first, because the kernel's answer is a deadly signal.  */
+/* The file may be END bytes long as far as this process's limit goes; no limit
+   is the largest number.  Asked first, because the kernel's answer is a deadly
+   signal.  */
 static int
 os_may_reach (uint64_t end)
 {
   struct rlimit limit;
-  if (getrlimit (RLIMIT_FSIZE, &limit) == 0
-      && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur)
-    return EFBIG;
-  return 0;
+  bool known = getrlimit (RLIMIT_FSIZE, &limit) == 0;
+  return known && end > limit.rlim_cur ? EFBIG : 0;
 }
 
 /* Set disk blocks aside for [OFF, OFF + LEN) of a file that nobody else
@@ -1675,33 +1628,28 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   while (err == 0 && len > 0)
     {
       size_t step = size_min (len, most);
-      if (os_fallocate (fd, 0, off, step) == 0)
+      err = os_fallocate (fd, 0, off, step);
+      if (err == 0)
         {
           off += step;
           len -= step;
-          continue;
         }
-      err = errno;
-      if (err == EINTR)
+      else if (err == EINTR)
         {
           /* tmpfs starts a step over after a signal: the next one is
              shorter.  */
           most = most > MM_GROW_MIN_FILE ? most / 2 : most;
           err = 0;
         }
-      else if (err == EOPNOTSUPP || err == ENOSYS)
-        {
-          static const char zeros[16 * MM_PAGE];
-          err = 0;
-          for (; fresh && err == 0 && len > 0; )
-            {
-              size_t n = size_min (len, sizeof zeros);
-              err = os_pwrite_all (fd, zeros, n, (off_t) off);
-              off += n;
-              len -= n;
-            }
-          return err;
-        }
+    }
+  if (err != EOPNOTSUPP && err != ENOSYS)
+    return err;
+  static const char zeros[16 * MM_PAGE];
+  err = 0;
+  for (size_t n; fresh && err == 0 && len > 0; off += n, len -= n)
+    {
+      n = size_min (len, sizeof zeros);
+      err = os_pwrite_all (fd, zeros, n, (off_t) off);
     }
   return err;
 }
@@ -1753,20 +1701,17 @@ os_reopen (int fd, int access, const char *path)
   char name[40];
   snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
   int own = os_open (name, access, 0);
-  if (own < 0 && errno == ENOENT && path != NULL)
-    {
-      struct stat a, b;
-      own = os_open (path, access, 0);
-      if (own >= 0
-          && (os.fstat (own, &a) != 0 || os.fstat (fd, &b) != 0
-              || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
-        {
-          os_close (own);
-          errno = ENOENT;
-          own = -1;
-        }
-    }
-  return own;
+  if (own >= 0 || errno != ENOENT || path == NULL)
+    return own;
+  struct stat a, b;
+  own = os_open (path, access, 0);
+  if (own < 0
+      || (os.fstat (own, &a) == 0 && os.fstat (fd, &b) == 0
+          && a.st_dev == b.st_dev && a.st_ino == b.st_ino))
+    return own;
+  os_close (own);
+  errno = ENOENT;
+  return -1;
 }
 
 /* Whether mapped files and locks of the file system are not coherent between
@@ -1784,11 +1729,11 @@ os_is_network (int fd)
     0x01021997 /* 9P */
   };
   struct statfs fs;
-  bool found = false;
   if (fstatfs (fd, &fs) == 0)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-      found = found || (unsigned long) fs.f_type == types[i];
-  return found;
+      if ((unsigned long) fs.f_type == types[i])
+        return true;
+  return false;
 }
 
 /* The identifier of this boot of the system; zero if it is not known.  */
@@ -1797,14 +1742,10 @@ os_boot_id (uint8_t id[16])
 {
   uint8_t *known = process.boot_id;
   char text[37] = "";
-  memcpy (id, known, 16);
-  if (known[0] != 0 || known[1] != 0)
-    return;
-  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY,
-                    0);
-  if (fd < 0)
-    return;
-  if (os_pread (fd, text, 36, 0) == 36)
+  int fd = -1;
+  if (known[0] == 0 && known[1] == 0)
+    fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+  if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
     for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
       if (text[i] != '-')
         sscanf (&text[i], "%2hhx", &known[n++]);
@@ -1824,25 +1765,6 @@ os_boot_id (uint8_t id[16])
    Keeps: nothing.
    Checked by: errors_are_remembered, misuse_default_handler.  */
 
-/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
-   NULL: as strerror would.  Sets errno.  */
-static void
-fail_told (struct heap *h, int code, const char *told)
-{
-  struct error *e = &thread_error;
-  bool shared = h != NULL && h != process.default_heap;
-  if (shared)
-    {
-      pthread_mutex_lock (&h->error_lock);
-      e = &h->error;
-    }
-  e->code = code;
-  snprintf (e->why.told, sizeof e->why.told, "%s", told != NULL ? told : "");
-  if (shared)
-    pthread_mutex_unlock (&h->error_lock);
-  errno = code;
-}
-
 /* CODE, for the caller to return, and the words for it, as printf makes them,
    in WHY.  */
 __attribute__ ((format (printf, 3, 4))) static int
@@ -1855,20 +1777,33 @@ fail_because (struct reason *why, int code, const char *format, ...)
   return code;
 }
 
+/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
+   NULL: as strerror would.  Sets errno.  */
+static void
+fail_told (struct heap *h, int code, const char *told)
+{
+  bool shared = h != NULL && h != process.default_heap;
+  struct error *e = shared ? &h->error : &thread_error;
+  if (shared)
+    pthread_mutex_lock (&h->error_lock);
+  e->code = fail_because (&e->why, code, "%s", told != NULL ? told : "");
+  if (shared)
+    pthread_mutex_unlock (&h->error_lock);
+  errno = code;
+}
+
 /* The usual words for a failed allocation.  */
 static void
 fail_room (struct heap *h, int code)
 {
   const char *told = NULL;
-  char limited[MM_TOLD];
+  struct reason limited;
   uint64_t pid = h != NULL ? word_peek (&h->limiter) : 0;
   if (code == ENOSPC && pid != 0)
     {
-      snprintf (limited, sizeof limited,
-                "no room: process %lu could map only"
-                " a part of the heap's range",
-                (unsigned long) pid);
-      told = limited;
+      fail_because (&limited, 0, "no room: process %lu could map only"
+                    " a part of the heap's range", (unsigned long) pid);
+      told = limited.told;
     }
   else if (code == ENOSPC)
     told = "no room: the heap's maximum or the file system is full";
@@ -1961,14 +1896,12 @@ space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
   MM_NEEDS (needs.heap == NULL);
   void *p = space_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
                        fd);
+  if (p == (void *) base)
+    return 0;
   if (p == MAP_FAILED)
     return errno == EEXIST ? EADDRINUSE : errno;
-  if (p != (void *) base)
-    {
-      space_unmap (p, len);
-      return EADDRINUSE;
-    }
-  return 0;
+  space_unmap (p, len);
+  return EADDRINUSE;
 }
 
 /* Put into WHY which mapping sits in [BASE, BASE + LEN).  */
@@ -1978,19 +1911,18 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   fail_because (why, 0, "the address range 0x%lx-0x%lx is taken",
                 (unsigned long) base, (unsigned long) (base + len));
   int fd = os_open ("/proc/self/maps", O_RDONLY, 0);
-  if (fd < 0)
-    return;
-  char buf[4096];
+  int state = os_hold_cancel ();
+  char buf[4096], *line, *end;
   size_t have = 0;
-  for (bool found = false; !found;)
+  ssize_t r;
+  bool found = false;
+  while (fd >= 0 && !found
+         && (r = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
     {
-      ssize_t r = os_read (fd, buf + have, sizeof buf - 1 - have);
-      if (r <= 0)
-        break;
       have += (size_t) r;
       buf[have] = '\0';
-      char *line = buf, *end;
-      while (!found && (end = strchr (line, '\n')) != NULL)
+      for (line = buf; !found && (end = strchr (line, '\n')) != NULL;
+           line = end + 1)
         {
           unsigned long from, to;
           *end = '\0';
@@ -2004,13 +1936,13 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
                           (unsigned long) base,
                           name != NULL ? name : "an anonymous mapping", from,
                           to);
-          line = end + 1;
         }
-      have = (size_t) (buf + have - line);
+      have = strlen (line);
       if (have >= sizeof buf - 1)
         have = 0;
       memmove (buf, line, have);
     }
+  os_let_cancel (state);
   os_close (fd);
 }
 
@@ -2020,9 +1952,8 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
 static int
 space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 {
-  bool tools = process.tools_area;
-  uint64_t from = tools ? MM_AREA_TOOLS : MM_AREA;
-  uint64_t to = tools ? MM_AREA_TOOLS_END : MM_AREA_END;
+  uint64_t from = process.tools_area ? MM_AREA_TOOLS : MM_AREA;
+  uint64_t to = process.tools_area ? MM_AREA_TOOLS_END : MM_AREA_END;
   uint64_t unit = round_up (len, MM_BASE_ALIGN);
   int err = EADDRINUSE;
   for (int i = 0; i < 64 && err != 0; i++)
@@ -2067,12 +1998,10 @@ back_range (struct heap *h, char *p, size_t len)
     {
       /* More than was asked for, so that there are few calls: memory costs
          nothing before it is touched.  */
-      size_t ahead = round_up (h->usable / 4, process.page);
-      ahead = ahead < MM_AHEAD_MIN ? MM_AHEAD_MIN
-              : ahead > MM_AHEAD_MAX ? MM_AHEAD_MAX : ahead;
-      uintptr_t end = usable + ahead > to ? usable + ahead : to;
-      if (end > h->file.base + h->file.mapped)
-        end = h->file.base + h->file.mapped;
+      size_t ahead = size_max (MM_AHEAD_MIN,
+                               round_up (h->usable / 4, process.page));
+      uintptr_t end = size_max (usable + size_min (ahead, MM_AHEAD_MAX), to);
+      end = size_min (end, h->file.base + h->file.mapped);
       if (space_usable ((void *) usable, end - usable) == 0)
         {
           /* A small heap would be touched here and there only.  */
@@ -2189,24 +2118,16 @@ lock_tag (void)
   return tag;
 }
 
-/* Whose numbers of threads they hold.  In another PID namespace these are
-   other threads, and the kernel takes a living owner for a dead one.  */
-static uint32_t
-lock_namespace (void)
-{
-  if (process.pid_namespace == 0)
-    process.pid_namespace = os_pid_namespace ();
-  return process.pid_namespace;
-}
-
-/* Whether the mutexes that others use now are such as this process can use.  */
+/* Whether the mutexes that others use now are such as this process can use.
+   They hold numbers of threads.  In another PID namespace these are other
+   threads, and the kernel takes a living owner for a dead one.  */
 static int
 lock_verify (struct heap *h, struct reason *why)
 {
   if (h->locks->tag != lock_tag ())
     return fail_because (why, ENOTSUP,
                          "in use by a program with another libc");
-  if (h->locks->namespace != lock_namespace ())
+  if (h->locks->namespace != os_pid_namespace ())
     return fail_because (why, ENOTSUP,
                          "in use by processes of another PID namespace");
   return 0;
@@ -2237,8 +2158,7 @@ lock_wait (pthread_mutex_t *m)
 static void
 lock_take (struct heap *h, pthread_mutex_t *m)
 {
-  int r = lock_wait (m);
-  if (MM_UNLIKELY (r == EOWNERDEAD))
+  if (MM_UNLIKELY (lock_wait (m) == EOWNERDEAD))
     {
       if (m == &h->locks->heap.mutex)
         dead_owner_locked (h);
@@ -2288,10 +2208,9 @@ lock_stream (struct heap *h, uint32_t n, bool wait)
   pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
   int r = wait ? lock_wait (m) : pthread_mutex_trylock (m);
   if (MM_UNLIKELY (r == EOWNERDEAD))
-    pthread_mutex_consistent (m);
-  bool taken = r == 0 || r == EOWNERDEAD;
-  MM_NOTE (streams += taken);
-  return taken;
+    r = pthread_mutex_consistent (m);
+  MM_NOTE (streams += r == 0);
+  return r == 0;
 }
 
 static inline void
@@ -2325,12 +2244,10 @@ unlock_walk (struct heap *h, unsigned begun)
 static bool
 proc_is_dead (struct heap *h, uint32_t i)
 {
-  if (i == h->entry)
-    return false;
-  if (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
-    return true;
-  return h->locks->namespace != 0
-         && os_pid_is_gone (word_peek (&h->procs[i].pid));
+  return i != h->entry
+         && (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK)
+             || (h->locks->namespace != 0
+                 && os_pid_is_gone (word_peek (&h->procs[i].pid))));
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -2481,9 +2398,14 @@ file_make (struct file *f, uint64_t length)
   int err = os_may_reach (length);
   if (err == 0)
     err = os_cut (f->fd, 0);
-  if (err == 0)
-    err = os_pwrite_all (f->fd, &creating, sizeof creating, 0);
-  return err;
+  return err != 0 ? err : os_pwrite_all (f->fd, &creating, sizeof creating, 0);
+}
+
+/* One of several from here on.  */
+static int
+file_share (struct file *f)
+{
+  return os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
 }
 
 /* Become one of those that have the file open, with the lock on the byte of
@@ -2494,15 +2416,8 @@ file_join (struct file *f, bool *alone, struct reason *why)
   int err = os_lock (f->lock_fd, f->kind->witness, F_WRLCK, false);
   *alone = err == 0;
   if (err == EAGAIN || err == EACCES)
-    err = os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
+    err = file_share (f);
   return file_reason (why, err, "the file system has no locks");
-}
-
-/* One of several from here on.  */
-static int
-file_share (struct file *f)
-{
-  return os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
 }
 
 /* Whether others than this process have the file open with WITNESS.  */
@@ -2597,8 +2512,7 @@ file_drop (struct file *f)
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
   os_close_locks (f->lock_fd);
-  if (f->fd >= 0)
-    os_close (f->fd);
+  os_close (f->fd);
 }
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
@@ -2606,11 +2520,9 @@ file_drop (struct file *f)
 static void
 file_forked (struct file *f)
 {
-  if (f->lock_fd >= 0)
-    os_close (f->lock_fd);
-  f->lock_fd = -1;
-  if (f->fd >= 0 && !(f->kind->heap && f->kind->shared))
-    f->lock_fd = os_reopen (f->fd, file_access (f), NULL);
+  os_close (f->lock_fd);
+  bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
+  f->lock_fd = joins ? os_reopen (f->fd, file_access (f), NULL) : -1;
   if (f->lock_fd >= 0)
     os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);
 }
@@ -6378,7 +6290,7 @@ epoch_begin (struct heap *h)
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
   l->tag = lock_tag ();
-  l->namespace = h->file.kind->shared ? lock_namespace () : 0;
+  l->namespace = h->file.kind->shared ? os_pid_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
   uint32_t ready = word_peek (&l->streams_ready);

@@ -31,12 +31,12 @@ static long hook_syscall (long number, void *buf, size_t len, unsigned flags);
 
 enum watched_call
 {
-  FALLOCATE, FTRUNCATE, PREAD, PWRITE, FDATASYNC, MSYNC, FSTAT, OPEN, CLOSE,
-  FCNTL, MMAP, MUNMAP, MPROTECT, CALLS
+  FALLOCATE, FTRUNCATE, PREAD, PWRITE, MSYNC, FSTAT, OPEN, CLOSE, FCNTL, MMAP,
+  MUNMAP, MPROTECT, CALLS
 };
 static const char *const call_name[CALLS] = {
-  "fallocate", "ftruncate", "pread", "pwrite", "fdatasync", "msync", "fstat",
-  "open", "close", "fcntl", "mmap", "munmap", "mprotect"
+  "fallocate", "ftruncate", "pread", "pwrite", "msync", "fstat", "open",
+  "close", "fcntl", "mmap", "munmap", "mprotect"
 };
 
 /* Instead of an error: less is read or written than was asked for; nothing is
@@ -50,7 +50,6 @@ static const int call_errors[CALLS][8] = {
   [FTRUNCATE] = { EIO, EINTR, EFBIG },
   [PREAD] = { EIO, EINTR, SHORT, ENDED },
   [PWRITE] = { ENOSPC, EIO, EINTR, EFBIG, EDQUOT, SHORT },
-  [FDATASYNC] = { EIO, ENOSPC },
   [MSYNC] = { EIO, ENOSPC, EINTR },
   [FSTAT] = { EIO, ENOMEM },
   [OPEN] = { EMFILE, EIO, EINTR, ENOSPC },
@@ -148,13 +147,6 @@ fake_pwrite (int fd, const void *from, size_t n, off_t at)
 {
   FAILS (PWRITE);
   return pwrite (fd, from, error == SHORT && n > 1 ? n / 2 : n, at);
-}
-
-static int
-fake_fdatasync (int fd)
-{
-  FAILS (FDATASYNC);
-  return fdatasync (fd);
 }
 
 static int
@@ -262,7 +254,6 @@ calls_install (void)
   os.ftruncate = fake_ftruncate;
   os.pread = fake_pread;
   os.pwrite = fake_pwrite;
-  os.fdatasync = fake_fdatasync;
   os.msync = fake_msync;
   os.fstat = fake_fstat;
   os.open = fake_open;

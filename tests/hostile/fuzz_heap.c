@@ -266,13 +266,6 @@ fast_pwrite (int fd, const void *from, size_t n, off_t at)
 }
 
 static int
-fast_fdatasync (int fd)
-{
-  (void) fd;
-  return 0;
-}
-
-static int
 fast_msync (void *p, size_t len, int flags)
 {
   (void) p, (void) len, (void) flags;
@@ -740,7 +733,6 @@ LLVMFuzzerInitialize (int *argc, char ***argv)
   os.ftruncate = fast_ftruncate;
   os.pread = fast_pread;
   os.pwrite = fast_pwrite;
-  os.fdatasync = fast_fdatasync;
   os.msync = fast_msync;
   os.fstat = fast_fstat;
   os.open = fast_open;
