@@ -1222,17 +1222,22 @@ map_next (const uint64_t *map, size_t i, size_t end, bool want)
   return end;
 }
 
-/* The first slice from I on, at most END, that is not free with a backing.  */
+/* The first slice from I on, at most END, that is free with what WHICH says
+   behind it, or (not WANT) that is not.  */
+enum map_free { MAP_FREE, MAP_FREE_BACKED, MAP_FREE_BARE };
 static size_t
-map_end_of_free (struct disk_index *x, size_t i, size_t end)
+map_next_free (struct disk_index *x, size_t i, size_t end,
+               enum map_free which, bool want)
 {
   while (i < end)
     {
-      uint64_t backed = word_peek (&x->backed[i / 64]);
-      uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
-      if (taken != 0)
+      uint64_t word = x->free[i / 64], backed = word_peek (&x->backed[i / 64]);
+      if (which != MAP_FREE)
+        word &= which == MAP_FREE_BACKED ? backed : ~backed;
+      word = (want ? word : ~word) >> (i % 64);
+      if (word != 0)
         {
-          i += bit_lowest (taken);
+          i += bit_lowest (word);
           return size_min (i, end);
         }
       i = (i / 64 + 1) * 64;
@@ -2730,9 +2735,9 @@ class_words (unsigned cl)
 static inline uint64_t
 class_valid (unsigned cl, unsigned w)
 {
-  unsigned count = class_table[cl].count;
-  return w + 1 < (count + 63) / 64 ? ~UINT64_C (0)
-                                   : ~UINT64_C (0) >> (-count & 63);
+  return w + 1 < class_words (cl)
+           ? ~UINT64_C (0)
+           : ~UINT64_C (0) >> (-class_table[cl].count & 63);
 }
 
 /* A bin is quick if its words have so many free blocks when it looks: an
@@ -2905,24 +2910,13 @@ run_is_inside (struct heap *h, uint32_t number, size_t n)
 static size_t
 run_covers (uint64_t head, size_t s, size_t end)
 {
-  size_t n;
-  switch (head_kind (head))
-    {
-    case HEAD_PAGE:
-      n = head_class (head) < MM_CLASSES
-          ? class_table[head_class (head)].slices : 1;
-      break;
-    case HEAD_LARGE:
-      n = head_slices (head);
-      break;
-    case HEAD_ROOTS:
-      n = 1;
-      break;
-    default:
-      return 0;
-    }
-  if (n == 0)
-    n = 1;
+  unsigned kind = head_kind (head), cl = head_class (head);
+  if (kind != HEAD_PAGE && kind != HEAD_LARGE && kind != HEAD_ROOTS)
+    return 0;
+  size_t n = kind == HEAD_LARGE ? head_slices (head)
+             : kind == HEAD_PAGE && cl < MM_CLASSES ? class_table[cl].slices
+             : 1;
+  n = size_max (n, 1);
   return size_min (n, end - s);
 }
 
@@ -2940,12 +2934,10 @@ run_look (struct heap *h, size_t c, size_t s, size_t end, uint64_t *head)
 static size_t
 run_chunks (struct heap *h)
 {
-  size_t len = off_length (h);
-  size_t delta = h->grid - h->file.base;
+  size_t len = off_length (h), delta = h->grid - h->file.base;
   if (len <= delta)
     return 0;
-  size_t n = (len - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
-  return size_min (n, h->n_chunks);
+  return size_min (round_up (len - delta, MM_CHUNK) / MM_CHUNK, h->n_chunks);
 }
 
 /* Whether chunk C is free: EMPTY, or the rest of a HUGE block whose head a
@@ -2974,23 +2966,16 @@ run_index_locked (struct heap *h, size_t c)
   uint32_t epoch = word_peek (&h->locks->index_epoch);
   if (MM_LIKELY (x->epoch == epoch))
     return x;
-  size_t end = slice_count (h, c);
-  size_t ready = run_ready (h, c);
+  size_t end = slice_count (h, c), ready = run_ready (h, c), n;
   memset (x->free, 0, sizeof x->free);
-  for (size_t s = slice_first_data (h, c); s < end;)
+  for (size_t s = slice_first_data (h, c); s < end; s += size_max (n, 1))
     {
-      size_t n = 0;
-      if (s < ready)
-        {
-          struct disk_slice *r = off_record (h, c, s);
-          uint64_t head = head_peek (r);
-          n = run_covers (head, s, end);
-          if (head_kind (head) == HEAD_CONT)
-            head_set (r, 0);
-        }
+      uint64_t head = s < ready ? head_peek (off_record (h, c, s)) : 0;
+      n = run_covers (head, s, end);
+      if (head_kind (head) == HEAD_CONT)
+        head_set (off_record (h, c, s), 0);
       if (n == 0)
-        map_put (x->free, s++, 1, true);
-      s += n;
+        map_put (x->free, s, 1, true);
     }
   x->epoch = epoch;
   return x;
@@ -3002,62 +2987,37 @@ static inline size_t
 run_fit (struct heap *h, size_t c, size_t start, size_t stop, size_t n,
          size_t align)
 {
-  if (MM_LIKELY (align <= MM_SLICE))
-    return start + n <= stop ? start : 0;
   uintptr_t at = (uintptr_t) off_slice (h, c, start);
   start += (round_up (at, align) - at) >> MM_SLICE_SHIFT;
   return start + n <= stop ? start : 0;
 }
 
-/* N free slices at absolute alignment ALIGN in chunk C before slice END, if
-   BACKED among the backed ones only; 0: none, and then LONGEST gets an upper
-   bound of the lengths there.  The shortest run is taken that has them, so
-   that long ones stay; for many slices the first one, since none may be much
-   shorter.  */
+/* N free slices at absolute alignment ALIGN in chunk C before slice END, among
+   those that WHICH says; 0: none, and then LONGEST gets an upper bound of the
+   lengths there.  The shortest run is taken that has them, so that long ones
+   stay; for many slices the first one, since none may be much shorter.  */
 static size_t
 run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
-                      bool backed, size_t end, size_t *longest)
+                      enum map_free which, size_t end, size_t *longest)
 {
   MM_NEEDS (needs_heap_lock (h));
   struct disk_index *x = run_index_locked (h, c);
   size_t best = 0, best_length = SIZE_MAX, most = 0;
-  /* A run may go on from one word to the next; where it began.  */
-  size_t start = 0;
-  bool open = false;
-  for (size_t base = 0; base < end || open; base += 64)
+  size_t start = map_next_free (x, 0, end, which, true), stop;
+  for (; start < end; start = map_next_free (x, stop, end, which, true))
     {
-      /* A word of no free slices behind the last one closes the last run.  */
-      uint64_t word = base < end ? x->free[base / 64] : 0;
-      if (backed && word != 0)
-        word &= x->backed[base / 64];
-      if (base < end && end - base < 64)
-        word &= (UINT64_C (1) << (end - base)) - 1;
-      /* Each turn of this loop is an end of a run.  */
-      while (word != (open ? ~UINT64_C (0) : 0))
+      stop = map_next_free (x, start, end, which, false);
+      size_t length = stop - start;
+      most = size_max (length, most);
+      if (length < n || length >= best_length)
+        continue;
+      size_t s = run_fit (h, c, start, stop, n, align);
+      if (s != 0 && (length == n || n >= MM_FIRST_FIT))
+        return s;
+      if (s != 0)
         {
-          if (!open)
-            {
-              unsigned bit = bit_lowest (word);
-              start = base + bit;
-              word |= (UINT64_C (1) << bit) - 1;
-              open = true;
-              continue;
-            }
-          unsigned bit = bit_lowest (~word);
-          size_t length = base + bit - start;
-          word &= ~UINT64_C (0) << bit;
-          open = false;
-          most = size_max (length, most);
-          if (length < n || length >= best_length)
-            continue;
-          size_t s = run_fit (h, c, start, start + length, n, align);
-          if (s != 0 && (length == n || n >= MM_FIRST_FIT))
-            return s;
-          if (s != 0)
-            {
-              best = s;
-              best_length = length;
-            }
+          best = s;
+          best_length = length;
         }
     }
   *longest = most;
@@ -3089,8 +3049,8 @@ run_search_locked (struct heap *h, size_t n, size_t align)
       size_t longest;
       if (dir_kind (d) != DIR_PAGED || dir_reach (d) < n)
         continue;
-      size_t s = run_search_in_locked (h, c, n, align, true, run_ready (h, c),
-                                       &longest);
+      size_t s = run_search_in_locked (h, c, n, align, MAP_FREE_BACKED,
+                                       run_ready (h, c), &longest);
       if (s != 0)
         return slice_number (c, s);
       if (align <= MM_SLICE)
@@ -3160,8 +3120,7 @@ run_note_given_locked (struct heap *h, uint32_t number, size_t n)
       bool part = known->number - number < n;
       known->n &= (uint32_t) part - 1;
     }
-  h->given[h->next_given].number = number;
-  h->given[h->next_given].n = (uint32_t) n;
+  h->given[h->next_given] = (struct given){ number, (uint32_t) n };
   h->next_given = (h->next_given + 1) % MM_GIVEN;
 }
 
@@ -3186,7 +3145,8 @@ run_use_given_locked (struct heap *h, size_t n)
   uint32_t number = best->number;
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   bool fits = s + n <= run_ready (h, c)
-              && map_end_of_free (run_index_locked (h, c), s, s + n) == s + n;
+              && map_next_free (run_index_locked (h, c), s, s + n,
+                                MAP_FREE_BACKED, false) == s + n;
   best->number += fits ? (uint32_t) n : 0;
   best->n = fits ? least : 0;
   return fits ? number : 0;
@@ -3254,10 +3214,8 @@ static int
 grow_make_chunk (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
-  size_t first = slice_first_data (h, c);
-  size_t ready = round_up (first, MM_RECORDS_STEP);
-  if (ready > slice_count (h, c))
-    ready = slice_count (h, c);
+  size_t ready = round_up (slice_first_data (h, c), MM_RECORDS_STEP);
+  ready = size_min (ready, slice_count (h, c));
   struct disk_index *x = off_index (h, c);
   int err = back_range (h, (char *) x, MM_PAGE);
   mark_own (x, MM_PAGE);
@@ -3273,44 +3231,6 @@ grow_make_chunk (struct heap *h, size_t c)
   dir_set (h, c, dir_paged (ready, 0));
   unlock_heap (h);
   return 0;
-}
-
-/* Where N slices could be had from unbacked space, whole chunks included: the
-   number of the run, or 0.  A chunk is made if need be.  Needs: the grow lock,
-   LIMIT from proc_limit.  */
-static int
-grow_place (struct heap *h, size_t n, size_t align, size_t limit,
-            uint32_t *number)
-{
-  MM_NEEDS (needs_grow_lock (h));
-  for (size_t c = 0; c < h->n_chunks; c++)
-    {
-      size_t end = slice_count_within (h, c, limit);
-      size_t longest, s = 0;
-      if (end <= slice_first_data (h, c))
-        break;
-      uint64_t d = dir_get (h, c);
-      if (run_chunk_is_empty (h, c))
-        {
-          if (slice_first_data (h, c) + n > end)
-            continue;
-          int err = grow_make_chunk (h, c);
-          if (err != 0)
-            return err;
-          d = dir_get (h, c);
-        }
-      if (dir_kind (d) != DIR_PAGED)
-        continue;
-      lock_heap (h);
-      s = run_search_in_locked (h, c, n, align, false, end, &longest);
-      unlock_heap (h);
-      if (s != 0)
-        {
-          *number = slice_number (c, s);
-          return 0;
-        }
-    }
-  return ENOSPC;
 }
 
 /* Back the slices from S up to END of chunk C that are not, as are all from
@@ -3343,38 +3263,32 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   MM_NEEDS (needs_grow_lock (h));
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_locks *l = h->locks;
-  size_t step = word_peek (&l->n_backed) * MM_SLICE / 8;
-  size_t least = h->file.kind->grow_least;
-  step = step < least ? least : step > MM_GROW_MAX ? MM_GROW_MAX : step;
-  size_t want = step / MM_SLICE > n ? step / MM_SLICE : n;
+  size_t step = size_max (word_peek (&l->n_backed) * MM_SLICE / 8,
+                          h->file.kind->grow_least);
+  size_t want = size_max (size_min (step, MM_GROW_MAX) / MM_SLICE, n);
   size_t end = slice_count_within (h, c, limit);
 
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
-  size_t k = n;
-  while (k < want && s + k < end && map_get (x->free, s + k)
-         && !map_get_backed (x, s + k))
-    k++;
+  size_t k = map_next_free (x, s + n, size_min (s + want, end), MAP_FREE_BARE,
+                            false) - s;
   uint64_t d = dir_get (h, c);
-  size_t old = run_ready (h, c);
+  size_t old = run_ready (h, c), ready;
   unlock_heap (h);
 
-  int err;
-  size_t ready;
-  for (;;)
+  for (;; k = n)
     {
       ready = round_up (s + k, MM_RECORDS_STEP);
       ready = size_min (ready, slice_count (h, c));
       ready = size_max (ready, dir_ready (d));
-      err = grow_records (h, c, dir_ready (d), ready);
+      int err = grow_records (h, c, dir_ready (d), ready);
       if (err == 0)
         err = grow_back_bare (h, c, s, s + k, old);
-      if (err == 0 || k == n)
+      if (err == 0)
         break;
-      k = n;
+      if (k == n)
+        return err;
     }
-  if (err != 0)
-    return err;
 
   grow_reach (h, off_slice (h, c, s + k));
   lock_heap (h);
@@ -3385,6 +3299,38 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   word_add (&l->n_backed, map_put_backed (x, s, k, true));
   unlock_heap (h);
   return 0;
+}
+
+/* Grow by N slices, and more that make a step, from unbacked space, whole
+   chunks included: they are free and backed then, but others may take them.
+   A chunk is made if need be.  Needs: the grow lock, LIMIT from proc_limit.  */
+static int
+grow_by (struct heap *h, size_t n, size_t align, size_t limit)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  for (size_t c = 0; c < h->n_chunks; c++)
+    {
+      size_t longest, end = slice_count_within (h, c, limit);
+      if (end <= slice_first_data (h, c))
+        break;
+      if (run_chunk_is_empty (h, c))
+        {
+          if (slice_first_data (h, c) + n > end)
+            continue;
+          int err = grow_make_chunk (h, c);
+          if (err != 0)
+            return err;
+        }
+      if (dir_kind (dir_get (h, c)) != DIR_PAGED)
+        continue;
+      lock_heap (h);
+      size_t s = run_search_in_locked (h, c, n, align, MAP_FREE, end,
+                                       &longest);
+      unlock_heap (h);
+      if (s != 0)
+        return grow_back (h, slice_number (c, s), n, limit);
+    }
+  return ENOSPC;
 }
 
 /* Take a run, growing the heap if need be.  */
@@ -3399,14 +3345,8 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
   size_t limit = proc_limit (h);
   /* Others may have grown the heap while we waited; and a backed part of the
      run may be taken while we back the rest: then again.  */
-  while ((*number = run_reuse (h, n, n, align, head)) == 0)
-    {
-      err = grow_place (h, n, align, limit, number);
-      if (err == 0)
-        err = grow_back (h, *number, n, limit);
-      if (err != 0)
-        break;
-    }
+  while (err == 0 && (*number = run_reuse (h, n, n, align, head)) == 0)
+    err = grow_by (h, n, align, limit);
   unlock_grow (h);
   return err;
 }
@@ -3885,10 +3825,8 @@ large_back (struct heap *h, size_t c, size_t s, size_t n)
   size_t limit = proc_limit (h);
   int err = s + n <= slice_count_within (h, c, limit) ? 0 : ENOSPC;
   lock_heap (h);
-  struct disk_index *x = run_index_locked (h, c);
-  size_t i = s;
-  while (i < s + n && map_get (x->free, i) && !map_get_backed (x, i))
-    i++;
+  size_t i = map_next_free (run_index_locked (h, c), s, s + n, MAP_FREE_BARE,
+                            false);
   unlock_heap (h);
   if (err == 0 && i == s + n)
     err = grow_back (h, slice_number (c, s), n, limit);
@@ -3907,7 +3845,8 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
   struct disk_index *x = run_index_locked (h, c);
   /* Not behind the file's end, whatever the index says.  */
   size_t end = s + want, ready = run_ready (h, c);
-  size_t i = map_end_of_free (x, s + n, size_min (end, ready));
+  size_t i = map_next_free (x, s + n, size_min (end, ready), MAP_FREE_BACKED,
+                            false);
   if (i == end)
     {
       map_put (x->free, s + n, want - n, false);
@@ -3915,10 +3854,8 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
       return true;
     }
   *from = i;
-  *bare = 0;
-  if (map_next (x->free, i, end, false) == end)
-    while (i + *bare < end && !map_get_backed (x, i + *bare))
-      ++*bare;
+  *bare = map_next (x->free, i, end, false) == end
+          ? map_next_free (x, i, end, MAP_FREE_BARE, false) - i : 0;
   return false;
 }
 
@@ -5560,11 +5497,8 @@ root_slice (struct heap *h)
           run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
         }
       unlock_heap (h);
-      uint32_t unbacked;
       if (number == 0)
-        err = grow_place (h, 1, MM_SLICE, limit, &unbacked);
-      if (number == 0 && err == 0)
-        err = grow_back (h, unbacked, 1, limit);
+        err = grow_by (h, 1, MM_SLICE, limit);
     }
   unlock_grow (h);
   return err;

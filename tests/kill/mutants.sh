@@ -182,7 +182,9 @@ mutant huge_shorter_last '/^huge_resize/,/^}/ {
 mutant backed_first '/^grow_back /,/^}/ {
   s/^        err = grow_back_bare .*/        err = 0;/
   s/^  dir_set (h, c, dir_paged (ready/\
-  err = grow_back_bare (h, c, s, s + k, old);\
+  int err = grow_back_bare (h, c, s, s + k, old);\
+  if (err != 0)\
+    return err;\
 &/
 }' 'step:malloc: growth'
 
