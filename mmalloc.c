@@ -3379,10 +3379,8 @@ page_of (struct heap *h, uint32_t number, uint64_t *head)
   if (r == NULL)
     return NULL;
   *head = head_see (r);
-  if (head_kind (*head) != HEAD_PAGE || head_class (*head) >= MM_CLASSES
-      || !page_fits (h, number, head_class (*head)))
-    return NULL;
-  return r;
+  return head_kind (*head) == HEAD_PAGE && head_class (*head) < MM_CLASSES
+         && page_fits (h, number, head_class (*head)) ? r : NULL;
 }
 
 /* Where the block 0 of the page, or a large block, at NUMBER lies.  */
@@ -3520,15 +3518,14 @@ queue_drain (struct heap *h, uint32_t stream)
     return false;
   /* Acquire: pairs with queue_push.  */
   uint32_t number = (uint32_t) word_swap (&st->queue, 0);
-  for (size_t bound = h->n_chunks * MM_CHUNK_SLICES; bound > 0; bound--)
+  size_t bound = h->n_chunks * MM_CHUNK_SLICES;
+  while (number != 0 && number != LINK_END && bound-- > 0)
     {
       struct disk_slice *r = run_record (h, number);
       if (r == NULL)
         break;
       uint32_t next = word_swap (&r->queue, 0);
       page_relist (h, stream, r, number);
-      if (next == 0 || next == LINK_END)
-        break;
       number = next;
     }
   return true;
@@ -3558,7 +3555,6 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
   /* Relaxed: the pointer came here in an ordered way, and own with it.  */
   uint64_t own = word_peek (&r->own[i / 64]);
   uint64_t bit = UINT64_C (1) << (i % 64);
-  uint64_t old;
   *full = false;
   if (word_peek (&r->foreign) == 0)
     {
@@ -3569,10 +3565,8 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
     }
   /* If the block is free, this changes nothing.  Release: pairs with
      bit_rem.  */
-  if (own & bit)
-    old = word_set (&r->rem[i / 64], bit);
-  else
-    old = word_clear (&r->rem[i / 64], bit);
+  uint64_t old = own & bit ? word_set (&r->rem[i / 64], bit)
+                           : word_clear (&r->rem[i / 64], bit);
   if (((old ^ own) & bit) == 0)
     return false;
   /* Once more: the owner may have filled the word meanwhile, and has dropped
@@ -3590,11 +3584,11 @@ page_head (unsigned state, uint32_t stream, unsigned cl)
   return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
 }
 
-/* Take the next page of the stream's list that is still HELD by it; its number
-   or 0.  Needs: ownership of the stream.  */
+/* Take the next page of the list of STREAM that is still HELD by it, ACTIVE for
+   stream TO; its number or 0.  Needs: ownership of the stream.  */
 static uint32_t
 page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
-                unsigned cl)
+                unsigned cl, uint32_t to)
 {
   uint64_t held = page_head (HEAD_HELD, stream, cl);
   while (word_peek (&st->first[cl]) != 0)
@@ -3604,7 +3598,7 @@ page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
       uint64_t head = held;
       /* Acquire: pairs with whoever held it.  */
       if (r != NULL && page_fits (h, number, cl)
-          && word_claim (&r->head, &head, head_in_state (held, HEAD_ACTIVE)))
+          && word_claim (&r->head, &head, page_head (HEAD_ACTIVE, to, cl)))
         return number;
     }
   return 0;
@@ -4191,30 +4185,22 @@ stream_is_orphan (struct heap *h, uint32_t n)
   return owner == 0 || owner >> 32 != h->epoch;
 }
 
-/* Page NUMBER was in a bin that is no more: HELD, and on the list.  Needs:
-   ownership of the stream.  */
-static void
-stream_hold (struct heap *h, uint32_t stream, uint32_t number)
-{
-  uint64_t head;
-  struct disk_slice *r = page_of (h, number, &head);
-  if (r == NULL || head_owner (head) != stream
-      || head_state (head) != HEAD_ACTIVE)
-    return;
-  head_set (r, head_in_state (head, HEAD_HELD));
-  list_push (h, off_stream (h, stream), head_class (head), r, number);
-}
-
-/* The pages that were ACTIVE for an earlier owner.  Needs: ownership.  */
+/* The pages that were ACTIVE in bins that are no more: HELD, and on the lists.
+   Needs: ownership of the stream.  */
 static void
 stream_hold_all (struct heap *h, uint32_t stream)
 {
   struct disk_stream *st = off_stream (h, stream);
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
     {
+      uint64_t head;
       uint32_t number = word_swap (&st->active[cl], 0);
-      if (number != 0)
-        stream_hold (h, stream, number);
+      struct disk_slice *r = page_of (h, number, &head);
+      if (r == NULL || head_owner (head) != stream
+          || head_state (head) != HEAD_ACTIVE)
+        continue;
+      head_set (r, head_in_state (head, HEAD_HELD));
+      list_push (h, st, head_class (head), r, number);
     }
 }
 
@@ -4225,26 +4211,18 @@ stream_grow (struct heap *h)
   struct disk_locks *l = h->locks;
   lock_grow (h);
   uint32_t ready = word_peek (&l->streams_ready);
-  int err = 0;
-  if (ready < h->super.n_streams)
+  char *at = (char *) &h->stream[ready];
+  int err = ready < h->super.n_streams ? back_range (h, at, MM_PAGE) : ENOLCK;
+  if (err == 0)
     {
-      uint32_t more = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-      char *at = (char *) &h->stream[ready];
-      err = back_range (h, at, MM_PAGE);
-      if (err == 0)
-        {
-          grow_reach (h, at + MM_PAGE);
-          memset (at, 0, MM_PAGE);
-          uint32_t old = ready;
-          ready = ready + more < h->super.n_streams ? ready + more
-                                                    : h->super.n_streams;
-          word_add (&l->n_orphans, ready - old);
-          /* Seen by off_streams_ready.  */
-          word_publish (&l->streams_ready, ready);
-        }
+      grow_reach (h, at + MM_PAGE);
+      memset (at, 0, MM_PAGE);
+      size_t more = size_min (MM_PAGE / sizeof (struct disk_stream),
+                              h->super.n_streams - ready);
+      word_add (&l->n_orphans, (uint32_t) more);
+      /* Seen by off_streams_ready.  */
+      word_publish (&l->streams_ready, ready + (uint32_t) more);
     }
-  else
-    err = ENOLCK;
   unlock_grow (h);
   return err;
 }
@@ -4265,23 +4243,21 @@ stream_claim (struct heap *h)
   struct disk_locks *l = h->locks;
   for (bool buried = false; ; )
     {
-      uint32_t found = 0;
       lock_heap (h);
-      uint32_t ready = off_streams_ready (h);
-      for (uint32_t n = h->super.n_shared + 1; n <= ready && found == 0; n++)
-        if (stream_is_orphan (h, n))
-          found = n;
-      if (found != 0)
+      uint32_t n = h->super.n_shared + 1, ready = off_streams_ready (h);
+      while (n <= ready && !stream_is_orphan (h, n))
+        n++;
+      if (n <= ready)
         {
-          word_put (&off_stream (h, found)->owner, h->id);
+          word_put (&off_stream (h, n)->owner, h->id);
           if (word_peek (&l->n_orphans) > 0)
             word_add (&l->n_orphans, -1);
         }
       unlock_heap (h);
-      if (found != 0)
+      if (n <= ready)
         {
-          stream_hold_all (h, found);
-          return found;
+          stream_hold_all (h, n);
+          return n;
         }
       if (stream_grow (h) == 0)
         continue;
@@ -4363,18 +4339,12 @@ bin_clear (struct bin *b)
 static void
 cache_empty (struct cache *k)
 {
-  struct heap *h = k->heap;
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
     {
-      uint32_t number = k->page[cl];
       bin_clear (&k->bin[cl]);
       k->page[cl] = 0;
-      if (number != 0)
-        {
-          word_put (&off_stream (h, k->stream)->active[cl], 0);
-          stream_hold (h, k->stream, number);
-        }
     }
+  stream_hold_all (k->heap, k->stream);
 }
 
 /* Give the cache's stream back.  Needs: the registry lock.  */
@@ -4398,12 +4368,11 @@ cache_release (struct cache *k)
       word_add (&h->locks->n_orphans, 1);
       unlock_heap (h);
     }
-  for (struct cache **at = &h->caches; *at != NULL; at = &(*at)->heap_next)
-    if (*at == k)
-      {
-        *at = k->heap_next;
-        break;
-      }
+  struct cache **at = &h->caches;
+  while (*at != NULL && *at != k)
+    at = &(*at)->heap_next;
+  if (*at != NULL)
+    *at = k->heap_next;
   k->heap = NULL;
 }
 
@@ -4547,14 +4516,13 @@ bin_take_noted (struct heap *h, struct bin *b)
   return bin_take (b);
 }
 
-/* Find a word with free blocks in the bin's page, beginning with the current
-   one, which is in the processor's cache; false if the page is full.  */
+/* Find a word with free blocks in page NUMBER of bin B, beginning with the
+   current one, which is in the processor's cache; false if the page is full.  */
 static inline bool
-bin_fill (struct heap *h, struct cache *k, unsigned cl)
+bin_fill (struct heap *h, struct bin *b, unsigned cl, uint32_t number)
 {
-  struct bin *b = &k->bin[cl];
-  struct disk_slice *r = off_numbered (h, k->page[cl]);
-  char *start = page_start (h, k->page[cl]);
+  struct disk_slice *r = off_numbered (h, number);
+  char *start = page_start (h, number);
   unsigned words = class_words (cl), w = b->word;
   bool mixed = word_see (&r->foreign) != 0
                || word_peek (&h->locks->ops_busy) != 0;
@@ -4617,13 +4585,13 @@ bin_refill (struct heap *h, struct cache *k, unsigned cl)
     {
       if (k->page[cl] != 0)
         {
-          if (bin_fill (h, k, cl))
+          if (bin_fill (h, &k->bin[cl], cl, k->page[cl]))
             return true;
           page_drop (h, k->stream, cl, k->page[cl]);
           k->page[cl] = 0;
           bin_clear (&k->bin[cl]);
         }
-      uint32_t number = page_take_back (h, k->st, k->stream, cl);
+      uint32_t number = page_take_back (h, k->st, k->stream, cl, k->stream);
       if (number != 0)
         bin_use (h, k, cl, number);
       else if (!queue_drain (h, k->stream))
@@ -4646,29 +4614,14 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
   uint32_t got = 0;
   lock_heap (h);
   uint32_t ready = off_streams_ready (h);
-  if (limit > ready)
-    limit = ready;
-  for (uint32_t i = 0; i < limit && got == 0; i++)
+  for (uint32_t i = 0; i < limit && i < ready && got == 0; i++)
     {
       uint32_t n = word_add (&cursor, 1) % ready + 1;
       if (!stream_is_orphan (h, n))
         continue;
-      struct disk_stream *st = off_stream (h, n);
       stream_hold_all (h, n);
       queue_drain (h, n);
-      while (got == 0 && word_peek (&st->first[cl]))
-        {
-          uint64_t head;
-          uint32_t number;
-          list_pop (h, st, cl, &number);
-          struct disk_slice *r = page_of (h, number, &head);
-          if (r == NULL || head_owner (head) != n || head_class (head) != cl
-              || head_state (head) != HEAD_HELD)
-            continue;
-          /* Nobody else changes the head: no owner, and we have the lock.  */
-          head_set (r, page_head (HEAD_ACTIVE, k->stream, cl));
-          got = number;
-        }
+      got = page_take_back (h, off_stream (h, n), n, cl, k->stream);
     }
   unlock_heap (h);
   if (got != 0)
@@ -4768,7 +4721,7 @@ sweep_chunk (struct heap *h, struct sweep *w, size_t c)
   size_t end = run_ready (h, c), n;
   for (size_t i = 0; end > 0 && i < MM_CHUNK_SLICES / 64; i++)
     w->backed += bit_count (word_peek (&off_index (h, c)->backed[i]));
-  for (size_t s = slice_first_data (h, c); s<end; s += n> 0 ? n : 1)
+  for (size_t s = slice_first_data (h, c); s < end; s += size_max (n, 1))
     {
       uint64_t head;
       n = run_look (h, c, s, end, &head);
@@ -4789,8 +4742,7 @@ sweep_schedule (struct heap *h, const struct sweep *w)
   struct disk_locks *l = h->locks;
   /* Kills and growth meanwhile make the count a hint.  */
   word_put (&l->n_backed, w->backed);
-  uint64_t gap = word_peek (&l->sweep_gap), most = w->backed / 8;
-  most = most > 64 ? most : 64;
+  uint64_t gap = word_peek (&l->sweep_gap), most = size_max (w->backed / 8, 64);
   gap = w->retired >= w->backed / 16 ? 0
         : gap < 32                   ? 64
         : gap < most / 2             ? 2 * gap
@@ -5006,7 +4958,7 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
   int err = 0;
   unsigned walk = lock_walk (h);
   lock_stream (h, stream, true);
-  for (*p = NULL; *p == NULL && err == 0; )
+  for (*p = NULL; err == 0; )
     {
       uint64_t head;
       uint32_t number = word_peek (&st->active[cl]);
@@ -5014,21 +4966,16 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
       if (r != NULL && head_owner (head) == stream && head_class (head) == cl
           && head_state (head) == HEAD_ACTIVE)
         {
-          char *start = page_start (h, number);
-          for (unsigned w = 0; w < class_words (cl) && *p == NULL; w++)
+          struct bin b = { .word = 0 };
+          if (bin_fill (h, &b, cl, number))
             {
-              struct bin b = { page_free_bits (h, r, start, cl, w), &r->own[w],
-                               start + (size_t) w * 64 * class_table[cl].size,
-                               class_table[cl].size, w };
-              if (b.avail != 0)
-                *p = bin_take_noted (h, &b);
+              *p = bin_take_noted (h, &b);
+              break;
             }
-          if (*p != NULL)
-            continue;
           page_drop (h, stream, cl, number);
         }
       word_put (&st->active[cl], 0);
-      number = page_take_back (h, st, stream, cl);
+      number = page_take_back (h, st, stream, cl, stream);
       if (number != 0)
         {
           word_put (&st->active[cl], number);
@@ -5083,7 +5030,7 @@ take_refill (struct heap *h, struct cache *k, unsigned cl)
   unsigned lacks = bin_lacks (b, cl);
   if (MM_LIKELY (lacks == 0))
     return true;
-  uint32_t number = page_take_back (h, k->st, k->stream, cl);
+  uint32_t number = page_take_back (h, k->st, k->stream, cl, k->stream);
   if (number != 0)
     {
       bin_exchange (h, k, cl, number);

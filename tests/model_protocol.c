@@ -419,7 +419,7 @@ static const struct step
   [HOLD_ACTIVE] = { "hold", 1, "exchange the number of the page in the bin",
                     "stream_hold_all", hold_active, HINTS },
   [HOLD_HELD] = { "hold", 2, "store the head HELD",
-                  "stream_hold", hold_held, HINTS },
+                  "stream_hold_all", hold_held, HINTS },
 
   [INHERIT_HOLDER] = { "inherit", 1, "store the stream's holder",
                        "stream_claim", inherit_holder, HINTS },
@@ -443,7 +443,7 @@ static const struct step
                  "page_take_back", back_cas, HINTS },
 
   [DROP_ACTIVE] = { "drop", 1, "clear the number of the page in the bin",
-                    "cache_empty", drop_active, HINTS },
+                    "stream_hold_all", drop_active, HINTS },
   [DROP_HELD] = { "drop", 2, "store the head HELD",
                   "page_drop", drop_held, HINTS },
 
@@ -452,9 +452,9 @@ static const struct step
   [ADOPT_POP] = { "adopt", 2, "unlink the first page of the list",
                   "list_pop", adopt_pop, HINTS },
   [ADOPT_HEAD] = { "adopt", 3, "load the head",
-                   "page_of", adopt_head, HINTS },
+                   "page_take_back", adopt_head, HINTS },
   [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE for this stream",
-                    "bin_adopt", adopt_store, HINTS },
+                    "page_take_back", adopt_store, HINTS },
 
   [SWEEP_LISTS] = { "sweep", 1, "empty the lists and queues",
                     "sweep", sweep_lists, HINTS },

@@ -199,8 +199,8 @@ mutant length_late '/^grow_back (/,/^}/ {
 
 # Stream records are ready before they have memory.
 mutant streams_ready_first '/^stream_grow/,/^}/ {
-  s/^      err = back_range (h, at, MM_PAGE);/\
-      atomic_store (\&l->streams_ready, ready + more);\
+  s/^  int err = ready <.*/\
+      atomic_store (\&l->streams_ready, ready + 4);\
 &/
 }' 'step:stream records'
 
@@ -513,8 +513,8 @@ mutant tail_forgotten '/^make_heap/,/^}/ {
 # ---- Beside threads that end and children that nobody knows of ------------
 
 # The pages of a stream that is given back cannot be taken.
-mutant page_stays_active '/^stream_hold /,/^}/ {
-  s/^  head_set (r, head_in_state (head, HEAD_HELD));/  (void) r;/
+mutant page_stays_active '/^stream_hold_all/,/^}/ {
+  s/^      head_set (r, head_in_state (head, HEAD_HELD));/      (void) r;/
 }' threads_come_and_go
 
 # A thread without a cache does not keep the file from being cut.
