@@ -3682,9 +3682,8 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
       if (s >= MM_CHUNK_SLICES)
         continue;
       size_t chunks = huge_chunks (s, n);
-      size_t end = (c << MM_CHUNK_SHIFT) + ((s + n) << MM_SLICE_SHIFT)
-                   + (h->grid - h->file.base);
-      if (c + chunks > h->n_chunks || end > limit)
+      if (c + chunks > h->n_chunks
+          || off_file (h, off_slice (h, c, s + n)) > limit)
         break;
       size_t i = 0;
       while (i < chunks && run_chunk_is_empty (h, c + i))
@@ -3735,12 +3734,13 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
   return err;
 }
 
-/* Free the block that begins at slice START of chunk C; how many slices it
-   had, 0: there is none.  */
+/* Free the block that begins at slice NUMBER; how many slices it had, 0: there
+   is none.  */
 static size_t
-huge_give_locked (struct heap *h, size_t c, size_t start)
+huge_give_locked (struct heap *h, uint32_t number)
 {
   MM_NEEDS (needs_heap_lock (h));
+  size_t c = number / MM_CHUNK_SLICES, start = number % MM_CHUNK_SLICES;
   uint64_t d = dir_get (h, c);
   if (dir_kind (d) != DIR_HUGE || dir_start (d) != start)
     return 0;
@@ -3751,45 +3751,33 @@ huge_give_locked (struct heap *h, size_t c, size_t start)
   return dir_slices (d);
 }
 
-/* Resize in place the block of N slices that begins at START of chunk C.  */
+/* Make the block at NUMBER, N slices long, WANT slices long in place.  */
 static bool
-huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
+huge_resize (struct heap *h, uint32_t number, size_t n, size_t want)
 {
+  size_t c = number / MM_CHUNK_SLICES, start = number % MM_CHUNK_SLICES;
   size_t has = huge_chunks (start, n), takes = huge_chunks (start, want);
-  size_t end = (c << MM_CHUNK_SHIFT) + ((start + want) << MM_SLICE_SHIFT)
-               + (h->grid - h->file.base);
-  char *block = off_slice (h, c, start);
-  bool done = false;
+  char *old_end = off_slice (h, c, start + n);
+  char *end = off_slice (h, c, start + want);
   lock_grow (h);
-  size_t limit = proc_limit (h);
-  if (want <= n)
+  size_t limit = proc_limit (h), i = has;
+  while (i < takes && c + i < h->n_chunks && run_chunk_is_empty (h, c + i))
+    i++;
+  bool done = end <= old_end
+              || (i >= takes && off_file (h, end) <= limit
+                  && back_range (h, old_end, (size_t) (end - old_end)) == 0);
+  if (done)
     {
+      grow_reach (h, end);
       lock_heap (h);
+      for (i = takes - 1; i >= has; i--)
+        dir_set (h, c + i, dir_cont (i));
       dir_set (h, c, dir_huge (start, want));
-      for (size_t i = takes; i < has; i++)
+      for (i = takes; i < has; i++)
         dir_set (h, c + i, 0);
       unlock_heap (h);
-      back_drop (h, block + (want << MM_SLICE_SHIFT),
-                 (n - want) << MM_SLICE_SHIFT);
-      done = true;
-    }
-  else if (c + takes <= h->n_chunks && end <= limit)
-    {
-      size_t i = has;
-      while (i < takes && run_chunk_is_empty (h, c + i))
-        i++;
-      if (i == takes
-          && back_range (h, block + (n << MM_SLICE_SHIFT),
-                         (want - n) << MM_SLICE_SHIFT) == 0)
-        {
-          grow_reach (h, block + (want << MM_SLICE_SHIFT));
-          lock_heap (h);
-          for (i = takes - 1; i >= has; i--)
-            dir_set (h, c + i, dir_cont (i));
-          dir_set (h, c, dir_huge (start, want));
-          unlock_heap (h);
-          done = true;
-        }
+      if (end < old_end)
+        back_drop (h, end, (size_t) (old_end - end));
     }
   unlock_grow (h);
   return done;
@@ -3868,9 +3856,8 @@ large_resize (struct heap *h, uint32_t number, size_t want)
       if (head_kind (head) == HEAD_LARGE && want <= n)
         {
           head_set (r, head_make (HEAD_LARGE, 0, 0, 0, want));
-          map_put (run_index_locked (h, c)->free, s + want, n - want, true);
-          dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)),
-                                    MM_CHUNK_SLICES));
+          if (want < n)
+            run_give_locked (h, slice_number (c, s + want), n - want);
           done = true;
         }
       else if (head_kind (head) == HEAD_LARGE && want <= MM_RUN_MAX
@@ -3936,25 +3923,23 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
 static uint64_t
 place_find_run (struct heap *h, size_t c, size_t *s)
 {
-  size_t to = *s;
+  size_t to = *s, n = 0;
+  unsigned kind = HEAD_LARGE;
   uint64_t head = head_see (off_record (h, c, *s));
   if (head_kind (head) == HEAD_CONT && head_distance (head) <= *s)
     {
       /* A continuation is believed only if a page covers it.  */
+      kind = HEAD_PAGE;
       *s -= head_distance (head);
-      head = head_see (off_record (h, c, *s));
-      return head_kind (head) == HEAD_PAGE
-                 && to - *s < run_covers (head, *s, MM_CHUNK_SLICES)
-               ? head
-               : 0;
+      n = run_look (h, c, *s, MM_CHUNK_SLICES, &head);
     }
-  if (head_kind (head) != HEAD_FREE)
+  else if (head_kind (head) != HEAD_FREE)
     return head;
-  /* Free, or inside a large block.  */
-  size_t n = 0;
-  while (n == 0 && *s > slice_first_data (h, c))
-    n = run_look (h, c, --*s, MM_CHUNK_SLICES, &head);
-  return head_kind (head) == HEAD_LARGE && n > to - *s ? head : 0;
+  else
+    /* Free, or inside a large block.  */
+    while (n == 0 && *s > slice_first_data (h, c))
+      n = run_look (h, c, --*s, MM_CHUNK_SLICES, &head);
+  return head_kind (head) == kind && n > to - *s ? head : 0;
 }
 
 /* Find the block that covers P; NULL if there is one, live and P its start or,
@@ -4016,22 +4001,6 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
    Keeps: I7.
    Checked by: check_page, step, real, waiter.  */
 
-/* A page was CLAIMED by somebody who died under the heap lock: it is HELD as
-   before, or retired already.  */
-static void
-dead_claim_locked (struct heap *h, uint32_t number)
-{
-  MM_NEEDS (needs_heap_lock (h));
-  struct disk_slice *r = run_record (h, number);
-  if (r != NULL)
-    {
-      uint64_t head = head_peek (r);
-      if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
-        head_set (r, head_in_state (head, HEAD_HELD));
-    }
-  word_settle (&h->locks->claim, 0);
-}
-
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
    the heap lock.  */
 static bool
@@ -4060,8 +4029,8 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
   else if (fresh == 0 && dead_slot_holds (h, op, old))
     nobodys = 0;
   struct place at;
-  if (nobodys != 0
-      && place_find (h, (char *) h->file.base + nobodys, false, &at) == NULL)
+  /* No block begins at 0.  */
+  if (place_find (h, (char *) h->file.base + nobodys, false, &at) == NULL)
     {
       /* If we die here, too: nobody has the lock before somebody has looked
          whether it was done.  */
@@ -4072,8 +4041,7 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
       else if (at.kind == PLACE_LARGE)
         large_give_locked (h, at.number);
       else
-        huge_give_locked (h, at.number / MM_CHUNK_SLICES,
-                          at.number % MM_CHUNK_SLICES);
+        huge_give_locked (h, at.number);
       /* Release: done before the record is free.  */
       word_fence_publish ();
     }
@@ -4095,10 +4063,8 @@ dead_ops_locked (struct heap *h)
       for (int j = 0; j < 2; j++)
         {
           struct place at;
-          uint64_t off = word_peek (block[j]);
-          if (off != 0
-              && place_find (h, (char *) h->file.base + off, false, &at)
-                   != NULL)
+          char *p = (char *) h->file.base + word_peek (block[j]);
+          if (place_find (h, p, false, &at) != NULL)
             word_put (block[j], 0);
         }
       word_settle (&op->locked, 0);
@@ -4106,17 +4072,20 @@ dead_ops_locked (struct heap *h)
 }
 
 /* Somebody died holding the heap lock.  Chunk indexes may disagree with the
-   heads: all are made stale.  A page under claim is decided, and whether a
-   block of a slot call had changed hands.  */
+   heads: all are made stale.  A page that was CLAIMED is HELD as before, or
+   retired already.  It is decided whether a block of a slot call had changed
+   hands.  */
 static void
 dead_owner_locked (struct heap *h)
 {
   MM_NEEDS (needs_heap_lock (h));
   struct disk_locks *l = h->locks;
   word_add (&l->index_epoch, 1);
-  uint64_t claim = word_peek (&l->claim);
-  if (claim != 0)
-    dead_claim_locked (h, (uint32_t) claim);
+  struct disk_slice *r = run_record (h, (uint32_t) word_peek (&l->claim));
+  uint64_t head = r != NULL ? head_peek (r) : 0;
+  if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
+    head_set (r, head_in_state (head, HEAD_HELD));
+  word_settle (&l->claim, 0);
   dead_ops_locked (h);
 }
 
@@ -4140,29 +4109,23 @@ dead_orphan_locked (struct heap *h, uint64_t id)
     }
 }
 
-/* Take the streams of entry I's process from it if it is dead.  Ids are never
-   used twice in an epoch, so a newcomer in the entry loses nothing.  Needs: no
-   lock.  */
-static void
-dead_bury (struct heap *h, uint32_t i)
-{
-  struct disk_proc *e = &h->procs[i];
-  uint64_t id = word_see (&e->id);
-  if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
-    return;
-  lock_heap (h);
-  dead_orphan_locked (h, id);
-  unlock_heap (h);
-  word_claim (&e->id, &id, 0);
-}
-
-/* The same for all entries: whoever needs what the dead had calls it.  */
+/* Take the streams of all who died from them: whoever needs what the dead had
+   calls it.  Ids are never used twice in an epoch, so a newcomer in an entry
+   loses nothing.  Needs: no lock.  */
 static void
 dead_bury_all (struct heap *h)
 {
-  if (h->file.kind->shared)
-    for (uint32_t i = 0; i < MM_PROCS; i++)
-      dead_bury (h, i);
+  for (uint32_t i = 0; h->file.kind->shared && i < MM_PROCS; i++)
+    {
+      struct disk_proc *e = &h->procs[i];
+      uint64_t id = word_see (&e->id);
+      if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
+        continue;
+      lock_heap (h);
+      dead_orphan_locked (h, id);
+      unlock_heap (h);
+      word_claim (&e->id, &id, 0);
+    }
 }
 
 
@@ -4742,7 +4705,8 @@ sweep_schedule (struct heap *h, const struct sweep *w)
   struct disk_locks *l = h->locks;
   /* Kills and growth meanwhile make the count a hint.  */
   word_put (&l->n_backed, w->backed);
-  uint64_t gap = word_peek (&l->sweep_gap), most = size_max (w->backed / 8, 64);
+  uint64_t gap = word_peek (&l->sweep_gap);
+  uint64_t most = size_max (w->backed / 8, 64);
   gap = w->retired >= w->backed / 16 ? 0
         : gap < 32                   ? 64
         : gap < most / 2             ? 2 * gap
@@ -4824,9 +4788,7 @@ static size_t
 guard_tail (const struct place *at, const char *user, size_t size)
 {
   size_t room = (size_t) (at->start + at->usable - user);
-  if (size >= room)
-    return 0;
-  return size_min (room - size, GUARD_MAX);
+  return size < room ? size_min (room - size, GUARD_MAX) : 0;
 }
 
 /* Put the guards of a block of SIZE bytes, the program's part being USER.
@@ -4890,14 +4852,6 @@ guard_damaged (struct heap *h, const char *call, void *md, const void *p)
                               " overwritten");
 }
 
-/* Whether P is where the program's part of a guarded block could begin.  */
-static bool
-guard_could_be (const struct place *at, const char *p)
-{
-  size_t off = (size_t) (p - at->start);
-  return off >= sizeof (struct guard) && (off & (off - 1)) == 0;
-}
-
 /* Find live block P as the program knows it; with guards on, USER->start is
    the program's part and USER->usable what it asked for.  BLOCK gets the whole
    block.  NULL or what is wrong.  */
@@ -4911,13 +4865,16 @@ guard_place (struct heap *h, const char *call, void *md, const void *p,
   if (wrong != NULL || !guarded)
     return wrong;
   char *part = guard_find (h, block);
-  if (part == NULL && p == block->start)
+  size_t off = (size_t) ((const char *) p - block->start);
+  if (part == NULL && off == 0)
     return NULL;
-  if (part != NULL ? p != part : !guard_could_be (block, p))
+  /* Without a guard, the program's part could begin at powers of two.  */
+  if (part != NULL ? p != part
+                   : off < sizeof (struct guard) || (off & (off - 1)) != 0)
     return place_inside;
   if (!guard_is_intact (h, block, p, &user->usable))
     guard_damaged (h, call, md, p);
-  user->start += (const char *) p - block->start;
+  user->start += off;
   return NULL;
 }
 
@@ -5115,7 +5072,7 @@ static int
 take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
             void **p)
 {
-  int err;
+  int err = 0;
   if (!cache_is_exclusive (k))
     {
       uint32_t stream = k != NULL ? k->stream : stream_share (h);
@@ -5127,7 +5084,6 @@ take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
   else
     {
       struct bin *b = &k->bin[cl];
-      err = 0;
       while (err == 0 && b->avail == 0 && !bin_refill (h, k, cl))
         if (!bin_adopt (h, k, cl, 16))
           {
@@ -5140,9 +5096,7 @@ take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
       if (err == 0)
         *p = bin_take_noted (h, b);
     }
-  if (err != 0)
-    err = take_small_elsewhere (h, k, cl, align, p);
-  return err;
+  return err != 0 ? take_small_elsewhere (h, k, cl, align, p) : 0;
 }
 
 /* A block of SIZE bytes at ALIGN.  GROWN: it is for the contents of a smaller
@@ -5196,8 +5150,7 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
 static bool
 give_is_own (struct cache *k, const struct place *at)
 {
-  uint32_t owner = head_owner (at->head);
-  return owner != 0 && cache_is_exclusive (k) && owner == k->stream;
+  return cache_is_exclusive (k) && head_owner (at->head) == k->stream;
 }
 
 /* A full word of the page of small block AT has room now.  */
@@ -5215,13 +5168,12 @@ give_hint (struct heap *h, struct cache *k, const struct place *at)
 static bool
 give_slices (struct heap *h, const struct place *at)
 {
-  size_t c = at->number / MM_CHUNK_SLICES, s = at->number % MM_CHUNK_SLICES;
   bool huge = at->kind == PLACE_HUGE;
   if (huge)
     lock_grow (h);
   lock_heap (h);
   op_note_free_locked ();
-  size_t n = huge ? huge_give_locked (h, c, s)
+  size_t n = huge ? huge_give_locked (h, at->number)
                   : large_give_locked (h, at->number);
   op_noted (true);
   unlock_heap (h);
@@ -5267,14 +5219,6 @@ resize_may_keep (size_t usable, size_t size)
   return size <= usable && (size > usable / 2 || usable <= 64);
 }
 
-/* Whether a block of N slices, as many as SIZE bytes need, should stay one: in
-   a single slice smaller ones are left that may grow.  */
-static inline bool
-resize_may_stay (struct heap *h, size_t n, size_t size)
-{
-  return n > 1 || size >= h->file.kind->room_least;
-}
-
 /* Make the block at AT SIZE bytes long without moving it.  */
 static bool
 resize_block (struct heap *h, struct place *at, size_t size)
@@ -5285,14 +5229,13 @@ resize_block (struct heap *h, struct place *at, size_t size)
     return false;
   size_t n = at->usable >> MM_SLICE_SHIFT;
   size_t want = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
+  /* In a single slice smaller ones are left that may grow.  */
   if (want == n)
-    return resize_may_stay (h, n, size);
+    return n > 1 || size >= h->file.kind->room_least;
   if (size <= MM_SMALL_MAX / 2)
     return false;
-  if (at->kind == PLACE_LARGE)
-    return large_resize (h, at->number, want);
-  return huge_resize (h, at->number / MM_CHUNK_SLICES,
-                      at->number % MM_CHUNK_SLICES, n, want);
+  return at->kind == PLACE_LARGE ? large_resize (h, at->number, want)
+                                 : huge_resize (h, at->number, n, want);
 }
 
 
@@ -6703,7 +6646,7 @@ attach_enter (struct heap *h, struct reason *why)
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
       word_put (&e->pid, os_pid ());
-      /* Seen by proc_limit and dead_bury.  */
+      /* Seen by proc_limit and dead_bury_all.  */
       word_publish (&e->id, h->id);
       return 0;
     }

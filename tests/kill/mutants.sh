@@ -162,18 +162,16 @@ mutant huge_head_given_last '/^huge_give_locked/,/^}/ {
 
 # A HUGE block grows by its length before the chunks behind it are its own.
 mutant huge_longer_first '/^huge_resize/,/^}/ {
-  s/^          for (i = takes - 1/\
-          dir_set (h, c, dir_huge (start, want));\
+  s/^      for (i = takes - 1/\
+      dir_set (h, c, dir_huge (start, want));\
 &/
 }' 'step:huge longer'
 
 # A HUGE block loses chunks before its length says so.
 mutant huge_shorter_last '/^huge_resize/,/^}/ {
-  /^  if (want <= n)/,/^      unlock_heap/ {
-    /^      dir_set (h, c, dir_huge/d
-    s/^      unlock_heap (h);/      dir_set (h, c, dir_huge (start, want));\
+  /^      dir_set (h, c, dir_huge/d
+  s/^      unlock_heap (h);/      dir_set (h, c, dir_huge (start, want));\
 &/
-  }
 }' 'step:huge shorter'
 
 # ---- Backing and length ---------------------------------------------------
@@ -233,7 +231,7 @@ mutant index_believed '/^dead_owner_locked/,/^}/ {
 
 # A page under claim is not decided.
 mutant claim_forgotten '/^dead_owner_locked/,/^}/ {
-  s/if (claim != 0)/if (claim == UINT64_MAX)/
+  s/r != NULL ? head_peek (r) : 0/0/
 }' 'step:malloc: sweep'
 
 # A claim is not recorded.
@@ -660,8 +658,8 @@ mutant page_past_records '/^page_fits/,/^}/ {
 mutant queue_of_no_stream '/^queue_push/,/^}/ {
   s/|| stream > off_streams_ready (h)/|| false/
 }' damage_golden
-mutant claim_of_nothing '/^dead_claim_locked/,/^}/ {
-  s/if (r != NULL)/if (true)/
+mutant claim_of_nothing '/^dead_owner_locked/,/^}/ {
+  s/r != NULL ? head_peek (r) : 0/head_peek (r)/
 }' damage_golden
 mutant block_behind_end '/^place_find (/,/^}/ {
   s/off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_length (h)/false/
