@@ -1214,16 +1214,21 @@ map_next (const uint64_t *map, size_t i, size_t end, bool want)
   return end;
 }
 
-/* The first slice from I on, at most END, that is not free with a backing.  */
+/* The first slice from I on, at most END, that is free with what WHICH says
+   behind it, or (not WANT) that is not.  */
+enum map_free { MAP_FREE, MAP_FREE_BACKED, MAP_FREE_BARE };
 static size_t
-map_end_of_free (struct disk_index *x, size_t i, size_t end)
+map_next_free (struct disk_index *x, size_t i, size_t end,
+               enum map_free which, bool want)
 {
   for (; i < end; i = round_up (i + 1, 64))
     {
-      uint64_t backed = word_peek (&x->backed[i / 64]);
-      uint64_t taken = ~(x->free[i / 64] & backed) >> (i % 64);
-      if (taken != 0)
-        return size_min (i + bit_lowest (taken), end);
+      uint64_t word = x->free[i / 64], backed = word_peek (&x->backed[i / 64]);
+      if (which != MAP_FREE)
+        word &= which == MAP_FREE_BACKED ? backed : ~backed;
+      word = (want ? word : ~word) >> (i % 64);
+      if (word != 0)
+        return size_min (i + bit_lowest (word), end);
     }
   return end;
 }
@@ -2643,9 +2648,9 @@ class_words (unsigned cl)
 static inline uint64_t
 class_valid (unsigned cl, unsigned w)
 {
-  unsigned count = class_table[cl].count;
-  return w + 1 < (count + 63) / 64 ? ~UINT64_C (0)
-                                   : ~UINT64_C (0) >> (-count & 63);
+  return w + 1 < class_words (cl)
+           ? ~UINT64_C (0)
+           : ~UINT64_C (0) >> (-class_table[cl].count & 63);
 }
 
 /* A bin is quick if its words have so many free blocks when it looks: an
@@ -2818,24 +2823,13 @@ run_is_inside (struct heap *h, uint32_t number, size_t n)
 static size_t
 run_covers (uint64_t head, size_t s, size_t end)
 {
-  size_t n;
-  switch (head_kind (head))
-    {
-    case HEAD_PAGE:
-      n = head_class (head) < MM_CLASSES
-          ? class_table[head_class (head)].slices : 1;
-      break;
-    case HEAD_LARGE:
-      n = head_slices (head);
-      break;
-    case HEAD_ROOTS:
-      n = 1;
-      break;
-    default:
-      return 0;
-    }
-  if (n == 0)
-    n = 1;
+  unsigned kind = head_kind (head), cl = head_class (head);
+  if (kind != HEAD_PAGE && kind != HEAD_LARGE && kind != HEAD_ROOTS)
+    return 0;
+  size_t n = kind == HEAD_LARGE ? head_slices (head)
+             : kind == HEAD_PAGE && cl < MM_CLASSES ? class_table[cl].slices
+             : 1;
+  n = size_max (n, 1);
   return size_min (n, end - s);
 }
 
@@ -2853,12 +2847,10 @@ run_look (struct heap *h, size_t c, size_t s, size_t end, uint64_t *head)
 static size_t
 run_chunks (struct heap *h)
 {
-  size_t len = off_length (h);
-  size_t delta = h->grid - h->file.base;
+  size_t len = off_length (h), delta = h->grid - h->file.base;
   if (len <= delta)
     return 0;
-  size_t n = (len - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
-  return size_min (n, h->n_chunks);
+  return size_min (round_up (len - delta, MM_CHUNK) / MM_CHUNK, h->n_chunks);
 }
 
 /* Whether chunk C is free: EMPTY, or the rest of a HUGE block whose head a
@@ -2887,23 +2879,16 @@ run_index_locked (struct heap *h, size_t c)
   uint32_t epoch = word_peek (&h->locks->index_epoch);
   if (MM_LIKELY (x->epoch == epoch))
     return x;
-  size_t end = slice_count (h, c);
-  size_t ready = run_ready (h, c);
+  size_t end = slice_count (h, c), ready = run_ready (h, c), n;
   memset (x->free, 0, sizeof x->free);
-  for (size_t s = slice_first_data (h, c); s < end;)
+  for (size_t s = slice_first_data (h, c); s < end; s += size_max (n, 1))
     {
-      size_t n = 0;
-      if (s < ready)
-        {
-          struct disk_slice *r = off_record (h, c, s);
-          uint64_t head = head_peek (r);
-          n = run_covers (head, s, end);
-          if (head_kind (head) == HEAD_CONT)
-            head_set (r, 0);
-        }
+      uint64_t head = s < ready ? head_peek (off_record (h, c, s)) : 0;
+      n = run_covers (head, s, end);
+      if (head_kind (head) == HEAD_CONT)
+        head_set (off_record (h, c, s), 0);
       if (n == 0)
-        map_put (x->free, s++, 1, true);
-      s += n;
+        map_put (x->free, s, 1, true);
     }
   x->epoch = epoch;
   return x;
@@ -2915,62 +2900,37 @@ static inline size_t
 run_fit (struct heap *h, size_t c, size_t start, size_t stop, size_t n,
          size_t align)
 {
-  if (MM_LIKELY (align <= MM_SLICE))
-    return start + n <= stop ? start : 0;
   uintptr_t at = (uintptr_t) off_slice (h, c, start);
   start += (round_up (at, align) - at) >> MM_SLICE_SHIFT;
   return start + n <= stop ? start : 0;
 }
 
-/* N free slices at absolute alignment ALIGN in chunk C before slice END, if
-   BACKED among the backed ones only; 0: none, and then LONGEST gets an upper
-   bound of the lengths there.  The shortest run is taken that has them, so
-   that long ones stay; for many slices the first one, since none may be much
-   shorter.  */
+/* N free slices at absolute alignment ALIGN in chunk C before slice END, among
+   those that WHICH says; 0: none, and then LONGEST gets an upper bound of the
+   lengths there.  The shortest run is taken that has them, so that long ones
+   stay; for many slices the first one, since none may be much shorter.  */
 static size_t
 run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
-                      bool backed, size_t end, size_t *longest)
+                      enum map_free which, size_t end, size_t *longest)
 {
   MM_NEEDS (needs_heap_lock (h));
   struct disk_index *x = run_index_locked (h, c);
   size_t best = 0, best_length = SIZE_MAX, most = 0;
-  /* A run may go on from one word to the next; where it began.  */
-  size_t start = 0;
-  bool open = false;
-  for (size_t base = 0; base < end || open; base += 64)
+  size_t start = map_next_free (x, 0, end, which, true), stop;
+  for (; start < end; start = map_next_free (x, stop, end, which, true))
     {
-      /* A word of no free slices behind the last one closes the last run.  */
-      uint64_t word = base < end ? x->free[base / 64] : 0;
-      if (backed && word != 0)
-        word &= x->backed[base / 64];
-      if (base < end && end - base < 64)
-        word &= (UINT64_C (1) << (end - base)) - 1;
-      /* Each turn of this loop is an end of a run.  */
-      while (word != (open ? ~UINT64_C (0) : 0))
+      stop = map_next_free (x, start, end, which, false);
+      size_t length = stop - start;
+      most = size_max (length, most);
+      if (length < n || length >= best_length)
+        continue;
+      size_t s = run_fit (h, c, start, stop, n, align);
+      if (s != 0 && (length == n || n >= MM_FIRST_FIT))
+        return s;
+      if (s != 0)
         {
-          if (!open)
-            {
-              unsigned bit = bit_lowest (word);
-              start = base + bit;
-              word |= (UINT64_C (1) << bit) - 1;
-              open = true;
-              continue;
-            }
-          unsigned bit = bit_lowest (~word);
-          size_t length = base + bit - start;
-          word &= ~UINT64_C (0) << bit;
-          open = false;
-          most = size_max (length, most);
-          if (length < n || length >= best_length)
-            continue;
-          size_t s = run_fit (h, c, start, start + length, n, align);
-          if (s != 0 && (length == n || n >= MM_FIRST_FIT))
-            return s;
-          if (s != 0)
-            {
-              best = s;
-              best_length = length;
-            }
+          best = s;
+          best_length = length;
         }
     }
   *longest = most;
@@ -3002,8 +2962,8 @@ run_search_locked (struct heap *h, size_t n, size_t align)
       size_t longest;
       if (dir_kind (d) != DIR_PAGED || dir_reach (d) < n)
         continue;
-      size_t s = run_search_in_locked (h, c, n, align, true, run_ready (h, c),
-                                       &longest);
+      size_t s = run_search_in_locked (h, c, n, align, MAP_FREE_BACKED,
+                                       run_ready (h, c), &longest);
       if (s != 0)
         return slice_number (c, s);
       if (align <= MM_SLICE)
@@ -3073,8 +3033,7 @@ run_note_given_locked (struct heap *h, uint32_t number, size_t n)
       bool part = known->number - number < n;
       known->n &= (uint32_t) part - 1;
     }
-  h->given[h->next_given].number = number;
-  h->given[h->next_given].n = (uint32_t) n;
+  h->given[h->next_given] = (struct given){ number, (uint32_t) n };
   h->next_given = (h->next_given + 1) % MM_GIVEN;
 }
 
@@ -3099,7 +3058,8 @@ run_use_given_locked (struct heap *h, size_t n)
   uint32_t number = best->number;
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   bool fits = s + n <= run_ready (h, c)
-              && map_end_of_free (run_index_locked (h, c), s, s + n) == s + n;
+              && map_next_free (run_index_locked (h, c), s, s + n,
+                                MAP_FREE_BACKED, false) == s + n;
   best->number += fits ? (uint32_t) n : 0;
   best->n = fits ? least : 0;
   return fits ? number : 0;
@@ -3167,10 +3127,8 @@ static int
 grow_make_chunk (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
-  size_t first = slice_first_data (h, c);
-  size_t ready = round_up (first, MM_RECORDS_STEP);
-  if (ready > slice_count (h, c))
-    ready = slice_count (h, c);
+  size_t ready = round_up (slice_first_data (h, c), MM_RECORDS_STEP);
+  ready = size_min (ready, slice_count (h, c));
   struct disk_index *x = off_index (h, c);
   int err = back_range (h, (char *) x, MM_PAGE);
   mark_own (x, MM_PAGE);
@@ -3186,44 +3144,6 @@ grow_make_chunk (struct heap *h, size_t c)
   dir_set (h, c, dir_paged (ready, 0));
   unlock_heap (h);
   return 0;
-}
-
-/* Where N slices could be had from unbacked space, whole chunks included: the
-   number of the run, or 0.  A chunk is made if need be.  Needs: the grow lock,
-   LIMIT from proc_limit.  */
-static int
-grow_place (struct heap *h, size_t n, size_t align, size_t limit,
-            uint32_t *number)
-{
-  MM_NEEDS (needs_grow_lock (h));
-  for (size_t c = 0; c < h->n_chunks; c++)
-    {
-      size_t end = slice_count_within (h, c, limit);
-      size_t longest, s = 0;
-      if (end <= slice_first_data (h, c))
-        break;
-      uint64_t d = dir_get (h, c);
-      if (run_chunk_is_empty (h, c))
-        {
-          if (slice_first_data (h, c) + n > end)
-            continue;
-          int err = grow_make_chunk (h, c);
-          if (err != 0)
-            return err;
-          d = dir_get (h, c);
-        }
-      if (dir_kind (d) != DIR_PAGED)
-        continue;
-      lock_heap (h);
-      s = run_search_in_locked (h, c, n, align, false, end, &longest);
-      unlock_heap (h);
-      if (s != 0)
-        {
-          *number = slice_number (c, s);
-          return 0;
-        }
-    }
-  return ENOSPC;
 }
 
 /* Back the slices from S up to END of chunk C that are not, as are all from
@@ -3256,38 +3176,32 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   MM_NEEDS (needs_grow_lock (h));
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_locks *l = h->locks;
-  size_t step = word_peek (&l->n_backed) * MM_SLICE / 8;
-  size_t least = h->file.kind->grow_least;
-  step = step < least ? least : step > MM_GROW_MAX ? MM_GROW_MAX : step;
-  size_t want = step / MM_SLICE > n ? step / MM_SLICE : n;
+  size_t step = size_max (word_peek (&l->n_backed) * MM_SLICE / 8,
+                          h->file.kind->grow_least);
+  size_t want = size_max (size_min (step, MM_GROW_MAX) / MM_SLICE, n);
   size_t end = slice_count_within (h, c, limit);
 
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
-  size_t k = n;
-  while (k < want && s + k < end && map_get (x->free, s + k)
-         && !map_get_backed (x, s + k))
-    k++;
+  size_t k = map_next_free (x, s + n, size_min (s + want, end), MAP_FREE_BARE,
+                            false) - s;
   uint64_t d = dir_get (h, c);
-  size_t old = run_ready (h, c);
+  size_t old = run_ready (h, c), ready;
   unlock_heap (h);
 
-  int err;
-  size_t ready;
-  for (;;)
+  for (;; k = n)
     {
       ready = round_up (s + k, MM_RECORDS_STEP);
       ready = size_min (ready, slice_count (h, c));
       ready = size_max (ready, dir_ready (d));
-      err = grow_records (h, c, dir_ready (d), ready);
+      int err = grow_records (h, c, dir_ready (d), ready);
       if (err == 0)
         err = grow_back_bare (h, c, s, s + k, old);
-      if (err == 0 || k == n)
+      if (err == 0)
         break;
-      k = n;
+      if (k == n)
+        return err;
     }
-  if (err != 0)
-    return err;
 
   grow_reach (h, off_slice (h, c, s + k));
   lock_heap (h);
@@ -3298,6 +3212,38 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   word_add (&l->n_backed, map_put_backed (x, s, k, true));
   unlock_heap (h);
   return 0;
+}
+
+/* Grow by N slices, and more that make a step, from unbacked space, whole
+   chunks included: they are free and backed then, but others may take them.
+   A chunk is made if need be.  Needs: the grow lock, LIMIT from proc_limit.  */
+static int
+grow_by (struct heap *h, size_t n, size_t align, size_t limit)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  for (size_t c = 0; c < h->n_chunks; c++)
+    {
+      size_t longest, end = slice_count_within (h, c, limit);
+      if (end <= slice_first_data (h, c))
+        break;
+      if (run_chunk_is_empty (h, c))
+        {
+          if (slice_first_data (h, c) + n > end)
+            continue;
+          int err = grow_make_chunk (h, c);
+          if (err != 0)
+            return err;
+        }
+      if (dir_kind (dir_get (h, c)) != DIR_PAGED)
+        continue;
+      lock_heap (h);
+      size_t s = run_search_in_locked (h, c, n, align, MAP_FREE, end,
+                                       &longest);
+      unlock_heap (h);
+      if (s != 0)
+        return grow_back (h, slice_number (c, s), n, limit);
+    }
+  return ENOSPC;
 }
 
 /* Take a run, growing the heap if need be.  */
@@ -3312,14 +3258,8 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
   size_t limit = proc_limit (h);
   /* Others may have grown the heap while we waited; and a backed part of the
      run may be taken while we back the rest: then again.  */
-  while ((*number = run_reuse (h, n, n, align, head)) == 0)
-    {
-      err = grow_place (h, n, align, limit, number);
-      if (err == 0)
-        err = grow_back (h, *number, n, limit);
-      if (err != 0)
-        break;
-    }
+  while (err == 0 && (*number = run_reuse (h, n, n, align, head)) == 0)
+    err = grow_by (h, n, align, limit);
   unlock_grow (h);
   return err;
 }
@@ -3352,10 +3292,8 @@ page_of (struct heap *h, uint32_t number, uint64_t *head)
   if (r == NULL)
     return NULL;
   *head = head_see (r);
-  if (head_kind (*head) != HEAD_PAGE || head_class (*head) >= MM_CLASSES
-      || !page_fits (h, number, head_class (*head)))
-    return NULL;
-  return r;
+  return head_kind (*head) == HEAD_PAGE && head_class (*head) < MM_CLASSES
+         && page_fits (h, number, head_class (*head)) ? r : NULL;
 }
 
 /* Where the block 0 of the page, or a large block, at NUMBER lies.  */
@@ -3493,15 +3431,14 @@ queue_drain (struct heap *h, uint32_t stream)
     return false;
   /* Acquire: pairs with queue_push.  */
   uint32_t number = (uint32_t) word_swap (&st->queue, 0);
-  for (size_t bound = h->n_chunks * MM_CHUNK_SLICES; bound > 0; bound--)
+  size_t bound = h->n_chunks * MM_CHUNK_SLICES;
+  while (number != 0 && number != LINK_END && bound-- > 0)
     {
       struct disk_slice *r = run_record (h, number);
       if (r == NULL)
         break;
       uint32_t next = word_swap (&r->queue, 0);
       page_relist (h, stream, r, number);
-      if (next == 0 || next == LINK_END)
-        break;
       number = next;
     }
   return true;
@@ -3531,7 +3468,6 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
   /* Relaxed: the pointer came here in an ordered way, and own with it.  */
   uint64_t own = word_peek (&r->own[i / 64]);
   uint64_t bit = UINT64_C (1) << (i % 64);
-  uint64_t old;
   *full = false;
   if (word_peek (&r->foreign) == 0)
     {
@@ -3542,10 +3478,8 @@ page_free_remote (struct disk_slice *r, uint64_t i, bool *full)
     }
   /* If the block is free, this changes nothing.  Release: pairs with
      bit_rem.  */
-  if (own & bit)
-    old = word_set (&r->rem[i / 64], bit);
-  else
-    old = word_clear (&r->rem[i / 64], bit);
+  uint64_t old = own & bit ? word_set (&r->rem[i / 64], bit)
+                           : word_clear (&r->rem[i / 64], bit);
   if (((old ^ own) & bit) == 0)
     return false;
   /* Once more: the owner may have filled the word meanwhile, and has dropped
@@ -3563,11 +3497,11 @@ page_head (unsigned state, uint32_t stream, unsigned cl)
   return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
 }
 
-/* Take the next page of the stream's list that is still HELD by it; its number
-   or 0.  Needs: ownership of the stream.  */
+/* Take the next page of the list of STREAM that is still HELD by it, ACTIVE for
+   stream TO; its number or 0.  Needs: ownership of the stream.  */
 static uint32_t
 page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
-                unsigned cl)
+                unsigned cl, uint32_t to)
 {
   uint64_t held = page_head (HEAD_HELD, stream, cl);
   while (word_peek (&st->first[cl]) != 0)
@@ -3577,7 +3511,7 @@ page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
       uint64_t head = held;
       /* Acquire: pairs with whoever held it.  */
       if (r != NULL && page_fits (h, number, cl)
-          && word_claim (&r->head, &head, head_in_state (held, HEAD_ACTIVE)))
+          && word_claim (&r->head, &head, page_head (HEAD_ACTIVE, to, cl)))
         return number;
     }
   return 0;
@@ -3661,9 +3595,8 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
       if (s >= MM_CHUNK_SLICES)
         continue;
       size_t chunks = huge_chunks (s, n);
-      size_t end = (c << MM_CHUNK_SHIFT) + ((s + n) << MM_SLICE_SHIFT)
-                   + (h->grid - h->file.base);
-      if (c + chunks > h->n_chunks || end > limit)
+      if (c + chunks > h->n_chunks
+          || off_file (h, off_slice (h, c, s + n)) > limit)
         break;
       size_t i = 0;
       while (i < chunks && run_chunk_is_empty (h, c + i))
@@ -3714,12 +3647,13 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
   return err;
 }
 
-/* Free the block that begins at slice START of chunk C; how many slices it
-   had, 0: there is none.  */
+/* Free the block that begins at slice NUMBER; how many slices it had, 0: there
+   is none.  */
 static size_t
-huge_give_locked (struct heap *h, size_t c, size_t start)
+huge_give_locked (struct heap *h, uint32_t number)
 {
   MM_NEEDS (needs_heap_lock (h));
+  size_t c = number / MM_CHUNK_SLICES, start = number % MM_CHUNK_SLICES;
   uint64_t d = dir_get (h, c);
   if (dir_kind (d) != DIR_HUGE || dir_start (d) != start)
     return 0;
@@ -3730,45 +3664,33 @@ huge_give_locked (struct heap *h, size_t c, size_t start)
   return dir_slices (d);
 }
 
-/* Resize in place the block of N slices that begins at START of chunk C.  */
+/* Make the block at NUMBER, N slices long, WANT slices long in place.  */
 static bool
-huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
+huge_resize (struct heap *h, uint32_t number, size_t n, size_t want)
 {
+  size_t c = number / MM_CHUNK_SLICES, start = number % MM_CHUNK_SLICES;
   size_t has = huge_chunks (start, n), takes = huge_chunks (start, want);
-  size_t end = (c << MM_CHUNK_SHIFT) + ((start + want) << MM_SLICE_SHIFT)
-               + (h->grid - h->file.base);
-  char *block = off_slice (h, c, start);
-  bool done = false;
+  char *old_end = off_slice (h, c, start + n);
+  char *end = off_slice (h, c, start + want);
   lock_grow (h);
-  size_t limit = proc_limit (h);
-  if (want <= n)
+  size_t limit = proc_limit (h), i = has;
+  while (i < takes && c + i < h->n_chunks && run_chunk_is_empty (h, c + i))
+    i++;
+  bool done = end <= old_end
+              || (i >= takes && off_file (h, end) <= limit
+                  && back_range (h, old_end, (size_t) (end - old_end)) == 0);
+  if (done)
     {
+      grow_reach (h, end);
       lock_heap (h);
+      for (i = takes - 1; i >= has; i--)
+        dir_set (h, c + i, dir_cont (i));
       dir_set (h, c, dir_huge (start, want));
-      for (size_t i = takes; i < has; i++)
+      for (i = takes; i < has; i++)
         dir_set (h, c + i, 0);
       unlock_heap (h);
-      back_drop (h, block + (want << MM_SLICE_SHIFT),
-                 (n - want) << MM_SLICE_SHIFT);
-      done = true;
-    }
-  else if (c + takes <= h->n_chunks && end <= limit)
-    {
-      size_t i = has;
-      while (i < takes && run_chunk_is_empty (h, c + i))
-        i++;
-      if (i == takes
-          && back_range (h, block + (n << MM_SLICE_SHIFT),
-                         (want - n) << MM_SLICE_SHIFT) == 0)
-        {
-          grow_reach (h, block + (want << MM_SLICE_SHIFT));
-          lock_heap (h);
-          for (i = takes - 1; i >= has; i--)
-            dir_set (h, c + i, dir_cont (i));
-          dir_set (h, c, dir_huge (start, want));
-          unlock_heap (h);
-          done = true;
-        }
+      if (end < old_end)
+        back_drop (h, end, (size_t) (old_end - end));
     }
   unlock_grow (h);
   return done;
@@ -3798,10 +3720,8 @@ large_back (struct heap *h, size_t c, size_t s, size_t n)
   size_t limit = proc_limit (h);
   int err = s + n <= slice_count_within (h, c, limit) ? 0 : ENOSPC;
   lock_heap (h);
-  struct disk_index *x = run_index_locked (h, c);
-  size_t i = s;
-  while (i < s + n && map_get (x->free, i) && !map_get_backed (x, i))
-    i++;
+  size_t i = map_next_free (run_index_locked (h, c), s, s + n, MAP_FREE_BARE,
+                            false);
   unlock_heap (h);
   if (err == 0 && i == s + n)
     err = grow_back (h, slice_number (c, s), n, limit);
@@ -3820,7 +3740,8 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
   struct disk_index *x = run_index_locked (h, c);
   /* Not behind the file's end, whatever the index says.  */
   size_t end = s + want, ready = run_ready (h, c);
-  size_t i = map_end_of_free (x, s + n, size_min (end, ready));
+  size_t i = map_next_free (x, s + n, size_min (end, ready), MAP_FREE_BACKED,
+                            false);
   if (i == end)
     {
       map_put (x->free, s + n, want - n, false);
@@ -3828,10 +3749,8 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
       return true;
     }
   *from = i;
-  *bare = 0;
-  if (map_next (x->free, i, end, false) == end)
-    while (i + *bare < end && !map_get_backed (x, i + *bare))
-      ++*bare;
+  *bare = map_next (x->free, i, end, false) == end
+          ? map_next_free (x, i, end, MAP_FREE_BARE, false) - i : 0;
   return false;
 }
 
@@ -3850,9 +3769,8 @@ large_resize (struct heap *h, uint32_t number, size_t want)
       if (head_kind (head) == HEAD_LARGE && want <= n)
         {
           head_set (r, head_make (HEAD_LARGE, 0, 0, 0, want));
-          map_put (run_index_locked (h, c)->free, s + want, n - want, true);
-          dir_set (h, c, dir_paged (dir_ready (dir_get (h, c)),
-                                    MM_CHUNK_SLICES));
+          if (want < n)
+            run_give_locked (h, slice_number (c, s + want), n - want);
           done = true;
         }
       else if (head_kind (head) == HEAD_LARGE && want <= MM_RUN_MAX
@@ -3918,25 +3836,23 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
 static uint64_t
 place_find_run (struct heap *h, size_t c, size_t *s)
 {
-  size_t to = *s;
+  size_t to = *s, n = 0;
+  unsigned kind = HEAD_LARGE;
   uint64_t head = head_see (off_record (h, c, *s));
   if (head_kind (head) == HEAD_CONT && head_distance (head) <= *s)
     {
       /* A continuation is believed only if a page covers it.  */
+      kind = HEAD_PAGE;
       *s -= head_distance (head);
-      head = head_see (off_record (h, c, *s));
-      return head_kind (head) == HEAD_PAGE
-                 && to - *s < run_covers (head, *s, MM_CHUNK_SLICES)
-               ? head
-               : 0;
+      n = run_look (h, c, *s, MM_CHUNK_SLICES, &head);
     }
-  if (head_kind (head) != HEAD_FREE)
+  else if (head_kind (head) != HEAD_FREE)
     return head;
-  /* Free, or inside a large block.  */
-  size_t n = 0;
-  while (n == 0 && *s > slice_first_data (h, c))
-    n = run_look (h, c, --*s, MM_CHUNK_SLICES, &head);
-  return head_kind (head) == HEAD_LARGE && n > to - *s ? head : 0;
+  else
+    /* Free, or inside a large block.  */
+    while (n == 0 && *s > slice_first_data (h, c))
+      n = run_look (h, c, --*s, MM_CHUNK_SLICES, &head);
+  return head_kind (head) == kind && n > to - *s ? head : 0;
 }
 
 /* Find the block that covers P; NULL if there is one, live and P its start or,
@@ -3998,22 +3914,6 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
    Keeps: I7.
    Checked by: check_page, step, real, waiter.  */
 
-/* A page was CLAIMED by somebody who died under the heap lock: it is HELD as
-   before, or retired already.  */
-static void
-dead_claim_locked (struct heap *h, uint32_t number)
-{
-  MM_NEEDS (needs_heap_lock (h));
-  struct disk_slice *r = run_record (h, number);
-  if (r != NULL)
-    {
-      uint64_t head = head_peek (r);
-      if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
-        head_set (r, head_in_state (head, HEAD_HELD));
-    }
-  word_settle (&h->locks->claim, 0);
-}
-
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
    the heap lock.  */
 static bool
@@ -4042,8 +3942,8 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
   else if (fresh == 0 && dead_slot_holds (h, op, old))
     nobodys = 0;
   struct place at;
-  if (nobodys != 0
-      && place_find (h, (char *) h->file.base + nobodys, false, &at) == NULL)
+  /* No block begins at 0.  */
+  if (place_find (h, (char *) h->file.base + nobodys, false, &at) == NULL)
     {
       /* If we die here, too: nobody has the lock before somebody has looked
          whether it was done.  */
@@ -4054,8 +3954,7 @@ dead_finish_locked (struct heap *h, struct disk_op *op)
       else if (at.kind == PLACE_LARGE)
         large_give_locked (h, at.number);
       else
-        huge_give_locked (h, at.number / MM_CHUNK_SLICES,
-                          at.number % MM_CHUNK_SLICES);
+        huge_give_locked (h, at.number);
       /* Release: done before the record is free.  */
       word_fence_publish ();
     }
@@ -4077,10 +3976,8 @@ dead_ops_locked (struct heap *h)
       for (int j = 0; j < 2; j++)
         {
           struct place at;
-          uint64_t off = word_peek (block[j]);
-          if (off != 0
-              && place_find (h, (char *) h->file.base + off, false, &at)
-                   != NULL)
+          char *p = (char *) h->file.base + word_peek (block[j]);
+          if (place_find (h, p, false, &at) != NULL)
             word_put (block[j], 0);
         }
       word_settle (&op->locked, 0);
@@ -4088,17 +3985,20 @@ dead_ops_locked (struct heap *h)
 }
 
 /* Somebody died holding the heap lock.  Chunk indexes may disagree with the
-   heads: all are made stale.  A page under claim is decided, and whether a
-   block of a slot call had changed hands.  */
+   heads: all are made stale.  A page that was CLAIMED is HELD as before, or
+   retired already.  It is decided whether a block of a slot call had changed
+   hands.  */
 static void
 dead_owner_locked (struct heap *h)
 {
   MM_NEEDS (needs_heap_lock (h));
   struct disk_locks *l = h->locks;
   word_add (&l->index_epoch, 1);
-  uint64_t claim = word_peek (&l->claim);
-  if (claim != 0)
-    dead_claim_locked (h, (uint32_t) claim);
+  struct disk_slice *r = run_record (h, (uint32_t) word_peek (&l->claim));
+  uint64_t head = r != NULL ? head_peek (r) : 0;
+  if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
+    head_set (r, head_in_state (head, HEAD_HELD));
+  word_settle (&l->claim, 0);
   dead_ops_locked (h);
 }
 
@@ -4122,29 +4022,23 @@ dead_orphan_locked (struct heap *h, uint64_t id)
     }
 }
 
-/* Take the streams of entry I's process from it if it is dead.  Ids are never
-   used twice in an epoch, so a newcomer in the entry loses nothing.  Needs: no
-   lock.  */
-static void
-dead_bury (struct heap *h, uint32_t i)
-{
-  struct disk_proc *e = &h->procs[i];
-  uint64_t id = word_see (&e->id);
-  if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
-    return;
-  lock_heap (h);
-  dead_orphan_locked (h, id);
-  unlock_heap (h);
-  word_claim (&e->id, &id, 0);
-}
-
-/* The same for all entries: whoever needs what the dead had calls it.  */
+/* Take the streams of all who died from them: whoever needs what the dead had
+   calls it.  Ids are never used twice in an epoch, so a newcomer in an entry
+   loses nothing.  Needs: no lock.  */
 static void
 dead_bury_all (struct heap *h)
 {
-  if (h->file.kind->shared)
-    for (uint32_t i = 0; i < MM_PROCS; i++)
-      dead_bury (h, i);
+  for (uint32_t i = 0; h->file.kind->shared && i < MM_PROCS; i++)
+    {
+      struct disk_proc *e = &h->procs[i];
+      uint64_t id = word_see (&e->id);
+      if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
+        continue;
+      lock_heap (h);
+      dead_orphan_locked (h, id);
+      unlock_heap (h);
+      word_claim (&e->id, &id, 0);
+    }
 }
 
 
@@ -4167,30 +4061,22 @@ stream_is_orphan (struct heap *h, uint32_t n)
   return owner == 0 || owner >> 32 != h->epoch;
 }
 
-/* Page NUMBER was in a bin that is no more: HELD, and on the list.  Needs:
-   ownership of the stream.  */
-static void
-stream_hold (struct heap *h, uint32_t stream, uint32_t number)
-{
-  uint64_t head;
-  struct disk_slice *r = page_of (h, number, &head);
-  if (r == NULL || head_owner (head) != stream
-      || head_state (head) != HEAD_ACTIVE)
-    return;
-  head_set (r, head_in_state (head, HEAD_HELD));
-  list_push (h, off_stream (h, stream), head_class (head), r, number);
-}
-
-/* The pages that were ACTIVE for an earlier owner.  Needs: ownership.  */
+/* The pages that were ACTIVE in bins that are no more: HELD, and on the lists.
+   Needs: ownership of the stream.  */
 static void
 stream_hold_all (struct heap *h, uint32_t stream)
 {
   struct disk_stream *st = off_stream (h, stream);
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
     {
+      uint64_t head;
       uint32_t number = word_swap (&st->active[cl], 0);
-      if (number != 0)
-        stream_hold (h, stream, number);
+      struct disk_slice *r = page_of (h, number, &head);
+      if (r == NULL || head_owner (head) != stream
+          || head_state (head) != HEAD_ACTIVE)
+        continue;
+      head_set (r, head_in_state (head, HEAD_HELD));
+      list_push (h, st, head_class (head), r, number);
     }
 }
 
@@ -4201,26 +4087,18 @@ stream_grow (struct heap *h)
   struct disk_locks *l = h->locks;
   lock_grow (h);
   uint32_t ready = word_peek (&l->streams_ready);
-  int err = 0;
-  if (ready < h->super.n_streams)
+  char *at = (char *) &h->stream[ready];
+  int err = ready < h->super.n_streams ? back_range (h, at, MM_PAGE) : ENOLCK;
+  if (err == 0)
     {
-      uint32_t more = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-      char *at = (char *) &h->stream[ready];
-      err = back_range (h, at, MM_PAGE);
-      if (err == 0)
-        {
-          grow_reach (h, at + MM_PAGE);
-          memset (at, 0, MM_PAGE);
-          uint32_t old = ready;
-          ready = ready + more < h->super.n_streams ? ready + more
-                                                    : h->super.n_streams;
-          word_add (&l->n_orphans, ready - old);
-          /* Seen by off_streams_ready.  */
-          word_publish (&l->streams_ready, ready);
-        }
+      grow_reach (h, at + MM_PAGE);
+      memset (at, 0, MM_PAGE);
+      size_t more = size_min (MM_PAGE / sizeof (struct disk_stream),
+                              h->super.n_streams - ready);
+      word_add (&l->n_orphans, (uint32_t) more);
+      /* Seen by off_streams_ready.  */
+      word_publish (&l->streams_ready, ready + (uint32_t) more);
     }
-  else
-    err = ENOLCK;
   unlock_grow (h);
   return err;
 }
@@ -4241,23 +4119,21 @@ stream_claim (struct heap *h)
   struct disk_locks *l = h->locks;
   for (bool buried = false; ; )
     {
-      uint32_t found = 0;
       lock_heap (h);
-      uint32_t ready = off_streams_ready (h);
-      for (uint32_t n = h->super.n_shared + 1; n <= ready && found == 0; n++)
-        if (stream_is_orphan (h, n))
-          found = n;
-      if (found != 0)
+      uint32_t n = h->super.n_shared + 1, ready = off_streams_ready (h);
+      while (n <= ready && !stream_is_orphan (h, n))
+        n++;
+      if (n <= ready)
         {
-          word_put (&off_stream (h, found)->owner, h->id);
+          word_put (&off_stream (h, n)->owner, h->id);
           if (word_peek (&l->n_orphans) > 0)
             word_add (&l->n_orphans, -1);
         }
       unlock_heap (h);
-      if (found != 0)
+      if (n <= ready)
         {
-          stream_hold_all (h, found);
-          return found;
+          stream_hold_all (h, n);
+          return n;
         }
       if (stream_grow (h) == 0)
         continue;
@@ -4339,18 +4215,12 @@ bin_clear (struct bin *b)
 static void
 cache_empty (struct cache *k)
 {
-  struct heap *h = k->heap;
   for (unsigned cl = 0; cl < MM_CLASSES; cl++)
     {
-      uint32_t number = k->page[cl];
       bin_clear (&k->bin[cl]);
       k->page[cl] = 0;
-      if (number != 0)
-        {
-          word_put (&off_stream (h, k->stream)->active[cl], 0);
-          stream_hold (h, k->stream, number);
-        }
     }
+  stream_hold_all (k->heap, k->stream);
 }
 
 /* Give the cache's stream back.  Needs: the registry lock.  */
@@ -4373,12 +4243,11 @@ cache_release (struct cache *k)
       word_add (&h->locks->n_orphans, 1);
       unlock_heap (h);
     }
-  for (struct cache **at = &h->caches; *at != NULL; at = &(*at)->heap_next)
-    if (*at == k)
-      {
-        *at = k->heap_next;
-        break;
-      }
+  struct cache **at = &h->caches;
+  while (*at != NULL && *at != k)
+    at = &(*at)->heap_next;
+  if (*at != NULL)
+    *at = k->heap_next;
   k->heap = NULL;
 }
 
@@ -4522,14 +4391,13 @@ bin_take_noted (struct heap *h, struct bin *b)
   return bin_take (b);
 }
 
-/* Find a word with free blocks in the bin's page, beginning with the current
-   one, which is in the processor's cache; false if the page is full.  */
+/* Find a word with free blocks in page NUMBER of bin B, beginning with the
+   current one, which is in the processor's cache; false if the page is full.  */
 static inline bool
-bin_fill (struct heap *h, struct cache *k, unsigned cl)
+bin_fill (struct heap *h, struct bin *b, unsigned cl, uint32_t number)
 {
-  struct bin *b = &k->bin[cl];
-  struct disk_slice *r = off_numbered (h, k->page[cl]);
-  char *start = page_start (h, k->page[cl]);
+  struct disk_slice *r = off_numbered (h, number);
+  char *start = page_start (h, number);
   unsigned words = class_words (cl), w = b->word;
   bool mixed = word_see (&r->foreign) != 0
                || word_peek (&h->locks->ops_busy) != 0;
@@ -4592,13 +4460,13 @@ bin_refill (struct heap *h, struct cache *k, unsigned cl)
     {
       if (k->page[cl] != 0)
         {
-          if (bin_fill (h, k, cl))
+          if (bin_fill (h, &k->bin[cl], cl, k->page[cl]))
             return true;
           page_drop (h, k->stream, cl, k->page[cl]);
           k->page[cl] = 0;
           bin_clear (&k->bin[cl]);
         }
-      uint32_t number = page_take_back (h, k->st, k->stream, cl);
+      uint32_t number = page_take_back (h, k->st, k->stream, cl, k->stream);
       if (number != 0)
         bin_use (h, k, cl, number);
       else if (!queue_drain (h, k->stream))
@@ -4621,29 +4489,14 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
   uint32_t got = 0;
   lock_heap (h);
   uint32_t ready = off_streams_ready (h);
-  if (limit > ready)
-    limit = ready;
-  for (uint32_t i = 0; i < limit && got == 0; i++)
+  for (uint32_t i = 0; i < limit && i < ready && got == 0; i++)
     {
       uint32_t n = word_add (&cursor, 1) % ready + 1;
       if (!stream_is_orphan (h, n))
         continue;
-      struct disk_stream *st = off_stream (h, n);
       stream_hold_all (h, n);
       queue_drain (h, n);
-      while (got == 0 && word_peek (&st->first[cl]))
-        {
-          uint64_t head;
-          uint32_t number;
-          list_pop (h, st, cl, &number);
-          struct disk_slice *r = page_of (h, number, &head);
-          if (r == NULL || head_owner (head) != n || head_class (head) != cl
-              || head_state (head) != HEAD_HELD)
-            continue;
-          /* Nobody else changes the head: no owner, and we have the lock.  */
-          head_set (r, page_head (HEAD_ACTIVE, k->stream, cl));
-          got = number;
-        }
+      got = page_take_back (h, off_stream (h, n), n, cl, k->stream);
     }
   unlock_heap (h);
   if (got != 0)
@@ -4743,7 +4596,7 @@ sweep_chunk (struct heap *h, struct sweep *w, size_t c)
   size_t end = run_ready (h, c), n;
   for (size_t i = 0; end > 0 && i < MM_CHUNK_SLICES / 64; i++)
     w->backed += bit_count (word_peek (&off_index (h, c)->backed[i]));
-  for (size_t s = slice_first_data (h, c); s<end; s += n> 0 ? n : 1)
+  for (size_t s = slice_first_data (h, c); s < end; s += size_max (n, 1))
     {
       uint64_t head;
       n = run_look (h, c, s, end, &head);
@@ -4764,8 +4617,8 @@ sweep_schedule (struct heap *h, const struct sweep *w)
   struct disk_locks *l = h->locks;
   /* Kills and growth meanwhile make the count a hint.  */
   word_put (&l->n_backed, w->backed);
-  uint64_t gap = word_peek (&l->sweep_gap), most = w->backed / 8;
-  most = most > 64 ? most : 64;
+  uint64_t gap = word_peek (&l->sweep_gap);
+  uint64_t most = size_max (w->backed / 8, 64);
   gap = w->retired >= w->backed / 16 ? 0
         : gap < 32                   ? 64
         : gap < most / 2             ? 2 * gap
@@ -4847,9 +4700,7 @@ static size_t
 guard_tail (const struct place *at, const char *user, size_t size)
 {
   size_t room = (size_t) (at->start + at->usable - user);
-  if (size >= room)
-    return 0;
-  return size_min (room - size, GUARD_MAX);
+  return size < room ? size_min (room - size, GUARD_MAX) : 0;
 }
 
 /* Put the guards of a block of SIZE bytes, the program's part being USER.
@@ -4913,14 +4764,6 @@ guard_damaged (struct heap *h, const char *call, void *md, const void *p)
                               " overwritten");
 }
 
-/* Whether P is where the program's part of a guarded block could begin.  */
-static bool
-guard_could_be (const struct place *at, const char *p)
-{
-  size_t off = (size_t) (p - at->start);
-  return off >= sizeof (struct guard) && (off & (off - 1)) == 0;
-}
-
 /* Find live block P as the program knows it; with guards on, USER->start is
    the program's part and USER->usable what it asked for.  BLOCK gets the whole
    block.  NULL or what is wrong.  */
@@ -4934,13 +4777,16 @@ guard_place (struct heap *h, const char *call, void *md, const void *p,
   if (wrong != NULL || !guarded)
     return wrong;
   char *part = guard_find (h, block);
-  if (part == NULL && p == block->start)
+  size_t off = (size_t) ((const char *) p - block->start);
+  if (part == NULL && off == 0)
     return NULL;
-  if (part != NULL ? p != part : !guard_could_be (block, p))
+  /* Without a guard, the program's part could begin at powers of two.  */
+  if (part != NULL ? p != part
+                   : off < sizeof (struct guard) || (off & (off - 1)) != 0)
     return place_inside;
   if (!guard_is_intact (h, block, p, &user->usable))
     guard_damaged (h, call, md, p);
-  user->start += (const char *) p - block->start;
+  user->start += off;
   return NULL;
 }
 
@@ -4981,7 +4827,7 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
   int err = 0;
   unsigned walk = lock_walk (h);
   lock_stream (h, stream, true);
-  for (*p = NULL; *p == NULL && err == 0; )
+  for (*p = NULL; err == 0; )
     {
       uint64_t head;
       uint32_t number = word_peek (&st->active[cl]);
@@ -4989,21 +4835,16 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
       if (r != NULL && head_owner (head) == stream && head_class (head) == cl
           && head_state (head) == HEAD_ACTIVE)
         {
-          char *start = page_start (h, number);
-          for (unsigned w = 0; w < class_words (cl) && *p == NULL; w++)
+          struct bin b = { .word = 0 };
+          if (bin_fill (h, &b, cl, number))
             {
-              struct bin b = { page_free_bits (h, r, start, cl, w), &r->own[w],
-                               start + (size_t) w * 64 * class_table[cl].size,
-                               class_table[cl].size, w };
-              if (b.avail != 0)
-                *p = bin_take_noted (h, &b);
+              *p = bin_take_noted (h, &b);
+              break;
             }
-          if (*p != NULL)
-            continue;
           page_drop (h, stream, cl, number);
         }
       word_put (&st->active[cl], 0);
-      number = page_take_back (h, st, stream, cl);
+      number = page_take_back (h, st, stream, cl, stream);
       if (number != 0)
         {
           word_put (&st->active[cl], number);
@@ -5058,7 +4899,7 @@ take_refill (struct heap *h, struct cache *k, unsigned cl)
   unsigned lacks = bin_lacks (b, cl);
   if (MM_LIKELY (lacks == 0))
     return true;
-  uint32_t number = page_take_back (h, k->st, k->stream, cl);
+  uint32_t number = page_take_back (h, k->st, k->stream, cl, k->stream);
   if (number != 0)
     {
       bin_exchange (h, k, cl, number);
@@ -5143,7 +4984,7 @@ static int
 take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
             void **p)
 {
-  int err;
+  int err = 0;
   if (!cache_is_exclusive (k))
     {
       uint32_t stream = k != NULL ? k->stream : stream_share (h);
@@ -5155,7 +4996,6 @@ take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
   else
     {
       struct bin *b = &k->bin[cl];
-      err = 0;
       while (err == 0 && b->avail == 0 && !bin_refill (h, k, cl))
         if (!bin_adopt (h, k, cl, 16))
           {
@@ -5168,9 +5008,7 @@ take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
       if (err == 0)
         *p = bin_take_noted (h, b);
     }
-  if (err != 0)
-    err = take_small_elsewhere (h, k, cl, align, p);
-  return err;
+  return err != 0 ? take_small_elsewhere (h, k, cl, align, p) : 0;
 }
 
 /* A block of SIZE bytes at ALIGN.  GROWN: it is for the contents of a smaller
@@ -5224,8 +5062,7 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
 static bool
 give_is_own (struct cache *k, const struct place *at)
 {
-  uint32_t owner = head_owner (at->head);
-  return owner != 0 && cache_is_exclusive (k) && owner == k->stream;
+  return cache_is_exclusive (k) && head_owner (at->head) == k->stream;
 }
 
 /* A full word of the page of small block AT has room now.  */
@@ -5243,13 +5080,12 @@ give_hint (struct heap *h, struct cache *k, const struct place *at)
 static bool
 give_slices (struct heap *h, const struct place *at)
 {
-  size_t c = at->number / MM_CHUNK_SLICES, s = at->number % MM_CHUNK_SLICES;
   bool huge = at->kind == PLACE_HUGE;
   if (huge)
     lock_grow (h);
   lock_heap (h);
   op_note_free_locked ();
-  size_t n = huge ? huge_give_locked (h, c, s)
+  size_t n = huge ? huge_give_locked (h, at->number)
                   : large_give_locked (h, at->number);
   op_noted (true);
   unlock_heap (h);
@@ -5295,14 +5131,6 @@ resize_may_keep (size_t usable, size_t size)
   return size <= usable && (size > usable / 2 || usable <= 64);
 }
 
-/* Whether a block of N slices, as many as SIZE bytes need, should stay one: in
-   a single slice smaller ones are left that may grow.  */
-static inline bool
-resize_may_stay (struct heap *h, size_t n, size_t size)
-{
-  return n > 1 || size >= h->file.kind->room_least;
-}
-
 /* Make the block at AT SIZE bytes long without moving it.  */
 static bool
 resize_block (struct heap *h, struct place *at, size_t size)
@@ -5313,14 +5141,13 @@ resize_block (struct heap *h, struct place *at, size_t size)
     return false;
   size_t n = at->usable >> MM_SLICE_SHIFT;
   size_t want = (size + MM_SLICE - 1) >> MM_SLICE_SHIFT;
+  /* In a single slice smaller ones are left that may grow.  */
   if (want == n)
-    return resize_may_stay (h, n, size);
+    return n > 1 || size >= h->file.kind->room_least;
   if (size <= MM_SMALL_MAX / 2)
     return false;
-  if (at->kind == PLACE_LARGE)
-    return large_resize (h, at->number, want);
-  return huge_resize (h, at->number / MM_CHUNK_SLICES,
-                      at->number % MM_CHUNK_SLICES, n, want);
+  return at->kind == PLACE_LARGE ? large_resize (h, at->number, want)
+                                 : huge_resize (h, at->number, n, want);
 }
 
 
@@ -5472,11 +5299,8 @@ root_slice (struct heap *h)
           run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
         }
       unlock_heap (h);
-      uint32_t unbacked;
       if (number == 0)
-        err = grow_place (h, 1, MM_SLICE, limit, &unbacked);
-      if (number == 0 && err == 0)
-        err = grow_back (h, unbacked, 1, limit);
+        err = grow_by (h, 1, MM_SLICE, limit);
     }
   unlock_grow (h);
   return err;
@@ -6734,7 +6558,7 @@ attach_enter (struct heap *h, struct reason *why)
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
       word_put (&e->pid, os_pid ());
-      /* Seen by proc_limit and dead_bury.  */
+      /* Seen by proc_limit and dead_bury_all.  */
       word_publish (&e->id, h->id);
       return 0;
     }

@@ -397,11 +397,11 @@ static const struct step
   [RECOVER_CLAIM] = { "recover", 1, "load the claim record",
                       "dead_owner_locked", recover_claim, HINTS },
   [RECOVER_HEAD] = { "recover", 2, "load the head",
-                     "dead_claim_locked", recover_head, HINTS },
+                     "dead_owner_locked", recover_head, HINTS },
   [RECOVER_HELD] = { "recover", 3, "store the head HELD",
-                     "dead_claim_locked", recover_held, HINTS },
+                     "dead_owner_locked", recover_held, HINTS },
   [RECOVER_CLEAR] = { "recover", 4, "clear the claim record",
-                      "dead_claim_locked", recover_clear, HINTS },
+                      "dead_owner_locked", recover_clear, HINTS },
 
   [RETIRE_CLAIM] = { "retire", 1, "store the claim record",
                      "page_retire_locked", retire_claim, HINTS },
@@ -419,7 +419,7 @@ static const struct step
   [HOLD_ACTIVE] = { "hold", 1, "exchange the number of the page in the bin",
                     "stream_hold_all", hold_active, HINTS },
   [HOLD_HELD] = { "hold", 2, "store the head HELD",
-                  "stream_hold", hold_held, HINTS },
+                  "stream_hold_all", hold_held, HINTS },
 
   [INHERIT_HOLDER] = { "inherit", 1, "store the stream's holder",
                        "stream_claim", inherit_holder, HINTS },
@@ -443,7 +443,7 @@ static const struct step
                  "page_take_back", back_cas, HINTS },
 
   [DROP_ACTIVE] = { "drop", 1, "clear the number of the page in the bin",
-                    "cache_empty", drop_active, HINTS },
+                    "stream_hold_all", drop_active, HINTS },
   [DROP_HELD] = { "drop", 2, "store the head HELD",
                   "page_drop", drop_held, HINTS },
 
@@ -452,9 +452,9 @@ static const struct step
   [ADOPT_POP] = { "adopt", 2, "unlink the first page of the list",
                   "list_pop", adopt_pop, HINTS },
   [ADOPT_HEAD] = { "adopt", 3, "load the head",
-                   "page_of", adopt_head, HINTS },
+                   "page_take_back", adopt_head, HINTS },
   [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE for this stream",
-                    "bin_adopt", adopt_store, HINTS },
+                    "page_take_back", adopt_store, HINTS },
 
   [SWEEP_LISTS] = { "sweep", 1, "empty the lists and queues",
                     "sweep", sweep_lists, HINTS },

@@ -162,18 +162,16 @@ mutant huge_head_given_last '/^huge_give_locked/,/^}/ {
 
 # A HUGE block grows by its length before the chunks behind it are its own.
 mutant huge_longer_first '/^huge_resize/,/^}/ {
-  s/^          for (i = takes - 1/\
-          dir_set (h, c, dir_huge (start, want));\
+  s/^      for (i = takes - 1/\
+      dir_set (h, c, dir_huge (start, want));\
 &/
 }' 'step:huge longer'
 
 # A HUGE block loses chunks before its length says so.
 mutant huge_shorter_last '/^huge_resize/,/^}/ {
-  /^  if (want <= n)/,/^      unlock_heap/ {
-    /^      dir_set (h, c, dir_huge/d
-    s/^      unlock_heap (h);/      dir_set (h, c, dir_huge (start, want));\
+  /^      dir_set (h, c, dir_huge/d
+  s/^      unlock_heap (h);/      dir_set (h, c, dir_huge (start, want));\
 &/
-  }
 }' 'step:huge shorter'
 
 # ---- Backing and length ---------------------------------------------------
@@ -182,7 +180,9 @@ mutant huge_shorter_last '/^huge_resize/,/^}/ {
 mutant backed_first '/^grow_back /,/^}/ {
   s/^        err = grow_back_bare .*/        err = 0;/
   s/^  dir_set (h, c, dir_paged (ready/\
-  err = grow_back_bare (h, c, s, s + k, old);\
+  int err = grow_back_bare (h, c, s, s + k, old);\
+  if (err != 0)\
+    return err;\
 &/
 }' 'step:malloc: growth'
 
@@ -197,8 +197,8 @@ mutant length_late '/^grow_back (/,/^}/ {
 
 # Stream records are ready before they have memory.
 mutant streams_ready_first '/^stream_grow/,/^}/ {
-  s/^      err = back_range (h, at, MM_PAGE);/\
-      atomic_store (\&l->streams_ready, ready + more);\
+  s/^  int err = ready <.*/\
+      atomic_store (\&l->streams_ready, ready + 4);\
 &/
 }' 'step:stream records'
 
@@ -231,7 +231,7 @@ mutant index_believed '/^dead_owner_locked/,/^}/ {
 
 # A page under claim is not decided.
 mutant claim_forgotten '/^dead_owner_locked/,/^}/ {
-  s/if (claim != 0)/if (claim == UINT64_MAX)/
+  s/r != NULL ? head_peek (r) : 0/0/
 }' 'step:malloc: sweep'
 
 # A claim is not recorded.
@@ -511,8 +511,8 @@ mutant tail_forgotten '/^make_heap/,/^}/ {
 # ---- Beside threads that end and children that nobody knows of ------------
 
 # The pages of a stream that is given back cannot be taken.
-mutant page_stays_active '/^stream_hold /,/^}/ {
-  s/^  head_set (r, head_in_state (head, HEAD_HELD));/  (void) r;/
+mutant page_stays_active '/^stream_hold_all/,/^}/ {
+  s/^      head_set (r, head_in_state (head, HEAD_HELD));/      (void) r;/
 }' threads_come_and_go
 
 # A thread without a cache does not keep the file from being cut.
@@ -658,8 +658,8 @@ mutant page_past_records '/^page_fits/,/^}/ {
 mutant queue_of_no_stream '/^queue_push/,/^}/ {
   s/|| stream > off_streams_ready (h)/|| false/
 }' damage_golden
-mutant claim_of_nothing '/^dead_claim_locked/,/^}/ {
-  s/if (r != NULL)/if (true)/
+mutant claim_of_nothing '/^dead_owner_locked/,/^}/ {
+  s/r != NULL ? head_peek (r) : 0/head_peek (r)/
 }' damage_golden
 mutant block_behind_end '/^place_find (/,/^}/ {
   s/off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_length (h)/false/
