@@ -3124,6 +3124,13 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
     }
   disk_u64 *taken = &h->locks->n_taken;
   word_put (taken, word_peek (taken) + n);
+  if (head_kind (head) == HEAD_ROOTS)
+    {
+      /* Root records go there from now on.  Before the head: killed between,
+         the slice stays free.  */
+      word_settle (&h->root->slab, (uint64_t) number << 32);
+      mark_own (off_slice (h, c, s), MM_SLICE);
+    }
   bool block = head_kind (head) == HEAD_LARGE;
   if (block)
     op_note (h, off_slice (h, c, s), true);
@@ -5421,22 +5428,27 @@ resize_block (struct heap *h, struct place *at, size_t size)
    Keeps: I8.
    Checked by: check_roots, roots_from_many_threads.  */
 
+/* Whether a record, of whatever name, can begin at IN_SLICE of slice NUMBER.
+   */
+static bool
+root_fits (struct heap *h, uint32_t number, size_t in_slice)
+{
+  struct disk_slice *r = run_record (h, number);
+  return r != NULL && head_kind (head_see (r)) == HEAD_ROOTS
+         && in_slice % 16 == 0
+         && in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 <= MM_SLICE
+         && run_is_inside (h, number, 1);
+}
+
 /* The record at region offset OFF, or NULL if there cannot be one.  */
 static struct disk_name *
 root_at (struct heap *h, uint64_t off)
 {
-  uint64_t delta = h->grid - h->file.base;
-  if (off < delta || off % 16 != delta % 16)
-    return NULL;
-  uint64_t from_grid = off - delta;
+  /* An offset before the grid becomes one far beyond all slices.  */
+  uint64_t from_grid = off - (h->grid - h->file.base);
   uint64_t number = from_grid >> MM_SLICE_SHIFT;
-  size_t in_slice = from_grid & (MM_SLICE - 1);
-  if (number > UINT32_MAX)
-    return NULL;
-  struct disk_slice *r = run_record (h, (uint32_t) number);
-  if (r == NULL || head_kind (head_see (r)) != HEAD_ROOTS
-      || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
-      || !run_is_inside (h, (uint32_t) number, 1))
+  if (number > UINT32_MAX
+      || !root_fits (h, (uint32_t) number, from_grid % MM_SLICE))
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *) ((char *) h->file.base
                                                           + off);
@@ -5449,22 +5461,22 @@ root_at (struct heap *h, uint64_t off)
    circular (Brent's method).  */
 struct root_walk
 {
+  disk_u64 *link;       /* to the next record */
   size_t steps;
   uint64_t mark;
+  bool damaged;         /* there should have been one */
 };
 
-/* The record that LINK leads to, or NULL.  *DAMAGED is set if there should be
-   one.  */
+/* The next record, or NULL.  */
 static struct disk_name *
-root_step (struct heap *h, disk_u64 *link, struct root_walk *walk,
-           bool *damaged)
+root_step (struct heap *h, struct root_walk *walk)
 {
-  uint64_t off = word_see (link);
+  uint64_t off = word_see (walk->link);
   if (off == 0)
     return NULL;
   struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
-  if (damaged != NULL)
-    *damaged = r == NULL;
+  walk->damaged = r == NULL;
+  walk->link = r != NULL ? &r->next : walk->link;
   walk->steps++;
   if ((walk->steps & (walk->steps - 1)) == 0)
     walk->mark = off;
@@ -5509,65 +5521,15 @@ static struct disk_name *
 root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
            uint64_t *value)
 {
-  struct root_walk walk = { 0, 0 };
+  struct root_walk walk = { .link = &h->bucket[hash % MM_BUCKETS] };
   struct disk_name *r;
   char found[MM_NAME_MAX + 1];
-  for (disk_u64 *link = &h->bucket[hash % MM_BUCKETS];
-       (r = root_step (h, link, &walk, NULL)) != NULL; link = &r->next)
+  while ((r = root_step (h, &walk)) != NULL)
     if (word_peek (&r->hash) == hash && word_peek (&r->len) == len
         && (*value = root_read (r, found)) != 0
         && memcmp (found, name, len + 1) == 0)
       return r;
   return NULL;
-}
-
-/* Make a record with ROOM bytes for the name; its place, or NULL and a new
-   slice is needed.  Advances the mark first: a kill wastes the room.  */
-static struct disk_name *
-root_room_locked (struct heap *h, size_t room)
-{
-  MM_NEEDS (needs_heap_lock (h));
-  uint64_t slab = word_peek (&h->root->slab);
-  uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
-  struct disk_slice *r = run_record (h, number);
-  size_t need = sizeof (struct disk_name) + room;
-  if (r == NULL || head_kind (head_peek (r)) != HEAD_ROOTS
-      || !run_is_inside (h, number, 1) || used % 16 != 0
-      || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
-      || used + need > MM_SLICE)
-    return NULL;
-  word_settle (&h->root->slab, slab + round_up (need, 16));
-  return (struct disk_name *) (void *) (page_start (h, number) + used);
-}
-
-/* Set aside a slice for records.  The mark is stored before the head: killed
-   between, the slice stays free.  */
-static int
-root_slice (struct heap *h)
-{
-  uint32_t number = 0;
-  int err = 0;
-  lock_grow (h);
-  size_t limit = proc_limit (h);
-  while (number == 0 && err == 0)
-    {
-      lock_heap (h);
-      number = run_search_locked (h, 1, MM_SLICE);
-      if (number != 0)
-        {
-          word_settle (&h->root->slab, (uint64_t) number << 32);
-          mark_own (page_start (h, number), MM_SLICE);
-          run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
-        }
-      unlock_heap (h);
-      uint32_t unbacked;
-      if (number == 0)
-        err = grow_place (h, 1, MM_SLICE, limit, &unbacked);
-      if (number == 0 && err == 0)
-        err = grow_back (h, unbacked, 1, limit);
-    }
-  unlock_grow (h);
-  return err;
 }
 
 /* A record for NAME, which has none, in BUCKET: one that was forgotten, or a
@@ -5576,19 +5538,22 @@ root_slice (struct heap *h)
 static struct disk_name *
 root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
 {
-  struct root_walk walk = { 0, 0 };
+  MM_NEEDS (needs_heap_lock (h));
+  struct root_walk walk = { .link = bucket };
   struct disk_name *r;
-  *fresh = false;
-  for (disk_u64 *link = bucket; (r = root_step (h, link, &walk, NULL)) != NULL;
-       link = &r->next)
+  while ((r = root_step (h, &walk)) != NULL)
     if (word_peek (&r->value) == 0 && r->room >= len)
       return r;
-  size_t room = round_up (len + sizeof *r, 16) - sizeof *r;
-  r = root_room_locked (h, room);
-  if (r == NULL)
+  uint64_t slab = word_peek (&h->root->slab);
+  uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
+  if (!root_fits (h, number, used))
     return NULL;
+  size_t need = round_up (len + sizeof *r, 16);
+  /* The mark first: a kill wastes the room.  */
+  word_settle (&h->root->slab, slab + need);
   *fresh = true;
-  r->room = (uint16_t) room;
+  r = (struct disk_name *) (void *) (page_start (h, number) + used);
+  r->room = (uint16_t) (need - sizeof *r);
   word_put (&r->value, 0);
   word_put (&r->turn, 0);
   word_put (&r->next, word_peek (bucket));
@@ -5635,9 +5600,11 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
       unlock_heap (h);
       if (done)
         return 0;
+      uint32_t number;
       int err;
       do
-        err = root_slice (h);
+        err = grow_run (h, 1, MM_SLICE, head_make (HEAD_ROOTS, 0, 0, 0, 1),
+                        &number);
       while (err != 0 && sweep_once (h, NULL, &swept));
       if (err != 0)
         return err;
@@ -6104,14 +6071,11 @@ check_roots (struct heap *h, struct check *k)
 {
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      struct root_walk walk = { 0, 0 };
+      struct root_walk walk = { .link = &h->bucket[b] };
       struct disk_name *r;
-      bool damaged = false;
-      for (disk_u64 *link = &h->bucket[b];
-           (r = root_step (h, link, &walk, &damaged)) != NULL && !damaged;
-           link = &r->next)
-        damaged = word_peek (&r->hash) % MM_BUCKETS != b;
-      if (damaged)
+      while ((r = root_step (h, &walk)) != NULL)
+        walk.damaged = word_peek (&r->hash) % MM_BUCKETS != b;
+      if (walk.damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
 }
@@ -8835,11 +8799,9 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
   int stop = 0, cancel = os_hold_cancel ();
   for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
     {
-      struct root_walk walk = { 0, 0 };
+      struct root_walk walk = { .link = &h->bucket[b] };
       struct disk_name *r;
-      for (disk_u64 *link = &h->bucket[b];
-           stop == 0 && (r = root_step (h, link, &walk, NULL)) != NULL;
-           link = &r->next)
+      while (stop == 0 && (r = root_step (h, &walk)) != NULL)
         {
           char name[MM_NAME_MAX + 1];
           uint64_t value = root_read (r, name);
