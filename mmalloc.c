@@ -5691,24 +5691,24 @@ walk_block (struct heap *h, const struct place *block, void *arg)
 {
   const struct walk *w = arg;
   size_t size = block->usable;
-  char *user = block->start;
-  if (word_peek (&h->root->guards) != 0)
-    {
-      user = guard_find (h, block);
-      if (user == NULL)
-        user = block->start;
-      else
-        guard_is_intact (h, block, user, &size);
-    }
-  return w->fn (user, size, w->arg);
+  char *user = word_peek (&h->root->guards) != 0 ? guard_find (h, block) : NULL;
+  if (user != NULL)
+    guard_is_intact (h, block, user, &size);
+  return w->fn (user != NULL ? user : block->start, size, w->arg);
 }
 
-/* Call FN for every live block of a run.  */
-static int
-sight_blocks (struct heap *h, const struct sight *at,
-              int (*fn) (struct heap *h, const struct place *, void *arg),
-              void *arg)
+/* What to call for every live block.  */
+struct sight_call
 {
+  int (*fn) (struct heap *h, const struct place *, void *arg);
+  void *arg;
+};
+
+/* Make CALL for every live block of a run.  */
+static int
+sight_blocks (struct heap *h, const struct sight *at, void *call)
+{
+  const struct sight_call *to = call;
   struct place block = { .start = off_slice (h, at->c, at->s),
                          .usable = at->n << MM_SLICE_SHIFT };
   int stop = 0;
@@ -5716,7 +5716,7 @@ sight_blocks (struct heap *h, const struct sight *at,
   if (off_file (h, block.start) + block.usable > off_length (h))
     return 0;
   if (sight_is_block (at))
-    return fn (h, &block, arg);
+    return to->fn (h, &block, to->arg);
   if (!sight_is_page (at) || at->n < class_table[head_class (at->head)].slices)
     return 0;
   unsigned cl = head_class (at->head);
@@ -5727,22 +5727,16 @@ sight_blocks (struct heap *h, const struct sight *at,
          live &= live - 1)
       {
         block.start = start + (w * 64 + bit_lowest (live)) * block.usable;
-        stop = fn (h, &block, arg);
+        stop = to->fn (h, &block, to->arg);
       }
   return stop;
-}
-
-static int
-walk_see (struct heap *h, const struct sight *at, void *arg)
-{
-  return sight_blocks (h, at, walk_block, arg);
 }
 
 /* Counting under way.  */
 struct stat_count
 {
   struct mmalloc_stats *st;
-  size_t c, next; /* a free backed run goes on there */
+  uint32_t next; /* a free backed run goes on there */
   size_t run, longest;
 };
 
@@ -5757,11 +5751,10 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
     {
       if (!map_get_backed (off_index (h, at->c), at->s))
         return 0;
-      bool goes_on = at->c == count->c && at->s == count->next;
-      count->run = goes_on ? count->run + 1 : 1;
+      uint32_t number = slice_number (at->c, at->s);
+      count->run = number == count->next ? count->run + 1 : 1;
       count->longest = size_max (count->longest, count->run);
-      count->c = at->c;
-      count->next = at->s + 1;
+      count->next = number + 1;
       st->bytes_free += MM_SLICE;
       bytes = MM_SLICE;
     }
@@ -5928,9 +5921,9 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
             || (err[1] == 0 && copy[1].generation > copy[0].generation)];
   /* The size after the length: others may grow the file just now.  */
   struct stat st;
-  if (file_size < MM_OFF_RECORDS)
-    return fail_because (why, EBADMSG, "the file is truncated");
-  int unread = os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
+  int unread = file_size < MM_OFF_RECORDS
+                 ? EBADMSG
+                 : os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
   if (unread == 0)
     unread = os_stat (fd, &st);
   if (unread != 0 && unread != EBADMSG)
@@ -5974,36 +5967,34 @@ verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
 }
 
 /* Whether the words that say where other parts of the file lie are right, so
-   that a look at those parts stays in the file.  They are read, not mapped: on
-   a full tmpfs a look at a hole is deadly.  */
+   that a look at those parts stays in the file: 0, or -1, or an errno value.
+   They are read, not mapped: on a full tmpfs a look at a hole is deadly.  */
 static int
-verify_once (struct heap *h, bool *right)
+verify_once (struct heap *h)
 {
   enum { N = 2 * MM_PAGE / 8 };
   uint64_t word[N], length = 0;
   size_t dir_at = off_file (h, h->dir);
   size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
-  *right = false;
   for (size_t c = 0; c < h->n_chunks; c++)
     {
-      size_t i = c % N;
-      size_t bytes = off_dir_bytes (h) - c * 8;
-      bytes = size_min (bytes, sizeof word);
-      int err = i != 0 ? 0
-                       : os_pread_all (h->file.fd, word, bytes,
-                                       (off_t) (dir_at + c * 8));
+      int err = 0;
+      if (c % N == 0)
+        err = os_pread_all (h->file.fd, word,
+                            size_min (off_dir_bytes (h) - c * 8, sizeof word),
+                            (off_t) (dir_at + c * 8));
       /* After the words: the length grows before they change.  */
-      if (err == 0 && i == 0)
+      if (err == 0 && c % N == 0)
         err = os_pread_all (h->file.fd, &length, sizeof length, MM_OFF_ROOT);
       if (err != 0)
         return err;
-      uint64_t d = word[i];
+      uint64_t d = word[c % N];
       if (!verify_chunk (h, c, d, length)
           || (c == 0
               && (dir_kind (d) != DIR_PAGED
                   || dir_ready (d) < slice_first_data (h, 0)))
           || (expect > 0 && d != dir_cont (c - first)))
-        return 0;
+        return -1;
       expect -= expect > 0;
       if (dir_kind (d) == DIR_HUGE)
         {
@@ -6016,11 +6007,11 @@ verify_once (struct heap *h, bool *right)
                           MM_OFF_LOCKS);
   uint32_t ready = l.streams_ready;
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-  *right = expect == 0 && ready >= h->super.n_shared
-           && ready <= h->super.n_streams
-           && (ready % unit == 0 || ready == h->super.n_streams)
-           && off_file (h, &h->stream[ready]) <= length;
-  return err;
+  bool right = expect == 0 && ready >= h->super.n_shared
+               && ready <= h->super.n_streams
+               && (ready % unit == 0 || ready == h->super.n_streams)
+               && off_file (h, &h->stream[ready]) <= length;
+  return err != 0 || right ? err : -1;
 }
 
 /* The same, with others at work on the file, who change several words one
@@ -6028,13 +6019,11 @@ verify_once (struct heap *h, bool *right)
 static int
 verify_file (struct heap *h, struct reason *why)
 {
-  bool right;
   int err, left = 1000;
   do
-    err = verify_once (h, &right);
-  while (err == 0 && !right && --left > 0
-         && file_has_users (&h->file, MM_BYTE_WRITERS));
-  if (err == EBADMSG || (err == 0 && !right))
+    err = verify_once (h);
+  while (err < 0 && --left > 0 && file_has_users (&h->file, MM_BYTE_WRITERS));
+  if (err == EBADMSG || err < 0)
     return fail_because (why, EBADMSG, "the directory is damaged");
   return file_reason (why, err, "the directory cannot be read");
 }
@@ -6225,32 +6214,24 @@ check_directory (struct heap *h, struct check *k)
   for (size_t c = 0; c < chunks; c++)
     {
       uint64_t d = dir_get (h, c);
+      unsigned kind = dir_kind (d);
+      size_t end = c + huge_chunks (dir_start (d), dir_slices (d));
       const char *wrong = NULL;
-      switch (dir_kind (d))
-        {
-        case DIR_EMPTY:
-        case DIR_PAGED:
-          if (c < covered)
-            wrong = "I5: a chunk of a block is something else, too";
-          break;
-        case DIR_HUGE:
-          if (c < covered || c == 0 || dir_slices (d) == 0
-              || dir_start (d) >= MM_CHUNK_SLICES
-              || c + huge_chunks (dir_start (d), dir_slices (d)) > chunks)
-            wrong = "I5: a huge block has no place";
-          else
-            covered = c + huge_chunks (dir_start (d), dir_slices (d));
-          break;
-        case DIR_CONT:
-          /* One behind no block is free: it was left by a kill.  */
-          if (c < covered
-              && (dir_distance (d) > c
-                  || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
-            wrong = "I5: a chunk of a block points elsewhere";
-          break;
-        default:
-          wrong = "I5: a chunk of no kind";
-        }
+      if (kind > DIR_CONT)
+        wrong = "I5: a chunk of no kind";
+      else if (kind == DIR_HUGE
+               && (c < covered || c == 0 || dir_slices (d) == 0
+                   || dir_start (d) >= MM_CHUNK_SLICES || end > chunks))
+        wrong = "I5: a huge block has no place";
+      else if (kind == DIR_HUGE)
+        covered = end;
+      else if (c < covered && kind != DIR_CONT)
+        wrong = "I5: a chunk of a block is something else, too";
+      /* A CONT behind no block is free: it was left by a kill.  */
+      else if (c < covered
+               && (dir_distance (d) > c
+                   || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
+        wrong = "I5: a chunk of a block points elsewhere";
       if (wrong != NULL)
         check_found (k, off_chunk (h, c), wrong);
     }
@@ -6282,16 +6263,9 @@ check_block (struct heap *h, const struct place *block, void *arg)
 {
   size_t size;
   char *user = guard_find (h, block);
-  (void) h;
   if (user != NULL && !guard_is_intact (h, block, user, &size))
     check_found (arg, user, "I10: a guard was overwritten");
   return 0;
-}
-
-static int
-check_guards_see (struct heap *h, const struct sight *at, void *arg)
-{
-  return sight_blocks (h, at, check_block, arg);
 }
 
 
@@ -6715,7 +6689,6 @@ attach_back_again (struct heap *h)
 static int
 attach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
-  (void) h;
   (void) arg;
   mark_block (h, block->start, block->usable);
   mark_range (block->start, block->usable, true);
@@ -6728,23 +6701,16 @@ attach_mark_see (struct heap *h, const struct sight *at, void *arg)
   if (sight_is_page (at) && process.asan)
     __asan_poison_memory_region (off_slice (h, at->c, at->s),
                                  at->n << MM_SLICE_SHIFT);
-  return sight_blocks (h, at, attach_mark_block, arg);
+  return sight_blocks (h, at, &(struct sight_call){ attach_mark_block, arg });
 }
 
 /* The blocks of a heap that goes are no blocks of this process any more.  */
 static int
 detach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
-  (void) h;
   (void) arg;
   mark_free (h, block->start, block->usable);
   return 0;
-}
-
-static int
-detach_mark_see (struct heap *h, const struct sight *at, void *arg)
-{
-  return sight_blocks (h, at, detach_mark_block, arg);
 }
 
 /* Whether the file may be a copy that lost its blocks: it is another one than
@@ -8519,7 +8485,8 @@ static void
 open_end (struct heap *h)
 {
   if (mark_wanted (h))
-    walk_heap (h, detach_mark_see, NULL);
+    walk_heap (h, sight_blocks,
+               &(struct sight_call){ detach_mark_block, NULL });
   if (h->file.kind->shared)
     detach_leave (h);
   if (process.asan)
@@ -8895,11 +8862,12 @@ mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
 {
   struct call c;
   struct walk w = { fn, arg };
+  struct sight_call see = { walk_block, &w };
   if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
   call_end (&c, 0, NULL);
   int cancel = os_hold_cancel ();
-  int stop = walk_heap (c.h, walk_see, &w);
+  int stop = walk_heap (c.h, sight_blocks, &see);
   os_let_cancel (cancel);
   return stop;
 }
@@ -8928,7 +8896,7 @@ mmalloc_check (void *md,
       walk_heap (h, check_see, &k);
       check_roots (h, &k);
       if (word_peek (&h->root->guards) != 0)
-        walk_heap (h, check_guards_see, &k);
+        walk_heap (h, sight_blocks, &(struct sight_call){ check_block, &k });
     }
   os_let_cancel (cancel);
   return call_end (&c, err, "the file cannot be looked at") == 0 ? k.n : -1;
