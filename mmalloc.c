@@ -2997,6 +2997,13 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
     }
   disk_u64 *taken = &h->locks->n_taken;
   word_put (taken, word_peek (taken) + n);
+  if (head_kind (head) == HEAD_ROOTS)
+    {
+      /* Root records go there from now on.  Before the head: killed between,
+         the slice stays free.  */
+      word_settle (&h->root->slab, (uint64_t) number << 32);
+      mark_own (off_slice (h, c, s), MM_SLICE);
+    }
   bool block = head_kind (head) == HEAD_LARGE;
   if (block)
     op_note (h, off_slice (h, c, s), true);
@@ -5160,22 +5167,27 @@ resize_block (struct heap *h, struct place *at, size_t size)
    Keeps: I8.
    Checked by: check_roots, roots_from_many_threads.  */
 
+/* Whether a record, of whatever name, can begin at IN_SLICE of slice NUMBER.
+   */
+static bool
+root_fits (struct heap *h, uint32_t number, size_t in_slice)
+{
+  struct disk_slice *r = run_record (h, number);
+  return r != NULL && head_kind (head_see (r)) == HEAD_ROOTS
+         && in_slice % 16 == 0
+         && in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 <= MM_SLICE
+         && run_is_inside (h, number, 1);
+}
+
 /* The record at region offset OFF, or NULL if there cannot be one.  */
 static struct disk_name *
 root_at (struct heap *h, uint64_t off)
 {
-  uint64_t delta = h->grid - h->file.base;
-  if (off < delta || off % 16 != delta % 16)
-    return NULL;
-  uint64_t from_grid = off - delta;
+  /* An offset before the grid becomes one far beyond all slices.  */
+  uint64_t from_grid = off - (h->grid - h->file.base);
   uint64_t number = from_grid >> MM_SLICE_SHIFT;
-  size_t in_slice = from_grid & (MM_SLICE - 1);
-  if (number > UINT32_MAX)
-    return NULL;
-  struct disk_slice *r = run_record (h, (uint32_t) number);
-  if (r == NULL || head_kind (head_see (r)) != HEAD_ROOTS
-      || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
-      || !run_is_inside (h, (uint32_t) number, 1))
+  if (number > UINT32_MAX
+      || !root_fits (h, (uint32_t) number, from_grid % MM_SLICE))
     return NULL;
   struct disk_name *name = (struct disk_name *) (void *) ((char *) h->file.base
                                                           + off);
@@ -5188,22 +5200,22 @@ root_at (struct heap *h, uint64_t off)
    circular (Brent's method).  */
 struct root_walk
 {
+  disk_u64 *link;       /* to the next record */
   size_t steps;
   uint64_t mark;
+  bool damaged;         /* there should have been one */
 };
 
-/* The record that LINK leads to, or NULL.  *DAMAGED is set if there should be
-   one.  */
+/* The next record, or NULL.  */
 static struct disk_name *
-root_step (struct heap *h, disk_u64 *link, struct root_walk *walk,
-           bool *damaged)
+root_step (struct heap *h, struct root_walk *walk)
 {
-  uint64_t off = word_see (link);
+  uint64_t off = word_see (walk->link);
   if (off == 0)
     return NULL;
   struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
-  if (damaged != NULL)
-    *damaged = r == NULL;
+  walk->damaged = r == NULL;
+  walk->link = r != NULL ? &r->next : walk->link;
   walk->steps++;
   if ((walk->steps & (walk->steps - 1)) == 0)
     walk->mark = off;
@@ -5248,62 +5260,15 @@ static struct disk_name *
 root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
            uint64_t *value)
 {
-  struct root_walk walk = { 0, 0 };
+  struct root_walk walk = { .link = &h->bucket[hash % MM_BUCKETS] };
   struct disk_name *r;
   char found[MM_NAME_MAX + 1];
-  for (disk_u64 *link = &h->bucket[hash % MM_BUCKETS];
-       (r = root_step (h, link, &walk, NULL)) != NULL; link = &r->next)
+  while ((r = root_step (h, &walk)) != NULL)
     if (word_peek (&r->hash) == hash && word_peek (&r->len) == len
         && (*value = root_read (r, found)) != 0
         && memcmp (found, name, len + 1) == 0)
       return r;
   return NULL;
-}
-
-/* Make a record with ROOM bytes for the name; its place, or NULL and a new
-   slice is needed.  Advances the mark first: a kill wastes the room.  */
-static struct disk_name *
-root_room_locked (struct heap *h, size_t room)
-{
-  MM_NEEDS (needs_heap_lock (h));
-  uint64_t slab = word_peek (&h->root->slab);
-  uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
-  struct disk_slice *r = run_record (h, number);
-  size_t need = sizeof (struct disk_name) + room;
-  if (r == NULL || head_kind (head_peek (r)) != HEAD_ROOTS
-      || !run_is_inside (h, number, 1) || used % 16 != 0
-      || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
-      || used + need > MM_SLICE)
-    return NULL;
-  word_settle (&h->root->slab, slab + round_up (need, 16));
-  return (struct disk_name *) (void *) (page_start (h, number) + used);
-}
-
-/* Set aside a slice for records.  The mark is stored before the head: killed
-   between, the slice stays free.  */
-static int
-root_slice (struct heap *h)
-{
-  uint32_t number = 0;
-  int err = 0;
-  lock_grow (h);
-  size_t limit = proc_limit (h);
-  while (number == 0 && err == 0)
-    {
-      lock_heap (h);
-      number = run_search_locked (h, 1, MM_SLICE);
-      if (number != 0)
-        {
-          word_settle (&h->root->slab, (uint64_t) number << 32);
-          mark_own (page_start (h, number), MM_SLICE);
-          run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
-        }
-      unlock_heap (h);
-      if (number == 0)
-        err = grow_by (h, 1, MM_SLICE, limit);
-    }
-  unlock_grow (h);
-  return err;
 }
 
 /* A record for NAME, which has none, in BUCKET: one that was forgotten, or a
@@ -5312,19 +5277,22 @@ root_slice (struct heap *h)
 static struct disk_name *
 root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
 {
-  struct root_walk walk = { 0, 0 };
+  MM_NEEDS (needs_heap_lock (h));
+  struct root_walk walk = { .link = bucket };
   struct disk_name *r;
-  *fresh = false;
-  for (disk_u64 *link = bucket; (r = root_step (h, link, &walk, NULL)) != NULL;
-       link = &r->next)
+  while ((r = root_step (h, &walk)) != NULL)
     if (word_peek (&r->value) == 0 && r->room >= len)
       return r;
-  size_t room = round_up (len + sizeof *r, 16) - sizeof *r;
-  r = root_room_locked (h, room);
-  if (r == NULL)
+  uint64_t slab = word_peek (&h->root->slab);
+  uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
+  if (!root_fits (h, number, used))
     return NULL;
+  size_t need = round_up (len + sizeof *r, 16);
+  /* The mark first: a kill wastes the room.  */
+  word_settle (&h->root->slab, slab + need);
   *fresh = true;
-  r->room = (uint16_t) room;
+  r = (struct disk_name *) (void *) (page_start (h, number) + used);
+  r->room = (uint16_t) (need - sizeof *r);
   word_put (&r->value, 0);
   word_put (&r->turn, 0);
   word_put (&r->next, word_peek (bucket));
@@ -5371,9 +5339,11 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
       unlock_heap (h);
       if (done)
         return 0;
+      uint32_t number;
       int err;
       do
-        err = root_slice (h);
+        err = grow_run (h, 1, MM_SLICE, head_make (HEAD_ROOTS, 0, 0, 0, 1),
+                        &number);
       while (err != 0 && sweep_once (h, NULL, &swept));
       if (err != 0)
         return err;
@@ -5460,24 +5430,24 @@ walk_block (struct heap *h, const struct place *block, void *arg)
 {
   const struct walk *w = arg;
   size_t size = block->usable;
-  char *user = block->start;
-  if (word_peek (&h->root->guards) != 0)
-    {
-      user = guard_find (h, block);
-      if (user == NULL)
-        user = block->start;
-      else
-        guard_is_intact (h, block, user, &size);
-    }
-  return w->fn (user, size, w->arg);
+  char *user = word_peek (&h->root->guards) != 0 ? guard_find (h, block) : NULL;
+  if (user != NULL)
+    guard_is_intact (h, block, user, &size);
+  return w->fn (user != NULL ? user : block->start, size, w->arg);
 }
 
-/* Call FN for every live block of a run.  */
-static int
-sight_blocks (struct heap *h, const struct sight *at,
-              int (*fn) (struct heap *h, const struct place *, void *arg),
-              void *arg)
+/* What to call for every live block.  */
+struct sight_call
 {
+  int (*fn) (struct heap *h, const struct place *, void *arg);
+  void *arg;
+};
+
+/* Make CALL for every live block of a run.  */
+static int
+sight_blocks (struct heap *h, const struct sight *at, void *call)
+{
+  const struct sight_call *to = call;
   struct place block = { .start = off_slice (h, at->c, at->s),
                          .usable = at->n << MM_SLICE_SHIFT };
   int stop = 0;
@@ -5485,7 +5455,7 @@ sight_blocks (struct heap *h, const struct sight *at,
   if (off_file (h, block.start) + block.usable > off_length (h))
     return 0;
   if (sight_is_block (at))
-    return fn (h, &block, arg);
+    return to->fn (h, &block, to->arg);
   if (!sight_is_page (at) || at->n < class_table[head_class (at->head)].slices)
     return 0;
   unsigned cl = head_class (at->head);
@@ -5496,22 +5466,16 @@ sight_blocks (struct heap *h, const struct sight *at,
          live &= live - 1)
       {
         block.start = start + (w * 64 + bit_lowest (live)) * block.usable;
-        stop = fn (h, &block, arg);
+        stop = to->fn (h, &block, to->arg);
       }
   return stop;
-}
-
-static int
-walk_see (struct heap *h, const struct sight *at, void *arg)
-{
-  return sight_blocks (h, at, walk_block, arg);
 }
 
 /* Counting under way.  */
 struct stat_count
 {
   struct mmalloc_stats *st;
-  size_t c, next; /* a free backed run goes on there */
+  uint32_t next; /* a free backed run goes on there */
   size_t run, longest;
 };
 
@@ -5526,11 +5490,10 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
     {
       if (!map_get_backed (off_index (h, at->c), at->s))
         return 0;
-      bool goes_on = at->c == count->c && at->s == count->next;
-      count->run = goes_on ? count->run + 1 : 1;
+      uint32_t number = slice_number (at->c, at->s);
+      count->run = number == count->next ? count->run + 1 : 1;
       count->longest = size_max (count->longest, count->run);
-      count->c = at->c;
-      count->next = at->s + 1;
+      count->next = number + 1;
       st->bytes_free += MM_SLICE;
       bytes = MM_SLICE;
     }
@@ -5697,9 +5660,9 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
             || (err[1] == 0 && copy[1].generation > copy[0].generation)];
   /* The size after the length: others may grow the file just now.  */
   struct stat st;
-  if (file_size < MM_OFF_RECORDS)
-    return fail_because (why, EBADMSG, "the file is truncated");
-  int unread = os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
+  int unread = file_size < MM_OFF_RECORDS
+                 ? EBADMSG
+                 : os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
   if (unread == 0)
     unread = os_stat (fd, &st);
   if (unread != 0 && unread != EBADMSG)
@@ -5743,36 +5706,34 @@ verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
 }
 
 /* Whether the words that say where other parts of the file lie are right, so
-   that a look at those parts stays in the file.  They are read, not mapped: on
-   a full tmpfs a look at a hole is deadly.  */
+   that a look at those parts stays in the file: 0, or -1, or an errno value.
+   They are read, not mapped: on a full tmpfs a look at a hole is deadly.  */
 static int
-verify_once (struct heap *h, bool *right)
+verify_once (struct heap *h)
 {
   enum { N = 2 * MM_PAGE / 8 };
   uint64_t word[N], length = 0;
   size_t dir_at = off_file (h, h->dir);
   size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
-  *right = false;
   for (size_t c = 0; c < h->n_chunks; c++)
     {
-      size_t i = c % N;
-      size_t bytes = off_dir_bytes (h) - c * 8;
-      bytes = size_min (bytes, sizeof word);
-      int err = i != 0 ? 0
-                       : os_pread_all (h->file.fd, word, bytes,
-                                       (off_t) (dir_at + c * 8));
+      int err = 0;
+      if (c % N == 0)
+        err = os_pread_all (h->file.fd, word,
+                            size_min (off_dir_bytes (h) - c * 8, sizeof word),
+                            (off_t) (dir_at + c * 8));
       /* After the words: the length grows before they change.  */
-      if (err == 0 && i == 0)
+      if (err == 0 && c % N == 0)
         err = os_pread_all (h->file.fd, &length, sizeof length, MM_OFF_ROOT);
       if (err != 0)
         return err;
-      uint64_t d = word[i];
+      uint64_t d = word[c % N];
       if (!verify_chunk (h, c, d, length)
           || (c == 0
               && (dir_kind (d) != DIR_PAGED
                   || dir_ready (d) < slice_first_data (h, 0)))
           || (expect > 0 && d != dir_cont (c - first)))
-        return 0;
+        return -1;
       expect -= expect > 0;
       if (dir_kind (d) == DIR_HUGE)
         {
@@ -5785,11 +5746,11 @@ verify_once (struct heap *h, bool *right)
                           MM_OFF_LOCKS);
   uint32_t ready = l.streams_ready;
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-  *right = expect == 0 && ready >= h->super.n_shared
-           && ready <= h->super.n_streams
-           && (ready % unit == 0 || ready == h->super.n_streams)
-           && off_file (h, &h->stream[ready]) <= length;
-  return err;
+  bool right = expect == 0 && ready >= h->super.n_shared
+               && ready <= h->super.n_streams
+               && (ready % unit == 0 || ready == h->super.n_streams)
+               && off_file (h, &h->stream[ready]) <= length;
+  return err != 0 || right ? err : -1;
 }
 
 /* The same, with others at work on the file, who change several words one
@@ -5797,13 +5758,11 @@ verify_once (struct heap *h, bool *right)
 static int
 verify_file (struct heap *h, struct reason *why)
 {
-  bool right;
   int err, left = 1000;
   do
-    err = verify_once (h, &right);
-  while (err == 0 && !right && --left > 0
-         && file_has_users (&h->file, MM_BYTE_WRITERS));
-  if (err == EBADMSG || (err == 0 && !right))
+    err = verify_once (h);
+  while (err < 0 && --left > 0 && file_has_users (&h->file, MM_BYTE_WRITERS));
+  if (err == EBADMSG || err < 0)
     return fail_because (why, EBADMSG, "the directory is damaged");
   return file_reason (why, err, "the directory cannot be read");
 }
@@ -5840,14 +5799,11 @@ check_roots (struct heap *h, struct check *k)
 {
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      struct root_walk walk = { 0, 0 };
+      struct root_walk walk = { .link = &h->bucket[b] };
       struct disk_name *r;
-      bool damaged = false;
-      for (disk_u64 *link = &h->bucket[b];
-           (r = root_step (h, link, &walk, &damaged)) != NULL && !damaged;
-           link = &r->next)
-        damaged = word_peek (&r->hash) % MM_BUCKETS != b;
-      if (damaged)
+      while ((r = root_step (h, &walk)) != NULL)
+        walk.damaged = word_peek (&r->hash) % MM_BUCKETS != b;
+      if (walk.damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
 }
@@ -5997,32 +5953,24 @@ check_directory (struct heap *h, struct check *k)
   for (size_t c = 0; c < chunks; c++)
     {
       uint64_t d = dir_get (h, c);
+      unsigned kind = dir_kind (d);
+      size_t end = c + huge_chunks (dir_start (d), dir_slices (d));
       const char *wrong = NULL;
-      switch (dir_kind (d))
-        {
-        case DIR_EMPTY:
-        case DIR_PAGED:
-          if (c < covered)
-            wrong = "I5: a chunk of a block is something else, too";
-          break;
-        case DIR_HUGE:
-          if (c < covered || c == 0 || dir_slices (d) == 0
-              || dir_start (d) >= MM_CHUNK_SLICES
-              || c + huge_chunks (dir_start (d), dir_slices (d)) > chunks)
-            wrong = "I5: a huge block has no place";
-          else
-            covered = c + huge_chunks (dir_start (d), dir_slices (d));
-          break;
-        case DIR_CONT:
-          /* One behind no block is free: it was left by a kill.  */
-          if (c < covered
-              && (dir_distance (d) > c
-                  || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
-            wrong = "I5: a chunk of a block points elsewhere";
-          break;
-        default:
-          wrong = "I5: a chunk of no kind";
-        }
+      if (kind > DIR_CONT)
+        wrong = "I5: a chunk of no kind";
+      else if (kind == DIR_HUGE
+               && (c < covered || c == 0 || dir_slices (d) == 0
+                   || dir_start (d) >= MM_CHUNK_SLICES || end > chunks))
+        wrong = "I5: a huge block has no place";
+      else if (kind == DIR_HUGE)
+        covered = end;
+      else if (c < covered && kind != DIR_CONT)
+        wrong = "I5: a chunk of a block is something else, too";
+      /* A CONT behind no block is free: it was left by a kill.  */
+      else if (c < covered
+               && (dir_distance (d) > c
+                   || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
+        wrong = "I5: a chunk of a block points elsewhere";
       if (wrong != NULL)
         check_found (k, off_chunk (h, c), wrong);
     }
@@ -6054,16 +6002,9 @@ check_block (struct heap *h, const struct place *block, void *arg)
 {
   size_t size;
   char *user = guard_find (h, block);
-  (void) h;
   if (user != NULL && !guard_is_intact (h, block, user, &size))
     check_found (arg, user, "I10: a guard was overwritten");
   return 0;
-}
-
-static int
-check_guards_see (struct heap *h, const struct sight *at, void *arg)
-{
-  return sight_blocks (h, at, check_block, arg);
 }
 
 
@@ -6487,7 +6428,6 @@ attach_back_again (struct heap *h)
 static int
 attach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
-  (void) h;
   (void) arg;
   mark_block (h, block->start, block->usable);
   mark_range (block->start, block->usable, true);
@@ -6500,23 +6440,16 @@ attach_mark_see (struct heap *h, const struct sight *at, void *arg)
   if (sight_is_page (at) && process.asan)
     __asan_poison_memory_region (off_slice (h, at->c, at->s),
                                  at->n << MM_SLICE_SHIFT);
-  return sight_blocks (h, at, attach_mark_block, arg);
+  return sight_blocks (h, at, &(struct sight_call){ attach_mark_block, arg });
 }
 
 /* The blocks of a heap that goes are no blocks of this process any more.  */
 static int
 detach_mark_block (struct heap *h, const struct place *block, void *arg)
 {
-  (void) h;
   (void) arg;
   mark_free (h, block->start, block->usable);
   return 0;
-}
-
-static int
-detach_mark_see (struct heap *h, const struct sight *at, void *arg)
-{
-  return sight_blocks (h, at, detach_mark_block, arg);
 }
 
 /* Whether the file may be a copy that lost its blocks: it is another one than
@@ -8291,7 +8224,8 @@ static void
 open_end (struct heap *h)
 {
   if (mark_wanted (h))
-    walk_heap (h, detach_mark_see, NULL);
+    walk_heap (h, sight_blocks,
+               &(struct sight_call){ detach_mark_block, NULL });
   if (h->file.kind->shared)
     detach_leave (h);
   if (process.asan)
@@ -8571,11 +8505,9 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
   int stop = 0, cancel = os_hold_cancel ();
   for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
     {
-      struct root_walk walk = { 0, 0 };
+      struct root_walk walk = { .link = &h->bucket[b] };
       struct disk_name *r;
-      for (disk_u64 *link = &h->bucket[b];
-           stop == 0 && (r = root_step (h, link, &walk, NULL)) != NULL;
-           link = &r->next)
+      while (stop == 0 && (r = root_step (h, &walk)) != NULL)
         {
           char name[MM_NAME_MAX + 1];
           uint64_t value = root_read (r, name);
@@ -8669,11 +8601,12 @@ mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
 {
   struct call c;
   struct walk w = { fn, arg };
+  struct sight_call see = { walk_block, &w };
   if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
   call_end (&c, 0, NULL);
   int cancel = os_hold_cancel ();
-  int stop = walk_heap (c.h, walk_see, &w);
+  int stop = walk_heap (c.h, sight_blocks, &see);
   os_let_cancel (cancel);
   return stop;
 }
@@ -8702,7 +8635,7 @@ mmalloc_check (void *md,
       walk_heap (h, check_see, &k);
       check_roots (h, &k);
       if (word_peek (&h->root->guards) != 0)
-        walk_heap (h, check_guards_see, &k);
+        walk_heap (h, sight_blocks, &(struct sight_call){ check_block, &k });
     }
   os_let_cancel (cancel);
   return call_end (&c, err, "the file cannot be looked at") == 0 ? k.n : -1;

@@ -1057,8 +1057,7 @@ pre_root_slice_grow (void *md)
 {
   struct heap *h = kill_heap ();
   some_blocks (md);
-  while (root_room_locked (h, 16) != NULL)
-    continue;
+  h->root->slab |= MM_SLICE;
   make_many (md, 64, 5);
   use_backed (md);
   sets ("one more", NULL, ROOT (509));
@@ -2051,11 +2050,10 @@ see_roots (struct heap *h, const struct sight *at, void *arg)
   uint64_t from = off_file (h, off_slice (h, at->c, at->s));
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      struct root_walk walk = { 0, 0 };
+      struct root_walk walk = { .link = &h->bucket[b] };
       struct disk_name *r;
-      for (disk_u64 *link = &h->bucket[b];
-           (r = root_step (h, link, &walk, NULL)) != NULL; link = &r->next)
-        if (*link >= from && *link < from + MM_SLICE)
+      while ((r = root_step (h, &walk)) != NULL)
+        if (off_file (h, r) - from < MM_SLICE)
           return 0;
     }
   ++*wasted;
