@@ -6036,11 +6036,9 @@ epoch_layout (struct heap *h)
   char *dir = off_chunk (h, 0) + off_records_end (h, 0);
   h->dir = (disk_u64 *) (void *) dir;
   h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
-  size_t limit = off_end (h);
-  h->n_chunks = (limit - (h->grid - h->file.base) + MM_CHUNK - 1)
-                >> MM_CHUNK_SHIFT;
-  h->last_chunk = (h->capacity - (h->grid - h->file.base) - 1)
-                  >> MM_CHUNK_SHIFT;
+  size_t delta = h->grid - h->file.base;
+  h->n_chunks = (off_end (h) - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
+  h->last_chunk = (h->capacity - delta - 1) >> MM_CHUNK_SHIFT;
   h->first_data[0] = slice_find_first_data (h, 0);
   h->first_data[1] = h->last_chunk > 1 ? slice_find_first_data (h, 1) : 0;
   h->first_data[2] = slice_find_first_data (h, h->last_chunk);
@@ -6058,9 +6056,8 @@ epoch_begin (struct heap *h)
   l->namespace = h->file.kind->shared ? os_pid_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
-  uint32_t ready = word_peek (&l->streams_ready);
-  if (ready > h->super.n_streams)
-    word_put (&l->streams_ready, ready = h->super.n_streams);
+  uint32_t ready = off_streams_ready (h);
+  word_put (&l->streams_ready, ready);
   for (uint32_t n = 1; n <= h->super.n_shared && n <= ready; n++)
     lock_make (h, &off_stream (h, n)->lock.mutex);
   /* Numbers that are in no part of the file: after a power cut the last ones
@@ -6109,21 +6106,20 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
   s->chunk = MM_CHUNK;
   s->n_classes = MM_CLASSES;
   s->class_sum = class_sum ();
-  size_t exclusive = h->capacity / MM_SYSTEM_STREAM_SPACE;
   s->n_shared = opt->streams > 0 ? opt->streams : 1;
-  size_t most = MM_STREAMS_MAX - s->n_shared;
-  s->n_streams = s->n_shared + (uint32_t) (size_min (exclusive, most));
+  size_t most = s->n_shared + h->capacity / MM_SYSTEM_STREAM_SPACE;
+  s->n_streams = (uint32_t) size_min (most, MM_STREAMS_MAX);
   s->n_procs = MM_PROCS;
   s->app_version = opt->app_version;
 }
 
-/* Back the first N slices for blocks.  */
+/* Back the first N slices for blocks.  Needs: the grow lock.  */
 static int
 make_backing (struct heap *h, size_t n)
 {
+  MM_NEEDS (needs_grow_lock (h));
   size_t limit = off_end (h);
   int err = 0;
-  lock_grow (h);
   for (size_t c = 0; c < h->n_chunks && n > 0 && err == 0; c++)
     {
       size_t first = slice_first_data (h, c);
@@ -6137,7 +6133,6 @@ make_backing (struct heap *h, size_t n)
         err = grow_back (h, slice_number (c, first), k, limit);
       n -= k;
     }
-  unlock_grow (h);
   return err;
 }
 
@@ -6254,25 +6249,19 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
     err = back_range (h, (char *) h->dir, off_dir_bytes (h) + stream_bytes);
   if (err != 0)
     return err;
-  if (ready > h->super.n_streams)
-    ready = h->super.n_streams;
+  /* Whole pages of them; epoch_begin makes it n_streams at most.  */
   word_put (&h->locks->streams_ready, ready);
   epoch_begin (h);
   lock_grow (h);
   err = grow_make_chunk (h, 0);
   grow_reach (h, (char *) h->stream + stream_bytes);
-  unlock_grow (h);
   if (err == 0)
     err = make_backing (h, opt->initial >> MM_SLICE_SHIFT);
+  if (err == 0 && whole)
+    grow_reach (h, (char *) h->file.base + h->capacity);
+  unlock_grow (h);
   if (err != 0)
     return err;
-  if (whole)
-    {
-      lock_grow (h);
-      grow_reach (h, (char *) h->file.base + h->capacity);
-      unlock_grow (h);
-    }
-  h->super.generation = 0;
   super_save (h);
   super_save (h);
   return 0;
@@ -6349,19 +6338,13 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   size_t least = round_up (length, process.page);
   int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
   bool copy = kind->backing == BY_COPY;
-  int err;
-  for (;;)
-    {
-      /* Growth of a copy goes to anonymous memory behind the file's part.  */
-      err = copy
-              ? space_map_at (h->file.base, len, prot,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)
-              : space_map_at (h->file.base, len, prot,
-                              MAP_SHARED | MAP_NORESERVE, h->file.fd);
-      if (err != ENOMEM || !kind->changes || len == least)
-        break;
-      len = round_up (len / 2 > least ? len / 2 : least, process.page);
-    }
+  /* Growth of a copy goes to anonymous memory behind the file's part.  */
+  int flags = MAP_NORESERVE
+              | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+  int fd = copy ? -1 : h->file.fd, err;
+  while ((err = space_map_at (h->file.base, len, prot, flags, fd)) == ENOMEM
+         && kind->changes && len != least)
+    len = round_up (size_max (len / 2, least), process.page);
   if (err == EADDRINUSE)
     space_name_neighbour (h->file.base, len, why);
   if (err == ENOMEM)
@@ -6372,13 +6355,11 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   if (err != 0)
     return err;
   h->file.mapped = len;
-  size_t part = round_up (file_size, process.page);
-  if (copy
-      && space_map ((void *) h->file.base, size_min (part, len), prot,
-                 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
-           == MAP_FAILED)
-    return errno;
-  return 0;
+  size_t part = size_min (round_up (file_size, process.page), len);
+  return copy
+         && space_map ((void *) h->file.base, part, prot,
+                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
+              == MAP_FAILED ? errno : 0;
 }
 
 /* The file may be a copy that has lost the blocks behind its holes: back all
@@ -6471,8 +6452,7 @@ attach_is_copy (struct heap *h)
 static int
 attach_enter (struct heap *h, struct reason *why)
 {
-  struct disk_locks *l = h->locks;
-  h->epoch = word_peek (&l->epoch);
+  h->epoch = word_peek (&h->locks->epoch);
   for (uint32_t i = 0; i < MM_PROCS; i++)
     {
       struct disk_proc *e = &h->procs[i];
@@ -6486,7 +6466,7 @@ attach_enter (struct heap *h, struct reason *why)
           dead_orphan_locked (h, old);
           unlock_heap (h);
         }
-      uint64_t n = word_add (&l->n_entered, 1) + 1;
+      uint64_t n = word_add (&h->locks->n_entered, 1) + 1;
       h->entry = i;
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
@@ -6604,17 +6584,6 @@ attach_anonymous (struct heap *h, const struct mmalloc_options *opt,
   return make_heap (h, opt, why);
 }
 
-/* Make a heap in the empty file.  Needs: the door.  */
-static int
-attach_create (struct heap *h, const struct mmalloc_options *opt,
-               struct reason *why)
-{
-  int err = file_make (&h->file, MM_PAGE);
-  if (err == 0)
-    err = attach_anonymous (h, opt, why);
-  return err != 0 ? err : attach_register (h, why);
-}
-
 /* Open the heap that is in the file.  Needs: the door.  */
 static int
 attach_existing (struct heap *h, const struct mmalloc_options *opt,
@@ -6645,27 +6614,31 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
                               : attach_apart (h, why);
 }
 
-/* Behind the door, as the essay's path "back after a crash" says.  */
+/* Behind the door, as the essay's path "back after a crash" says; or make a
+   heap in the empty file.  */
 static int
 attach_file (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
   struct heap *h = (struct heap *) f;
-  return fresh ? attach_create (h, o->wanted, &o->why)
-               : attach_existing (h, o->wanted, size, &o->why);
+  if (!fresh)
+    return attach_existing (h, o->wanted, size, &o->why);
+  int err = file_make (f, MM_PAGE);
+  if (err == 0)
+    err = attach_anonymous (h, o->wanted, &o->why);
+  return err != 0 ? err : attach_register (h, &o->why);
 }
 
 /* The process has the file open already.  */
 static int
 attach_again (struct file *f, struct opening *o)
 {
-  const struct mmalloc_options *opt = o->wanted;
   const struct kind *kind = attach_kind (o->flags);
   if (!f->kind->heap)
     return fail_because (&o->why, EINVAL,
                          "open here as a map file, not as a heap");
   if (f->kind != kind && (kind->changes || !f->kind->writes_file))
     return fail_because (&o->why, EBUSY, "attached already in another way");
-  return attach_version ((struct heap *) f, opt, &o->why);
+  return attach_version ((struct heap *) f, o->wanted, &o->why);
 }
 
 /* Leave the file.  */
@@ -6766,13 +6739,29 @@ region_is_size (size_t size, size_t wanted, struct reason *why)
                            size, wanted);
 }
 
+/* Map the file of SIZE bytes at BASE or, if that is 0, anywhere.  */
+static int
+region_map (struct file *f, uintptr_t base, size_t size, struct reason *why)
+{
+  const int prot = PROT_READ | PROT_WRITE;
+  int err = base != 0
+              ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
+              : space_map_anywhere (size, prot, MAP_SHARED, f->fd, &base);
+  if (err == EADDRINUSE)
+    space_name_neighbour (base, size, why);
+  if (err != 0)
+    return err;
+  f->base = base;
+  f->mapped = size;
+  return 0;
+}
+
 /* Give the empty file SIZE bytes with disk blocks and map it at BASE or, if
    that is 0, anywhere.  */
 static int
 region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
 {
   const size_t word = sizeof (uint64_t);
-  const int prot = PROT_READ | PROT_WRITE;
   if (size < 64)
     return fail_because (why, EINVAL,
                          "a map file has 64 bytes at least, not %zu", size);
@@ -6783,23 +6772,16 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
     err = os_reserve_blocks (f->fd, word, size - word, true);
   if (err == 0)
     err = os_cut (f->fd, (off_t) size);
-  if (err != 0)
-    return err;
-  err = base != 0 ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
-                  : space_map_anywhere (size, prot, MAP_SHARED, f->fd, &base);
-  if (err == EADDRINUSE)
-    space_name_neighbour (base, size, why);
-  if (err != 0)
-    return err;
-  f->base = base;
-  f->mapped = size;
-  ((struct disk_region *) base)->base = base;
-  return 0;
+  if (err == 0)
+    err = region_map (f, base, size, why);
+  if (err == 0)
+    ((struct disk_region *) f->base)->base = f->base;
+  return err;
 }
 
 /* Map the complete file of SIZE bytes where it was made.  */
 static int
-region_map (struct file *f, size_t size, struct reason *why)
+region_map_again (struct file *f, size_t size, struct reason *why)
 {
   struct disk_region first;
   int err = size < sizeof first
@@ -6810,15 +6792,7 @@ region_map (struct file *f, size_t size, struct reason *why)
   if (err != 0 || first.base == 0 || first.base % process.page != 0
       || first.base > UINT64_C (1) << 56)
     return fail_because (why, EINVAL, "no map file");
-  err = space_map_at (first.base, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                      f->fd);
-  if (err == EADDRINUSE)
-    space_name_neighbour (first.base, size, why);
-  if (err != 0)
-    return err;
-  f->base = first.base;
-  f->mapped = size;
-  return 0;
+  return region_map (f, first.base, size, why);
 }
 
 /* Make or open the region behind the door.  */
@@ -6832,7 +6806,7 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
     err = file_join (f, &alone, &o->why);
   if (err == 0)
     err = fresh ? region_make (f, want->base, want->size, &o->why)
-                : region_map (f, size, &o->why);
+                : region_map_again (f, size, &o->why);
   if (err == 0)
     err = region_show (f, o,
                        fresh   ? MMALLOC_REGION_NEW
@@ -6874,9 +6848,9 @@ fork_prepare (void)
   process.adopted = false;
 }
 
-/* In the parent all goes on.  */
+/* And lets them go; in the parent all goes on.  */
 static void
-fork_parent (void)
+fork_release (void)
 {
   thread.forking = false;
   unlock_registry ();
@@ -6922,8 +6896,7 @@ fork_child (void)
   /* Another handler may have used the library already.  */
   if (process.adopted)
     return;
-  unlock_registry ();
-  unlock_opening ();
+  fork_release ();
   fork_adopt ();
 }
 
@@ -6951,7 +6924,7 @@ process_start (void)
   process.fork_mark = space_private (process.page, true);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
-  pthread_atfork (fork_prepare, fork_parent, fork_child);
+  pthread_atfork (fork_prepare, fork_release, fork_child);
 }
 
 /* Before every look at the registry; notices a child that came by a raw clone
