@@ -286,79 +286,51 @@ process_start (void)
   pthread_atfork (process_lock, process_unlock, process_forked);
 }
 
-/* The open map at this address of handles, or NULL.  Needs: the lock.  */
-static struct map *
-map_find_locked (const void *handle)
+/* The place in the list of the open map at this address of handles; at the end
+   if there is none.  Needs: the lock.  */
+static struct map **
+map_place_locked (const void *handle)
 {
-  struct map *m = process.maps;
-  while (m != NULL && m != handle)
-    m = m->next;
-  return m;
-}
-
-/* A handle with room for SEATED; its other members are those of LIKE.  NULL
-   if memory is short.  The library's caller may have put malloc on a map of
-   ours: no lock is held meanwhile.  */
-static struct map *
-map_new (const struct mapinfo_s *like)
-{
-  uint32_t *seated = calloc (like->map.streams, sizeof *seated);
-  process_lock ();
-  struct map *m = process.spare;
-  if (m != NULL)
-    process.spare = m->next;
-  process_unlock ();
-  if (m == NULL)
-    m = aligned_alloc (64, sizeof *like);
-  if (m != NULL)
-    {
-      memcpy ((void *) m, like, sizeof *like);
-      m->seated = seated;
-      m->turn = (size_t) getpid ();
-      m->n_open = 1;
-    }
-  if (m != NULL && seated != NULL)
-    return m;
-  if (m != NULL)
-    {
-      process_lock ();
-      m->next = process.spare;
-      process.spare = m;
-      process_unlock ();
-    }
-  free (seated);
-  return NULL;
+  struct map **at = &process.maps;
+  while (*at != NULL && *at != handle)
+    at = &(*at)->next;
+  return at;
 }
 
 /* What was opened at LIKE->map.base is a map of this process: the handle it
-   has already, or a new one; NULL if memory is short.  */
+   has already, or a new one with the members of LIKE; NULL if memory is short.
+   The library's caller may have put malloc on a map of ours: no lock is held
+   meanwhile.  A handle that nobody has seen may go back to the system.  */
 static struct map *
 map_enter (const struct mapinfo_s *like)
 {
-  struct map *fresh = map_new (like);
-  if (fresh == NULL)
-    return NULL;
+  uint32_t *seated = calloc (like->map.streams, sizeof *seated);
+  struct map *fresh = aligned_alloc (64, sizeof *like);
   process_lock ();
   struct map *m = process.maps;
   while (m != NULL && m->base != like->map.base)
     m = m->next;
-  uint32_t *seated = NULL;
   if (m != NULL)
+    m->n_open++;
+  else if (seated != NULL && fresh != NULL)
     {
-      m->n_open++;
-      seated = fresh->seated;
-      fresh->next = process.spare;
-      process.spare = fresh;
-    }
-  else
-    {
-      m = fresh;
+      m = process.spare != NULL ? process.spare : fresh;
+      if (m == fresh)
+        fresh = NULL;
+      else
+        process.spare = m->next;
+      memcpy ((void *) m, like, sizeof *like);
+      m->seated = seated;
+      m->turn = (size_t) getpid ();
+      m->n_open = 1;
       m->next = process.maps;
       process.maps = m;
       atomic_store_explicit (&m->id, ++process.last_id, memory_order_relaxed);
+      seated = NULL;
     }
   process_unlock ();
   free (seated);
+  free (fresh);
   return m;
 }
 
@@ -388,28 +360,23 @@ map_close_below (enum kind kind, void *base)
     mmalloc_detach (base);
 }
 
-/* Count the map down by one, or to zero if ALL; false if it is none.  */
+/* Count the map down by one; false if it is none.  */
 static bool
-map_leave (const void *handle, bool all)
+map_leave (const void *handle)
 {
   process_lock ();
-  struct map *m = map_find_locked (handle);
+  struct map **at = map_place_locked (handle), *m = *at;
   if (m == NULL)
     {
       process_unlock ();
       return false;
     }
-  unsigned n = all ? m->n_open : 1;
   enum kind kind = m->kind;
   void *base = m->base;
   uint32_t *seated = NULL;
-  m->n_open -= n;
-  if (m->n_open == 0)
+  if (--m->n_open == 0)
     {
       atomic_store_explicit (&m->id, 0, memory_order_relaxed);
-      struct map **at = &process.maps;
-      while (*at != m)
-        at = &(*at)->next;
       *at = m->next;
       m->next = process.spare;
       process.spare = m;
@@ -417,8 +384,7 @@ map_leave (const void *handle, bool all)
     }
   process_unlock ();
   free (seated);
-  for (; n > 0; n--)
-    map_close_below (kind, base);
+  map_close_below (kind, base);
   return true;
 }
 
@@ -471,7 +437,7 @@ static QA_NOINLINE struct seat *
 seat_take (struct seat *t, void *handle)
 {
   process_lock ();
-  struct map *m = map_find_locked (handle);
+  struct map *m = *map_place_locked (handle);
   if (m == NULL)
     {
       process_unlock ();
@@ -522,17 +488,6 @@ seat_of (void *handle)
 /* Owns: the words of bits.  Needs: no lock.  Crash: each function changes a
    word with one atomic instruction.  Keeps: Q2.  */
 
-/* What the address of an item of SIZE bytes is a multiple of: as malloc does,
-   enough for every object that fits.  */
-static size_t
-item_align (size_t size)
-{
-  size_t align = 1;
-  while (align < QA_ALIGN_MAX && align * 2 <= size)
-    align *= 2;
-  return align;
-}
-
 static size_t
 round_up (size_t n, size_t unit)
 {
@@ -540,11 +495,14 @@ round_up (size_t n, size_t unit)
 }
 
 /* Lay out M, whose base, size, streams and item size are known: 0, or EINVAL
-   if there is no room for an item.  */
+   if there is no room for an item.  Items are aligned as malloc does, enough
+   for every object that fits.  */
 static int
 item_layout (struct mapinfo_s *m)
 {
-  size_t align = item_align (m->item_size);
+  size_t align = 1;
+  while (align < QA_ALIGN_MAX && align * 2 <= m->item_size)
+    align *= 2;
   size_t bits = sizeof (struct disk_map)
                 + m->map.streams * sizeof (pthread_mutex_t);
   if (m->item_size > m->map.size)
@@ -637,20 +595,6 @@ item_look (const struct mapinfo_s *m, struct seat *t, size_t w)
   return p;
 }
 
-/* Take an item of the words from FIRST up to END, beginning at FROM; NULL if
-   they are full.  */
-static void *
-item_scan (const struct mapinfo_s *m, struct seat *t, size_t first, size_t end,
-           size_t from)
-{
-  void *p = NULL;
-  for (size_t w = from; w < end && p == NULL; w++)
-    p = item_look (m, t, w);
-  for (size_t w = first; w < from && p == NULL; w++)
-    p = item_look (m, t, w);
-  return p;
-}
-
 /* Nothing is left that was seen under the cursor: look again, and elsewhere;
    first where no other stream is at work.  */
 static QA_NOINLINE void *
@@ -661,19 +605,24 @@ item_search (const struct mapinfo_s *m, struct seat *t)
   void *p = item_look (m, t, t->cursor);
   if (p == NULL && t->freed >= first && t->freed < end)
     p = item_look (m, t, t->freed);
-  for (int round = 0; p == NULL && round < QA_ROUNDS; round++)
-    {
-      p = item_scan (m, t, first, end, t->scan);
-      if (p != NULL)
-        t->scan = t->cursor;
-      else
-        p = item_look (m, t, t->freed);
-      if (p == NULL)
-        p = item_scan (m, t, end, m->n_words, end);
-      if (p == NULL)
-        p = item_scan (m, t, 0, first, 0);
-    }
-  return p != NULL ? p : fail (ENOSPC, "all items of the map are taken");
+  if (p != NULL)
+    return p;
+  /* A round; the first two parts are the stream's.  */
+  enum { OWN = 2, PARTS = 5 };
+  const struct { size_t from, to; } part[PARTS] = {
+    { t->scan, end }, { first, t->scan }, { t->freed, t->freed + 1 },
+    { end, m->n_words }, { 0, first }
+  };
+  for (int i = 0; i < QA_ROUNDS * PARTS; i++)
+    for (size_t w = part[i % PARTS].from; w < part[i % PARTS].to; w++)
+      {
+        p = item_look (m, t, w);
+        if (p != NULL && i % PARTS < OWN)
+          t->scan = w;
+        if (p != NULL)
+          return p;
+      }
+  return fail (ENOSPC, "all items of the map are taken");
 }
 
 static inline void *
@@ -723,6 +672,19 @@ struct wish
   char told[QA_TOLD];
 };
 
+/* Whether W wants another number, which is not 0, than the file HAS; then it is
+   told in FORMAT.  */
+static bool
+wish_differs (struct wish *w, size_t wanted, size_t has, const char *format)
+{
+  if (wanted == 0 || wanted == has)
+    return false;
+  snprintf (w->told, sizeof w->told, format, has, wanted);
+  return true;
+}
+
+static const char other_streams[] = "the file has %zu streams, not %zu";
+
 static uint32_t
 disk_sum (const struct disk_map *d)
 {
@@ -752,11 +714,9 @@ disk_make_mutexes (struct disk_map *d)
 static int
 disk_verify (const struct disk_map *d, size_t size, const char **why)
 {
-  if (size < sizeof *d || d->magic == 0)
-    return *why = "not a static map", EINVAL;
-  if (d->magic == __builtin_bswap64 (QA_MAGIC))
+  if (size >= sizeof *d && d->magic == __builtin_bswap64 (QA_MAGIC))
     return *why = "made on a machine of another byte order", ENOTSUP;
-  if (d->magic != QA_MAGIC)
+  if (size < sizeof *d || d->magic != QA_MAGIC)
     return *why = "not a static map", EINVAL;
   if (d->sum != disk_sum (d) || d->base != (uintptr_t) d || d->item_size == 0
       || d->streams == 0)
@@ -768,26 +728,10 @@ disk_verify (const struct disk_map *d, size_t size, const char **why)
   return 0;
 }
 
-/* Whether the numbers are those that W wants.  */
-static int
-disk_compare (const struct disk_map *d, struct wish *w)
-{
-  size_t item_size = w->m.item_size, streams = w->m.map.streams;
-  if (item_size != 0 && item_size != d->item_size)
-    snprintf (w->told, sizeof w->told,
-              "the file has items of %zu bytes, not %zu",
-              (size_t) d->item_size, item_size);
-  else if (streams != 0 && streams != d->streams)
-    snprintf (w->told, sizeof w->told, "the file has %u streams, not %zu",
-              (unsigned) d->streams, streams);
-  return w->told[0] == '\0' ? 0 : EINVAL;
-}
-
 /* Take in M what disk_verify found good.  */
 static int
 disk_read (const struct disk_map *d, struct mapinfo_s *m, const char **why)
 {
-  m->map.kind = STATIC;
   m->map.base = (char *) (uintptr_t) d;
   m->map.size = d->size;
   m->map.streams = d->streams;
@@ -804,7 +748,6 @@ disk_read (const struct disk_map *d, struct mapinfo_s *m, const char **why)
 static int
 disk_make (struct disk_map *d, struct mapinfo_s *m)
 {
-  m->map.kind = STATIC;
   m->map.base = (char *) d;
   if (item_layout (m) != 0)
     return EINVAL;
@@ -831,7 +774,10 @@ disk_enter (void *region, size_t size, enum mmalloc_region_why why,
   if (why == MMALLOC_REGION_NEW)
     return disk_make (d, &w->m);
   int err = disk_verify (d, size, reason);
-  if (err == 0 && disk_compare (d, w) != 0)
+  if (err == 0
+      && (wish_differs (w, w->m.item_size, d->item_size,
+                        "the file has items of %zu bytes, not %zu")
+          || wish_differs (w, w->m.map.streams, d->streams, other_streams)))
     return *reason = w->told, EINVAL;
   if (err == 0 && why == MMALLOC_REGION_JOIN && d->libc != QA_LIBC)
     return *reason = "in use by programs with another C library", ENOTSUP;
@@ -840,15 +786,6 @@ disk_enter (void *region, size_t size, enum mmalloc_region_why why,
   if (err == 0 && why == MMALLOC_REGION_FIRST)
     disk_make_mutexes (d);
   return err;
-}
-
-/* Make or load a static map, as FLAGS say; any numbers of W may be 0 if it
-   is there.  Its address, or NULL and the error.  */
-static void *
-open_static (const char *filename, int flags, void *addr, struct wish *w)
-{
-  return mmalloc_region_open (filename, flags, addr, w->m.map.size, disk_enter,
-                              w);
 }
 
 /* Whether heap MD is the dynamic map that W wants, whose numbers become those
@@ -860,20 +797,18 @@ open_verify (void *md, struct wish *w)
   struct map *m = &w->m.map;
   if (mmalloc_info (md, &info) != 0)
     return errno;
-  if (m->streams != 0 && info.streams != m->streams)
-    snprintf (w->told, sizeof w->told, "the file has %u streams, not %zu",
-              info.streams, m->streams);
-  else if (m->size != 0 && info.file_size != m->size)
-    snprintf (w->told, sizeof w->told, "the file is %zu bytes long, not %zu",
-              info.file_size, m->size);
-  m->kind = DYNAMIC;
+  if (wish_differs (w, m->streams, info.streams, other_streams)
+      || wish_differs (w, m->size, info.file_size,
+                       "the file is %zu bytes long, not %zu"))
+    return EINVAL;
   m->base = md;
   m->size = info.file_size;
   m->streams = info.streams;
-  return w->told[0] == '\0' ? 0 : EINVAL;
+  return 0;
 }
 
-/* The same for a dynamic map.  */
+/* Make or load a dynamic map, as FLAGS say; any numbers of W may be 0 if it is
+   there.  Its address, or NULL and the error.  */
 static void *
 open_dynamic (const char *filename, int flags, void *addr, struct wish *w)
 {
@@ -899,17 +834,19 @@ open_dynamic (const char *filename, int flags, void *addr, struct wish *w)
   return NULL;
 }
 
-/* Open a map of KIND: its handle, or NULL and the error.  */
+/* Make or load a map of the kind of W: its handle, or NULL and the error.  */
 static void *
-open_map (enum kind kind, const char *filename, int flags, void *addr,
-          struct wish *w)
+open_map (const char *filename, int flags, void *addr, struct wish *w)
 {
   int saved = errno;
   if (filename == NULL)
     return fail (EINVAL, "there is no file name");
   pthread_once (&process.once, process_start);
-  void *base = kind == STATIC ? open_static (filename, flags, addr, w)
-                              : open_dynamic (filename, flags, addr, w);
+  enum kind kind = w->m.map.kind;
+  void *base = kind == STATIC
+                 ? mmalloc_region_open (filename, flags, addr, w->m.map.size,
+                                        disk_enter, w)
+                 : open_dynamic (filename, flags, addr, w);
   if (base == NULL && errno == EPROTO)
     return fail (EINVAL, "the file is a heap, not a dynamic map");
   if (base == NULL)
@@ -950,7 +887,8 @@ QA_PUBLIC void *
 qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
                     size_t itemsize, const size_t streams)
 {
-  struct wish w = { .m = { .map = { .size = (size_t) filesize,
+  struct wish w = { .m = { .map = { .kind = STATIC,
+                                    .size = (size_t) filesize,
                                     .streams = streams },
                            .item_size = itemsize } };
   if (filesize <= 0)
@@ -961,40 +899,41 @@ qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
     return fail (EINVAL, "there are 1 to 65535 streams");
   if (item_layout (&w.m) != 0)
     return fail (EINVAL, "the file size leaves no room for an item");
-  return open_map (STATIC, filename, MMALLOC_CREATE, addr, &w);
+  return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
 QA_PUBLIC void *
 qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
                    const size_t streams)
 {
-  struct wish w = { .m = { .map = { .size = (size_t) filesize,
+  struct wish w = { .m = { .map = { .kind = DYNAMIC,
+                                    .size = (size_t) filesize,
                                     .streams = streams } } };
   if (filesize <= 0)
     return fail (EINVAL, "the file size is not positive");
   if (streams == 0 || streams > UINT16_MAX)
     return fail (EINVAL, "there are 1 to 512 streams");
-  return open_map (DYNAMIC, filename, MMALLOC_CREATE, addr, &w);
+  return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
 QA_PUBLIC void *
 qalloc_loadmap (const char *filename)
 {
-  struct wish w = { .m = { .item_size = 0 } };
+  struct wish w = { .m = { .map = { .kind = DYNAMIC } } };
   struct mmalloc_info info = { .magic = 0 };
   /* If this fails, opening says why.  */
   if (filename != NULL)
     mmalloc_probe (filename, -1, &info);
-  bool is_static = info.magic == QA_MAGIC
-                   || info.magic == __builtin_bswap64 (QA_MAGIC);
-  return open_map (is_static ? STATIC : DYNAMIC, filename, 0, NULL, &w);
+  if (info.magic == QA_MAGIC || info.magic == __builtin_bswap64 (QA_MAGIC))
+    w.m.map.kind = STATIC;
+  return open_map (filename, 0, NULL, &w);
 }
 
 QA_PUBLIC int
 qalloc_close (void *map)
 {
   int saved = errno;
-  if (!map_leave (map, false))
+  if (!map_leave (map))
     return fail (EINVAL, "this is no map, or it was closed"), -1;
   errno = saved;
   return 0;
@@ -1003,9 +942,9 @@ qalloc_close (void *map)
 QA_PUBLIC void
 qalloc_checkpoint (void)
 {
-  int saved = errno, code = 0;
-  char told[QA_TOLD] = "";
+  int saved = errno;
   struct map *m, seen = { .id = 0 };
+  error_code = 0;
   while ((m = map_after (seen.id, &seen)) != NULL)
     {
       bool is_static = seen.kind == STATIC;
@@ -1013,16 +952,9 @@ qalloc_checkpoint (void)
                         : mmalloc_sync (seen.base);
       /* Another thread may have closed the map meanwhile.  */
       if (r != 0 && m->id == seen.id)
-        {
-          code = errno;
-          snprintf (told, sizeof told, "%s",
-                    mmalloc_strerror (is_static ? NULL : seen.base));
-        }
+        fail_below (is_static ? NULL : seen.base);
     }
-  error_code = 0;
-  errno = saved;
-  if (code != 0)
-    fail (code, told);
+  errno = error_code != 0 ? error_code : saved;
 }
 
 QA_PUBLIC void
@@ -1031,7 +963,7 @@ qalloc_cleanup (void)
   struct map *m, seen;
   qalloc_checkpoint ();
   while ((m = map_after (0, &seen)) != NULL)
-    map_leave (m, true);
+    map_leave (m);
 }
 
 QA_PUBLIC void *
@@ -1276,10 +1208,10 @@ qalloc_check (void *map,
   const struct disk_map *d = (const struct disk_map *) (void *) m->map.base;
   const char *why = NULL;
   struct mapinfo_s now;
-  bool whole = disk_verify (d, m->map.size, &why) == 0
-               && disk_read (d, &now, &why) == 0;
-  if (whole && (now.item_size != m->item_size
-                || now.map.streams != m->map.streams))
+  if (disk_verify (d, m->map.size, &why) == 0
+      && disk_read (d, &now, &why) == 0
+      && (now.item_size != m->item_size
+          || now.map.streams != m->map.streams))
     why = "the header is damaged";
   if (why == NULL)
     return 0;
