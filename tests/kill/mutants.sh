@@ -49,7 +49,7 @@ build () { # TEST
     raw_clone_child|threads_come_and_go)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|late_thread_keeps_the_file)
+    check_finds_everything|late_thread_keeps_the_file|others_come_between)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -725,6 +725,27 @@ mutant sync_always_works '/^os_sync/,/^}/ {
 mutant limit_not_asked '/^os_may_reach/,/^}/ {
   s/return EFBIG;/return 0;/
 }' file_size_limit
+
+# ---- Beside others that come between two instructions -------------------------
+
+# A page that was empty before it was claimed is empty.
+mutant claimed_unseen '/^page_retire_locked/,/^}/ {
+  s/^      empty = page_is_empty (h, r, number, cl);/      empty = true;/
+}' others_come_between
+
+# A root's name is believed though it may have changed since its value was read.
+mutant root_turn_ignored '/^root_read/,/^}/ {
+  s/word_peek (&r->turn) == turn ? value : 0/value/
+}' others_come_between
+mutant root_turn_stays '/^root_write_locked/,/^}/ {
+  s/&r->turn, turn + 1)/\&r->turn, turn - 1)/
+}' others_come_between
+
+# A thread without a cache frees while the file is cut.
+mutant late_free_overlooked '/^give_block/,/^}/ {
+  s/unsigned walk = k == NULL ? lock_walk (h) : 0;/\
+  unsigned walk = h->forks + 1;/
+}' others_come_between
 
 # ---- What mmalloc_check finds -----------------------------------------------
 
