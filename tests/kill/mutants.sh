@@ -46,7 +46,9 @@ build () { # TEST
     maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
     replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
     damage_stays_inside|file_size_limit|fork_file|limited_address_space|\
-    raw_clone_child|threads_come_and_go)
+    mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
+    roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
+    trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|late_thread_keeps_the_file|others_come_between)
@@ -746,6 +748,62 @@ mutant late_free_overlooked '/^give_block/,/^}/ {
   s/unsigned walk = k == NULL ? lock_walk (h) : 0;/\
   unsigned walk = h->forks + 1;/
 }' others_come_between
+
+# ---- Zeros, copies, room for names ------------------------------------------
+
+# A long name gets the room of a short one.
+mutant root_room_ignored '/^root_record_locked/,/^}/ {
+  s/ && r->room >= len//
+}' roots_many
+
+# What another one wrote is left in a HUGE block that shall be zero.
+mutant huge_not_zeroed '/^huge_take/,/^}/ {
+  s/^          if (!is_zero)/          if (false)/
+}' private_changes_vanish
+
+# Parts of a copy do not get their disk blocks again.
+mutant copy_without_huge '/^attach_back_again/,/^}/ {
+  s/dir_kind (d) == DIR_HUGE/false/
+}' sparse_copy_on_a_full_disk
+mutant copy_without_slices '/^attach_back_again/,/^}/ {
+  s/if (n > 0)/if (false)/
+}' sparse_copy_on_a_full_disk
+
+# ---- Who else has the file, and how much of it --------------------------------
+
+# Writers come while somebody has a copy-on-write view, and the other way round.
+mutant writer_beside_copy '/^attach_first/,/^}/ {
+  s/file_has_users (&h->file, MM_BYTE_PRIVATE)/false/
+}' private_changes_vanish
+mutant copy_beside_writer '/^attach_apart/,/^}/ {
+  s/&& file_has_users (&h->file, MM_BYTE_WRITERS)/\&\& false/
+}' private_changes_vanish
+
+# A fork child is no user: that of a reader or of one who has a copy; of regions.
+mutant fork_child_uncounted '/^file_forked/,/^}/ {
+  s/os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);/(void) f;/
+}' fork_file
+mutant fork_child_of_region '/^file_forked/,/^}/ {
+  s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
+}' region_files
+
+# A HUGE block grows beyond what others have mapped.
+mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
+  s/&& end <= limit)/\&\& end <= h->capacity)/
+}' limited_address_space
+
+# The file is cut beside other threads; or they find its records still.
+mutant cut_beside_threads '/^trim_is_alone/,/^}/ {
+  s/^      return false;/      break;/
+}' trim_gives_back
+mutant cut_stays_hot '/^trim_cut/,/^}/ {
+  s/h->caches->hot_bytes = 0;/(void) h;/
+}' trim_gives_back
+
+# Guards are for the blocks of the thread that asked for them.
+mutant guards_of_one_thread '/^mmcheckf/,/^}/ {
+  s/cache_disarm_all (h);/word_put (\&thread.last->key, KEY_NONE);/
+}' mmcheck_guards
 
 # ---- What mmalloc_check finds -----------------------------------------------
 
