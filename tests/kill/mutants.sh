@@ -51,7 +51,11 @@ build () { # TEST
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|late_thread_keeps_the_file|others_come_between)
+    qalloc_two_files)
+      set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
+      more="$(pkg-config --cflags --libs check) -lpthread" ;;
+    check_finds_everything|late_thread_keeps_the_file|others_come_between|\
+    slot_calls_wait)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -804,6 +808,21 @@ mutant cut_stays_hot '/^trim_cut/,/^}/ {
 mutant guards_of_one_thread '/^mmcheckf/,/^}/ {
   s/cache_disarm_all (h);/word_put (\&thread.last->key, KEY_NONE);/
 }' mmcheck_guards
+
+# ---- More slot calls than records ---------------------------------------------
+
+# A record is taken that another call has; or the dead keep theirs.
+mutant record_taken_twice '/^slot_begin/,/^}/ {
+  s/if (word_peek (&op->owner) == 0 &&/if (tries > MM_OPS ||/
+}' slot_calls_wait
+mutant dead_keep_records '/^slot_begin/,/^}/ {
+  s/^          dead_bury_all (h);/          (void) h;/
+}' slot_calls_wait
+
+# A checkpoint passes dynamic maps over.
+map_mutant dynamic_maps_unsynced '/^qalloc_checkpoint/,/^}/ {
+  s/: mmalloc_sync (seen.base);/: 0;/
+}' qalloc_two_files
 
 # ---- What mmalloc_check finds -----------------------------------------------
 
