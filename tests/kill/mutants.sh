@@ -54,8 +54,8 @@ build () { # TEST
     qalloc_two_files)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|late_thread_keeps_the_file|others_come_between|\
-    slot_calls_wait)
+    check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
+    others_come_between|slot_calls_wait)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -791,6 +791,11 @@ mutant fork_child_of_region '/^file_forked/,/^}/ {
   s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
 }' region_files
 
+# A newcomer has mapped less than there is by now.
+mutant joins_with_less '/^attach_beside/,/^}/ {
+  s/return length <= h->file.mapped/return true/
+}' join_while_it_grows
+
 # A HUGE block grows beyond what others have mapped.
 mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
   s/&& end <= limit)/\&\& end <= h->capacity)/
@@ -916,6 +921,22 @@ mutant supers_for_writers '/^check_supers/,/^}/ {
 mutant supers_read_once '/^check_supers/,/^}/ {
   s/left = 1000/left = 1/
 }' check_finds_everything
+
+# ---- Mutants that are none ---------------------------------------------------
+
+# What can be changed so that no promise is broken.
+#   root_read without (turn & 1): while the number is odd the value is 0; if it
+#   is not 0 any more, the number has changed, which the last line sees.
+#   Hints, which cost memory or time when they are lost: page_relist and
+#   queue_push that do nothing (until a sweep); the order in which queue_drain
+#   and sweep_gather keep what they found; cache_heat that stops a slice short;
+#   large_extend_locked that gives up one slice early; huge_resize that punches
+#   nothing when a block gets shorter (until a trim); grow_back that is tried
+#   once less.
+#   bin_adopt without the head read again: nobody else changes it, as there is
+#   no owner and the heap lock is held.
+#   realloc and slot_put without their second look at the head: a page with a
+#   live block of the caller cannot leave its stream meanwhile.
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
