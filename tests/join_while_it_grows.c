@@ -44,6 +44,7 @@ static void
 newcomer (void *unused)
 {
   (void) unused;
+  baton_wait (baton);
   allow (MIB (200));
   os.fcntl = late_fcntl;
   must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), ENOMEM);
@@ -61,6 +62,8 @@ START_TEST (refused)
   heap_end (md);
   struct child child = child_start (newcomer, NULL);
   ck_assert_ptr_eq (mmalloc_open (temp_heap_path (), 0, NULL), md);
+  /* It stops behind the door, where nobody else comes in.  */
+  baton_pass (child.baton);
   baton_wait (child.baton);
   char *block = mmalloc (md, MIB (300));
   ck_assert_ptr_nonnull (block);

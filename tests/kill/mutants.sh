@@ -924,19 +924,18 @@ mutant supers_read_once '/^check_supers/,/^}/ {
 
 # ---- Mutants that are none ---------------------------------------------------
 
-# What can be changed so that no promise is broken.
+# What could be changed, as far as reading the code tells, without a promise
+# being broken; no mutant of these was run.
 #   root_read without (turn & 1): while the number is odd the value is 0; if it
 #   is not 0 any more, the number has changed, which the last line sees.
-#   Hints, which cost memory or time when they are lost: page_relist and
-#   queue_push that do nothing (until a sweep); the order in which queue_drain
-#   and sweep_gather keep what they found; cache_heat that stops a slice short;
-#   large_extend_locked that gives up one slice early; huge_resize that punches
-#   nothing when a block gets shorter (until a trim); grow_back that is tried
-#   once less.
 #   bin_adopt without the head read again: nobody else changes it, as there is
 #   no owner and the heap lock is held.
 #   realloc and slot_put without their second look at the head: a page with a
 #   live block of the caller cannot leave its stream meanwhile.
+#   Hints, which cost memory or time when they are lost: page_relist that does
+#   nothing and queue entries that a sweep keeps (until the next sweep);
+#   large_extend_locked that gives up one slice early; huge_resize that punches
+#   nothing when a block gets shorter (until a trim).
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
