@@ -246,6 +246,74 @@ START_TEST (fork_in_a_walk)
 }
 END_TEST
 
+static void
+looks_after_its_parent (void *flags)
+{
+  ck_assert_ptr_eq (mmalloc_open (temp_heap_path (), (int) (size_t) flags,
+                                  NULL), md);
+  fflush (NULL);
+  pid_t pid = fork ();
+  ck_assert_int_ge (pid, 0);
+  if (pid > 0)
+    _exit (0);
+  baton_pass (baton);
+  baton_wait (baton);
+  for (int i = 0; i < N; i++)
+    must (block_holds (mine[i], 20000, (uint64_t) i));
+  ck_assert_ptr_null (mmalloc_detach (md));
+  baton_pass (baton);
+}
+
+static void
+make_large (void)
+{
+  md = heap_file ();
+  for (int i = 0; i < N; i++)
+    {
+      must ((mine[i] = mmalloc (md, 20000)) != NULL);
+      block_fill (mine[i], 20000, (uint64_t) i);
+    }
+  heap_end (md);
+}
+
+/* The child of a reader is a reader, also when its parent is gone.  */
+START_TEST (child_of_a_reader)
+{
+  make_large ();
+  struct child process = child_start (looks_after_its_parent,
+                                      (void *) (size_t) MMALLOC_RDONLY);
+  baton_wait (process.baton);
+  ck_assert_int_eq (waitpid (process.pid, NULL, 0), process.pid);
+  ck_assert_ptr_eq (heap_file (), md);
+  off_t length = file_length (temp_heap_path ());
+  void *block = mmalloc (md, MIB (40));
+  mfree (md, block);
+  mmalloc_trim (md);
+  ck_assert_int_gt (file_length (temp_heap_path ()), length);
+  baton_pass (process.baton);
+  baton_wait (process.baton);
+  mmalloc_trim (md);
+  ck_assert_int_le (file_length (temp_heap_path ()), length);
+  heap_end (md);
+}
+END_TEST
+
+/* ... and that of one who has a copy keeps writers out.  */
+START_TEST (child_with_a_copy)
+{
+  make_large ();
+  struct child process = child_start (looks_after_its_parent,
+                                      (void *) (size_t) MMALLOC_PRIVATE);
+  baton_wait (process.baton);
+  ck_assert_int_eq (waitpid (process.pid, NULL, 0), process.pid);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  baton_pass (process.baton);
+  baton_wait (process.baton);
+  ck_assert_ptr_eq (heap_file (), md);
+  heap_end (md);
+}
+END_TEST
+
 RUN_TESTS (shared, child_leaves_without_detach,
            child_outlives_the_parents_use, child_looks_while_the_parent_trims,
-           fork_in_a_walk)
+           fork_in_a_walk, child_of_a_reader, child_with_a_copy)

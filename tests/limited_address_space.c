@@ -111,6 +111,8 @@ START_TEST (growth_waits_for_the_narrowest)
   ck_assert_ptr_nonnull (block);
   ck_assert_ptr_null (mmalloc (md, MIB (190)));
   must (errno == ENOMEM || errno == ENOSPC);
+  ck_assert_ptr_null (mrealloc (md, block, MIB (190)));
+  must (errno == ENOMEM || errno == ENOSPC);
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
   block = mmalloc (md, MIB (190));

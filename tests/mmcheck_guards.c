@@ -159,5 +159,38 @@ START_TEST (misuse_still_noticed)
 }
 END_TEST
 
+static void *md_of_all;
+static pthread_barrier_t barrier;
+
+static void *
+armed_before (void *unused)
+{
+  (void) unused;
+  char *block = NULL;
+  for (int i = 0; i < 10; i++)
+    must ((block = mmalloc (md_of_all, 100)) != NULL);
+  pthread_barrier_wait (&barrier);
+  pthread_barrier_wait (&barrier);
+  block = mmalloc (md_of_all, 100);
+  damage_byte (block, 100);
+  mfree (md_of_all, block);
+  return NULL;
+}
+
+/* From the call on each thread's blocks have guards, also if it allocated
+   before.  */
+START_TEST (in_all_threads)
+{
+  md_of_all = heap_new (_i);
+  pthread_barrier_init (&barrier, NULL, 2);
+  pthread_t thread = thread_start (armed_before, NULL);
+  pthread_barrier_wait (&barrier);
+  ck_assert_int_eq (mmcheckf (md_of_all, damaged, 1), 1);
+  pthread_barrier_wait (&barrier);
+  thread_end (thread);
+  ck_assert_int_eq (calls, 1);
+}
+END_TEST
+
 RUN_ON_EACH_HEAP (overrun, underrun, resizing, found_by_check,
-                  all_kinds_of_blocks, misuse_still_noticed)
+                  all_kinds_of_blocks, misuse_still_noticed, in_all_threads)

@@ -85,4 +85,59 @@ START_TEST (not_beside_writers)
 }
 END_TEST
 
-RUN_TESTS (all_is_as_before, not_beside_writers)
+static void
+looker (void *unused)
+{
+  (void) unused;
+  ck_assert_ptr_eq (mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL),
+                    md);
+  baton_pass (baton);
+  baton_wait (baton);
+  must (block_holds (block, 1000, 1));
+  heap_end (md);
+}
+
+/* Others may look alike, but the first writer would change what they see.  */
+START_TEST (no_writers_beside)
+{
+  make ();
+  struct child child = child_start (looker, NULL);
+  baton_wait (child.baton);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), MMALLOC_CREATE, NULL),
+             EBUSY);
+  ck_assert_ptr_eq (mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL),
+                    md);
+  heap_end (md);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  ck_assert_ptr_eq (heap_file (), md);
+  heap_end (md);
+}
+END_TEST
+
+/* Memory of a copy cannot be given back: zeros have to be written.  */
+START_TEST (zero_where_others_were)
+{
+  make ();
+  ck_assert_ptr_eq (mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL),
+                    md);
+  for (size_t i = 0; i < 3; i++)
+    {
+      static const size_t sizes[] = { KIB (300), MIB (20), MIB (40) };
+      char *dirty = mmalloc (md, sizes[i]);
+      ck_assert_ptr_nonnull (dirty);
+      memset (dirty, 1, sizes[i]);
+      mfree (md, dirty);
+      char *clean = mcalloc (md, 1, sizes[i]);
+      ck_assert_ptr_eq (clean, dirty);
+      must (block_is_zero (clean, sizes[i]));
+      mfree (md, clean);
+    }
+  heap_end (md);
+}
+END_TEST
+
+RUN_TESTS (all_is_as_before, not_beside_writers, no_writers_beside,
+           zero_where_others_were)

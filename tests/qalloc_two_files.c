@@ -1,7 +1,22 @@
 /* Q1, Q10: a static and a dynamic map beside each other, in files that
    mkstemp made, from first call to cleanup; then the same again.  */
 
+#include <sys/syscall.h>
+
 #include "qalloc_support.h"
+
+/* The library's calls come here.  SYNCED: up to where those that begin at
+   WATCHED reach.  */
+static const void *watched;
+static size_t synced;
+
+int
+msync (void *at, size_t n, int flags)
+{
+  if (at == watched && flags == MS_SYNC)
+    synced = n;
+  return (int) syscall (SYS_msync, at, n, flags);
+}
 
 static void
 use_both (void)
@@ -80,4 +95,19 @@ START_TEST (cleanup_closes_all)
 }
 END_TEST
 
-RUN_ON_EACH_MAP (both, without_a_map, cleanup_closes_all)
+/* A checkpoint waits for maps of both kinds.  */
+START_TEST (checkpoint_writes)
+{
+  void *map = map_make (_i, MIB (1), 64, 2);
+  ck_assert_ptr_nonnull (qalloc_malloc (map, 64));
+  watched = map_stats (map).address;
+  qalloc_checkpoint ();
+  ck_assert_int_eq (qalloc_errno (), 0);
+  ck_assert_uint_gt (synced, KIB (30));
+  synced = 0;
+  qalloc_cleanup ();
+  ck_assert_uint_gt (synced, KIB (30));
+}
+END_TEST
+
+RUN_ON_EACH_MAP (both, without_a_map, cleanup_closes_all, checkpoint_writes)

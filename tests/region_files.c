@@ -98,6 +98,37 @@ START_TEST (joined_by_another_process)
 }
 END_TEST
 
+static void
+stay (void *where)
+{
+  baton_pass (baton);
+  baton_wait (baton);
+  ((struct region *) where)->words[6] = 66;
+  ck_assert_int_eq (mmalloc_region_close (where), 0);
+}
+
+/* A fork child is a user of its own: who comes when the parent has left is not
+   the first one.  */
+START_TEST (left_to_a_fork_child)
+{
+  struct region *region = region_open (MMALLOC_CREATE, NULL, SIZE);
+  ck_assert_ptr_nonnull (region);
+  struct child child = child_start (stay, region);
+  baton_wait (child.baton);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_eq (region_open (0, NULL, 0), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_FIRST], 0);
+  ck_assert_int_eq (calls[MMALLOC_REGION_JOIN], 1);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  ck_assert_uint_eq (region->words[6], 66);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_eq (region_open (0, NULL, 0), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_FIRST], 1);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+}
+END_TEST
+
 START_TEST (refused)
 {
   must_fail (NULL, region_open (0, NULL, SIZE), ENOENT);
@@ -139,5 +170,5 @@ START_TEST (misuse_reported_for_the_caller)
 }
 END_TEST
 
-RUN_TESTS (made_found_shared, joined_by_another_process, refused,
-           misuse_reported_for_the_caller)
+RUN_TESTS (made_found_shared, joined_by_another_process,
+           left_to_a_fork_child, refused, misuse_reported_for_the_caller)

@@ -80,4 +80,40 @@ START_TEST (room_of_forgotten_names_comes_back)
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (set_change_forget, room_of_forgotten_names_comes_back)
+/* A long name does not get the room of a short one, whose neighbours stay.  */
+START_TEST (long_names_after_short_ones)
+{
+  enum { SHORT = 4000, LONG = 800 };
+  void *md = heap_new (_i);
+  char name[200];
+  for (size_t i = 0; i < SHORT; i++)
+    {
+      snprintf (name, sizeof name, "s%zu", i);
+      must (mmalloc_setroot (md, name, things + i) == 0);
+    }
+  for (size_t i = 0; i < SHORT; i += 2)
+    {
+      snprintf (name, sizeof name, "s%zu", i);
+      must (mmalloc_setroot (md, name, NULL) == 0);
+    }
+  for (size_t i = 0; i < LONG; i++)
+    {
+      snprintf (name, sizeof name, "long %0150zu", i);
+      must (mmalloc_setroot (md, name, seen + i) == 0);
+    }
+  for (size_t i = 0; i < SHORT; i++)
+    {
+      snprintf (name, sizeof name, "s%zu", i);
+      must (mmalloc_getroot (md, name) == (i % 2 != 0 ? things + i : NULL));
+    }
+  for (size_t i = 0; i < LONG; i++)
+    {
+      snprintf (name, sizeof name, "long %0150zu", i);
+      must (mmalloc_getroot (md, name) == seen + i);
+    }
+  heap_end (md);
+}
+END_TEST
+
+RUN_ON_EACH_HEAP (set_change_forget, room_of_forgotten_names_comes_back,
+                  long_names_after_short_ones)

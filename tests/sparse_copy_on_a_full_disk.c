@@ -90,4 +90,31 @@ START_TEST (refused_or_whole)
 }
 END_TEST
 
-RUN_KINDS (SMALL_DISKS, refused_or_whole)
+/* A block in chunks of its own gets them back like the others.  */
+START_TEST (huge_blocks_too)
+{
+  if (_i != 0)                  /* once will do */
+    return;
+  ck_assert_int_eq (mkdir (temp_path ("disk"), 0777), 0);
+  make_heap ();
+  ck_assert_ptr_eq (heap_file (), md);
+  char *huge = mcalloc (md, 1, MIB (40));
+  ck_assert_ptr_nonnull (huge);
+  heap_end (md);
+  off_t disk = file_disk (temp_heap_path ());
+  ck_assert_int_ge (disk, (off_t) (MIB (40) + BLOCKS * SIZE));
+  if (!copy_sparse () || file_disk (temp_path ("disk/heap")) > disk / 2)
+    {
+      skip ("no copies without zeros");
+      return;
+    }
+  ck_assert_ptr_eq (mmalloc_open (temp_path ("disk/heap"), 0, NULL), md);
+  /* But for blocks of the file system's own.  */
+  ck_assert_int_ge (file_disk (temp_path ("disk/heap")),
+                    disk - (off_t) KIB (64));
+  must (block_is_zero (huge, MIB (40)));
+  heap_end (md);
+}
+END_TEST
+
+RUN_KINDS (SMALL_DISKS, refused_or_whole, huge_blocks_too)

@@ -135,5 +135,62 @@ START_TEST (freed_by_an_idle_thread)
 }
 END_TEST
 
+/* A block behind the file's new end is a misused pointer like others, no
+   signal.  */
+START_TEST (freed_again_behind_the_end)
+{
+  enum { N = 12000 };
+  md = heap_new (_i);
+  for (size_t i = 0; i < N; i++)
+    must ((small[i] = mmalloc (md, 8000)) != NULL);
+  heap_free_all (md, small, N);
+  ck_assert_int_gt (mmalloc_trim (md), 0);
+  misuse_record ();
+  for (size_t i = 10; i < N; i += 1199)
+    {
+      mfree (md, any_ptr (small[i]));
+      misuse_was ("mfree", small[i]);
+      mrealloc (md, any_ptr (small[i]), 20);
+      misuse_was ("mrealloc", small[i]);
+    }
+  heap_end (md);
+}
+END_TEST
+
+static void *
+rester (void *unused)
+{
+  (void) unused;
+  use_much ();
+  heap_free_all (md, small, SMALL);
+  heap_free_all (md, large, LARGE);
+  pthread_barrier_wait (&barrier);
+  pthread_barrier_wait (&barrier);
+  misuse_record ();
+  mfree (md, any_ptr (small[SMALL - 1]));
+  misuse_was ("mfree", small[SMALL - 1]);
+  return NULL;
+}
+
+/* The file is not cut while another thread may look at its end.  */
+START_TEST (not_cut_beside_threads)
+{
+  if (_i != IN_FILE)
+    return;
+  md = heap_new (_i);
+  pthread_barrier_init (&barrier, NULL, 2);
+  pthread_t thread = thread_start (rester, NULL);
+  pthread_barrier_wait (&barrier);
+  mmalloc_trim (md);
+  ck_assert_int_gt (file_length (temp_heap_path ()), (off_t) MIB (60));
+  pthread_barrier_wait (&barrier);
+  thread_end (thread);
+  mmalloc_trim (md);
+  ck_assert_int_lt (file_length (temp_heap_path ()), (off_t) MIB (33));
+  heap_end (md);
+}
+END_TEST
+
 RUN_ON_EACH_HEAP (all_free, some_live, after_reopening,
-                  freed_by_an_idle_thread)
+                  freed_by_an_idle_thread, freed_again_behind_the_end,
+                  not_cut_beside_threads)

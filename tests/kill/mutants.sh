@@ -46,10 +46,16 @@ build () { # TEST
     maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
     replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
     damage_stays_inside|file_size_limit|fork_file|limited_address_space|\
-    raw_clone_child|threads_come_and_go)
+    mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
+    roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
+    trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|late_thread_keeps_the_file)
+    qalloc_two_files)
+      set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
+      more="$(pkg-config --cflags --libs check) -lpthread" ;;
+    check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
+    others_come_between|slot_calls_wait)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -726,6 +732,103 @@ mutant limit_not_asked '/^os_may_reach/,/^}/ {
   s/? EFBIG : 0;/? 0 : 0;/
 }' file_size_limit
 
+# ---- Beside others that come between two instructions -------------------------
+
+# A page that was empty before it was claimed is empty.
+mutant claimed_unseen '/^page_retire_locked/,/^}/ {
+  s/^      empty = page_is_empty (h, r, number, cl);/      empty = true;/
+}' others_come_between
+
+# A root's name is believed though it may have changed since its value was read.
+mutant root_turn_ignored '/^root_read/,/^}/ {
+  s/word_peek (&r->turn) == turn ? value : 0/value/
+}' others_come_between
+mutant root_turn_stays '/^root_write_locked/,/^}/ {
+  s/&r->turn, turn + 1)/\&r->turn, turn - 1)/
+}' others_come_between
+
+# A thread without a cache frees while the file is cut.
+mutant late_free_overlooked '/^give_block/,/^}/ {
+  s/unsigned walk = k == NULL ? lock_walk (h) : 0;/\
+  unsigned walk = h->forks + 1;/
+}' others_come_between
+
+# ---- Zeros, copies, room for names ------------------------------------------
+
+# A long name gets the room of a short one.
+mutant root_room_ignored '/^root_record_locked/,/^}/ {
+  s/ && r->room >= len//
+}' roots_many
+
+# What another one wrote is left in a HUGE block that shall be zero.
+mutant huge_not_zeroed '/^huge_take/,/^}/ {
+  s/^          if (!is_zero)/          if (false)/
+}' private_changes_vanish
+
+# Parts of a copy do not get their disk blocks again.
+mutant copy_without_huge '/^attach_back_again/,/^}/ {
+  s/dir_kind (d) == DIR_HUGE/false/
+}' sparse_copy_on_a_full_disk
+mutant copy_without_slices '/^attach_back_again/,/^}/ {
+  s/if (n > 0)/if (false)/
+}' sparse_copy_on_a_full_disk
+
+# ---- Who else has the file, and how much of it --------------------------------
+
+# Writers come while somebody has a copy-on-write view, and the other way round.
+mutant writer_beside_copy '/^attach_first/,/^}/ {
+  s/file_has_users (&h->file, MM_BYTE_PRIVATE)/false/
+}' private_changes_vanish
+mutant copy_beside_writer '/^attach_apart/,/^}/ {
+  s/&& file_has_users (&h->file, MM_BYTE_WRITERS)/\&\& false/
+}' private_changes_vanish
+
+# A fork child is no user: that of a reader or of one who has a copy; of regions.
+mutant fork_child_uncounted '/^file_forked/,/^}/ {
+  s/os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);/(void) f;/
+}' fork_file
+mutant fork_child_of_region '/^file_forked/,/^}/ {
+  s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
+}' region_files
+
+# A newcomer has mapped less than there is by now.
+mutant joins_with_less '/^attach_beside/,/^}/ {
+  s/return length <= h->file.mapped/return true/
+}' join_while_it_grows
+
+# A HUGE block grows beyond what others have mapped.
+mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
+  s/&& end <= limit)/\&\& end <= h->capacity)/
+}' limited_address_space
+
+# The file is cut beside other threads; or they find its records still.
+mutant cut_beside_threads '/^trim_is_alone/,/^}/ {
+  s/^      return false;/      break;/
+}' trim_gives_back
+mutant cut_stays_hot '/^trim_cut/,/^}/ {
+  s/h->caches->hot_bytes = 0;/(void) h;/
+}' trim_gives_back
+
+# Guards are for the blocks of the thread that asked for them.
+mutant guards_of_one_thread '/^mmcheckf/,/^}/ {
+  s/cache_disarm_all (h);/word_put (\&thread.last->key, KEY_NONE);/
+}' mmcheck_guards
+
+# ---- More slot calls than records ---------------------------------------------
+
+# A record is taken that another call has; or the dead keep theirs.
+mutant record_taken_twice '/^slot_begin/,/^}/ {
+  s/if (word_peek (&op->owner) == 0 &&/if (tries > MM_OPS ||/
+}' slot_calls_wait
+mutant dead_keep_records '/^slot_begin/,/^}/ {
+  s/^          dead_bury_all (h);/          (void) h;/
+}' slot_calls_wait
+
+# A checkpoint passes dynamic maps over.
+map_mutant dynamic_maps_unsynced '/^qalloc_checkpoint/,/^}/ {
+  s/: mmalloc_sync (seen.base);/: 0;/
+}' qalloc_two_files
+
 # ---- What mmalloc_check finds -----------------------------------------------
 
 # Each finding is reported no more.
@@ -818,6 +921,21 @@ mutant supers_for_writers '/^check_supers/,/^}/ {
 mutant supers_read_once '/^check_supers/,/^}/ {
   s/left = 1000/left = 1/
 }' check_finds_everything
+
+# ---- Mutants that are none ---------------------------------------------------
+
+# What could be changed, as far as reading the code tells, without a promise
+# being broken; no mutant of these was run.
+#   root_read without (turn & 1): while the number is odd the value is 0; if it
+#   is not 0 any more, the number has changed, which the last line sees.
+#   bin_adopt without the head read again: nobody else changes it, as there is
+#   no owner and the heap lock is held.
+#   realloc and slot_put without their second look at the head: a page with a
+#   live block of the caller cannot leave its stream meanwhile.
+#   Hints, which cost memory or time when they are lost: page_relist that does
+#   nothing and queue entries that a sweep keeps (until the next sweep);
+#   large_extend_locked that gives up one slice early; huge_resize that punches
+#   nothing when a block gets shorter (until a trim).
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"

@@ -1,0 +1,263 @@
+/* A thread can be stopped before any load and before any store; meanwhile
+   others may do all that no lock keeps them from.  Here they come at chosen
+   places, or at each load in turn: a page that is filled after a sweep has
+   looked at it stays; who reads named roots never gets one root's value under
+   another's name; and no file is cut under a thread without a cache.  */
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+static void load_comes (void);
+static void store_comes (const volatile void *word);
+
+#undef atomic_load_explicit
+#define atomic_load_explicit(word, order) (load_comes (), *(word))
+#undef atomic_store_explicit
+#define atomic_store_explicit(word, value, order) \
+  (store_comes (word), *(word) = (value))
+#include "inside.h"
+
+static void *md;
+
+/* What comes before load AT of a thread, or before its next store to WORD.  */
+static _Thread_local struct
+{
+  void (*come) (void);
+  int at;
+  const volatile void *word;
+} next;
+
+static void
+load_comes (void)
+{
+  void (*come) (void) = next.come;
+  if (come == NULL || next.at == 0 || --next.at > 0)
+    return;
+  next.come = NULL;
+  come ();
+}
+
+static void
+store_comes (const volatile void *word)
+{
+  void (*come) (void) = next.come;
+  if (come == NULL || next.word != word)
+    return;
+  next.come = NULL;
+  come ();
+}
+
+/* COME shall come before load AT of this thread.  */
+static void
+await_load (void (*come) (void), int at)
+{
+  next.at = at;
+  next.word = NULL;
+  next.come = come;
+}
+
+/* No more; whether it has come.  */
+static bool
+has_come (void)
+{
+  bool come = next.come == NULL;
+  next.come = NULL;
+  return come;
+}
+
+static pthread_barrier_t inside, go_on;
+
+static void
+let_other (void)
+{
+  pthread_barrier_wait (&inside);
+  pthread_barrier_wait (&go_on);
+}
+
+static void
+prepare (void)
+{
+  md = heap_file ();
+  pthread_barrier_init (&inside, NULL, 2);
+  pthread_barrier_init (&go_on, NULL, 2);
+}
+
+
+/* ---- Between a sweep's first look at a page and its claim ---------------- */
+
+enum { SIZE = 64, PAGES = 4, SMALL = PAGES * MM_SLICE / SIZE };
+static char *small[SMALL];
+
+static void
+fill_pages (void)
+{
+  for (int i = 0; i < SMALL; i++)
+    {
+      must ((small[i] = mmalloc (md, SIZE)) != NULL);
+      block_fill (small[i], SIZE, (uint64_t) i);
+    }
+}
+
+/* Own pages that are empty; when the sweep has seen one, take all again.  */
+static void *
+owner (void *unused)
+{
+  (void) unused;
+  fill_pages ();
+  for (int i = 0; i < SMALL; i++)
+    mfree (md, small[i]);
+  let_other ();
+  pthread_barrier_wait (&inside);
+  fill_pages ();
+  pthread_barrier_wait (&go_on);
+  let_other ();
+  return NULL;
+}
+
+START_TEST (filled_behind_the_sweep)
+{
+  prepare ();
+  must (mmalloc (md, 10000) != NULL);
+  pthread_t thread = thread_start (owner, NULL);
+  let_other ();
+  next.word = &((struct heap *) library_process.files)->locks->claim;
+  next.come = let_other;
+  must (mmalloc_trim (md) >= 0);
+  must (has_come ());
+  for (int i = 0; i < 100; i++)
+    memset (mmalloc (md, 2 * MM_SLICE + 1), 'x', 2 * MM_SLICE + 1);
+  for (int i = 0; i < SMALL; i++)
+    must (block_holds (small[i], SIZE, (uint64_t) i));
+  ck_assert_uint_eq (heap_stats (md).blocks_live, SMALL + 101);
+  let_other ();
+  thread_end (thread);
+  heap_end (md);
+}
+END_TEST
+
+
+/* ---- Between two loads of who reads roots -------------------------------- */
+
+/* Two names for one record: of one bucket.  */
+static char name[2][60];
+static int thing[2], named;
+static bool renamed;
+
+static uint32_t
+bucket_of (const char *s)
+{
+  return (uint32_t) sum_bytes (s, strlen (s)) % MM_BUCKETS;
+}
+
+static void
+find_names (void)
+{
+  memset (name[0], 'a', sizeof name[0] - 1);
+  memset (name[1], 'b', sizeof name[1] - 1);
+  for (int i = 0; bucket_of (name[0]) != bucket_of (name[1]); i++)
+    {
+      int n = snprintf (name[1], sizeof name[1], "%d", i);
+      name[1][n] = 'b';
+    }
+}
+
+static void
+rename_root (void)
+{
+  must (mmalloc_setroot (md, name[named], NULL) == 0);
+  named = 1 - named;
+  renamed = true;
+  must (mmalloc_setroot (md, name[named], &thing[named]) == 0);
+}
+
+static int
+see_root (const char *s, void *value, void *unused)
+{
+  (void) unused;
+  int i = strcmp (s, name[1]) == 0;
+  ck_assert_msg (strcmp (s, name[i]) == 0, "a root of the name %s", s);
+  ck_assert_ptr_eq (value, &thing[i]);
+  return 0;
+}
+
+START_TEST (renamed_behind_the_reader)
+{
+  prepare ();
+  find_names ();
+  must (mmalloc_setroot (md, name[0], &thing[0]) == 0);
+  uint64_t slab = ((struct heap *) library_process.files)->root->slab;
+  int at = 1;
+  for (renamed = true; renamed; at++)
+    {
+      renamed = false;
+      await_load (rename_root, at);
+      ck_assert_int_eq (mmalloc_roots (md, see_root, NULL), 0);
+      has_come ();
+    }
+  ck_assert_int_gt (at, (int) sizeof name[0]);
+  /* All in one record.  */
+  must (slab == ((struct heap *) library_process.files)->root->slab);
+  ck_assert_uint_eq (heap_stats (md).blocks_live, 0);
+  heap_end (md);
+}
+END_TEST
+
+
+/* ---- Between two loads of a thread without a cache ----------------------- */
+
+enum { LARGE = 3000 };
+static void *large[LARGE];
+static pthread_key_t key;
+static int stop_at;
+static bool stopped;
+
+/* The library's own destructor may come behind this one the first time.  */
+static void
+late (void *again)
+{
+  if (again != &key)
+    {
+      ck_assert_int_eq (pthread_setspecific (key, &key), 0);
+      return;
+    }
+  must (library_thread.leaving);
+  await_load (let_other, stop_at);
+  mfree (md, large[LARGE - 1]);
+  stopped = has_come ();
+  if (!stopped)
+    let_other ();
+}
+
+static void *
+leave (void *unused)
+{
+  (void) unused;
+  mfree (md, mmalloc (md, 100));
+  ck_assert_int_eq (pthread_setspecific (key, "first"), 0);
+  return NULL;
+}
+
+START_TEST (freed_before_the_cut)
+{
+  prepare ();
+  ck_assert_int_eq (pthread_key_create (&key, late), 0);
+  for (stop_at = 1, stopped = true; stopped; stop_at++)
+    {
+      for (int i = 0; i < LARGE; i++)
+        must ((large[i] = mmalloc (md, 20000)) != NULL);
+      pthread_t leaving = thread_start (leave, NULL);
+      pthread_barrier_wait (&inside);
+      heap_free_all (md, large, LARGE - 1);
+      mmalloc_trim (md);
+      pthread_barrier_wait (&go_on);
+      thread_end (leaving);
+      mmalloc_trim (md);
+      ck_assert_int_lt (file_length (temp_heap_path ()), (off_t) MIB (33));
+    }
+  ck_assert_int_gt (stop_at, 10);
+  heap_end (md);
+}
+END_TEST
+
+RUN_TESTS (filled_behind_the_sweep, renamed_behind_the_reader,
+           freed_before_the_cut)
