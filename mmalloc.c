@@ -5801,7 +5801,7 @@ check_roots (struct heap *h, struct check *k)
     {
       struct root_walk walk = { .link = &h->bucket[b] };
       struct disk_name *r;
-      while ((r = root_step (h, &walk)) != NULL)
+      while (!walk.damaged && (r = root_step (h, &walk)) != NULL)
         walk.damaged = word_peek (&r->hash) % MM_BUCKETS != b;
       if (walk.damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");

@@ -26,7 +26,14 @@ make (int kind)
   huge = mmalloc (md, MIB (40));
   must (page && wide && lone && large && hole && huge);
   mfree (md, hole);
-  ck_assert_int_eq (mmalloc_setroot (md, "root", page), 0);
+  /* Two roots in one bucket.  */
+  char other[20] = "root";
+  uint32_t hash = (uint32_t) sum_bytes (other, 4) % MM_BUCKETS;
+  ck_assert_int_eq (mmalloc_setroot (md, other, page), 0);
+  for (int i = 0; i == 0 || sum_bytes (other, strlen (other)) % MM_BUCKETS
+                              != hash; i++)
+    snprintf (other, sizeof other, "root %d", i);
+  ck_assert_int_eq (mmalloc_setroot (md, other, page), 0);
 }
 
 

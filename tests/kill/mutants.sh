@@ -798,7 +798,7 @@ mutant joins_with_less '/^attach_beside/,/^}/ {
 
 # A HUGE block grows beyond what others have mapped.
 mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
-  s/&& end <= limit)/\&\& end <= h->capacity)/
+  s/off_file (h, end) <= limit/off_file (h, end) <= h->capacity/
 }' limited_address_space
 
 # The file is cut beside other threads; or they find its records still.
