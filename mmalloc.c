@@ -234,6 +234,15 @@
 #endif
 
 #define MM_PUBLIC __attribute__ ((visibility ("default")))
+
+/* One instruction reaches thread-local storage that has its place in every
+   thread from the start.  glibc keeps some of that for libraries loaded late,
+   other C libraries none.  */
+#ifdef __GLIBC__
+# define MM_TLS __attribute__ ((tls_model ("initial-exec")))
+#else
+# define MM_TLS
+#endif
 #define MM_NOINLINE __attribute__ ((noinline))
 #define MM_LIKELY(x) __builtin_expect (!!(x), 1)
 #define MM_UNLIKELY(x) __builtin_expect (!!(x), 0)
@@ -617,6 +626,14 @@ struct error
   struct reason why;
 };
 
+/* A thread's last error, but for its code, and room for the string that it is
+   told: private memory of the thread, from the first need to its end.  */
+struct words
+{
+  struct reason why;
+  char told[MM_TOLD + 80];
+};
+
 /* What a process may do with a heap, and what others see of that.  */
 enum backing { BY_MEMORY, BY_DISK, BY_COPY };
 struct kind
@@ -691,12 +708,15 @@ struct heap
   struct error error;
 };
 
-/* The thread's state.  last is never NULL.  */
+/* The thread's state.  last is never NULL.  Of such memory a program has little
+   left for a library that it loads late, so that words lie elsewhere.  */
 struct thread
 {
   struct cache *last;          /* the one used last */
   struct cache *all;
   struct disk_op *op;          /* of the slot call under way; or NULL */
+  struct words *words;         /* NULL: none yet, or no memory, or leaving */
+  int code;                    /* of its last error */
   bool forking;                /* in fork, with all locks */
   bool leaving;                /* its exit hook has run */
   bool hooked;
@@ -720,10 +740,7 @@ static const struct kind
 
 #define KEY_NONE UINTPTR_MAX
 static struct cache no_cache = { .key = KEY_NONE };
-static _Thread_local struct thread thread
-  __attribute__ ((tls_model ("initial-exec"))) = { .last = &no_cache };
-static _Thread_local struct error thread_error;
-static _Thread_local char thread_told[MM_TOLD + 80];
+static _Thread_local struct thread thread MM_TLS = { .last = &no_cache };
 
 static struct
 {
@@ -1516,6 +1533,21 @@ os_pid_namespace (void)
   return stat ("/proc/self/ns/pid", &st) == 0 ? (uint32_t) st.st_ino : 0;
 }
 
+/* Private zero memory of LEN bytes, or NULL; and back.  */
+static void *
+os_memory (size_t len)
+{
+  void *p = os.mmap (NULL, len, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p != MAP_FAILED ? p : NULL;
+}
+
+static void
+os_give_memory (void *p, size_t len)
+{
+  os.munmap (p, len);
+}
+
 static size_t
 os_page_size (void)
 {
@@ -1790,31 +1822,10 @@ os_is_network (int fd)
   return found;
 }
 
-/* The identifier of this boot of the system; zero if it is not known.  */
-static void
-os_boot_id (uint8_t id[16])
-{
-  uint8_t *known = process.boot_id;
-  char text[37] = "";
-  memcpy (id, known, 16);
-  if (known[0] != 0 || known[1] != 0)
-    return;
-  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY,
-                    0);
-  if (fd < 0)
-    return;
-  if (os_pread (fd, text, 36, 0) == 36)
-    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
-      if (text[i] != '-')
-        sscanf (&text[i], "%2hhx", &known[n++]);
-  os_close (fd);
-  memcpy (id, known, 16);
-}
-
 
 /* ---- 11. Failing ------------------------------------------------------- */
 
-/* Owns: the saved errors, the misuse handler.
+/* Owns: the saved errors, the thread's words, the misuse handler.
    Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
    errno value; this room turns it into errno and the saved error.  Two kinds
    of failure: environment (returned) and misuse (fail_misuse).  Damage in a
@@ -1823,22 +1834,61 @@ os_boot_id (uint8_t id[16])
    Keeps: nothing.
    Checked by: errors_are_remembered, misuse_default_handler.  */
 
+/* Whether the library will hear of this thread's end.  Asked before the thread
+   gets what has to be given back then.  */
+static bool
+fail_hears_of_end (void)
+{
+  if (!thread.hooked && process.have_key
+      && pthread_setspecific (process.exit_key, &process) == 0)
+    thread.hooked = true;
+  return thread.hooked && !thread.leaving;
+}
+
+/* The thread's words, or NULL: memory is short, or the thread's end was heard
+   of and nobody would give them back.  */
+static struct words *
+fail_words (void)
+{
+  if (thread.words == NULL && fail_hears_of_end ())
+    thread.words = os_memory (sizeof *thread.words);
+  return thread.words;
+}
+
+/* At the end of the thread.  The code stays.  */
+static void
+fail_leave (void)
+{
+  if (thread.words != NULL)
+    os_give_memory (thread.words, sizeof *thread.words);
+  thread.words = NULL;
+}
+
+static void
+fail_tell (struct reason *why, const char *told)
+{
+  snprintf (why->told, sizeof why->told, "%s", told != NULL ? told : "");
+}
+
 /* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
    NULL: as strerror would.  Sets errno.  */
 static void
 fail_told (struct heap *h, int code, const char *told)
 {
-  struct error *e = &thread_error;
-  bool shared = h != NULL && h != process.default_heap;
-  if (shared)
+  if (h != NULL && h != process.default_heap)
     {
       pthread_mutex_lock (&h->error_lock);
-      e = &h->error;
+      h->error.code = code;
+      fail_tell (&h->error.why, told);
+      pthread_mutex_unlock (&h->error_lock);
     }
-  e->code = code;
-  snprintf (e->why.told, sizeof e->why.told, "%s", told != NULL ? told : "");
-  if (shared)
-    pthread_mutex_unlock (&h->error_lock);
+  else
+    {
+      struct words *w = fail_words ();
+      thread.code = code;
+      if (w != NULL)
+        fail_tell (&w->why, told);
+    }
   errno = code;
 }
 
@@ -1943,11 +1993,8 @@ static void *
 space_private (size_t bytes, bool wipe)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = space_map (NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  if (p == MAP_FAILED)
-    return NULL;
-  if (wipe)
+  void *p = os_memory (bytes);
+  if (p != NULL && wipe)
     space_advise (p, bytes, MADV_WIPEONFORK);
   return p;
 }
@@ -4478,6 +4525,7 @@ cache_thread_exit (void *arg)
   (void) arg;
   thread.leaving = true;
   thread.last = &no_cache;
+  fail_leave ();
   lock_registry ();
   while (thread.all != NULL)
     {
@@ -4534,10 +4582,7 @@ cache_use (struct heap *h, void *md)
     k = k->next;
   if (k == NULL)
     {
-      if (!thread.hooked && process.have_key
-          && pthread_setspecific (process.exit_key, &process) == 0)
-        thread.hooked = true;
-      if (!thread.hooked)
+      if (!fail_hears_of_end ())
         return NULL;
       lock_registry ();
       k = cache_new ();
@@ -5911,6 +5956,26 @@ super_newest (struct heap *h)
   return newest;
 }
 
+/* The identifier of this boot of the system; zero if it is not known.  */
+static void
+super_boot_id (uint8_t id[16])
+{
+  uint8_t *known = process.boot_id;
+  char text[37] = "";
+  memcpy (id, known, 16);
+  if (known[0] != 0 || known[1] != 0)
+    return;
+  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+  if (fd < 0)
+    return;
+  if (os_pread (fd, text, 36, 0) == 36)
+    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
+      if (text[i] != '-')
+        sscanf (&text[i], "%2hhx", &known[n++]);
+  os_close (fd);
+  memcpy (id, known, 16);
+}
+
 /* Store the superblock's next generation in the copy that is not the valid
    one.  */
 static void
@@ -5923,7 +5988,7 @@ super_save (struct heap *h)
       s->dev = st.st_dev;
       s->ino = st.st_ino;
       s->blocks = (uint64_t) st.st_blocks;
-      os_boot_id (s->boot_id);
+      super_boot_id (s->boot_id);
     }
   /* Others, a fork parent for instance, may have saved one since ours.  */
   s->generation = size_max (s->generation, super_newest (h)) + 1;
@@ -8713,7 +8778,9 @@ mmalloc_find (const void *ptr)
 static struct error
 open_error (void *md)
 {
-  struct error e = thread_error;
+  struct error e = { .code = thread.code };
+  if (thread.words != NULL)
+    e.why = thread.words->why;
   int saved = errno;
   struct heap *h = md != NULL ? heap_find (md) : NULL;
   errno = saved;
@@ -8732,26 +8799,40 @@ mmalloc_errno (void *md)
   return open_error (md).code;
 }
 
+/* The words for E in W.  */
+static const char *
+open_words (const struct error *e, struct words *w)
+{
+  char system[64] = "no call has failed";
+  if (e->code != 0)
+    {
+#if defined __GLIBC__
+      strncpy (system, strerror_r (e->code, system, sizeof system),
+               sizeof system - 1);
+      system[sizeof system - 1] = '\0';
+#else
+      strerror_r (e->code, system, sizeof system);
+#endif
+    }
+  snprintf (w->told, sizeof w->told, "%s%s%s", e->why.told,
+            e->why.told[0] != '\0' ? ": " : "", system);
+  return w->told;
+}
+
 MM_PUBLIC const char *
 mmalloc_strerror (void *md)
 {
   int saved = errno;
   struct error e = open_error (md);
-  char system[64] = "no call has failed";
-  if (e.code != 0)
-    {
-#if defined __GLIBC__
-      strncpy (system, strerror_r (e.code, system, sizeof system),
-               sizeof system - 1);
-      system[sizeof system - 1] = '\0';
-#else
-      strerror_r (e.code, system, sizeof system);
-#endif
-    }
-  snprintf (thread_told, sizeof thread_told, "%s%s%s", e.why.told,
-            e.why.told[0] != '\0' ? ": " : "", system);
+  struct words *w = fail_words ();
+  const char *told = "no call has failed";
+  if (w != NULL)
+    told = open_words (&e, w);
+  else if (e.code != 0)
+    /* A constant of the C library, for each code that is used here.  */
+    told = strerror (e.code);
   errno = saved;
-  return thread_told;
+  return told;
 }
 
 MM_PUBLIC const char *

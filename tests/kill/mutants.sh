@@ -49,7 +49,7 @@ build () { # TEST
     raw_clone_child|threads_come_and_go)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|late_thread_keeps_the_file)
+    check_finds_everything|late_thread_keeps_the_file|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -818,6 +818,18 @@ mutant supers_for_writers '/^check_supers/,/^}/ {
 mutant supers_read_once '/^check_supers/,/^}/ {
   s/left = 1000/left = 1/
 }' check_finds_everything
+
+# A thread's words go back at its end, are not made after it, and are asked for
+# only where there are some.
+mutant words_stay '/^cache_thread_exit/,/^}/ {
+  /fail_leave ()/d
+}' words_of_threads
+mutant words_late '/^fail_hears_of_end/,/^}/ {
+  s/ && !thread.leaving//
+}' words_of_threads
+mutant words_unasked '/^fail_told/,/^}/ {
+  s/if (w != NULL)/if (true)/
+}' words_of_threads
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
