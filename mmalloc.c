@@ -3339,7 +3339,8 @@ grow_place (struct heap *h, size_t n, size_t align, size_t limit,
       uint64_t d = dir_get (h, c);
       if (run_chunk_is_empty (h, c))
         {
-          if (slice_first_data (h, c) + n > end)
+          /* It stays PAGED; a call that fails changes nothing.  */
+          if (run_fit (h, c, slice_first_data (h, c), end, n, align) == 0)
             continue;
           int err = grow_make_chunk (h, c);
           if (err != 0)
@@ -7193,6 +7194,22 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
   return 0;
 }
 
+/* The file of SIZE bytes may be a copy that has lost the disk blocks behind its
+   holes: give it all of them again, so that no store is the first to learn of a
+   full disk.  */
+static int
+region_back_again (struct file *f, uint64_t size, struct reason *why)
+{
+  struct stat st;
+  int err = os_stat (f->fd, &st);
+  if (err != 0 || (uint64_t) st.st_blocks >= size / 512)
+    return err;
+  err = os_reserve_blocks (f->fd, 0, size, false);
+  return err == EOPNOTSUPP
+           ? 0
+           : file_reason (why, err, "no disk blocks for this copy of the map");
+}
+
 /* Map the complete file of SIZE bytes where it was made.  */
 static int
 region_map (struct file *f, size_t size, struct reason *why)
@@ -7226,6 +7243,8 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
   int err = fresh ? 0 : region_is_size (size, want->size, &o->why);
   if (err == 0)
     err = file_join (f, &alone, &o->why);
+  if (err == 0 && alone && !fresh)
+    err = region_back_again (f, size, &o->why);
   if (err == 0)
     err = fresh ? region_make (f, want->base, want->size, &o->why)
                 : region_map (f, size, &o->why);

@@ -49,6 +49,9 @@ build () { # TEST
     raw_clone_child|threads_come_and_go)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
+    aligned_without_a_place|qalloc_sparse_copy)
+      set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
+      more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|late_thread_keeps_the_file|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
@@ -830,6 +833,15 @@ mutant words_late '/^fail_hears_of_end/,/^}/ {
 mutant words_unasked '/^fail_told/,/^}/ {
   s/if (w != NULL)/if (true)/
 }' words_of_threads
+
+# A chunk is made for a run only if the run fits in; the first to open a map
+# gives a copy its disk blocks.
+mutant chunk_unfit '/^grow_place/,/^}/ {
+  s/if (run_fit (h, c, .*) == 0)/if (slice_first_data (h, c) + n > end)/
+}' aligned_without_a_place
+mutant region_not_backed '/^region_enter/,/^}/ {
+  s/alone \&\& !fresh/false/
+}' qalloc_sparse_copy
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
