@@ -3782,6 +3782,23 @@ huge_chunks (size_t start, size_t n)
   return (start + n + MM_CHUNK_SLICES - 1) / MM_CHUNK_SLICES;
 }
 
+/* Whether disk blocks may go when nobody needs what is in them.  A file that
+   has all of its length may have been made so, with blocks to stay; there only
+   a trim gives any back.  */
+static bool
+huge_may_drop (struct heap *h)
+{
+  return h->file.kind->backing != BY_DISK || off_length (h) < h->capacity;
+}
+
+/* As back_drop, of what a HUGE block leaves.  */
+static void
+huge_drop (struct heap *h, char *p, size_t len)
+{
+  if (huge_may_drop (h))
+    back_drop (h, p, len);
+}
+
 /* First of the chunks for N slices at ALIGN, with the slice to begin at; 0 if
    there is no place.  Needs: the grow lock.  */
 static size_t
@@ -3826,7 +3843,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
     {
       char *block = off_slice (h, c, start);
       size_t len = n << MM_SLICE_SHIFT;
-      bool is_zero = !zero || back_zero (h, block, len);
+      bool is_zero = !zero || (huge_may_drop (h) && back_zero (h, block, len));
       err = back_range (h, block, len);
       if (err == 0)
         {
@@ -3843,7 +3860,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
           *p = block;
         }
       else
-        back_drop (h, block, len);
+        huge_drop (h, block, len);
     }
   unlock_grow (h);
   return err;
@@ -3883,7 +3900,7 @@ huge_resize (struct heap *h, size_t c, size_t start, size_t n, size_t want)
       for (size_t i = takes; i < has; i++)
         dir_set (h, c + i, 0);
       unlock_heap (h);
-      back_drop (h, block + (want << MM_SLICE_SHIFT),
+      huge_drop (h, block + (want << MM_SLICE_SHIFT),
                  (n - want) << MM_SLICE_SHIFT);
       done = true;
     }
@@ -4943,6 +4960,99 @@ sweep_is_due (struct heap *h)
   return word_peek (&l->n_taken) >= word_peek (&l->sweep_at);
 }
 
+/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.
+   Nobody else must be able to touch its records, not even a thread that
+   stopped between the last look at a list and its store.  Needs: the grow
+   lock.  */
+static bool
+sweep_empty_chunk (struct heap *h, size_t c)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  if (run_chunk_is_empty (h, c))
+    return true;
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED || c == 0)
+    return false;
+  lock_heap (h);
+  struct disk_index *x = run_index_locked (h, c);
+  size_t first = slice_first_data (h, c), end = slice_count (h, c);
+  bool all = map_next (x->free, first, end, false) == end;
+  if (all)
+    {
+      uint64_t n = 0;
+      for (size_t s = first; s < end; s++)
+        n += map_get_backed (x, s);
+      dir_set (h, c, 0);
+      run_less_backed_locked (h, n);
+    }
+  unlock_heap (h);
+  return all;
+}
+
+/* Whether this thread is the heap's only user in this process; then walkers
+   are locked out, and the caller lets them in again.  Needs: the registry
+   lock.  */
+static bool
+sweep_is_alone (struct heap *h)
+{
+  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
+    if (k != thread.last)
+      return false;
+  return pthread_rwlock_trywrlock (&h->walkers) == 0;
+}
+
+/* Let the heap have no user but this thread until sweep_admit: no other process
+   has it mapped, no other thread may look at records that disappear.  False if
+   it has others.  Then the grow lock is held.  */
+static bool
+sweep_exclude (struct heap *h)
+{
+  lock_registry ();
+  if (sweep_is_alone (h))
+    {
+      if (h->caches != NULL)
+        h->caches->hot_bytes = 0;
+      lock_grow (h);
+      if (!h->file.kind->shared)
+        return true;
+      if (os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
+        {
+          if (!file_has_users (&h->file, MM_BYTE_READERS)
+              && !file_has_users (&h->file, MM_BYTE_WRITERS))
+            return true;
+          file_admit (&h->file);
+        }
+      unlock_grow (h);
+      pthread_rwlock_unlock (&h->walkers);
+    }
+  unlock_registry ();
+  return false;
+}
+
+static void
+sweep_admit (struct heap *h)
+{
+  if (h->file.kind->shared)
+    file_admit (&h->file);
+  unlock_grow (h);
+  pthread_rwlock_unlock (&h->walkers);
+  unlock_registry ();
+}
+
+/* No place for a HUGE block: make PAGED chunks that no run uses EMPTY, if
+   nobody else is there.  Whether there are any.  */
+static bool
+sweep_chunks (struct heap *h)
+{
+  bool some = false;
+  if (!sweep_exclude (h))
+    return false;
+  for (size_t c = 1; c < run_chunks (h); c++)
+    if (dir_kind (dir_get (h, c)) == DIR_PAGED)
+      some |= sweep_empty_chunk (h, c);
+  sweep_admit (h);
+  return some;
+}
+
 
 /* ---- 27. Debugging aids ------------------------------------------------ */
 
@@ -5344,6 +5454,8 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
           do
             huge = huge_take (h, n, align, *zero, p);
           while (huge == ENOSPC && sweep_once (h, k, &swept));
+          if (huge == ENOSPC && sweep_chunks (h))
+            huge = huge_take (h, n, align, *zero, p);
           if (huge == 0)
             *zero = false;
           else if (fits && !large)
@@ -5388,7 +5500,7 @@ give_slices (struct heap *h, const struct place *at)
   op_noted (true);
   unlock_heap (h);
   if (huge && n > 0)
-    back_drop (h, at->start, n << MM_SLICE_SHIFT);
+    huge_drop (h, at->start, n << MM_SLICE_SHIFT);
   if (huge)
     unlock_grow (h);
   return n > 0;
@@ -5870,6 +5982,22 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
   return 0;
 }
 
+/* In a file that has all of its length EMPTY chunks keep their disk blocks.  */
+static void
+stat_whole_chunks (struct heap *h, struct mmalloc_stats *st,
+                   struct stat_count *count)
+{
+  size_t run = 0;
+  for (size_t c = 0; c < run_chunks (h); c++)
+    {
+      size_t n = run_chunk_is_empty (h, c) ? slice_count (h, c) : 0;
+      run = n > 0 ? run + n : 0;
+      count->longest = size_max (count->longest, run);
+      st->bytes_free += n << MM_SLICE_SHIFT;
+      st->bytes_backed += n << MM_SLICE_SHIFT;
+    }
+}
+
 /* Count what there is, and what the heap needs for itself.  */
 static void
 stat_heap (struct heap *h, struct mmalloc_stats *st)
@@ -5884,6 +6012,8 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
     if (dir_kind (dir_get (h, c)) == DIR_PAGED)
       meta += MM_PAGE + run_ready (h, c) * MM_RECORD;
   unlock_walk (h, walk);
+  if (!huge_may_drop (h))
+    stat_whole_chunks (h, st, &count);
   st->bytes_meta += meta;
   st->bytes_backed += meta;
   st->largest_free = count.longest << MM_SLICE_SHIFT;
@@ -7687,40 +7817,12 @@ mmalloc_info (void *md, struct mmalloc_info *info)
    Keeps: I3, I6.
    Checked by: check_see, check_directory, trim_gives_back.  */
 
-/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.
-   Nobody else must be able to touch its records, not even a thread that
-   stopped between the last look at a list and its store.  Needs: the grow
-   lock.  */
-static bool
-trim_empty_chunk (struct heap *h, size_t c)
-{
-  MM_NEEDS (needs_grow_lock (h));
-  if (run_chunk_is_empty (h, c))
-    return true;
-  if (dir_kind (dir_get (h, c)) != DIR_PAGED || c == 0)
-    return false;
-  lock_heap (h);
-  struct disk_index *x = run_index_locked (h, c);
-  size_t first = slice_first_data (h, c), end = slice_count (h, c);
-  bool all = map_next (x->free, first, end, false) == end;
-  if (all)
-    {
-      uint64_t n = 0;
-      for (size_t s = first; s < end; s++)
-        n += map_get_backed (x, s);
-      dir_set (h, c, 0);
-      run_less_backed_locked (h, n);
-    }
-  unlock_heap (h);
-  return all;
-}
-
 /* Where what is in use ends; chunks behind it are made EMPTY.  */
 static char *
 trim_end (struct heap *h)
 {
   size_t c = run_chunks (h);
-  while (c > 1 && trim_empty_chunk (h, c - 1))
+  while (c > 1 && sweep_empty_chunk (h, c - 1))
     c--;
   uint64_t d = dir_get (h, --c);
   if (dir_kind (d) != DIR_PAGED)
@@ -7733,54 +7835,6 @@ trim_end (struct heap *h)
   while (s > first && !map_get_backed (off_index (h, c), s - 1))
     s--;
   return off_slice (h, c, size_max (s, first));
-}
-
-/* Whether this thread is the heap's only user in this process; then walkers
-   are locked out, and the caller lets them in again.  Needs: the registry
-   lock.  */
-static bool
-trim_is_alone (struct heap *h)
-{
-  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
-    if (k != thread.last)
-      return false;
-  return pthread_rwlock_trywrlock (&h->walkers) == 0;
-}
-
-/* Cut the file behind what is in use, if this thread is the heap's only user:
-   no other process has it mapped, no other thread may look at records that
-   disappear.  */
-static void
-trim_cut (struct heap *h)
-{
-  if (!h->file.kind->shared)
-    return;
-  lock_registry ();
-  if (trim_is_alone (h))
-    {
-      if (h->caches != NULL)
-        h->caches->hot_bytes = 0;
-      lock_grow (h);
-      if (os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
-        {
-          if (!file_has_users (&h->file, MM_BYTE_READERS)
-              && !file_has_users (&h->file, MM_BYTE_WRITERS))
-            {
-              size_t len = off_file (h, trim_end (h));
-              if (len < off_length (h))
-                {
-                  /* Seen by off_length.  */
-                  word_publish (&h->root->length, len);
-                  os_cut (h->file.fd, (off_t) len);
-                }
-              super_save (h);
-            }
-          file_admit (&h->file);
-        }
-      unlock_grow (h);
-      pthread_rwlock_unlock (&h->walkers);
-    }
-  unlock_registry ();
 }
 
 /* Give back the free backed slices of chunk C; the number of bytes.  Needs:
@@ -7827,6 +7881,30 @@ trim_chunk (struct heap *h, size_t c)
   run_less_backed_locked (h, given);
   unlock_heap (h);
   return given << MM_SLICE_SHIFT;
+}
+
+/* Make chunks that are all free EMPTY, and cut the file behind what is in use,
+   if this thread is the heap's only user.  */
+static void
+trim_cut (struct heap *h)
+{
+  if (!sweep_exclude (h))
+    return;
+  for (size_t c = 1; c < run_chunks (h); c++)
+    if (sweep_empty_chunk (h, c))
+      trim_chunk (h, c);
+  if (h->file.kind->shared)
+    {
+      size_t len = off_file (h, trim_end (h));
+      if (len < off_length (h))
+        {
+          /* Seen by off_length.  */
+          word_publish (&h->root->length, len);
+          os_cut (h->file.fd, (off_t) len);
+        }
+      super_save (h);
+    }
+  sweep_admit (h);
 }
 
 

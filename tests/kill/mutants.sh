@@ -49,7 +49,7 @@ build () { # TEST
     raw_clone_child|threads_come_and_go)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    aligned_without_a_place|qalloc_sparse_copy)
+    aligned_without_a_place|chunks_come_back|qalloc_sparse_copy)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|late_thread_keeps_the_file|words_of_threads)
@@ -219,9 +219,9 @@ mutant punch_first '/^trim_chunk/,/^}/ {
 
 # The file is cut before the length says so.
 mutant cut_first '/^trim_cut/,/^}/ {
-  s/^                  word_publish (&h->root->length, len);/\
-                  if (os.ftruncate (h->file.fd, (off_t) len) != 0)\
-                    len = 0;\
+  s/^          word_publish (&h->root->length, len);/\
+          if (os.ftruncate (h->file.fd, (off_t) len) != 0)\
+            len = 0;\
 &/
 }' 'step:file cut'
 
@@ -842,6 +842,28 @@ mutant chunk_unfit '/^grow_place/,/^}/ {
 mutant region_not_backed '/^region_enter/,/^}/ {
   s/alone \&\& !fresh/false/
 }' qalloc_sparse_copy
+
+# Chunks become EMPTY again, for a block or a trim, only where nobody else has
+# the heap, not even with a short way to their records; with all slices free;
+# and the disk blocks of a file that has all of its length stay.
+mutant chunks_stay '/^take_block/,/^}/ {
+  s/huge == ENOSPC && sweep_chunks (h)/false/
+}' chunks_come_back
+mutant chunks_beside_threads '/^sweep_is_alone/,/^}/ {
+  s/if (k != thread.last)/if (false)/
+}' chunks_come_back
+mutant chunks_beside_processes '/^sweep_exclude/,/^}/ {
+  s/!file_has_users (&h->file, MM_BYTE_WRITERS)/true/
+}' chunks_come_back
+mutant chunks_hot '/^sweep_exclude/,/^}/ {
+  s/h->caches->hot_bytes = 0/(void) 0/
+}' chunks_come_back
+mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
+  s/map_next (x->free, first, end, false) == end/true/
+}' chunks_come_back step:trim
+mutant chunks_drop_blocks '/^huge_may_drop/,/^}/ {
+  s/ || off_length (h) < h->capacity/ || true/
+}' chunks_come_back
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
