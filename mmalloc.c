@@ -233,6 +233,15 @@
 #endif
 
 #define MM_PUBLIC __attribute__ ((visibility ("default")))
+
+/* One instruction reaches thread-local storage that has its place in every
+   thread from the start.  glibc keeps some of that for libraries loaded late,
+   other C libraries none.  */
+#ifdef __GLIBC__
+# define MM_TLS __attribute__ ((tls_model ("initial-exec")))
+#else
+# define MM_TLS
+#endif
 #define MM_NOINLINE __attribute__ ((noinline))
 #define MM_LIKELY(x) __builtin_expect (!!(x), 1)
 #define MM_UNLIKELY(x) __builtin_expect (!!(x), 0)
@@ -616,6 +625,14 @@ struct error
   struct reason why;
 };
 
+/* A thread's last error, but for its code, and room for the string that it is
+   told: private memory of the thread, from the first need to its end.  */
+struct words
+{
+  struct reason why;
+  char told[MM_TOLD + 80];
+};
+
 /* What a process may do with a heap, and what others see of that.  */
 enum backing { BY_MEMORY, BY_DISK, BY_COPY };
 struct kind
@@ -690,12 +707,15 @@ struct heap
   struct error error;
 };
 
-/* The thread's state.  last is never NULL.  */
+/* The thread's state.  last is never NULL.  Of such memory a program has little
+   left for a library that it loads late, so that words lie elsewhere.  */
 struct thread
 {
   struct cache *last;          /* the one used last */
   struct cache *all;
   struct disk_op *op;          /* of the slot call under way; or NULL */
+  struct words *words;         /* NULL: none yet, or no memory, or leaving */
+  int code;                    /* of its last error */
   bool forking;                /* in fork, with all locks */
   bool leaving;                /* its exit hook has run */
   bool hooked;
@@ -718,10 +738,7 @@ static const struct kind
 /* What no program calls a heap: (void *) -1 may come from a failed mmap.  */
 #define KEY_NONE ((uintptr_t) &no_cache)
 static struct cache no_cache = { .key = KEY_NONE };
-static _Thread_local struct thread thread
-  __attribute__ ((tls_model ("initial-exec"))) = { .last = &no_cache };
-static _Thread_local struct error thread_error;
-static _Thread_local char thread_told[MM_TOLD + 80];
+static _Thread_local struct thread thread MM_TLS = { .last = &no_cache };
 
 static struct
 {
@@ -1504,6 +1521,21 @@ os_pid_namespace (void)
   return process.pid_namespace;
 }
 
+/* Private zero memory of LEN bytes, or NULL; and back.  */
+static void *
+os_memory (size_t len)
+{
+  void *p = os.mmap (NULL, len, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p != MAP_FAILED ? p : NULL;
+}
+
+static void
+os_give_memory (void *p, size_t len)
+{
+  os.munmap (p, len);
+}
+
 static size_t
 os_page_size (void)
 {
@@ -1741,27 +1773,10 @@ os_is_network (int fd)
   return false;
 }
 
-/* The identifier of this boot of the system; zero if it is not known.  */
-static void
-os_boot_id (uint8_t id[16])
-{
-  uint8_t *known = process.boot_id;
-  char text[37] = "";
-  int fd = -1;
-  if (known[0] == 0 && known[1] == 0)
-    fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
-  if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
-    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
-      if (text[i] != '-')
-        sscanf (&text[i], "%2hhx", &known[n++]);
-  os_close (fd);
-  memcpy (id, known, 16);
-}
-
 
 /* ---- 11. Failing ------------------------------------------------------- */
 
-/* Owns: the saved errors, the misuse handler.
+/* Owns: the saved errors, the thread's words, the misuse handler.
    Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
    errno value; this room turns it into errno and the saved error.  Two kinds
    of failure: environment (returned) and misuse (fail_misuse).  Damage in a
@@ -1769,6 +1784,64 @@ os_boot_id (uint8_t id[16])
    Crash: nothing of it is in a file.
    Keeps: nothing.
    Checked by: errors_are_remembered, misuse_default_handler.  */
+
+/* Whether the library will hear of this thread's end.  Asked before the thread
+   gets what has to be given back then.  */
+static bool
+fail_hears_of_end (void)
+{
+  if (!thread.hooked && process.have_key
+      && pthread_setspecific (process.exit_key, &process) == 0)
+    thread.hooked = true;
+  return thread.hooked && !thread.leaving;
+}
+
+/* The thread's words, or NULL: memory is short, or the thread's end was heard
+   of and nobody would give them back.  */
+static struct words *
+fail_words (void)
+{
+  if (thread.words == NULL && fail_hears_of_end ())
+    thread.words = os_memory (sizeof *thread.words);
+  return thread.words;
+}
+
+/* At the end of the thread.  The code stays.  */
+static void
+fail_leave (void)
+{
+  if (thread.words != NULL)
+    os_give_memory (thread.words, sizeof *thread.words);
+  thread.words = NULL;
+}
+
+static void
+fail_tell (struct reason *why, const char *told)
+{
+  snprintf (why->told, sizeof why->told, "%s", told != NULL ? told : "");
+}
+
+/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
+   NULL: as strerror would.  Sets errno.  */
+static void
+fail_told (struct heap *h, int code, const char *told)
+{
+  if (h != NULL && h != process.default_heap)
+    {
+      pthread_mutex_lock (&h->error_lock);
+      h->error.code = code;
+      fail_tell (&h->error.why, told);
+      pthread_mutex_unlock (&h->error_lock);
+    }
+  else
+    {
+      struct words *w = fail_words ();
+      thread.code = code;
+      if (w != NULL)
+        fail_tell (&w->why, told);
+    }
+  errno = code;
+}
 
 /* CODE, for the caller to return, and the words for it, as printf makes them,
    in WHY.  */
@@ -1780,21 +1853,6 @@ fail_because (struct reason *why, int code, const char *format, ...)
   vsnprintf (why->told, sizeof why->told, format, words);
   va_end (words);
   return code;
-}
-
-/* Record that a call on H, or without a heap, failed with CODE; TOLD says why,
-   NULL: as strerror would.  Sets errno.  */
-static void
-fail_told (struct heap *h, int code, const char *told)
-{
-  bool shared = h != NULL && h != process.default_heap;
-  struct error *e = shared ? &h->error : &thread_error;
-  if (shared)
-    pthread_mutex_lock (&h->error_lock);
-  e->code = fail_because (&e->why, code, "%s", told != NULL ? told : "");
-  if (shared)
-    pthread_mutex_unlock (&h->error_lock);
-  errno = code;
 }
 
 /* The usual words for a failed allocation.  */
@@ -1884,11 +1942,8 @@ static void *
 space_private (size_t bytes, bool wipe)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = space_map (NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1);
-  if (p == MAP_FAILED)
-    return NULL;
-  if (wipe)
+  void *p = os_memory (bytes);
+  if (p != NULL && wipe)
     space_advise (p, bytes, MADV_WIPEONFORK);
   return p;
 }
@@ -3235,7 +3290,8 @@ grow_by (struct heap *h, size_t n, size_t align, size_t limit)
         break;
       if (run_chunk_is_empty (h, c))
         {
-          if (slice_first_data (h, c) + n > end)
+          /* It stays PAGED; a call that fails changes nothing.  */
+          if (run_fit (h, c, slice_first_data (h, c), end, n, align) == 0)
             continue;
           int err = grow_make_chunk (h, c);
           if (err != 0)
@@ -3588,6 +3644,23 @@ huge_chunks (size_t start, size_t n)
   return (start + n + MM_CHUNK_SLICES - 1) / MM_CHUNK_SLICES;
 }
 
+/* Whether disk blocks may go when nobody needs what is in them.  A file that
+   has all of its length may have been made so, with blocks to stay; there only
+   a trim gives any back.  */
+static bool
+huge_may_drop (struct heap *h)
+{
+  return h->file.kind->backing != BY_DISK || off_length (h) < h->capacity;
+}
+
+/* As back_drop, of what a HUGE block leaves.  */
+static void
+huge_drop (struct heap *h, char *p, size_t len)
+{
+  if (huge_may_drop (h))
+    back_drop (h, p, len);
+}
+
 /* First of the chunks for N slices at ALIGN, with the slice to begin at; 0 if
    there is no place.  Needs: the grow lock.  */
 static size_t
@@ -3631,7 +3704,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
     {
       char *block = off_slice (h, c, start);
       size_t len = n << MM_SLICE_SHIFT;
-      bool is_zero = !zero || back_zero (h, block, len);
+      bool is_zero = !zero || (huge_may_drop (h) && back_zero (h, block, len));
       err = back_range (h, block, len);
       if (err == 0)
         {
@@ -3648,7 +3721,7 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
           *p = block;
         }
       else
-        back_drop (h, block, len);
+        huge_drop (h, block, len);
     }
   unlock_grow (h);
   return err;
@@ -3697,7 +3770,7 @@ huge_resize (struct heap *h, uint32_t number, size_t n, size_t want)
         dir_set (h, c + i, 0);
       unlock_heap (h);
       if (end < old_end)
-        back_drop (h, end, (size_t) (old_end - end));
+        huge_drop (h, end, (size_t) (old_end - end));
     }
   unlock_grow (h);
   return done;
@@ -4266,6 +4339,7 @@ cache_thread_exit (void *arg)
   (void) arg;
   thread.leaving = true;
   thread.last = &no_cache;
+  fail_leave ();
   lock_registry ();
   while (thread.all != NULL)
     {
@@ -4322,10 +4396,7 @@ cache_use (struct heap *h, void *md)
     k = k->next;
   if (k == NULL)
     {
-      if (!thread.hooked && process.have_key
-          && pthread_setspecific (process.exit_key, &process) == 0)
-        thread.hooked = true;
-      if (!thread.hooked)
+      if (!fail_hears_of_end ())
         return NULL;
       lock_registry ();
       k = cache_new ();
@@ -4667,6 +4738,99 @@ sweep_is_due (struct heap *h)
 {
   struct disk_locks *l = h->locks;
   return word_peek (&l->n_taken) >= word_peek (&l->sweep_at);
+}
+
+/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.
+   Nobody else must be able to touch its records, not even a thread that
+   stopped between the last look at a list and its store.  Needs: the grow
+   lock.  */
+static bool
+sweep_empty_chunk (struct heap *h, size_t c)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  if (run_chunk_is_empty (h, c))
+    return true;
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED || c == 0)
+    return false;
+  lock_heap (h);
+  struct disk_index *x = run_index_locked (h, c);
+  size_t first = slice_first_data (h, c), end = slice_count (h, c);
+  bool all = map_next (x->free, first, end, false) == end;
+  if (all)
+    {
+      uint64_t n = 0;
+      for (size_t s = first; s < end; s++)
+        n += map_get_backed (x, s);
+      dir_set (h, c, 0);
+      run_less_backed_locked (h, n);
+    }
+  unlock_heap (h);
+  return all;
+}
+
+/* Whether this thread is the heap's only user in this process; then walkers
+   are locked out, and the caller lets them in again.  Needs: the registry
+   lock.  */
+static bool
+sweep_is_alone (struct heap *h)
+{
+  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
+    if (k != thread.last)
+      return false;
+  return pthread_rwlock_trywrlock (&h->walkers) == 0;
+}
+
+/* Let the heap have no user but this thread until sweep_admit: no other process
+   has it mapped, no other thread may look at records that disappear.  False if
+   it has others.  Then the grow lock is held.  */
+static bool
+sweep_exclude (struct heap *h)
+{
+  lock_registry ();
+  if (sweep_is_alone (h))
+    {
+      if (h->caches != NULL)
+        h->caches->hot_bytes = 0;
+      lock_grow (h);
+      if (!h->file.kind->shared)
+        return true;
+      if (os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
+        {
+          if (!file_has_users (&h->file, MM_BYTE_READERS)
+              && !file_has_users (&h->file, MM_BYTE_WRITERS))
+            return true;
+          file_admit (&h->file);
+        }
+      unlock_grow (h);
+      pthread_rwlock_unlock (&h->walkers);
+    }
+  unlock_registry ();
+  return false;
+}
+
+static void
+sweep_admit (struct heap *h)
+{
+  if (h->file.kind->shared)
+    file_admit (&h->file);
+  unlock_grow (h);
+  pthread_rwlock_unlock (&h->walkers);
+  unlock_registry ();
+}
+
+/* No place for a HUGE block: make PAGED chunks that no run uses EMPTY, if
+   nobody else is there.  Whether there are any.  */
+static bool
+sweep_chunks (struct heap *h)
+{
+  bool some = false;
+  if (!sweep_exclude (h))
+    return false;
+  for (size_t c = 1; c < run_chunks (h); c++)
+    if (dir_kind (dir_get (h, c)) == DIR_PAGED)
+      some |= sweep_empty_chunk (h, c);
+  sweep_admit (h);
+  return some;
 }
 
 
@@ -5055,6 +5219,8 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
           do
             huge = huge_take (h, n, align, *zero, p);
           while (huge == ENOSPC && sweep_once (h, k, &swept));
+          if (huge == ENOSPC && sweep_chunks (h))
+            huge = huge_take (h, n, align, *zero, p);
           if (huge == 0)
             *zero = false;
           else if (fits && !large)
@@ -5097,7 +5263,7 @@ give_slices (struct heap *h, const struct place *at)
   op_noted (true);
   unlock_heap (h);
   if (huge && n > 0)
-    back_drop (h, at->start, n << MM_SLICE_SHIFT);
+    huge_drop (h, at->start, n << MM_SLICE_SHIFT);
   if (huge)
     unlock_grow (h);
   return n > 0;
@@ -5523,6 +5689,22 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
   return 0;
 }
 
+/* In a file that has all of its length EMPTY chunks keep their disk blocks.  */
+static void
+stat_whole_chunks (struct heap *h, struct mmalloc_stats *st,
+                   struct stat_count *count)
+{
+  size_t run = 0;
+  for (size_t c = 0; c < run_chunks (h); c++)
+    {
+      size_t n = run_chunk_is_empty (h, c) ? slice_count (h, c) : 0;
+      run = n > 0 ? run + n : 0;
+      count->longest = size_max (count->longest, run);
+      st->bytes_free += n << MM_SLICE_SHIFT;
+      st->bytes_backed += n << MM_SLICE_SHIFT;
+    }
+}
+
 /* Count what there is, and what the heap needs for itself.  */
 static void
 stat_heap (struct heap *h, struct mmalloc_stats *st)
@@ -5537,6 +5719,8 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
     if (dir_kind (dir_get (h, c)) == DIR_PAGED)
       meta += MM_PAGE + run_ready (h, c) * MM_RECORD;
   unlock_walk (h, walk);
+  if (!huge_may_drop (h))
+    stat_whole_chunks (h, st, &count);
   st->bytes_meta += meta;
   st->bytes_backed += meta;
   st->largest_free = count.longest << MM_SLICE_SHIFT;
@@ -5610,6 +5794,26 @@ super_newest (struct heap *h)
   return newest;
 }
 
+/* The identifier of this boot of the system; zero if it is not known.  */
+static void
+super_boot_id (uint8_t id[16])
+{
+  uint8_t *known = process.boot_id;
+  char text[37] = "";
+  memcpy (id, known, 16);
+  if (known[0] != 0 || known[1] != 0)
+    return;
+  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+  if (fd < 0)
+    return;
+  if (os_pread_all (fd, text, 36, 0) == 0)
+    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
+      if (text[i] != '-')
+        sscanf (&text[i], "%2hhx", &known[n++]);
+  os_close (fd);
+  memcpy (id, known, 16);
+}
+
 /* Store the superblock's next generation in the copy that is not the valid
    one.  */
 static void
@@ -5622,7 +5826,7 @@ super_save (struct heap *h)
       s->dev = st.st_dev;
       s->ino = st.st_ino;
       s->blocks = (uint64_t) st.st_blocks;
-      os_boot_id (s->boot_id);
+      super_boot_id (s->boot_id);
     }
   /* Others, a fork parent for instance, may have saved one since ours.  */
   s->generation = size_max (s->generation, super_newest (h)) + 1;
@@ -6779,6 +6983,22 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
   return err;
 }
 
+/* The file of SIZE bytes may be a copy that has lost the disk blocks behind its
+   holes: give it all of them again, so that no store is the first to learn of a
+   full disk.  */
+static int
+region_back_again (struct file *f, uint64_t size, struct reason *why)
+{
+  struct stat st;
+  int err = os_stat (f->fd, &st);
+  if (err != 0 || (uint64_t) st.st_blocks >= size / 512)
+    return err;
+  err = os_reserve_blocks (f->fd, 0, size, false);
+  return err == EOPNOTSUPP
+           ? 0
+           : file_reason (why, err, "no disk blocks for this copy of the map");
+}
+
 /* Map the complete file of SIZE bytes where it was made.  */
 static int
 region_map_again (struct file *f, size_t size, struct reason *why)
@@ -6804,6 +7024,8 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
   int err = fresh ? 0 : region_is_size (size, want->size, &o->why);
   if (err == 0)
     err = file_join (f, &alone, &o->why);
+  if (err == 0 && alone && !fresh)
+    err = region_back_again (f, size, &o->why);
   if (err == 0)
     err = fresh ? region_make (f, want->base, want->size, &o->why)
                 : region_map_again (f, size, &o->why);
@@ -7245,40 +7467,12 @@ mmalloc_info (void *md, struct mmalloc_info *info)
    Keeps: I3, I6.
    Checked by: check_see, check_directory, trim_gives_back.  */
 
-/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.
-   Nobody else must be able to touch its records, not even a thread that
-   stopped between the last look at a list and its store.  Needs: the grow
-   lock.  */
-static bool
-trim_empty_chunk (struct heap *h, size_t c)
-{
-  MM_NEEDS (needs_grow_lock (h));
-  if (run_chunk_is_empty (h, c))
-    return true;
-  if (dir_kind (dir_get (h, c)) != DIR_PAGED || c == 0)
-    return false;
-  lock_heap (h);
-  struct disk_index *x = run_index_locked (h, c);
-  size_t first = slice_first_data (h, c), end = slice_count (h, c);
-  bool all = map_next (x->free, first, end, false) == end;
-  if (all)
-    {
-      uint64_t n = 0;
-      for (size_t s = first; s < end; s++)
-        n += map_get_backed (x, s);
-      dir_set (h, c, 0);
-      run_less_backed_locked (h, n);
-    }
-  unlock_heap (h);
-  return all;
-}
-
 /* Where what is in use ends; chunks behind it are made EMPTY.  */
 static char *
 trim_end (struct heap *h)
 {
   size_t c = run_chunks (h);
-  while (c > 1 && trim_empty_chunk (h, c - 1))
+  while (c > 1 && sweep_empty_chunk (h, c - 1))
     c--;
   uint64_t d = dir_get (h, --c);
   if (dir_kind (d) != DIR_PAGED)
@@ -7291,54 +7485,6 @@ trim_end (struct heap *h)
   while (s > first && !map_get_backed (off_index (h, c), s - 1))
     s--;
   return off_slice (h, c, size_max (s, first));
-}
-
-/* Whether this thread is the heap's only user in this process; then walkers
-   are locked out, and the caller lets them in again.  Needs: the registry
-   lock.  */
-static bool
-trim_is_alone (struct heap *h)
-{
-  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
-    if (k != thread.last)
-      return false;
-  return pthread_rwlock_trywrlock (&h->walkers) == 0;
-}
-
-/* Cut the file behind what is in use, if this thread is the heap's only user:
-   no other process has it mapped, no other thread may look at records that
-   disappear.  */
-static void
-trim_cut (struct heap *h)
-{
-  if (!h->file.kind->shared)
-    return;
-  lock_registry ();
-  if (trim_is_alone (h))
-    {
-      if (h->caches != NULL)
-        h->caches->hot_bytes = 0;
-      lock_grow (h);
-      if (os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
-        {
-          if (!file_has_users (&h->file, MM_BYTE_READERS)
-              && !file_has_users (&h->file, MM_BYTE_WRITERS))
-            {
-              size_t len = off_file (h, trim_end (h));
-              if (len < off_length (h))
-                {
-                  /* Seen by off_length.  */
-                  word_publish (&h->root->length, len);
-                  os_cut (h->file.fd, (off_t) len);
-                }
-              super_save (h);
-            }
-          file_admit (&h->file);
-        }
-      unlock_grow (h);
-      pthread_rwlock_unlock (&h->walkers);
-    }
-  unlock_registry ();
 }
 
 /* Give back the free backed slices of chunk C; the number of bytes.  Needs:
@@ -7385,6 +7531,30 @@ trim_chunk (struct heap *h, size_t c)
   run_less_backed_locked (h, given);
   unlock_heap (h);
   return given << MM_SLICE_SHIFT;
+}
+
+/* Make chunks that are all free EMPTY, and cut the file behind what is in use,
+   if this thread is the heap's only user.  */
+static void
+trim_cut (struct heap *h)
+{
+  if (!sweep_exclude (h))
+    return;
+  for (size_t c = 1; c < run_chunks (h); c++)
+    if (sweep_empty_chunk (h, c))
+      trim_chunk (h, c);
+  if (h->file.kind->shared)
+    {
+      size_t len = off_file (h, trim_end (h));
+      if (len < off_length (h))
+        {
+          /* Seen by off_length.  */
+          word_publish (&h->root->length, len);
+          os_cut (h->file.fd, (off_t) len);
+        }
+      super_save (h);
+    }
+  sweep_admit (h);
 }
 
 
@@ -8356,7 +8526,9 @@ mmalloc_find (const void *ptr)
 static struct error
 open_error (void *md)
 {
-  struct error e = thread_error;
+  struct error e = { .code = thread.code };
+  if (thread.words != NULL)
+    e.why = thread.words->why;
   int saved = errno;
   struct heap *h = md != NULL ? heap_find (md) : NULL;
   errno = saved;
@@ -8375,26 +8547,40 @@ mmalloc_errno (void *md)
   return open_error (md).code;
 }
 
+/* The words for E in W.  */
+static const char *
+open_words (const struct error *e, struct words *w)
+{
+  char system[64] = "no call has failed";
+  if (e->code != 0)
+    {
+#if defined __GLIBC__
+      strncpy (system, strerror_r (e->code, system, sizeof system),
+               sizeof system - 1);
+      system[sizeof system - 1] = '\0';
+#else
+      strerror_r (e->code, system, sizeof system);
+#endif
+    }
+  snprintf (w->told, sizeof w->told, "%s%s%s", e->why.told,
+            e->why.told[0] != '\0' ? ": " : "", system);
+  return w->told;
+}
+
 MM_PUBLIC const char *
 mmalloc_strerror (void *md)
 {
   int saved = errno;
   struct error e = open_error (md);
-  char system[64] = "no call has failed";
-  if (e.code != 0)
-    {
-#if defined __GLIBC__
-      strncpy (system, strerror_r (e.code, system, sizeof system),
-               sizeof system - 1);
-      system[sizeof system - 1] = '\0';
-#else
-      strerror_r (e.code, system, sizeof system);
-#endif
-    }
-  snprintf (thread_told, sizeof thread_told, "%s%s%s", e.why.told,
-            e.why.told[0] != '\0' ? ": " : "", system);
+  struct words *w = fail_words ();
+  const char *told = "no call has failed";
+  if (w != NULL)
+    told = open_words (&e, w);
+  else if (e.code != 0)
+    /* A constant of the C library, for each code that is used here.  */
+    told = strerror (e.code);
   errno = saved;
-  return thread_told;
+  return told;
 }
 
 MM_PUBLIC const char *

@@ -191,7 +191,9 @@ int mmalloc_info (void *md, struct mmalloc_info *info);
 int mmalloc_errno (void *md);
 
 /* The same in words, never NULL.  The string is this thread's, good until its
-   next call of mmalloc_strerror.  */
+   next call of mmalloc_strerror, or its end.  Without memory for it, and in
+   destructors that run after the library's as the thread ends, the words are
+   those that strerror has for the number.  */
 const char *mmalloc_strerror (void *md);
 
 /* The version of the library in use.  */

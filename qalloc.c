@@ -91,6 +91,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define QA_PUBLIC __attribute__ ((visibility ("default")))
@@ -205,10 +206,26 @@ struct seat
 
 _Static_assert (sizeof (struct seat) == 64, "a seat is a cache line");
 
-static _Thread_local struct seat seats[QA_SEATS]
-  __attribute__ ((tls_model ("initial-exec")));
+/* A thread's seats, and its last error in words: private memory of the thread,
+   from the first need to its end.  */
+struct desk
+{
+  struct seat seat[QA_SEATS];
+  char told[QA_TOLD];          /* "": as strerror says */
+};
+
+/* One instruction reaches such storage if it has its place in every thread from
+   the start.  glibc keeps a little of that for libraries loaded late, other C
+   libraries none.  */
+#ifdef __GLIBC__
+# define QA_TLS __attribute__ ((tls_model ("initial-exec")))
+#else
+# define QA_TLS
+#endif
+
+static struct desk no_desk;    /* stays empty */
+static _Thread_local struct desk *desk QA_TLS = &no_desk;
 static _Thread_local int error_code;
-static _Thread_local char error_told[QA_TOLD];
 
 static struct
 {
@@ -224,13 +241,36 @@ static struct
 
 /* ---- 6. Failing ------------------------------------------------------ */
 
-/* Owns: the thread's error.  Each gives NULL, for the caller to return.  */
+/* Owns: the thread's desk, and its error.  The fails give NULL, for the caller
+   to return.  */
+
+static void process_start (void);
+
+/* The thread's desk, or NULL if memory is short.  The key that gives it back
+   may be set when the thread ends, too: then its destructor comes again.  */
+static struct desk *
+desk_need (void)
+{
+  if (desk != &no_desk)
+    return desk;
+  pthread_once (&process.once, process_start);
+  void *p = mmap (NULL, sizeof *desk, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED)
+    return NULL;
+  desk = p;
+  /* Some C libraries allocate for it.  */
+  if (process.have_key)
+    pthread_setspecific (process.exit_key, desk);
+  return desk;
+}
 
 static void *
 fail (int code, const char *told)
 {
-  snprintf (error_told, sizeof error_told, "%s",
-            told != NULL ? told : strerror (code));
+  struct desk *d = desk_need ();
+  if (d != NULL)
+    snprintf (d->told, sizeof d->told, "%s", told != NULL ? told : "");
   error_code = code;
   errno = code;
   return NULL;
@@ -276,7 +316,7 @@ process_forked (void)
   process_unlock ();
 }
 
-static void seat_leave_all (void *unused);
+static void seat_leave_all (void *end);
 
 static void
 process_start (void)
@@ -405,15 +445,17 @@ seat_leave_locked (struct seat *t)
   t->map = NULL;
 }
 
-/* At the end of a thread.  */
+/* At the end of a thread with desk END.  */
 static void
-seat_leave_all (void *unused)
+seat_leave_all (void *end)
 {
-  (void) unused;
+  struct desk *d = end;
+  desk = &no_desk;
   process_lock ();
   for (int i = 0; i < QA_SEATS; i++)
-    seat_leave_locked (&seats[i]);
+    seat_leave_locked (&d->seat[i]);
   process_unlock ();
+  munmap (d, sizeof *d);
 }
 
 /* The first word of stream S of map M: whole cache lines to each, if there are
@@ -430,12 +472,22 @@ seat_first_word (const struct mapinfo_s *m, size_t s)
          ? at : at - (at - lead) % QA_LINE;
 }
 
+/* Where the thread's seat in map HANDLE is, if it has one.  */
+static inline struct seat *
+seat_place (void *handle)
+{
+  return &desk->seat[(uintptr_t) handle / 64 % QA_SEATS];
+}
+
 /* Sit down in map HANDLE, on the stream with the fewest threads of this
    process; those on one stream begin in different cache lines of it.  The
-   seat, or NULL and an error if this is no open map.  */
+   seat, or NULL and an error if this is no open map, or memory is short.  */
 static QA_NOINLINE struct seat *
-seat_take (struct seat *t, void *handle)
+seat_take (void *handle)
 {
+  if (desk_need () == NULL)
+    return fail (ENOMEM, NULL);
+  struct seat *t = seat_place (handle);
   process_lock ();
   struct map *m = *map_place_locked (handle);
   if (m == NULL)
@@ -463,23 +515,21 @@ seat_take (struct seat *t, void *handle)
       t->cursor -= t->cursor == st->n_words;
       t->scan = t->freed = t->cursor;
     }
-  if (process.have_key)
-    pthread_setspecific (process.exit_key, seats);
   return t;
 }
 
-/* The thread's seat in map HANDLE; NULL and an error if it is no open map.  */
+/* The thread's seat in map HANDLE; NULL and an error if there is none.  */
 static inline struct seat *
 seat_of (void *handle)
 {
-  struct seat *t = &seats[(uintptr_t) handle / 64 % QA_SEATS];
+  struct seat *t = seat_place (handle);
   struct map *m = handle;
   /* The handle is looked into only if it was one once.  */
   if (QA_LIKELY (t->map == m && m != NULL
                  && t->id == atomic_load_explicit (&m->id,
                                                    memory_order_relaxed)))
     return t;
-  return seat_take (t, handle);
+  return seat_take (handle);
 }
 
 
@@ -1134,7 +1184,9 @@ qalloc_errno (void)
 QA_PUBLIC const char *
 qalloc_strerror (void)
 {
-  return error_code != 0 ? error_told : "no error";
+  if (error_code == 0)
+    return "no error";
+  return desk->told[0] != '\0' ? desk->told : strerror (error_code);
 }
 
 QA_PUBLIC int

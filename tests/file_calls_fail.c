@@ -938,6 +938,8 @@ main (void)
   int at = (int) setting ("MMALLOC_CALL", 0), failed = 0, checks = 1;
   play (0, 0, false);
   MUST (n_failed == 0);
+  /* What it keeps for the words of errors, too.  */
+  MUST (mmalloc_strerror (NULL) != NULL);
   start_anew ();
   plan->at = 0;
   plan->armed = true;

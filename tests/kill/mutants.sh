@@ -51,11 +51,12 @@ build () { # TEST
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
+    aligned_without_a_place|chunks_come_back|qalloc_sparse_copy|\
     qalloc_two_files)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
-    others_come_between|slot_calls_wait)
+    others_come_between|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -222,9 +223,9 @@ mutant punch_first '/^trim_chunk/,/^}/ {
 
 # The file is cut before the length says so.
 mutant cut_first '/^trim_cut/,/^}/ {
-  s/^                  word_publish (&h->root->length, len);/\
-                  if (os.ftruncate (h->file.fd, (off_t) len) != 0)\
-                    len = 0;\
+  s/^          word_publish (&h->root->length, len);/\
+          if (os.ftruncate (h->file.fd, (off_t) len) != 0)\
+            len = 0;\
 &/
 }' 'step:file cut'
 
@@ -802,12 +803,12 @@ mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
 }' limited_address_space
 
 # The file is cut beside other threads; or they find its records still.
-mutant cut_beside_threads '/^trim_is_alone/,/^}/ {
+mutant cut_beside_threads '/^sweep_is_alone/,/^}/ {
   s/^      return false;/      break;/
-}' trim_gives_back
-mutant cut_stays_hot '/^trim_cut/,/^}/ {
+}' trim_gives_back chunks_come_back
+mutant cut_stays_hot '/^sweep_exclude/,/^}/ {
   s/h->caches->hot_bytes = 0;/(void) h;/
-}' trim_gives_back
+}' trim_gives_back chunks_come_back
 
 # Guards are for the blocks of the thread that asked for them.
 mutant guards_of_one_thread '/^mmcheckf/,/^}/ {
@@ -921,6 +922,43 @@ mutant supers_for_writers '/^check_supers/,/^}/ {
 mutant supers_read_once '/^check_supers/,/^}/ {
   s/left = 1000/left = 1/
 }' check_finds_everything
+
+# A thread's words go back at its end, are not made after it, and are asked for
+# only where there are some.
+mutant words_stay '/^cache_thread_exit/,/^}/ {
+  /fail_leave ()/d
+}' words_of_threads
+mutant words_late '/^fail_hears_of_end/,/^}/ {
+  s/ && !thread.leaving//
+}' words_of_threads
+mutant words_unasked '/^fail_told/,/^}/ {
+  s/if (w != NULL)/if (true)/
+}' words_of_threads
+
+# A chunk is made for a run only if the run fits in; the first to open a map
+# gives a copy its disk blocks.
+mutant chunk_unfit '/^grow_by/,/^}/ {
+  s/if (run_fit (h, c, .*) == 0)/if (slice_first_data (h, c) + n > end)/
+}' aligned_without_a_place
+mutant region_not_backed '/^region_enter/,/^}/ {
+  s/alone \&\& !fresh/false/
+}' qalloc_sparse_copy
+
+# Chunks become EMPTY again, for a block or a trim, only where nobody else has
+# the heap, not even with a short way to their records; with all slices free;
+# and the disk blocks of a file that has all of its length stay.
+mutant chunks_stay '/^take_block/,/^}/ {
+  s/huge == ENOSPC && sweep_chunks (h)/false/
+}' chunks_come_back
+mutant chunks_beside_processes '/^sweep_exclude/,/^}/ {
+  s/!file_has_users (&h->file, MM_BYTE_WRITERS)/true/
+}' chunks_come_back
+mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
+  s/map_next (x->free, first, end, false) == end/true/
+}' chunks_come_back step:trim
+mutant chunks_drop_blocks '/^huge_may_drop/,/^}/ {
+  s/ || off_length (h) < h->capacity/ || true/
+}' chunks_come_back
 
 # ---- Mutants that are none ---------------------------------------------------
 

@@ -571,6 +571,20 @@ pre_memalign_large (void *md)
   wants (100000);
 }
 
+/* Pages and blocks were in all chunks; two of them are free again.  */
+static void
+pre_huge_where_pages_were (void *md)
+{
+  some_blocks (md);
+  size_t block[2 * 6];
+  for (size_t i = 0; i < 11; i++)
+    block[i] = make (md, MIB (15));
+  for (size_t i = 3; i < 7; i++)
+    unmake (md, block[i]);
+  no_sweep (md);
+  wants (MIB (40));
+}
+
 static void
 pre_memalign_huge (void *md)
 {
@@ -1405,6 +1419,8 @@ static const struct operation operations[] = {
     op_malloc, NULL, NULL },
   { "calloc: small", HEAP, 0, pre_calloc_fast, op_calloc, NULL, NULL },
   { "calloc: large", HEAP, LONG, pre_calloc_large, op_calloc, NULL, NULL },
+  { "malloc: huge where pages were", BIG_HEAP, ALONE | LONG,
+    pre_huge_where_pages_were, op_malloc, NULL, NULL },
   { "calloc: huge", BIG_HEAP, 0, pre_huge, op_calloc, NULL, NULL },
   { "memalign: small", HEAP, 0, pre_memalign_small, op_memalign, NULL, NULL },
   { "memalign: large", HEAP, 0, pre_memalign_large, op_memalign, NULL, NULL },
