@@ -409,8 +409,8 @@ struct disk_locks
 };
 enum { MM_RECOVERING = 1, MM_IN_USE = 2, MM_CLEAN = 3 };
 
-/* A slot call under way; behind the locks.  slot, fresh and old are offsets
-   from the base, 0: none.  */
+/* A slot call under way; behind the locks.  slot, fresh, old, from and moved
+   are offsets from the base, 0: none.  */
 struct disk_op
 {
   disk_u64 owner;       /* id of the process; 0: not in use */
@@ -420,7 +420,8 @@ struct disk_op
   disk_u64 locked;      /* not 0: a block of whole slices changes hands under
                            the heap lock just now */
   disk_u64 turn;        /* counts the uses */
-  uint64_t zero[2];
+  disk_u64 from;        /* not 0: a block leaves this word for the slot ... */
+  disk_u64 moved;       /* ... to which the word pointed */
 };
 
 /* One process.  Published by storing id.  */
@@ -2769,6 +2770,8 @@ class_sum (void)
        fresh, and the slot does not        undo: fresh is nobody's
        old alone, and the slot points there    nothing has happened yet
        old alone, and the slot does not        old is nobody's
+       from, and both point to moved           from is to be NULL
+       from, and one does not                  nothing, or all, has happened
 
    What is nobody's is freed if it is live, so all of this can be repeated.
    That it may be another's block by then is kept from happening: a free small
@@ -2776,12 +2779,14 @@ class_sum (void)
    page retired; where a block of whole slices changes hands under the heap
    lock, the next one to get the lock from a dead holder looks whether it did.
    Keeps: nothing by itself.
-   Checked by: slot_calls, step, random.  */
+   Checked by: slot_calls, model_move, step, random.  */
 
 /* The call is over.  */
 static void
 op_release (struct heap *h, struct disk_op *op)
 {
+  /* Release: as long as a move is on record, it may be half done.  */
+  word_settle (&op->from, 0);
   word_put (&op->fresh, 0);
   word_put (&op->old, 0);
   /* Release: as long as a block is on record, the next holder of the lock must
@@ -4101,19 +4106,45 @@ dead_claim_locked (struct heap *h, uint32_t number)
   word_settle (&h->locks->claim, 0);
 }
 
+/* The program's word at offset SLOT, or NULL: it is in no live block.  Needs:
+   the heap lock.  */
+static disk_u64 *
+dead_slot (struct heap *h, uint64_t slot)
+{
+  struct place at;
+  return slot % sizeof (disk_u64) == 0
+             && place_find (h, (char *) h->file.base + slot, true, &at) == NULL
+           ? (disk_u64 *) (h->file.base + slot)
+           : NULL;
+}
+
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
    the heap lock.  */
 static bool
 dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 {
-  uint64_t slot = word_peek (&op->slot);
+  disk_u64 *slot = dead_slot (h, word_peek (&op->slot));
   struct place at;
-  if (slot % sizeof (disk_u64) != 0
-      || place_find (h, (char *) h->file.base + slot, true, &at) != NULL
+  if (slot == NULL
       || place_find (h, (char *) h->file.base + block, false, &at) != NULL)
     return false;
-  uint64_t value = word_see ((disk_u64 *) (h->file.base + slot));
-  return value - (uintptr_t) at.start < at.usable;
+  return word_see (slot) - (uintptr_t) at.start < at.usable;
+}
+
+/* Slot call OP was moving a block: the slot that has it keeps it, and the word
+   that it came from loses it.  If one of them has something else, the call had
+   not begun or was over.  */
+static void
+dead_move_locked (struct heap *h, struct disk_op *op)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  disk_u64 *from = dead_slot (h, word_peek (&op->from));
+  disk_u64 *to = dead_slot (h, word_peek (&op->slot));
+  uint64_t moved = h->file.base + word_peek (&op->moved);
+  if (from != NULL && to != NULL && from != to && word_see (to) == moved
+      && word_see (from) == moved)
+    /* Seen by the program.  */
+    word_publish (from, 0);
 }
 
 /* The process with record OP died: bring its call to an end.  */
@@ -4121,6 +4152,8 @@ static void
 dead_finish_locked (struct heap *h, struct disk_op *op)
 {
   MM_NEEDS (needs_heap_lock (h));
+  if (word_peek (&op->from) != 0)
+    dead_move_locked (h, op);
   uint64_t fresh = word_peek (&op->fresh);
   uint64_t old = word_peek (&op->old);
   uint64_t nobodys = old;
@@ -8272,11 +8305,20 @@ slot_begin (struct heap *h, const void *slot, const void *old)
   return op;
 }
 
+/* Whether SLOT is a word of the program's in a block of H.  */
+static bool
+slot_is_word (struct heap *h, void **slot)
+{
+  struct place at;
+  return (uintptr_t) slot % sizeof *slot == 0
+         && place_find (h, slot, true, &at) == NULL;
+}
+
 /* Store P in the program's word at SLOT.  */
 static void
 slot_store (void **slot, void *p)
 {
-  /* Seen by slot_change, and by the program.  */
+  /* Seen by slot_change, mmalloc_move, and by the program.  */
   word_publish ((disk_u64 *) (void *) slot, (uintptr_t) p);
 }
 
@@ -8342,8 +8384,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   struct heap *h = c.h;
-  if ((uintptr_t) slot % sizeof *slot != 0
-      || place_find (h, slot, true, &block) != NULL)
+  if (!slot_is_word (h, slot))
     return call_end (&c, EINVAL, "the slot is no word in a block of the heap");
   void *old = is_new
                 ? NULL
@@ -8388,6 +8429,35 @@ MM_PUBLIC int
 mfree_from (void *md, void **slot)
 {
   return slot_change ("mfree_from", md, slot, 0, false);
+}
+
+MM_PUBLIC int
+mmalloc_move (void *md, void **to, void **from)
+{
+  struct call c;
+  struct place block, user;
+  if (!call_begin (&c, md, CALL_CHANGES))
+    return -1;
+  struct heap *h = c.h;
+  if (!slot_is_word (h, to) || !slot_is_word (h, from))
+    return call_end (&c, EINVAL, "the slot is no word in a block of the heap");
+  void *p = (void *) (uintptr_t) word_see ((disk_u64 *) (void *) from);
+  if (p == NULL || to == from)
+    return call_end (&c, 0, NULL);
+  const char *wrong = guard_place (h, "mmalloc_move", md, p, &block, &user);
+  if (wrong != NULL)
+    {
+      fail_misuse ("mmalloc_move", md, p, wrong);
+      return call_end (&c, EINVAL, wrong);
+    }
+  struct disk_op *op = slot_begin (h, to, NULL);
+  word_put (&op->moved, off_file (h, p));
+  /* Release: it makes the record that of a move, and so comes last.  */
+  word_settle (&op->from, off_file (h, from));
+  slot_store (to, p);
+  slot_store (from, NULL);
+  op_release (h, op);
+  return call_end (&c, 0, NULL);
 }
 
 MM_PUBLIC int

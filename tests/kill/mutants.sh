@@ -439,6 +439,38 @@ mutant note_gone_first '/^op_release/,/^}/ {
   atomic_store (\&op->locked, 0);/
 }' 'step:recovery: slot has left a large'
 
+# A move is not on record, late, or gone from it early; the block leaves its
+# word before the slot has it.
+mutant move_not_recorded '/^mmalloc_move/,/^}/ {
+  /^  word_settle (&op->from, off_file/d
+}' 'step:mmalloc_move'
+mutant move_recorded_late '/^mmalloc_move/,/^}/ {
+  /^  word_settle (&op->from, off_file/d
+  s/^  slot_store (to, p);/&\
+  word_settle (\&op->from, off_file (h, from));/
+}' 'step:mmalloc_move'
+mutant move_released_early '/^mmalloc_move/,/^}/ {
+  s/^  slot_store (from, NULL);/  word_settle (\&op->from, 0);\
+&/
+}' 'step:mmalloc_move'
+mutant move_leaves_first '/^mmalloc_move/,/^}/ {
+  s/^  slot_store (to, p);/  slot_store (from, NULL);\
+&/
+}' 'step:mmalloc_move'
+mutant record_keeps_from '/^op_release/,/^}/ {
+  /&op->from, 0/d
+}' 'step:mmalloc_to: after a move'
+# ... of the dead it is not ended, or without a look at the words.
+mutant move_not_ended '/^dead_finish_locked/,/^}/ {
+  s/^    dead_move_locked (h, op);/    (void) h;/
+}' 'step:mmalloc_move'
+mutant move_always_ended '/^dead_move_locked/,/^}/ {
+  s/word_see (to) == moved/true/
+}' 'step:mmalloc_move'
+mutant moved_to_no_word '/^dead_slot (/,/^}/ {
+  s/place_find (h, (char \*) h->file.base + slot, true, &at) == NULL/true/
+}' damage_golden
+
 # mmalloc_recover does not look for the dead.
 mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
   s/^        dead_bury_all (h);/        break;/
