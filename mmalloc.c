@@ -119,7 +119,8 @@
      I5  a chunk is EMPTY, PAGED, or covered by exactly one HUGE head
      I6  length covers every backed slice; the file is at least so long
      I7  a head is CLAIMED only while the lock area says so
-     I8  chains of named roots stay in slices set aside for roots and end
+     I8  chains of named roots stay in slices set aside for roots and end; so
+         does the page of each process's own
      I9  both superblocks are valid or the older one is torn
      I10 guards around blocks are intact (mmcheck only)
 
@@ -442,7 +443,9 @@ struct disk_root
   disk_u64 slab;        /* slice << 32 | bytes used: where root records go */
   disk_u64 punched;     /* not 0: the file has fewer blocks than the superblock
                            says, by our own doing */
-  uint64_t zero[3];
+  disk_u64 local;       /* the slice that each process has memory of its own
+                           in the place of; 0: none */
+  uint64_t zero[2];
   disk_u64 key[MM_KEYS];
   uint64_t more[488];
 };
@@ -513,6 +516,8 @@ enum
 {
   HEAD_FREE = 0, HEAD_PAGE = 1, HEAD_LARGE = 2, HEAD_CONT = 3,
   HEAD_ROOTS = 5,
+  ROOTS_LOCAL = 1,             /* class of a slice of kind ROOTS that has no
+                                  roots but the processes' own pages */
   HEAD_ACTIVE = 0, HEAD_HELD = 1, HEAD_CLAIMED = 2
 };
 #define HEAD_STATE (UINT64_C (3) << 20)
@@ -672,6 +677,8 @@ struct heap
   struct disk_super super;     /* the valid copy as last read or written */
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
+  char *_Atomic local;         /* this process's page of its own; NULL: not
+                                  mapped yet */
   _Atomic bool forked;         /* inherited through fork, not yet joined */
   uint32_t entry;
   uint32_t epoch;
@@ -1905,7 +1912,7 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
    Crash: mappings go with the process.
-   Keeps: nothing; nothing is ever mapped over.
+   Keeps: nothing; nothing is ever mapped over but what is the heap's own.
    Checked by: address_taken, many_heaps_at_once, findbase.  */
 
 /* As mmap, from the beginning of the file.  */
@@ -5450,9 +5457,17 @@ resize_block (struct heap *h, struct place *at, size_t size)
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
    Crash: a root changes by the store of its value; a new record is linked by
-   one store when it is complete.
+   one store when it is complete.  A slice for the processes' own pages that is
+   not known yet stays out of use.
    Keeps: I8.
-   Checked by: check_roots, roots_from_many_threads.  */
+   Checked by: check_roots, roots_from_many_threads, local_pages.  */
+
+/* Whether HEAD is that of a slice for records.  */
+static inline bool
+root_has_records (uint64_t head)
+{
+  return head_kind (head) == HEAD_ROOTS && head_class (head) != ROOTS_LOCAL;
+}
 
 /* The record at region offset OFF, or NULL if there cannot be one.  */
 static struct disk_name *
@@ -5467,7 +5482,7 @@ root_at (struct heap *h, uint64_t off)
   if (number > UINT32_MAX)
     return NULL;
   struct disk_slice *r = run_record (h, (uint32_t) number);
-  if (r == NULL || head_kind (head_see (r)) != HEAD_ROOTS
+  if (r == NULL || !root_has_records (head_see (r))
       || in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || !run_is_inside (h, (uint32_t) number, 1))
     return NULL;
@@ -5564,7 +5579,7 @@ root_room_locked (struct heap *h, size_t room)
   uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
   struct disk_slice *r = run_record (h, number);
   size_t need = sizeof (struct disk_name) + room;
-  if (r == NULL || head_kind (head_peek (r)) != HEAD_ROOTS
+  if (r == NULL || !root_has_records (head_peek (r))
       || !run_is_inside (h, number, 1) || used % 16 != 0
       || used + sizeof (struct disk_name) + MM_NAME_MAX + 16 > MM_SLICE
       || used + need > MM_SLICE)
@@ -5573,10 +5588,34 @@ root_room_locked (struct heap *h, size_t room)
   return (struct disk_name *) (void *) (page_start (h, number) + used);
 }
 
-/* Set aside a slice for records.  The mark is stored before the head: killed
-   between, the slice stays free.  */
+/* Take free slice NUMBER for records.  The mark is stored before the head:
+   killed between, the slice stays free.  */
+static void
+root_slice_take_locked (struct heap *h, uint32_t number)
+{
+  word_settle (&h->root->slab, (uint64_t) number << 32);
+  mark_own (page_start (h, number), MM_SLICE);
+  run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
+}
+
+/* Take it for the processes' own pages.  Those who have not mapped theirs see
+   zeros.  The head comes first: with the number stored, it is never another's;
+   killed between, the slice is of no use any more.  */
+static void
+root_local_take_locked (struct heap *h, uint32_t number)
+{
+  mark_own (page_start (h, number), MM_SLICE);
+  memset (page_start (h, number), 0, MM_SLICE);
+  run_take_locked (h, number, 1,
+                   head_make (HEAD_ROOTS, 0, 0, ROOTS_LOCAL, 1));
+  /* Seen by root_local_number.  */
+  word_publish (&h->root->local, number);
+}
+
+/* Set aside a slice for records; LOCAL: for the processes' own pages, if there
+   is none yet.  */
 static int
-root_slice (struct heap *h)
+root_slice (struct heap *h, bool local)
 {
   uint32_t number = 0;
   int err = 0;
@@ -5585,13 +5624,10 @@ root_slice (struct heap *h)
   while (number == 0 && err == 0)
     {
       lock_heap (h);
-      number = run_search_locked (h, 1, MM_SLICE);
-      if (number != 0)
-        {
-          word_settle (&h->root->slab, (uint64_t) number << 32);
-          mark_own (page_start (h, number), MM_SLICE);
-          run_take_locked (h, number, 1, head_make (HEAD_ROOTS, 0, 0, 0, 1));
-        }
+      bool there = local && word_peek (&h->root->local) != 0;
+      number = there ? 1 : run_search_locked (h, 1, MM_SLICE);
+      if (number != 0 && !there)
+        (local ? root_local_take_locked : root_slice_take_locked) (h, number);
       unlock_heap (h);
       uint32_t unbacked;
       if (number == 0)
@@ -5670,11 +5706,86 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
         return 0;
       int err;
       do
-        err = root_slice (h);
+        err = root_slice (h, false);
       while (err != 0 && sweep_once (h, NULL, &swept));
       if (err != 0)
         return err;
     }
+}
+
+/* The slice of the processes' own pages; 0: there is none, or *DAMAGED.  */
+static uint32_t
+root_local_number (struct heap *h, bool *damaged)
+{
+  uint64_t number = word_see (&h->root->local);
+  *damaged = false;
+  if (number == 0)
+    return 0;
+  struct disk_slice *r = number <= UINT32_MAX
+                         ? run_record (h, (uint32_t) number) : NULL;
+  *damaged = r == NULL || !run_is_inside (h, (uint32_t) number, 1)
+             || head_see (r) != head_make (HEAD_ROOTS, 0, 0, ROOTS_LOCAL, 1);
+  return *damaged ? 0 : (uint32_t) number;
+}
+
+/* Map this process's own page over slice NUMBER, if that was not done yet; 0 or
+   an errno value.  */
+static int
+root_local_map (struct heap *h, uint32_t number)
+{
+  char *p = page_start (h, number);
+  int err = 0;
+  lock_registry ();
+  if (word_peek (&h->local) == NULL)
+    {
+      if (space_map (p, MM_SLICE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1)
+          == MAP_FAILED)
+        err = errno;
+      else
+        {
+          mark_own (p, MM_SLICE);
+          /* Seen by root_local.  */
+          word_publish (&h->local, p);
+        }
+    }
+  unlock_registry ();
+  return err;
+}
+
+/* The process's own page of H, made if need be, in *P; 0 or an errno value.  */
+static int
+root_local (struct heap *h, char **p, struct reason *why)
+{
+  int err = 0;
+  bool damaged, swept = false;
+  *p = word_see (&h->local);
+  if (*p != NULL)
+    return 0;
+  if (h->file.kind->anywhere)
+    return fail_because (why, EINVAL, "a heap that is open at another address"
+                                      " than its own has no page of the"
+                                      " process");
+  uint32_t number = root_local_number (h, &damaged);
+  if (number == 0 && !damaged && !h->file.kind->changes)
+    return fail_because (why, EROFS, "read-only, and nobody who writes has"
+                                     " asked for a page of the process yet");
+  if (number == 0 && !damaged)
+    {
+      do
+        err = root_slice (h, true);
+      while (err != 0 && sweep_once (h, NULL, &swept));
+      if (err != 0)
+        return err;
+      number = root_local_number (h, &damaged);
+    }
+  if (damaged)
+    return fail_because (why, EBADMSG, "the place of the process's page, 0x%lx,"
+                                       " is damaged",
+                         (unsigned long) word_peek (&h->root->local));
+  err = root_local_map (h, number);
+  *p = word_see (&h->local);
+  return err;
 }
 
 
@@ -6147,6 +6258,11 @@ check_roots (struct heap *h, struct check *k)
       if (damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
+  bool damaged;
+  root_local_number (h, &damaged);
+  if (damaged)
+    check_found (k, &h->root->local,
+                 "I8: the slice of the processes' pages is another");
 }
 
 /* Whether the run at AT is what it was until now: a finding about one that
@@ -6917,6 +7033,19 @@ attach_register (struct heap *h, struct reason *why)
   return err != 0 ? err : file_share (&h->file);
 }
 
+/* Pointers to this process's own page lead there from now on, not to what the
+   file has in its place.  Damage there is told when somebody asks.  */
+static int
+attach_local (struct heap *h, struct reason *why)
+{
+  bool damaged;
+  uint32_t number = h->file.kind->anywhere ? 0
+                                           : root_local_number (h, &damaged);
+  int err = number != 0 ? root_local_map (h, number) : 0;
+  return err == 0 ? 0
+                  : fail_because (why, err, "no memory for the process's page");
+}
+
 /* The file is mapped but for the changes of this process, or to be read.  */
 static int
 attach_apart (struct heap *h, struct reason *why)
@@ -7005,8 +7134,9 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   err = verify_file (h, why);
   if (err != 0)
     return err;
-  return h->file.kind->shared ? attach_register (h, why)
-                              : attach_apart (h, why);
+  err = h->file.kind->shared ? attach_register (h, why)
+                             : attach_apart (h, why);
+  return err != 0 ? err : attach_local (h, why);
 }
 
 /* Behind the door, as the essay's path "back after a crash" says.  */
@@ -8919,6 +9049,23 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
     }
   os_let_cancel (cancel);
   return stop;
+}
+
+MM_PUBLIC void *
+mmalloc_local (void *md, size_t size)
+{
+  struct call c;
+  struct reason why = { "" };
+  char *p = NULL;
+  if (!call_begin (&c, md, CALL_LOOKS))
+    return NULL;
+  int err = size > MMALLOC_LOCAL_MAX
+            ? fail_because (&why, EINVAL,
+                            "a process has %d bytes of its own, not %zu",
+                            MMALLOC_LOCAL_MAX, size)
+            : root_local (c.h, &p, &why);
+  call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
+  return p;
 }
 
 MM_PUBLIC int

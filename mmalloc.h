@@ -330,6 +330,29 @@ int mmalloc_roots (void *md,
                    void *arg);
 
 
+/* ---- What each process has of its own ---------------------------------- */
+
+/* A page in the heap that each process has its own memory in: SIZE bytes, up to
+   MMALLOC_LOCAL_MAX, at one address in all processes and after every restart;
+   zero in each process when it has opened the heap, its alone, and gone with
+   the detach.  For what means nothing to others but has to be found from the
+   heap: tables of functions, C++ objects with virtual functions, caches.
+
+   The first call on a heap sets the place aside for ever, 16 KiB; all calls
+   give the same address, so a program shares it out by itself.  Fill it before
+   following pointers into it: a process that had the heap open before that first
+   call finds zeros there until it makes a call itself, and must not write to
+   them; one that opens the heap later has its page at once.
+   Returns the page, or NULL: EINVAL (SIZE; MMALLOC_ELSEWHERE), EROFS (read-only,
+   and no writer has made the first call), EBADMSG (the file is damaged there),
+   or no room as mmalloc.  Any number of threads may call it at once.  A fork
+   child has a copy of its parent's page.  The page is no block: it cannot be
+   freed, has no slots for mmalloc_to, and is in no file; a kill in the first
+   call may waste one slice of 16 KiB.  */
+#define MMALLOC_LOCAL_MAX 16384
+void *mmalloc_local (void *md, size_t size);
+
+
 /* ---- Disk and memory ------------------------------------------------- */
 
 /* Write everything stored so far to the disk and wait: 0, or -1 and EIO or

@@ -49,7 +49,7 @@ build () { # TEST
     raw_clone_child|threads_come_and_go)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|late_thread_keeps_the_file)
+    check_finds_everything|local_pages|late_thread_keeps_the_file)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -324,8 +324,8 @@ mutant root_mark_late '/^root_room_locked/,/^}/ {
 }' 'step:setroot: new record'
 
 # A slice is set aside for records before the mark knows it.
-mutant root_slice_first '/^root_slice/,/^}/ {
-  s/^          word_settle (&h->root->slab.*/\
+mutant root_slice_first '/^root_slice_take_locked/,/^}/ {
+  s/^  word_settle (&h->root->slab.*/\
           run_take_locked (h, number, 1,\
                            head_make (HEAD_ROOTS, 0, 0, 0, 1));\
 &/
@@ -705,7 +705,7 @@ mutant root_number_cut_short '/^root_at/,/^}/ {
   s/number > UINT32_MAX/false/
 }' damage_golden
 mutant root_in_a_page '/^root_at/,/^}/ {
-  s/!= HEAD_ROOTS/!= HEAD_ROOTS \&\& false/
+  s/!root_has_records (head_see (r))/false/
 }' damage_golden
 mutant root_at_odd_place '/^root_at/,/^}/ {
   s/|| off % 16 != delta % 16/|| false/
@@ -757,6 +757,34 @@ mutant sync_always_works '/^os_sync/,/^}/ {
 mutant limit_not_asked '/^os_may_reach/,/^}/ {
   s/return EFBIG;/return 0;/
 }' file_size_limit
+
+# A page of the process's own is mapped over what the file says, whatever that
+# is; not when the heap is opened; twice; and each call sets a slice aside.
+mutant local_over_anything '/^root_local_number/,/^}/ {
+  s/|| head_see (r) != head_make (HEAD_ROOTS, 0, 0, ROOTS_LOCAL, 1)/|| false/
+}' local_pages
+mutant local_number_cut_short '/^root_local_number/,/^}/ {
+  s/number <= UINT32_MAX/true/
+}' local_pages
+mutant local_not_at_open '/^attach_existing/,/^}/ {
+  s/attach_local (h, why)/0/
+}' local_pages
+mutant local_mapped_again '/^root_local_map/,/^}/ {
+  s/word_peek (&h->local) == NULL/true/
+}' local_pages
+mutant local_slice_again '/^root_slice (/,/^}/ {
+  s/local && word_peek (&h->root->local) != 0/false \&\& local/
+}' local_pages
+mutant local_not_zeroed '/^root_local_take_locked/,/^}/ {
+  /memset (page_start/d
+}' local_pages
+mutant local_known_first '/^root_local_take_locked/,/^}/ {
+  s/^  mark_own.*/  word_publish (\&h->root->local, number);\
+&/
+}' 'step:local: first'
+mutant roots_in_local '/^root_has_records/,/^}/ {
+  s/head_class (head) != ROOTS_LOCAL/true/
+}' local_pages
 
 # ---- What mmalloc_check finds -----------------------------------------------
 

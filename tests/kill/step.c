@@ -1022,6 +1022,13 @@ pre_setkey (void *md)
 }
 
 static void
+op_local (void *md)
+{
+  plan->result = NULL;
+  NEED (mmalloc_local (md, 1) != NULL);
+}
+
+static void
 op_setroot (void *md)
 {
   NEED (mmalloc_setroot (md, plan->root, plan->root_new) == 0);
@@ -1522,6 +1529,8 @@ static const struct operation operations[] = {
   { "setroot: first slice", HEAP, 0, pre_root_slice, op_setroot, NULL, NULL },
   { "setroot: new slice, growth", HEAP, 0, pre_root_slice_grow, op_setroot,
     NULL, NULL },
+  { "local: first call", HEAP, 0, some_blocks, op_local, NULL, NULL },
+  { "local: first call, growth", HEAP, LONG, pre_grow, op_local, NULL, NULL },
   { "trim: beside a neighbour", HEAP, 0, pre_trim, op_trim, NULL, NULL },
   { "trim: alone, file cut", HEAP, ALONE, pre_trim_end, op_trim, NULL, NULL },
   { "trim: chunk given back", BIG_HEAP, ALONE | LONG, pre_trim_chunk, op_trim,
@@ -2132,7 +2141,7 @@ static int
 see_roots (struct heap *h, const struct sight *at, void *arg)
 {
   unsigned *wasted = arg;
-  if (at->r == NULL || head_kind (at->head) != HEAD_ROOTS
+  if (at->r == NULL || !root_has_records (at->head)
       || h->root->slab >> 32 == slice_number (at->c, at->s))
     return 0;
   uint64_t from = off_file (h, off_slice (h, at->c, at->s));
@@ -2193,6 +2202,15 @@ look_move (void)
     bad ("the block was not moved");
 }
 
+/* The process's own page can be had, empty; or could be if there were room.  */
+static void
+look_local (void *md)
+{
+  char *p = mmalloc_local (md, MMALLOC_LOCAL_MAX);
+  if (p == NULL && mmalloc_errno (md) == EBADMSG)
+    bad ("no page of the process's own: %s", mmalloc_strerror (md));
+}
+
 /* All that is promised about blocks, roots and keys.  W gets the live
    blocks, with their tags; unknown ones have tag 0.  */
 static void
@@ -2206,6 +2224,8 @@ look (void *md, struct seen *w)
     look_move ();
   else if (plan->slot != NULL)
     look_slot (w);
+  if (strncmp (now.operation, "local", 5) == 0)
+    look_local (md);
   if (plan->kept != NULL && *plan->kept != plan->carried)
     bad ("a word of the program's was changed");
   struct block *old = NULL;     /* what realloc moves */
