@@ -5753,6 +5753,19 @@ root_local_map (struct heap *h, uint32_t number)
   return err;
 }
 
+/* Pointers to this process's own page lead there from now on, not to what the
+   file has in its place.  Damage there is told when somebody asks.  */
+static int
+root_local_open (struct heap *h, struct reason *why)
+{
+  bool damaged;
+  uint32_t number = h->file.kind->anywhere ? 0
+                                           : root_local_number (h, &damaged);
+  int err = number != 0 ? root_local_map (h, number) : 0;
+  return err == 0 ? 0
+                  : fail_because (why, err, "no memory for the process's page");
+}
+
 /* The process's own page of H, made if need be, in *P; 0 or an errno value.  */
 static int
 root_local (struct heap *h, char **p, struct reason *why)
@@ -7033,19 +7046,6 @@ attach_register (struct heap *h, struct reason *why)
   return err != 0 ? err : file_share (&h->file);
 }
 
-/* Pointers to this process's own page lead there from now on, not to what the
-   file has in its place.  Damage there is told when somebody asks.  */
-static int
-attach_local (struct heap *h, struct reason *why)
-{
-  bool damaged;
-  uint32_t number = h->file.kind->anywhere ? 0
-                                           : root_local_number (h, &damaged);
-  int err = number != 0 ? root_local_map (h, number) : 0;
-  return err == 0 ? 0
-                  : fail_because (why, err, "no memory for the process's page");
-}
-
 /* The file is mapped but for the changes of this process, or to be read.  */
 static int
 attach_apart (struct heap *h, struct reason *why)
@@ -7136,7 +7136,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
     return err;
   err = h->file.kind->shared ? attach_register (h, why)
                              : attach_apart (h, why);
-  return err != 0 ? err : attach_local (h, why);
+  return err != 0 ? err : root_local_open (h, why);
 }
 
 /* Behind the door, as the essay's path "back after a crash" says.  */

@@ -767,7 +767,7 @@ mutant local_number_cut_short '/^root_local_number/,/^}/ {
   s/number <= UINT32_MAX/true/
 }' local_pages
 mutant local_not_at_open '/^attach_existing/,/^}/ {
-  s/attach_local (h, why)/0/
+  s/root_local_open (h, why)/0/
 }' local_pages
 mutant local_mapped_again '/^root_local_map/,/^}/ {
   s/word_peek (&h->local) == NULL/true/
