@@ -859,7 +859,10 @@ mutant chunk_kind_unseen '/^check_directory/,/^}/ {
   s/wrong = "I5: a chunk of no kind"/(void) wrong/
 }' check_finds_everything
 mutant roots_unseen '/^check_roots/,/^}/ {
-  s/if (damaged)/if (false)/
+  s/^      if (damaged)/      if (false)/
+}' check_finds_everything
+mutant local_unseen '/^check_roots/,/^}/ {
+  s/^  if (damaged)/  if (false)/
 }' check_finds_everything
 mutant supers_unseen '/^check_supers/,/^}/ {
   s/if (newest == 0)/if (false)/
