@@ -119,7 +119,8 @@
      I5  a chunk is EMPTY, PAGED, or covered by exactly one HUGE head
      I6  length covers every backed slice; the file is at least so long
      I7  a head is CLAIMED only while the lock area says so
-     I8  chains of named roots stay in slices set aside for roots and end
+     I8  chains of named roots stay in slices set aside for roots and end; so
+         does the page of each process's own
      I9  both superblocks are valid or the older one is torn
      I10 guards around blocks are intact (mmcheck only)
 
@@ -417,8 +418,8 @@ struct disk_locks
 };
 enum { MM_RECOVERING = 1, MM_IN_USE = 2, MM_CLEAN = 3 };
 
-/* A slot call under way; behind the locks.  slot, fresh and old are offsets
-   from the base, 0: none.  */
+/* A slot call under way; behind the locks.  slot, fresh, old, from and moved
+   are offsets from the base, 0: none.  */
 struct disk_op
 {
   disk_u64 owner;       /* id of the process; 0: not in use */
@@ -428,7 +429,8 @@ struct disk_op
   disk_u64 locked;      /* not 0: a block of whole slices changes hands under
                            the heap lock just now */
   disk_u64 turn;        /* counts the uses */
-  uint64_t zero[2];
+  disk_u64 from;        /* not 0: a block leaves this word for the slot ... */
+  disk_u64 moved;       /* ... to which the word pointed */
 };
 
 /* One process.  Published by storing id.  */
@@ -449,7 +451,9 @@ struct disk_root
   disk_u64 slab;        /* slice << 32 | bytes used: where root records go */
   disk_u64 punched;     /* not 0: the file has fewer blocks than the superblock
                            says, by our own doing */
-  uint64_t zero[3];
+  disk_u64 local;       /* the slice that each process has memory of its own
+                           in the place of; 0: none */
+  uint64_t zero[2];
   disk_u64 key[MM_KEYS];
   uint64_t more[488];
 };
@@ -520,6 +524,8 @@ enum
 {
   HEAD_FREE = 0, HEAD_PAGE = 1, HEAD_LARGE = 2, HEAD_CONT = 3,
   HEAD_ROOTS = 5,
+  ROOTS_LOCAL = 1,             /* class of a slice of kind ROOTS that has no
+                                  roots but the processes' own pages */
   HEAD_ACTIVE = 0, HEAD_HELD = 1, HEAD_CLAIMED = 2
 };
 #define HEAD_STATE (UINT64_C (3) << 20)
@@ -687,6 +693,8 @@ struct heap
   struct disk_super super;     /* the valid copy as last read or written */
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
+  char *_Atomic local;         /* this process's page of its own; NULL: not
+                                  mapped yet */
   _Atomic bool forked;         /* inherited through fork, not yet joined */
   uint32_t entry;
   uint32_t epoch;
@@ -1903,7 +1911,7 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
    Crash: mappings go with the process.
-   Keeps: nothing; nothing is ever mapped over.
+   Keeps: nothing; nothing is ever mapped over but what is the heap's own.
    Checked by: address_taken, many_heaps_at_once, findbase.  */
 
 /* As mmap, from the beginning of the file.  */
@@ -2742,6 +2750,8 @@ class_sum (void)
        fresh, and the slot does not        undo: fresh is nobody's
        old alone, and the slot points there    nothing has happened yet
        old alone, and the slot does not        old is nobody's
+       from, and both point to moved           from is to be NULL
+       from, and one does not                  nothing, or all, has happened
 
    What is nobody's is freed if it is live, so all of this can be repeated.
    That it may be another's block by then is kept from happening: a free small
@@ -2749,12 +2759,14 @@ class_sum (void)
    page retired; where a block of whole slices changes hands under the heap
    lock, the next one to get the lock from a dead holder looks whether it did.
    Keeps: nothing by itself.
-   Checked by: slot_calls, step, random.  */
+   Checked by: slot_calls, model_move, step, random.  */
 
 /* The call is over.  */
 static void
 op_release (struct heap *h, struct disk_op *op)
 {
+  /* Release: as long as a move is on record, it may be half done.  */
+  word_settle (&op->from, 0);
   word_put (&op->fresh, 0);
   word_put (&op->old, 0);
   /* Release: as long as a block is on record, the next holder of the lock must
@@ -3052,7 +3064,7 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
     }
   disk_u64 *taken = &h->locks->n_taken;
   word_put (taken, word_peek (taken) + n);
-  if (head_kind (head) == HEAD_ROOTS)
+  if (head_kind (head) == HEAD_ROOTS && head_class (head) != ROOTS_LOCAL)
     {
       /* Root records go there from now on.  Before the head: killed between,
          the slice stays free.  */
@@ -3994,19 +4006,45 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
    Keeps: I7.
    Checked by: check_page, step, real, waiter.  */
 
+/* The program's word at offset SLOT, or NULL: it is in no live block.  Needs:
+   the heap lock.  */
+static disk_u64 *
+dead_slot (struct heap *h, uint64_t slot)
+{
+  struct place at;
+  return slot % sizeof (disk_u64) == 0
+             && place_find (h, (char *) h->file.base + slot, true, &at) == NULL
+           ? (disk_u64 *) (h->file.base + slot)
+           : NULL;
+}
+
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
    the heap lock.  */
 static bool
 dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 {
-  uint64_t slot = word_peek (&op->slot);
+  disk_u64 *slot = dead_slot (h, word_peek (&op->slot));
   struct place at;
-  if (slot % sizeof (disk_u64) != 0
-      || place_find (h, (char *) h->file.base + slot, true, &at) != NULL
+  if (slot == NULL
       || place_find (h, (char *) h->file.base + block, false, &at) != NULL)
     return false;
-  uint64_t value = word_see ((disk_u64 *) (h->file.base + slot));
-  return value - (uintptr_t) at.start < at.usable;
+  return word_see (slot) - (uintptr_t) at.start < at.usable;
+}
+
+/* Slot call OP was moving a block: the slot that has it keeps it, and the word
+   that it came from loses it.  If one of them has something else, the call had
+   not begun or was over.  */
+static void
+dead_move_locked (struct heap *h, struct disk_op *op)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  disk_u64 *from = dead_slot (h, word_peek (&op->from));
+  disk_u64 *to = dead_slot (h, word_peek (&op->slot));
+  uint64_t moved = h->file.base + word_peek (&op->moved);
+  if (from != NULL && to != NULL && from != to && word_see (to) == moved
+      && word_see (from) == moved)
+    /* Seen by the program.  */
+    word_publish (from, 0);
 }
 
 /* The process with record OP died: bring its call to an end.  */
@@ -4014,6 +4052,8 @@ static void
 dead_finish_locked (struct heap *h, struct disk_op *op)
 {
   MM_NEEDS (needs_heap_lock (h));
+  if (word_peek (&op->from) != 0)
+    dead_move_locked (h, op);
   uint64_t fresh = word_peek (&op->fresh);
   uint64_t old = word_peek (&op->old);
   uint64_t nobodys = old;
@@ -5329,9 +5369,17 @@ resize_block (struct heap *h, struct place *at, size_t size)
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
    Crash: a root changes by the store of its value; a new record is linked by
-   one store when it is complete.
+   one store when it is complete.  A slice for the processes' own pages that is
+   not known yet stays out of use.
    Keeps: I8.
-   Checked by: check_roots, roots_from_many_threads.  */
+   Checked by: check_roots, roots_from_many_threads, local_pages.  */
+
+/* Whether HEAD is that of a slice for records.  */
+static inline bool
+root_has_records (uint64_t head)
+{
+  return head_kind (head) == HEAD_ROOTS && head_class (head) != ROOTS_LOCAL;
+}
 
 /* Whether a record, of whatever name, can begin at IN_SLICE of slice NUMBER.
    */
@@ -5339,7 +5387,7 @@ static bool
 root_fits (struct heap *h, uint32_t number, size_t in_slice)
 {
   struct disk_slice *r = run_record (h, number);
-  return r != NULL && head_kind (head_see (r)) == HEAD_ROOTS
+  return r != NULL && root_has_records (head_see (r))
          && in_slice % 16 == 0
          && in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 <= MM_SLICE
          && run_is_inside (h, number, 1);
@@ -5437,6 +5485,43 @@ root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
   return NULL;
 }
 
+/* Take free slice NUMBER for the processes' own pages.  Those who have not
+   mapped theirs see zeros.  The head comes first: with the number stored, it is
+   never another's; killed between, the slice is of no use any more.  */
+static void
+root_local_take_locked (struct heap *h, uint32_t number)
+{
+  mark_own (page_start (h, number), MM_SLICE);
+  memset (page_start (h, number), 0, MM_SLICE);
+  run_take_locked (h, number, 1,
+                   head_make (HEAD_ROOTS, 0, 0, ROOTS_LOCAL, 1));
+  /* Seen by root_local_number.  */
+  word_publish (&h->root->local, number);
+}
+
+/* Set a slice aside for them, if there is none yet.  */
+static int
+root_local_slice (struct heap *h)
+{
+  uint32_t number = 0;
+  int err = 0;
+  lock_grow (h);
+  size_t limit = proc_limit (h);
+  while (number == 0 && err == 0)
+    {
+      lock_heap (h);
+      bool there = word_peek (&h->root->local) != 0;
+      number = there ? 1 : run_search_locked (h, 1, MM_SLICE);
+      if (number != 0 && !there)
+        root_local_take_locked (h, number);
+      unlock_heap (h);
+      if (number == 0)
+        err = grow_by (h, 1, MM_SLICE, limit);
+    }
+  unlock_grow (h);
+  return err;
+}
+
 /* A record for NAME, which has none, in BUCKET: one that was forgotten, or a
    new one, *FRESH, not linked yet; NULL: a slice for records is needed first.
    */
@@ -5514,6 +5599,94 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
       if (err != 0)
         return err;
     }
+}
+
+/* The slice of the processes' own pages; 0: there is none, or *DAMAGED.  */
+static uint32_t
+root_local_number (struct heap *h, bool *damaged)
+{
+  uint64_t number = word_see (&h->root->local);
+  *damaged = false;
+  if (number == 0)
+    return 0;
+  struct disk_slice *r = number <= UINT32_MAX
+                         ? run_record (h, (uint32_t) number) : NULL;
+  *damaged = r == NULL || !run_is_inside (h, (uint32_t) number, 1)
+             || head_see (r) != head_make (HEAD_ROOTS, 0, 0, ROOTS_LOCAL, 1);
+  return *damaged ? 0 : (uint32_t) number;
+}
+
+/* Map this process's own page over slice NUMBER, if that was not done yet; 0 or
+   an errno value.  */
+static int
+root_local_map (struct heap *h, uint32_t number)
+{
+  char *p = page_start (h, number);
+  int err = 0;
+  lock_registry ();
+  if (word_peek (&h->local) == NULL)
+    {
+      if (space_map (p, MM_SLICE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1)
+          == MAP_FAILED)
+        err = errno;
+      else
+        {
+          mark_own (p, MM_SLICE);
+          /* Seen by root_local.  */
+          word_publish (&h->local, p);
+        }
+    }
+  unlock_registry ();
+  return err;
+}
+
+/* Pointers to this process's own page lead there from now on, not to what the
+   file has in its place.  Damage there is told when somebody asks.  */
+static int
+root_local_open (struct heap *h, struct reason *why)
+{
+  bool damaged;
+  uint32_t number = h->file.kind->anywhere ? 0
+                                           : root_local_number (h, &damaged);
+  int err = number != 0 ? root_local_map (h, number) : 0;
+  return err == 0 ? 0
+                  : fail_because (why, err, "no memory for the process's page");
+}
+
+/* The process's own page of H, made if need be, in *P; 0 or an errno value.  */
+static int
+root_local (struct heap *h, char **p, struct reason *why)
+{
+  int err = 0;
+  bool damaged, swept = false;
+  *p = word_see (&h->local);
+  if (*p != NULL)
+    return 0;
+  if (h->file.kind->anywhere)
+    return fail_because (why, EINVAL, "a heap that is open at another address"
+                                      " than its own has no page of the"
+                                      " process");
+  uint32_t number = root_local_number (h, &damaged);
+  if (number == 0 && !damaged && !h->file.kind->changes)
+    return fail_because (why, EROFS, "read-only, and nobody who writes has"
+                                     " asked for a page of the process yet");
+  if (number == 0 && !damaged)
+    {
+      do
+        err = root_local_slice (h);
+      while (err != 0 && sweep_once (h, NULL, &swept));
+      if (err != 0)
+        return err;
+      number = root_local_number (h, &damaged);
+    }
+  if (damaged)
+    return fail_because (why, EBADMSG, "the place of the process's page, 0x%lx,"
+                                       " is damaged",
+                         (unsigned long) word_peek (&h->root->local));
+  err = root_local_map (h, number);
+  *p = word_see (&h->local);
+  return err;
 }
 
 
@@ -6010,6 +6183,11 @@ check_roots (struct heap *h, struct check *k)
       if (walk.damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
+  bool damaged;
+  root_local_number (h, &damaged);
+  if (damaged)
+    check_found (k, &h->root->local,
+                 "I8: the slice of the processes' pages is another");
 }
 
 /* Whether the run at AT is what it was until now: a finding about one that
@@ -6814,8 +6992,9 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   err = verify_file (h, why);
   if (err != 0)
     return err;
-  return h->file.kind->shared ? attach_register (h, why)
-                              : attach_apart (h, why);
+  err = h->file.kind->shared ? attach_register (h, why)
+                             : attach_apart (h, why);
+  return err != 0 ? err : root_local_open (h, why);
 }
 
 /* Behind the door, as the essay's path "back after a crash" says; or make a
@@ -8084,11 +8263,20 @@ slot_begin (struct heap *h, const void *slot, const void *old)
   return op;
 }
 
+/* Whether SLOT is a word of the program's in a block of H.  */
+static bool
+slot_is_word (struct heap *h, void **slot)
+{
+  struct place at;
+  return (uintptr_t) slot % sizeof *slot == 0
+         && place_find (h, slot, true, &at) == NULL;
+}
+
 /* Store P in the program's word at SLOT.  */
 static void
 slot_store (void **slot, void *p)
 {
-  /* Seen by slot_change, and by the program.  */
+  /* Seen by slot_change, mmalloc_move, and by the program.  */
   word_publish ((disk_u64 *) (void *) slot, (uintptr_t) p);
 }
 
@@ -8154,8 +8342,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   struct heap *h = c.h;
-  if ((uintptr_t) slot % sizeof *slot != 0
-      || place_find (h, slot, true, &block) != NULL)
+  if (!slot_is_word (h, slot))
     return call_end (&c, EINVAL, "the slot is no word in a block of the heap");
   void *old = is_new
                 ? NULL
@@ -8200,6 +8387,35 @@ MM_PUBLIC int
 mfree_from (void *md, void **slot)
 {
   return slot_change ("mfree_from", md, slot, 0, false);
+}
+
+MM_PUBLIC int
+mmalloc_move (void *md, void **to, void **from)
+{
+  struct call c;
+  struct place block, user;
+  if (!call_begin (&c, md, CALL_CHANGES))
+    return -1;
+  struct heap *h = c.h;
+  if (!slot_is_word (h, to) || !slot_is_word (h, from))
+    return call_end (&c, EINVAL, "the slot is no word in a block of the heap");
+  void *p = (void *) (uintptr_t) word_see ((disk_u64 *) (void *) from);
+  if (p == NULL || to == from)
+    return call_end (&c, 0, NULL);
+  const char *wrong = guard_place (h, "mmalloc_move", md, p, &block, &user);
+  if (wrong != NULL)
+    {
+      fail_misuse ("mmalloc_move", md, p, wrong);
+      return call_end (&c, EINVAL, wrong);
+    }
+  struct disk_op *op = slot_begin (h, to, NULL);
+  word_put (&op->moved, off_file (h, p));
+  /* Release: it makes the record that of a move, and so comes last.  */
+  word_settle (&op->from, off_file (h, from));
+  slot_store (to, p);
+  slot_store (from, NULL);
+  op_release (h, op);
+  return call_end (&c, 0, NULL);
 }
 
 MM_PUBLIC int
@@ -8676,6 +8892,23 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
     }
   os_let_cancel (cancel);
   return stop;
+}
+
+MM_PUBLIC void *
+mmalloc_local (void *md, size_t size)
+{
+  struct call c;
+  struct reason why = { "" };
+  char *p = NULL;
+  if (!call_begin (&c, md, CALL_LOOKS))
+    return NULL;
+  int err = size > MMALLOC_LOCAL_MAX
+            ? fail_because (&why, EINVAL,
+                            "a process has %d bytes of its own, not %zu",
+                            MMALLOC_LOCAL_MAX, size)
+            : root_local (c.h, &p, &why);
+  call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
+  return p;
 }
 
 MM_PUBLIC int

@@ -240,7 +240,8 @@ size_t mmalloc_usable_size (void *md, const void *ptr);
 /* ---- Blocks that a word in the heap points to -------------------------- */
 
 /* The same calls for a pointer that lies in the heap itself.  SLOT is an
-   aligned word in a live block of heap MD, or EINVAL.  The library stores the
+   aligned word in a live block of heap MD, or EINVAL; a variable of the
+   program's own is none.  The library stores the
    result there, with release order, so that block and slot change together:
    killed at any instruction, the call has happened or has not; no block is
    lost, and at no moment does the slot point to a block that is free.
@@ -250,7 +251,15 @@ size_t mmalloc_usable_size (void *md, const void *ptr);
    What a killed process left undone is finished when the heap is next opened
    by a first process, or by mmalloc_recover; until then others must not change
    a slot that the dead one may have been changing.  Not more than 60 of these
-   calls are under way in a heap at once; others wait.  */
+   calls are under way in a heap at once; others wait.  A fork child of a file
+   heap's process has none of its parent's calls; those that other threads had
+   under way in an anonymous heap end in the child as after a kill.
+
+   Stores of the program's own are no such calls.  A compiler may leave out,
+   delay or swap them, since it does not know of kills: of "list->first = item;
+   list->spare = NULL" the second may be done first.  So a pointer goes from one
+   word of the heap to another by mmalloc_move, and into one word alone by
+   mmalloc_publish.  */
 
 /* Put a new block of SIZE bytes into *SLOT, NULL if SIZE is 0.  What was there
    is not looked at.  */
@@ -264,6 +273,17 @@ int mrealloc_in (void *md, void **slot, size_t size);
 /* Set *SLOT to NULL and free the block that was in it, if any.  */
 int mfree_from (void *md, void **slot);
 
+/* Move the block that *FROM points to into *TO; *FROM is NULL then.  What was in
+   *TO is not looked at, as by mmalloc_to: who needs it has put it elsewhere, as
+   the next of an item that goes in front of a list.  Killed at any instruction,
+   *TO has the block or *FROM has it, never both once the call is ended as said
+   above, never none, and all that was stored before is there.  *TO changes
+   first: another thread may see the block in both for a moment.  *FROM NULL,
+   or TO and FROM the same: nothing happens, so the call may be made again.
+   EINVAL: one is no slot, as a variable of the program's own; or, after the
+   handler of misuse, *FROM is no live block.  It does not allocate.  */
+int mmalloc_move (void *md, void **to, void **from);
+
 /* End the calls above that processes have left unfinished by their death, and
    make their memory usable.  All such calls that were under way in other
    processes when this one began have ended one way or the other when it
@@ -271,6 +291,21 @@ int mfree_from (void *md, void **slot);
    learns that a neighbour died, from a robust mutex for instance, before it
    changes slots of the dead one.  0, or -1 and an error.  */
 int mmalloc_recover (void *md);
+
+/* mmalloc_publish (&SLOT, VALUE): SLOT = VALUE, one store, for a pointer or an
+   integer of a word or less, aligned.  What the program has stored before is
+   stored before it, what comes after is stored after it: for whoever reads SLOT
+   with acquire order, and for whoever comes after a kill.  To be used where a
+   plain store makes new data part of a structure in the heap, or takes it out.
+   No call: it needs no heap, waits for nothing, fails never, and the word may
+   lie anywhere.  It does not write to the disk.  A macro in C, which evaluates
+   each argument once, a function in C++.  */
+#ifndef __cplusplus
+# define mmalloc_publish(slot, value)                                         \
+  (__atomic_signal_fence (__ATOMIC_SEQ_CST),                                  \
+   __atomic_store_n ((slot), 1 ? (value) : *(slot), __ATOMIC_RELEASE),        \
+   __atomic_signal_fence (__ATOMIC_SEQ_CST))
+#endif
 
 
 /* ---- Finding things again -------------------------------------------- */
@@ -295,6 +330,29 @@ void *mmalloc_getroot (void *md, const char *name);
 int mmalloc_roots (void *md,
                    int (*fn) (const char *name, void *ptr, void *arg),
                    void *arg);
+
+
+/* ---- What each process has of its own ---------------------------------- */
+
+/* A page in the heap that each process has its own memory in: SIZE bytes, up to
+   MMALLOC_LOCAL_MAX, at one address in all processes and after every restart;
+   zero in each process when it has opened the heap, its alone, and gone with
+   the detach.  For what means nothing to others but has to be found from the
+   heap: tables of functions, C++ objects with virtual functions, caches.
+
+   The first call on a heap sets the place aside for ever, 16 KiB; all calls
+   give the same address, so a program shares it out by itself.  Fill it before
+   following pointers into it: a process that had the heap open before that first
+   call finds zeros there until it makes a call itself, and must not write to
+   them; one that opens the heap later has its page at once.
+   Returns the page, or NULL: EINVAL (SIZE; MMALLOC_ELSEWHERE), EROFS (read-only,
+   and no writer has made the first call), EBADMSG (the file is damaged there),
+   or no room as mmalloc.  Any number of threads may call it at once.  A fork
+   child has a copy of its parent's page.  The page is no block: it cannot be
+   freed, has no slots for mmalloc_to, and is in no file; a kill in the first
+   call may waste one slice of 16 KiB.  */
+#define MMALLOC_LOCAL_MAX 16384
+void *mmalloc_local (void *md, size_t size);
 
 
 /* ---- Disk and memory ------------------------------------------------- */
@@ -444,6 +502,17 @@ struct mstats mmstats (void *md);
 int mmtrace (void);
 
 #ifdef __cplusplus
+}
+
+template <typename T> struct mmalloc_published { typedef T type; };
+
+template <typename T>
+inline void
+mmalloc_publish (T *slot, typename mmalloc_published<T>::type value)
+{
+  __atomic_signal_fence (__ATOMIC_SEQ_CST);
+  __atomic_store_n (slot, value, __ATOMIC_RELEASE);
+  __atomic_signal_fence (__ATOMIC_SEQ_CST);
 }
 #endif
 

@@ -17,7 +17,7 @@
    changed is written down first:
 
      1. find the word, or make it with a count of zero and link it with one
-        store;
+        store that mmalloc_publish keeps in its place, as those below;
      2. write the two new values into `step', and last, with one store,
         step.word: from here on the word counts as counted;
      3. store both values where they belong;
@@ -31,7 +31,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,14 +87,6 @@ die (const char *what, const char *why)
   exit (1);
 }
 
-/* All stores above are done before all stores below.  A kill does not reorder
-   anything, so it is only the compiler that needs to be told.  */
-static void
-in_this_order (void)
-{
-  atomic_signal_fence (memory_order_seq_cst);
-}
-
 /* The places to be killed at.  */
 static void
 kill_point (const struct run *run, size_t place)
@@ -140,8 +131,7 @@ find_word (const struct run *run, const char *letters, size_t length)
   w->length = length;
   memcpy (w->letters, letters, length);
   w->next = *chain;
-  in_this_order ();
-  *chain = w;
+  mmalloc_publish (chain, w);
   return w;
 }
 
@@ -155,8 +145,7 @@ find_file (const struct run *run, const char *name)
   struct file *f = block (run, sizeof *f + strlen (name) + 1);
   strcpy (f->name, name);
   f->next = run->counts->files;
-  in_this_order ();
-  run->counts->files = f;
+  mmalloc_publish (&run->counts->files, f);
   return f;
 }
 
@@ -167,14 +156,11 @@ static void
 finish_step (const struct run *run)
 {
   struct counts *c = run->counts;
-  c->step.word->count = c->step.count;
-  in_this_order ();
+  mmalloc_publish (&c->step.word->count, c->step.count);
   kill_point (run, 2);
-  c->step.file->counted = c->step.counted;
-  in_this_order ();
+  mmalloc_publish (&c->step.file->counted, c->step.counted);
   kill_point (run, 3);
-  c->step.word = NULL;
-  in_this_order ();
+  mmalloc_publish (&c->step.word, NULL);
 }
 
 /* Count one more of WORD, which ends END bytes into FILE.  */
@@ -185,10 +171,8 @@ count_word (struct run *run, struct word *word, struct file *file, size_t end)
   c->step.count = word->count + 1;
   c->step.file = file;
   c->step.counted = end;
-  in_this_order ();
   kill_point (run, 0);
-  c->step.word = word;
-  in_this_order ();
+  mmalloc_publish (&c->step.word, word);
   kill_point (run, 1);
   finish_step (run);
   run->n_words++;

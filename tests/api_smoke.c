@@ -208,9 +208,11 @@ numbers (void *md)
   mfree (md, p);
   EXPECT (mmalloc_find (&n) == NULL);
   EXPECT (mmalloc_trim (md) >= 0);
-  void **slot = mcalloc (md, 1, sizeof *slot);
+  void **slot = mcalloc (md, 2, sizeof *slot);
   EXPECT (mmalloc_to (md, slot, 10) == 0 && *slot != NULL);
   EXPECT (mrealloc_in (md, slot, 1000) == 0 && *slot != NULL);
+  EXPECT (mmalloc_move (md, slot + 1, slot) == 0 && *slot == NULL);
+  EXPECT (mmalloc_move (md, slot, slot + 1) == 0 && *slot != NULL);
   EXPECT (mfree_from (md, slot) == 0 && *slot == NULL);
   EXPECT (mmalloc_recover (md) == 0);
   mfree (md, slot);

@@ -363,6 +363,12 @@ file_too_short (void)
 }
 
 static const void *
+local_elsewhere (void)
+{
+  set64 (&h->root->local, h->root->slab >> 32);
+  return &h->root->local;
+}
+static const void *
 roots_lead_away (void)
 {
   disk_u64 *at = bucket ();
@@ -458,6 +464,7 @@ static const struct damage
   { "I8: a chain of roots is broken", roots_lead_away, 0 },
   { "I8: a chain of roots is broken", roots_go_round, 0 },
   { "I8: a chain of roots is broken", root_of_another_bucket, 0 },
+  { "I8: the slice of the processes' pages is another", local_elsewhere, 0 },
   { "I9: neither superblock is valid", super_both, 1 },
   { "I9: the newer superblock is damaged", super_newer, 1 },
   { NULL, super_older, 1 },

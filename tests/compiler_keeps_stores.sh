@@ -228,7 +228,113 @@ main (void)
 }
 END
 
-checks=0 failures=0
+# Does a store keep its place?  The page of a word cannot be written, so a
+# process dies right before it stores there; then another one looks.  With PLAIN
+# the same stores without mmalloc_publish: a compiler may swap those.
+cat > order.c <<'END'
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "mmalloc.h"
+
+enum { PAGE = 65536 };
+struct item { struct item *next; long number; };
+struct list
+{
+  struct item *first; char pad1[PAGE - 8];
+  struct item *spare; char pad2[PAGE - 8];
+  struct item *other; char pad3[PAGE - 8];
+};
+#ifdef PLAIN
+# undef mmalloc_publish
+# define mmalloc_publish(slot, value) (*(slot) = (value))
+#endif
+#define ALONE __attribute__ ((noinline)) static void
+
+/* Dies before the item is in front, or before the spare word is cleared.  */
+ALONE
+puts_in_front (void *md, struct list *l)
+{
+  struct item *it = l->spare;
+  (void) md;
+  it->next = l->other;
+  it->number = 42;
+  mmalloc_publish (&l->first, it);
+  l->spare = NULL;
+  it->number = l->other != NULL;
+}
+ALONE
+moves (void *md, struct list *l)
+{
+  l->spare->next = l->other;
+  l->spare->number = 42;
+  mmalloc_move (md, (void **) &l->first, (void **) &l->spare);
+  l->other = NULL;
+}
+static void (*volatile put) (void *, struct list *) = puts_in_front;
+static void (*volatile move) (void *, struct list *) = moves;
+
+static void *
+open_it (void)
+{
+  return mmalloc_open ("file", MMALLOC_CREATE, NULL);
+}
+
+/* What is found after FN has died before it changed WHAT.  */
+static int
+look (void (*fn) (void *, struct list *), int what)
+{
+  int status, good;
+  unlink ("file");
+  pid_t pid = fork ();
+  if (pid == 0)
+    {
+      void *md = open_it ();
+      struct list *l = mmemalign (md, PAGE, sizeof *l);
+      memset (l, 0, sizeof *l);
+      l->other = mcalloc (md, 1, sizeof *l->other);
+      mmalloc_setroot (md, "list", l);
+      mmalloc_to (md, (void **) &l->spare, sizeof *l->spare);
+      mprotect ((char *) l + what * PAGE, PAGE, PROT_READ);
+      fn (md, l);
+      _exit (0);
+    }
+  waitpid (pid, &status, 0);
+  void *md = open_it ();
+  struct list *l = mmalloc_getroot (md, "list");
+  struct item *it = l->first != NULL ? l->first : l->spare;
+  good = WIFSIGNALED (status) && it != NULL && l->other != NULL
+         && it->next == l->other && it->number == 42;
+  if (what == 0)
+    good = good && l->first == NULL && l->spare != NULL;
+  else if (fn == puts_in_front)
+    good = good && l->first == it;
+  else
+    good = good && (l->first == NULL) != (l->spare == NULL);
+  mmalloc_detach (md);
+  return good;
+}
+
+int
+main (void)
+{
+  int bad = 0;
+  freopen ("/dev/null", "w", stderr);
+  for (int what = 0; what < 2; what++)
+    {
+      if (!look (put, what))
+        bad += printf ("  publish, word %d: out of order\n", what);
+      if (!look (move, what))
+        bad += printf ("  move, word %d: out of order\n", what);
+    }
+  puts (bad == 0 ? "all are there" : "some are lost");
+  return 0;
+}
+END
+
+checks=0 failures=0 program=stores.c
 
 # try HEADER COMPILER-AND-OPTIONS...: the program for HEADER, run.
 try ()
@@ -236,7 +342,7 @@ try ()
   header=$1; shift
   # shellcheck disable=SC2086 # lists of words
   "$@" -w -D_GNU_SOURCE "-D$header" -I"$srcdir" -o stores \
-    -x $language stores.c $sources -x none $libraries > said 2>&1 &&
+    -x $language $program $sources -x none $libraries > said 2>&1 &&
     ./stores > said
   checks=$((checks + 1))
   [ "$(cat said)" = "all are there" ] ||
@@ -266,6 +372,11 @@ each ()
     # shellcheck disable=SC2086
     try $header "$@" -U_FORTIFY_SOURCE $options
   done
+  [ $language = c ] || return
+  program=order.c
+  # shellcheck disable=SC2086
+  try ORDER "$@" -U_FORTIFY_SOURCE $options
+  program=stores.c
 }
 
 # all COMPILER...: each level of optimization; and the whole library seen by
@@ -282,6 +393,9 @@ all ()
   built=$libraries
   sources="$srcdir/mmalloc.c $srcdir/qalloc.c" libraries=-lpthread
   try HEAPS "$@" -O2 -flto
+  program=order.c
+  try ORDER "$@" -O2 -flto
+  program=stores.c
   sources='' libraries=$built
 }
 

@@ -146,6 +146,27 @@ claim_page (void)
 {
   locks ()->claim = run_of (HEAD_PAGE, 1);
 }
+/* A slot call of the dead, a move, between words that are none.  */
+static void
+move_wild (void)
+{
+  struct disk_op *op = (struct disk_op *) (void *) (locks () + 1);
+  op->owner = 77;
+  op->slot = (UINT64_C (1) << 50) + 8;
+  op->from = (UINT64_C (1) << 50) + 16;
+  op->moved = 4096;
+}
+static void
+move_in_header (void)
+{
+  struct disk_op *op = (struct disk_op *) (void *) (locks () + 1);
+  op->owner = 77;
+  op->slot = MM_OFF_ROOT + offsetof (struct disk_root, key);
+  op->from = op->slot + 8;
+  op->moved = 4096;
+  root_page ()->key[0] = root_page ()->key[1]
+    = *view_word (offsetof (struct disk_super, base)) + 4096;
+}
 static void n_backed_wild (void) { locks ()->n_backed = UINT64_MAX; }
 static void streams_0 (void) { locks ()->streams_ready = 0; }
 static void streams_odd (void) { locks ()->streams_ready = 3; }

@@ -43,6 +43,40 @@ extern PTR reserve PARAMS ((PTR, int));
 END
 ${CC:-cc} -I"$srcdir" -fsyntax-only -Werror "$work/old.c" || status=1
 
+# A store is checked like any other, and needs nothing that a standard lacks.
+cat > "$work/publish.c" <<'END'
+#include <mmalloc.h>
+struct item { struct item *next; long n; unsigned short s; };
+extern void put (struct item **, struct item *, void *);
+void put (struct item **first, struct item *item, void *any)
+{
+  mmalloc_publish (&item->next, *first);
+  mmalloc_publish (first, item);
+  mmalloc_publish (first, NULL);
+  mmalloc_publish (first, any);
+  mmalloc_publish (&item->n, 1);
+  if (item->n == 2)
+    mmalloc_publish (&item->n, item->s);
+  else
+    mmalloc_publish (&item->s, item->s);
+}
+END
+cat > "$work/wrong.c" <<'END'
+#include <mmalloc.h>
+void put (int **slot, long *value) { mmalloc_publish (slot, value); }
+END
+for compiler in gcc clang; do
+  command -v $compiler > /dev/null || continue
+  for standard in c89 c99 c11 c17; do
+    # shellcheck disable=SC2086
+    $compiler -std=$standard -I"$srcdir" -fsyntax-only -Werror $common \
+        "$work/publish.c" || { echo "fails: $compiler publish"; status=1; }
+  done
+  $compiler -std=c11 -I"$srcdir" -fsyntax-only -Werror "$work/wrong.c" \
+      2> "$work/said" &&
+    { echo "fails: $compiler publishes any pointer"; status=1; }
+done
+
 echo "$tried compilations tried"
 [ $tried -gt 0 ] || exit 77
 exit $status

@@ -56,7 +56,7 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
-    others_come_between|slot_calls_wait|words_of_threads)
+    local_pages|others_come_between|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -446,6 +446,38 @@ mutant note_gone_first '/^op_release/,/^}/ {
   atomic_store (\&op->locked, 0);/
 }' 'step:recovery: slot has left a large'
 
+# A move is not on record, late, or gone from it early; the block leaves its
+# word before the slot has it.
+mutant move_not_recorded '/^mmalloc_move/,/^}/ {
+  /^  word_settle (&op->from, off_file/d
+}' 'step:mmalloc_move'
+mutant move_recorded_late '/^mmalloc_move/,/^}/ {
+  /^  word_settle (&op->from, off_file/d
+  s/^  slot_store (to, p);/&\
+  word_settle (\&op->from, off_file (h, from));/
+}' 'step:mmalloc_move'
+mutant move_released_early '/^mmalloc_move/,/^}/ {
+  s/^  slot_store (from, NULL);/  word_settle (\&op->from, 0);\
+&/
+}' 'step:mmalloc_move'
+mutant move_leaves_first '/^mmalloc_move/,/^}/ {
+  s/^  slot_store (to, p);/  slot_store (from, NULL);\
+&/
+}' 'step:mmalloc_move'
+mutant record_keeps_from '/^op_release/,/^}/ {
+  /&op->from, 0/d
+}' 'step:mmalloc_to: after a move'
+# ... of the dead it is not ended, or without a look at the words.
+mutant move_not_ended '/^dead_finish_locked/,/^}/ {
+  s/^    dead_move_locked (h, op);/    (void) h;/
+}' 'step:mmalloc_move'
+mutant move_always_ended '/^dead_move_locked/,/^}/ {
+  s/word_see (to) == moved/true/
+}' 'step:mmalloc_move'
+mutant moved_to_no_word '/^dead_slot (/,/^}/ {
+  s/place_find (h, (char \*) h->file.base + slot, true, &at) == NULL/true/
+}' damage_golden
+
 # mmalloc_recover does not look for the dead.
 mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
   s/^        dead_bury_all (h);/        break;/
@@ -680,7 +712,7 @@ mutant root_number_cut_short '/^root_at/,/^}/ {
   s/number > UINT32_MAX/false/
 }' damage_golden
 mutant root_in_a_page '/^root_fits/,/^}/ {
-  s/ && head_kind (head_see (r)) == HEAD_ROOTS$//
+  s/ && root_has_records (head_see (r))$//
 }' damage_golden
 mutant root_at_odd_place '/^root_fits/,/^}/ {
   s/&& in_slice % 16 == 0/\&\& true/
@@ -830,6 +862,34 @@ map_mutant dynamic_maps_unsynced '/^qalloc_checkpoint/,/^}/ {
   s/: mmalloc_sync (seen.base);/: 0;/
 }' qalloc_two_files
 
+# A page of the process's own is mapped over what the file says, whatever that
+# is; not when the heap is opened; twice; and each call sets a slice aside.
+mutant local_over_anything '/^root_local_number/,/^}/ {
+  s/|| head_see (r) != head_make (HEAD_ROOTS, 0, 0, ROOTS_LOCAL, 1)/|| false/
+}' local_pages
+mutant local_number_cut_short '/^root_local_number/,/^}/ {
+  s/number <= UINT32_MAX/true/
+}' local_pages
+mutant local_not_at_open '/^attach_existing/,/^}/ {
+  s/root_local_open (h, why)/0/
+}' local_pages
+mutant local_mapped_again '/^root_local_map/,/^}/ {
+  s/word_peek (&h->local) == NULL/true/
+}' local_pages
+mutant local_slice_again '/^root_local_slice/,/^}/ {
+  s/word_peek (&h->root->local) != 0/false/
+}' local_pages
+mutant local_not_zeroed '/^root_local_take_locked/,/^}/ {
+  /memset (page_start/d
+}' local_pages
+mutant local_known_first '/^root_local_take_locked/,/^}/ {
+  s/^  mark_own.*/  word_publish (\&h->root->local, number);\
+&/
+}' 'step:local: first'
+mutant roots_in_local '/^root_has_records/,/^}/ {
+  s/head_class (head) != ROOTS_LOCAL/true/
+}' local_pages
+
 # ---- What mmalloc_check finds -----------------------------------------------
 
 # Each finding is reported no more.
@@ -904,6 +964,9 @@ mutant chunk_kind_unseen '/^check_directory/,/^}/ {
 }' check_finds_everything
 mutant roots_unseen '/^check_roots/,/^}/ {
   s/if (walk.damaged)/if (false)/
+}' check_finds_everything
+mutant local_unseen '/^check_roots/,/^}/ {
+  s/^  if (damaged)/  if (false)/
 }' check_finds_everything
 mutant supers_unseen '/^check_supers/,/^}/ {
   s/if (newest == 0)/if (false)/

@@ -57,6 +57,9 @@ static struct plan
   size_t moved;                 /* block that realloc moves, + 1 */
   void **slot;                  /* where a slot call stores, or NULL */
   void *slot_old;               /* ... and what was there before */
+  void **from;                  /* the word that a block leaves for it */
+  void *carried;                /* ... this one */
+  void **kept;                  /* a word that no call is about */
   bool recovers;                /* there may be slot calls to recover */
   char root[64];                /* the root that the operation sets */
   void *root_old, *root_new;
@@ -857,6 +860,12 @@ op_mrealloc_in_fails (void *md)
 }
 
 static void
+op_move (void *md)
+{
+  NEED (mmalloc_move (md, plan->slot, plan->from) == 0);
+}
+
+static void
 op_recover (void *md)
 {
   NEED (mmalloc_recover (md) == 0);
@@ -868,6 +877,42 @@ pre_fast_over (void *md)
 {
   pre_fast (md);
   *plan->slot = plan->block[plan->n - 1].p;
+}
+
+static void
+pre_move (void *md)
+{
+  some_blocks (md);
+  plan->from = plan->slot - 1;
+  *plan->from = plan->carried = plan->block[plan->n - 1].p;
+}
+
+static void
+pre_move_over (void *md)
+{
+  pre_move (md);
+  *plan->slot = plan->block[plan->n - 2].p;
+}
+
+/* The thread's record was in use before, for a move between the same words.  */
+static void
+pre_move_again (void *md)
+{
+  pre_move (md);
+  NEED (mmalloc_move (md, plan->slot, plan->from) == 0);
+  NEED (mmalloc_move (md, plan->from, plan->slot) == 0);
+}
+
+/* ... and the program has put the block back itself.  */
+static void
+pre_fast_moved (void *md)
+{
+  pre_move (md);
+  NEED (mmalloc_move (md, plan->slot, plan->from) == 0);
+  plan->kept = plan->from;
+  plan->from = NULL;
+  *plan->kept = plan->carried;
+  wants (64);
 }
 
 static void
@@ -988,6 +1033,13 @@ pre_setkey (void *md)
   plan->key_old = ROOT (900);
   plan->key_new = ROOT (901);
   NEED (mmalloc_setkey (md, 3, plan->key_old) == 1);
+}
+
+static void
+op_local (void *md)
+{
+  plan->result = NULL;
+  NEED (mmalloc_local (md, 1) != NULL);
 }
 
 static void
@@ -1332,6 +1384,27 @@ when_slot_left (struct heap *h)
          && *(void **) (h->file.base + off) != plan->slot_old;
 }
 
+/* A move is on record, and nothing was moved; the block is in both words.  */
+static bool
+when_move_noted (struct heap *h)
+{
+  uint64_t off = (uintptr_t) plan->slot - (uintptr_t) KILL_BASE;
+  for (unsigned i = 0; plan->from != NULL && i < MM_OPS; i++)
+    if (h->op[i].owner != 0 && h->op[i].from != 0)
+      return *(void **) (h->file.base + off) == plan->slot_old;
+  return false;
+}
+
+static bool
+when_move_half (struct heap *h)
+{
+  uint64_t to = (uintptr_t) plan->slot - (uintptr_t) KILL_BASE;
+  uint64_t from = (uintptr_t) plan->from - (uintptr_t) KILL_BASE;
+  return plan->from != NULL
+         && *(void **) (h->file.base + to) == plan->carried
+         && *(void **) (h->file.base + from) == plan->carried;
+}
+
 /* What the second victim does after the first one's death.  It has allocated
    before: who does so for the first time buries the dead.  */
 static void
@@ -1471,6 +1544,8 @@ static const struct operation operations[] = {
   { "setroot: first slice", HEAP, 0, pre_root_slice, op_setroot, NULL, NULL },
   { "setroot: new slice, growth", HEAP, 0, pre_root_slice_grow, op_setroot,
     NULL, NULL },
+  { "local: first call", HEAP, 0, some_blocks, op_local, NULL, NULL },
+  { "local: first call, growth", HEAP, LONG, pre_grow, op_local, NULL, NULL },
   { "trim: beside a neighbour", HEAP, 0, pre_trim, op_trim, NULL, NULL },
   { "trim: alone, file cut", HEAP, ALONE, pre_trim_end, op_trim, NULL, NULL },
   { "trim: chunk given back", BIG_HEAP, ALONE | LONG, pre_trim_chunk, op_trim,
@@ -1581,6 +1656,16 @@ static const struct operation operations[] = {
   { "mfree_from: huge", BIG_HEAP, LONG | SLOT, pre_free_huge, op_mfree_from,
     NULL, NULL },
   { "mfree_from: NULL", HEAP, SLOT, some_blocks, op_mfree_from, NULL, NULL },
+  { "mmalloc_move: to an empty slot", HEAP, SLOT, pre_move, op_move, NULL,
+    NULL },
+  { "mmalloc_move: over a value", HEAP, SLOT, pre_move_over, op_move, NULL,
+    NULL },
+  { "mmalloc_move: third call", SMALL_HEAP, SLOT, pre_move_again, op_move,
+    NULL, NULL },
+  { "mmalloc_to: after a move", HEAP, SLOT, pre_fast_moved, op_mmalloc_to,
+    NULL, NULL },
+  { "guards: mmalloc_move", HEAP, GUARDED | SLOT, pre_move_over, op_move, NULL,
+    NULL },
   { "guards: mmalloc_to", HEAP, GUARDED | SLOT, pre_guarded, op_mmalloc_to,
     NULL, NULL },
   { "guards: mrealloc_in moves", HEAP, GUARDED | SLOT, pre_realloc_moves,
@@ -1649,6 +1734,14 @@ static const struct operation operations[] = {
     pre_after_huge, op_malloc, "mfree_from: huge", when_slot_freed },
   { "recovery: malloc before the slot's end", HEAP, 0, pre_after, op_malloc,
     "mrealloc_in: moves", when_slot_left },
+  { "recovery: a move has not begun", HEAP, 0, pre_nothing, op_recover,
+    "mmalloc_move: over a value", when_move_noted },
+  { "recovery: a block is in both words", HEAP, 0, pre_nothing, op_recover,
+    "mmalloc_move: over a value", when_move_half },
+  { "recovery: malloc, a block in both words", HEAP, 0, pre_after, op_malloc,
+    "mmalloc_move: to an empty slot", when_move_half },
+  { "open: a block is in both words", HEAP, ALONE | OPENS, NULL, op_open,
+    "mmalloc_move: over a value", when_move_half },
   { "open: new block, not in the slot", HEAP, LONG | ALONE | OPENS, NULL,
     op_open, "mrealloc_in: moves", when_slot_fresh },
   { "open: slot has left a small block", HEAP, ALONE | OPENS, NULL, op_open,
@@ -1874,6 +1967,9 @@ world_survey (size_t *reach_at)
   if (plan->slot != NULL)
     world_add ((uintptr_t) plan->slot - (uintptr_t) KILL_BASE,
                sizeof *plan->slot, true);
+  if (plan->from != NULL)
+    world_add ((uintptr_t) plan->from - (uintptr_t) KILL_BASE,
+               sizeof *plan->from, true);
   *reach_at = reach;
   return claims;
 }
@@ -2060,7 +2156,7 @@ static int
 see_roots (struct heap *h, const struct sight *at, void *arg)
 {
   unsigned *wasted = arg;
-  if (at->r == NULL || head_kind (at->head) != HEAD_ROOTS
+  if (at->r == NULL || !root_has_records (at->head)
       || h->root->slab >> 32 == slice_number (at->c, at->s))
     return 0;
   uint64_t from = off_file (h, off_slice (h, at->c, at->s));
@@ -2107,6 +2203,28 @@ look_slot (struct seen *w)
   kill_fill (s->p, s->size, 2);
 }
 
+/* What is promised about the words that a block is moved between.  */
+static void
+look_move (void)
+{
+  void *to = *plan->slot, *from = *plan->from;
+  if (to == plan->carried ? from != NULL
+                          : to != plan->slot_old || from != plan->carried)
+    bad ("moved %p: in the slot %p, which had %p, where it was %p",
+         plan->carried, to, plan->slot_old, from);
+  if (now.finished && !plan->no_end && to != plan->carried)
+    bad ("the block was not moved");
+}
+
+/* The process's own page can be had, empty; or could be if there were room.  */
+static void
+look_local (void *md)
+{
+  char *p = mmalloc_local (md, MMALLOC_LOCAL_MAX);
+  if (p == NULL && mmalloc_errno (md) == EBADMSG)
+    bad ("no page of the process's own: %s", mmalloc_strerror (md));
+}
+
 /* All that is promised about blocks, roots and keys.  W gets the live
    blocks, with their tags; unknown ones have tag 0.  */
 static void
@@ -2116,8 +2234,14 @@ look (void *md, struct seen *w)
     bad ("no check: %s", mmalloc_strerror (md));
   w->n = 0;
   mmalloc_walk (md, see_block, w);
-  if (plan->slot != NULL)
+  if (plan->from != NULL)
+    look_move ();
+  else if (plan->slot != NULL)
     look_slot (w);
+  if (strncmp (now.operation, "local", 5) == 0)
+    look_local (md);
+  if (plan->kept != NULL && *plan->kept != plan->carried)
+    bad ("a word of the program's was changed");
   struct block *old = NULL;     /* what realloc moves */
   bool moved = false;
   for (size_t i = 0; i < plan->n; i++)
@@ -2212,6 +2336,9 @@ look_slot_early (void *md)
   mmalloc_walk (md, see_block, &w);
   if (*plan->slot != NULL && seen_find (&w, *plan->slot) == NULL)
     bad ("the slot dangles before recovery");
+  if (plan->from != NULL && *plan->slot != plan->carried
+      && *plan->from != plan->carried)
+    bad ("the moved block is lost before recovery");
 }
 
 /* All blocks of W hold what they should.  */
