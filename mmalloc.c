@@ -3996,6 +3996,15 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
            : place_free;
 }
 
+/* Whether P is an aligned word in a live block: what a slot has to be.  */
+static bool
+place_is_word (struct heap *h, const void *p)
+{
+  struct place at;
+  return (uintptr_t) p % sizeof (disk_u64) == 0
+         && place_find (h, p, true, &at) == NULL;
+}
+
 
 /* ---- 23. The dead ------------------------------------------------------ */
 
@@ -4011,11 +4020,8 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
 static disk_u64 *
 dead_slot (struct heap *h, uint64_t slot)
 {
-  struct place at;
-  return slot % sizeof (disk_u64) == 0
-             && place_find (h, (char *) h->file.base + slot, true, &at) == NULL
-           ? (disk_u64 *) (h->file.base + slot)
-           : NULL;
+  disk_u64 *word = (disk_u64 *) (h->file.base + slot);
+  return place_is_word (h, word) ? word : NULL;
 }
 
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
@@ -8263,15 +8269,6 @@ slot_begin (struct heap *h, const void *slot, const void *old)
   return op;
 }
 
-/* Whether SLOT is a word of the program's in a block of H.  */
-static bool
-slot_is_word (struct heap *h, void **slot)
-{
-  struct place at;
-  return (uintptr_t) slot % sizeof *slot == 0
-         && place_find (h, slot, true, &at) == NULL;
-}
-
 /* Store P in the program's word at SLOT.  */
 static void
 slot_store (void **slot, void *p)
@@ -8342,7 +8339,7 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   struct heap *h = c.h;
-  if (!slot_is_word (h, slot))
+  if (!place_is_word (h, slot))
     return call_end (&c, EINVAL, "the slot is no word in a block of the heap");
   void *old = is_new
                 ? NULL
@@ -8397,7 +8394,7 @@ mmalloc_move (void *md, void **to, void **from)
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   struct heap *h = c.h;
-  if (!slot_is_word (h, to) || !slot_is_word (h, from))
+  if (!place_is_word (h, to) || !place_is_word (h, from))
     return call_end (&c, EINVAL, "the slot is no word in a block of the heap");
   void *p = (void *) (uintptr_t) word_see ((disk_u64 *) (void *) from);
   if (p == NULL || to == from)

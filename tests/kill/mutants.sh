@@ -475,7 +475,7 @@ mutant move_always_ended '/^dead_move_locked/,/^}/ {
   s/word_see (to) == moved/true/
 }' 'step:mmalloc_move'
 mutant moved_to_no_word '/^dead_slot (/,/^}/ {
-  s/place_find (h, (char \*) h->file.base + slot, true, &at) == NULL/true/
+  s/place_is_word (h, word) ? word : NULL/word/
 }' damage_golden
 
 # mmalloc_recover does not look for the dead.
