@@ -5979,13 +5979,10 @@ super_boot_id (uint8_t id[16])
 {
   uint8_t *known = process.boot_id;
   char text[37] = "";
-  memcpy (id, known, 16);
-  if (known[0] != 0 || known[1] != 0)
-    return;
-  int fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
-  if (fd < 0)
-    return;
-  if (os_pread_all (fd, text, 36, 0) == 0)
+  int fd = -1;
+  if (known[0] == 0 && known[1] == 0)
+    fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+  if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
     for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
       if (text[i] != '-')
         sscanf (&text[i], "%2hhx", &known[n++]);
