@@ -7723,7 +7723,7 @@ trim_cut (struct heap *h)
   if (!sweep_exclude (h))
     return;
   for (size_t c = 1; c < run_chunks (h); c++)
-    if (sweep_empty_chunk (h, c))
+    if (dir_kind (dir_get (h, c)) == DIR_PAGED && sweep_empty_chunk (h, c))
       trim_chunk (h, c);
   if (h->file.kind->shared)
     {
