@@ -4356,9 +4356,6 @@ cache_release (struct cache *k)
   struct heap *h = k->heap;
   word_put (&k->key, KEY_NONE);
   k->name = 0;
-  k->n_chunks = 0;
-  k->hot_bytes = 0;
-  k->mine = UINT32_MAX;
   if (h == NULL)
     return;
   if (k->stream > h->super.n_shared && !word_peek (&h->forked))
