@@ -10,19 +10,7 @@
 #   whole   all of the usable size may be used, with _FORTIFY_SOURCE, too;
 #   fixed   the same where the compiler knows the size that was asked for.
 : "${srcdir:=.}" "${CC:=cc}"
-library=$PWD/.libs/libmmalloc
-srcdir=$(cd "$srcdir" && pwd) || exit 1
-
-skip () { echo "skipped: $*"; exit 77; }
-[ -z "$SANITIZE_FLAGS" ] || skip "the library was built with a sanitizer"
-[ -z "$EMULATOR" ] || skip "built for another kind of machine"
-if [ -e "$library.a" ]; then
-  libraries="$library.a -lpthread"
-elif [ -e "$library.so" ]; then
-  libraries="$library.so -Wl,-rpath,${library%/*}"
-else
-  skip "no library was built"
-fi
+. "$srcdir/tests/library.sh"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/stores.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT

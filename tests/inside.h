@@ -57,4 +57,37 @@ is_waiting (struct child child, long number)
   return text[0] != 'r' && strtol (text, NULL, 10) == number;
 }
 
+static pthread_key_t late_key;
+static void (*late_work) (void);
+
+static inline void
+late_destructor (void *again)
+{
+  /* The library's own may come behind this one the first time.  */
+  if (again != &late_key)
+    {
+      ck_assert_int_eq (pthread_setspecific (late_key, &late_key), 0);
+      return;
+    }
+  must (library_thread.leaving);
+  late_work ();
+}
+
+/* A thread that uses HEAP and ends, and does what late_threads said when the
+   library has heard of its end.  */
+static inline void *
+late_thread (void *heap)
+{
+  mfree (heap, mmalloc (heap, 100));
+  ck_assert_int_eq (pthread_setspecific (late_key, "first"), 0);
+  return NULL;
+}
+
+static inline void
+late_threads (void (*work) (void))
+{
+  late_work = work;
+  ck_assert_int_eq (pthread_key_create (&late_key, late_destructor), 0);
+}
+
 #endif /* INSIDE_H */

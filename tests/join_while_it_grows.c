@@ -2,24 +2,9 @@
    grows beyond that before the others know of the newcomer, who is refused
    then, with words, and gets no memory that it cannot see.  */
 
-#include <sys/resource.h>
-
 #include "inside.h"
 
 static void *md;
-
-static void
-allow (size_t more)
-{
-  unsigned long pages;
-  FILE *statm = fopen ("/proc/self/statm", "r");
-  ck_assert_ptr_nonnull (statm);
-  ck_assert_int_eq (fscanf (statm, "%lu", &pages), 1);
-  fclose (statm);
-  rlim_t limit = pages * (rlim_t) sysconf (_SC_PAGESIZE) + more;
-  struct rlimit r = { limit, limit };
-  ck_assert_int_eq (setrlimit (RLIMIT_AS, &r), 0);
-}
 
 /* Lets the others grow the heap when the newcomer has mapped it and comes to
    the witnesses.  */
@@ -45,7 +30,7 @@ newcomer (void *unused)
 {
   (void) unused;
   baton_wait (baton);
-  allow (MIB (200));
+  address_space_allow (MIB (200));
   os.fcntl = late_fcntl;
   must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), ENOMEM);
   ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "grew beyond"));

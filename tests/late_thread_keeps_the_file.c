@@ -22,7 +22,6 @@ trylock_watched (pthread_mutex_t *m)
 
 enum { N = 3000 };
 static void *md, *blocks[N];
-static pthread_key_t key;
 static pthread_barrier_t inside, go_on;
 static _Thread_local bool watched;
 
@@ -42,42 +41,26 @@ lock_taken (pthread_mutex_t *m)
   pthread_barrier_wait (&go_on);
 }
 
-/* The library's own destructor may come behind this one the first time.  */
 static void
-late (void *again)
+late (void)
 {
-  if (again != &key)
-    {
-      ck_assert_int_eq (pthread_setspecific (key, &key), 0);
-      return;
-    }
-  must (library_thread.leaving);
   watched = true;
   must (mmalloc (md, 100) != NULL);
   must (!watched);
-}
-
-static void *
-leave (void *unused)
-{
-  (void) unused;
-  mfree (md, mmalloc (md, 100));
-  ck_assert_int_eq (pthread_setspecific (key, "first"), 0);
-  return NULL;
 }
 
 START_TEST (trim_beside_a_leaving_thread)
 {
   pthread_t leaving;
   md = heap_file ();
-  ck_assert_int_eq (pthread_key_create (&key, late), 0);
+  late_threads (late);
   pthread_barrier_init (&inside, NULL, 2);
   pthread_barrier_init (&go_on, NULL, 2);
   for (int i = 0; i < N; i++)
     must ((blocks[i] = mmalloc (md, 20000)) != NULL);
   for (int i = 0; i < N; i++)
     mfree (md, blocks[i]);
-  ck_assert_int_eq (pthread_create (&leaving, NULL, leave, NULL), 0);
+  ck_assert_int_eq (pthread_create (&leaving, NULL, late_thread, md), 0);
   pthread_barrier_wait (&inside);
   mmalloc_trim (md);
   ck_assert_int_gt (file_length (temp_heap_path ()), (off_t) MIB (33));

@@ -1,28 +1,14 @@
 /* With little address space allowed (ulimit -v) a heap reserves less, instead
    of failing, and is as good as before.  */
 
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "support.h"
 
 static void
-allow (size_t more)
-{
-  unsigned long pages;
-  FILE *statm = fopen ("/proc/self/statm", "r");
-  ck_assert_ptr_nonnull (statm);
-  ck_assert_int_eq (fscanf (statm, "%lu", &pages), 1);
-  fclose (statm);
-  rlim_t limit = pages * (rlim_t) sysconf (_SC_PAGESIZE) + more;
-  struct rlimit r = { limit, limit };
-  ck_assert_int_eq (setrlimit (RLIMIT_AS, &r), 0);
-}
-
-static void
 smaller (void *kind)
 {
-  allow (GIB (2));
+  address_space_allow (GIB (2));
   void *md = heap_new ((int) (size_t) kind);
   char *small = mmalloc (md, 100), *large = mmalloc (md, MIB (100));
   ck_assert_ptr_nonnull (small);
@@ -58,7 +44,7 @@ static void
 existing (void *unused)
 {
   (void) unused;
-  allow (GIB (2));
+  address_space_allow (GIB (2));
   void *md = heap_file ();
   char *block = mmalloc_getkey (md, 0);
   must (block_holds (block, MIB (50), 3));
@@ -90,7 +76,7 @@ static void
 narrow_visitor (void *unused)
 {
   (void) unused;
-  allow (MIB (200));
+  address_space_allow (MIB (200));
   void *md = heap_file ();
   ck_assert_ptr_nonnull (mmalloc (md, MIB (1)));
   baton_pass (baton);
@@ -128,7 +114,7 @@ static void
 narrow_parent (void *unused)
 {
   (void) unused;
-  allow (MIB (200));
+  address_space_allow (MIB (200));
   ck_assert_ptr_nonnull (heap_file ());
   long pid = syscall (SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
   if (pid == 0)
@@ -192,7 +178,7 @@ narrow (void *more)
     ck_assert_int_eq (pthread_create (&thread, NULL, thread_allocates, NULL),
                       0);
   const char *path = temp_heap_path ();
-  allow ((size_t) more);
+  address_space_allow ((size_t) more);
   errno = 0;
   threads_heap = mmalloc_open (path, MMALLOC_CREATE, NULL);
   must (threads_heap != NULL || errno == ENOMEM);
@@ -219,7 +205,7 @@ static void
 next_to_nothing (void *unused)
 {
   (void) unused;
-  allow (KIB (200));
+  address_space_allow (KIB (200));
   must_fail (NULL, mmalloc_open (NULL, 0, NULL), ENOMEM);
   must_fail (NULL, mmalloc (NULL, 100), ENOMEM);
 }

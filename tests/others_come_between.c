@@ -207,20 +207,12 @@ END_TEST
 
 enum { LARGE = 3000 };
 static void *large[LARGE];
-static pthread_key_t key;
 static int stop_at;
 static bool stopped;
 
-/* The library's own destructor may come behind this one the first time.  */
 static void
-late (void *again)
+late (void)
 {
-  if (again != &key)
-    {
-      ck_assert_int_eq (pthread_setspecific (key, &key), 0);
-      return;
-    }
-  must (library_thread.leaving);
   await_load (let_other, stop_at);
   mfree (md, large[LARGE - 1]);
   stopped = has_come ();
@@ -228,24 +220,15 @@ late (void *again)
     let_other ();
 }
 
-static void *
-leave (void *unused)
-{
-  (void) unused;
-  mfree (md, mmalloc (md, 100));
-  ck_assert_int_eq (pthread_setspecific (key, "first"), 0);
-  return NULL;
-}
-
 START_TEST (freed_before_the_cut)
 {
   prepare ();
-  ck_assert_int_eq (pthread_key_create (&key, late), 0);
+  late_threads (late);
   for (stop_at = 1, stopped = true; stopped; stop_at++)
     {
       for (int i = 0; i < LARGE; i++)
         must ((large[i] = mmalloc (md, 20000)) != NULL);
-      pthread_t leaving = thread_start (leave, NULL);
+      pthread_t leaving = thread_start (late_thread, md);
       pthread_barrier_wait (&inside);
       heap_free_all (md, large, LARGE - 1);
       mmalloc_trim (md);

@@ -7,9 +7,7 @@
 : "${srcdir:=.}" "${CC:=cc}" "${READELF:=readelf}"
 most=64
 status=0
-skip () { echo "skipped: $*"; exit 77; }
-[ -z "$SANITIZE_FLAGS" ] || skip "the library was built with a sanitizer"
-[ -z "$EMULATOR" ] || skip "built for another kind of machine"
+. "$srcdir/tests/library.sh"
 [ -e .libs/libmmalloc.so ] || skip "no shared library was built"
 work=$(mktemp -d "${TMPDIR:-/tmp}/tls.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT

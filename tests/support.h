@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -160,6 +161,21 @@ static inline int
 under_a_tool (void)
 {
   return UNDER_SANITIZER || under_valgrind ();
+}
+
+
+/* From now on the process may have MORE bytes of address space than it has.  */
+static inline void
+address_space_allow (size_t more)
+{
+  unsigned long pages;
+  FILE *statm = fopen ("/proc/self/statm", "r");
+  ck_assert_ptr_nonnull (statm);
+  ck_assert_int_eq (fscanf (statm, "%lu", &pages), 1);
+  fclose (statm);
+  rlim_t limit = pages * (rlim_t) sysconf (_SC_PAGESIZE) + more;
+  struct rlimit r = { limit, limit };
+  ck_assert_int_eq (setrlimit (RLIMIT_AS, &r), 0);
 }
 
 

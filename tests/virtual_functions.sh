@@ -3,19 +3,7 @@
 # after the other, call virtual functions through one pointer in one heap:
 # examples/vectors.cc.
 : "${srcdir:=.}" "${CXX:=c++}"
-library=$PWD/.libs/libmmalloc
-srcdir=$(cd "$srcdir" && pwd) || exit 1
-
-skip () { echo "skipped: $*"; exit 77; }
-[ -z "$SANITIZE_FLAGS" ] || skip "the library was built with a sanitizer"
-[ -z "$EMULATOR" ] || skip "built for another kind of machine"
-if [ -e "$library.a" ]; then
-  libraries="$library.a -lpthread"
-elif [ -e "$library.so" ]; then
-  libraries="$library.so -Wl,-rpath,${library%/*}"
-else
-  skip "no library was built"
-fi
+. "$srcdir/tests/library.sh"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/virtual.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
