@@ -5325,13 +5325,20 @@ give_unhinted (struct heap *h, struct cache *k, struct place *at, bool *full)
   return done ? NULL : place_free;
 }
 
-/* Free the block at AT; what is wrong, or NULL.  */
+/* Free the block at AT, and end the slot call that is on record in OP, NULL: it
+   is none; what is wrong, or NULL.  */
 static const char *
-give_block (struct heap *h, struct cache *k, struct place *at)
+give_block (struct heap *h, struct cache *k, struct place *at,
+            struct disk_op *op)
 {
   bool full = false;
   unsigned walk = k == NULL ? lock_walk (h) : 0;
+  thread.op = op;
   const char *wrong = give_unhinted (h, k, at, &full);
+  thread.op = NULL;
+  if (op != NULL)
+    op_release (h, op);
+  /* Nobody could take the block before; so the hint comes last.  */
   if (full && wrong == NULL)
     give_hint (h, k, at);
   if (k == NULL)
@@ -7488,16 +7495,13 @@ call_end (const struct call *c, int err, const char *told)
    Keeps: nothing.
    Checked by: probe_tells, golden_files.  */
 
-/* What superblock S and the words that change say; L NULL: those are not
-   known.  */
+/* What superblock S and the words that change say.  */
 static void
 probe_heap (const struct disk_super *s, const struct disk_locks *l,
             const struct disk_root *root, struct mmalloc_info *info)
 {
   info->kind = MMALLOC_FILE_HEAP;
   info->format = s->version;
-  if (l == NULL)
-    return;
   info->base = (void *) (uintptr_t) s->base;
   info->capacity = s->capacity;
   info->length = word_see (&root->length);
@@ -7544,9 +7548,8 @@ probe_file (const struct file *f, struct mmalloc_info *info,
       info->base = (void *) (uintptr_t) first[1];
       return 0;
     }
-  bool known = super.magic == MM_MAGIC;
-  probe_heap (&super, NULL, NULL, info);
-  info->format = known ? info->format : 0;
+  info->kind = MMALLOC_FILE_HEAP;
+  info->format = super.magic == MM_MAGIC ? super.version : 0;
   if (err == 0)
     err = os_pread_all (f->fd, &root, sizeof root, MM_OFF_ROOT);
   /* A look at the locks before and after the state: who opens the file
@@ -7567,25 +7570,22 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   struct call c = { .saved = errno };
   struct file f = { .kind = &kind_reader, .fd = -1, .lock_fd = -1 };
   struct reason why = { "" };
-  struct stat st, then;
+  struct stat st;
   process_check ();
   int err = file_open (&f, path, fd, false, 0, &why);
   if (err == 0)
     err = os_stat (f.fd, &st);
+  memset (info, 0, sizeof *info);
   /* Again, if the size was another one before the end: somebody makes the file
      or lets it grow.  */
-  for (int left = 100;; left--)
+  bool again = err == 0;
+  for (int left = 100; again; left--)
     {
-      memset (info, 0, sizeof *info);
-      if (err != 0)
-        break;
-      info->file_size = (size_t) st.st_size;
-      then = st;
-      err = probe_file (&f, info, &why);
-      if (left == 0 || os_stat (f.fd, &st) != 0 || st.st_size == then.st_size)
-        break;
-      err = 0;
+      *info = (struct mmalloc_info){ .file_size = (size_t) st.st_size };
       why.told[0] = '\0';
+      err = probe_file (&f, info, &why);
+      again = left > 0 && os_stat (f.fd, &st) == 0
+              && (size_t) st.st_size != info->file_size;
     }
   file_drop (&f);
   return call_end (&c, err, why.told);
@@ -7785,12 +7785,19 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
   return (char *) p + before;
 }
 
-/* The heap MD, for a call that has no way to fail: what is wrong, or NULL.  */
+/* Find live block P of heap H, NULL: there is none, as guard_place does, for
+   public call CALL, which has no other way to fail.  What is wrong, which has
+   been reported, or NULL.  */
 static const char *
-free_heap (void *md, struct heap **h)
+free_place (struct heap *h, const char *call, void *md, const void *p,
+            struct place *block, struct place *user)
 {
-  *h = heap_of (md);
-  return *h == NULL ? "no heap is attached at the descriptor's address" : NULL;
+  const char *wrong = h == NULL
+                        ? "no heap is attached at the descriptor's address"
+                        : guard_place (h, call, md, p, block, user);
+  if (wrong != NULL)
+    fail_misuse (call, md, p, wrong);
+  return wrong;
 }
 
 /* Free, all but the fast path.  False after misuse.  */
@@ -7799,21 +7806,18 @@ free_any (const char *call, void *md, void *p)
 {
   if (p == NULL)
     return true;
-  struct call c = { .saved = errno };
-  const char *wrong = free_heap (md, &c.h);
-  if (wrong == NULL && !call_begin (&c, md, CALL_CHANGES))
-    return true;
+  struct call c;
   struct place block, user;
-  struct cache *k = wrong == NULL ? cache_use (c.h, md) : NULL;
-  if (wrong == NULL)
-    wrong = guard_place (c.h, call, md, p, &block, &user);
+  if (!call_begin (&c, md, CALL_CHANGES) && c.h != NULL)
+    return true;
+  const char *wrong = free_place (c.h, call, md, p, &block, &user);
   if (wrong == NULL)
     {
       trace_event ('-', p, 0, false);
-      wrong = give_block (c.h, k, &block);
+      wrong = give_block (c.h, cache_use (c.h, md), &block, NULL);
+      if (wrong != NULL)
+        fail_misuse (call, md, p, wrong);
     }
-  if (wrong != NULL)
-    fail_misuse (call, md, p, wrong);
   errno = c.saved;
   return wrong == NULL;
 }
@@ -7873,23 +7877,25 @@ quick_size (struct cache *k, void *md, const void *ptr, struct quick *at)
          ? class_table[cl].size : 0;
 }
 
-/* The slice number of the LARGE block that begins at PTR and its head in
-   *HEAD, in the first chunks; 0: it is something else.  */
-static inline uint32_t
-quick_large (struct cache *k, void *md, const void *ptr, uint64_t *head)
+/* Find the LARGE block that begins at PTR, in the first chunks: all but its
+   start; false: it is something else.  */
+static inline bool
+quick_large (struct cache *k, void *md, const void *ptr, struct place *at)
 {
   uintptr_t off = (uintptr_t) ptr - k->grid;
   /* An empty cache has no chunks.  */
   if (word_peek (&k->key) != (uintptr_t) md || off % MM_SLICE != 0
       || off >> MM_CHUNK_SHIFT >= k->n_chunks)
-    return 0;
-  uint32_t number = (uint32_t) (off >> MM_SLICE_SHIFT);
-  cache_heat (k->heap, k, number);
+    return false;
+  at->kind = PLACE_LARGE;
+  at->number = (uint32_t) (off >> MM_SLICE_SHIFT);
+  cache_heat (k->heap, k, at->number);
   if (off >= k->hot_bytes)
-    return 0;
-  *head = head_see (off_numbered (k->heap, number));
-  return head_kind (*head) == HEAD_LARGE
-         && run_is_inside (k->heap, number, head_slices (*head)) ? number : 0;
+    return false;
+  at->head = head_see (off_numbered (k->heap, at->number));
+  at->usable = head_slices (at->head) << MM_SLICE_SHIFT;
+  return head_kind (at->head) == HEAD_LARGE
+         && run_is_inside (k->heap, at->number, head_slices (at->head));
 }
 
 /* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
@@ -7917,9 +7923,8 @@ free_first (void *md, void *ptr, struct disk_slice *r)
 static MM_NOINLINE void
 free_large (struct cache *k, void *md, void *ptr)
 {
-  struct place at = { .kind = PLACE_LARGE };
-  at.number = quick_large (k, md, ptr, &at.head);
-  if (at.number == 0 || !give_slices (k->heap, &at))
+  struct place at;
+  if (!quick_large (k, md, ptr, &at) || !give_slices (k->heap, &at))
     free_any ("mfree", md, ptr);
 }
 
@@ -8051,11 +8056,10 @@ realloc_quick (void *md, void *ptr, size_t size)
   size_t usable = quick_size (k, md, ptr, &small);
   if (usable == 0)
     {
-      struct place at = { .kind = PLACE_LARGE };
+      struct place at;
       int saved = errno;
-      at.number = quick_large (k, md, ptr, &at.head);
-      at.usable = head_slices (at.head) << MM_SLICE_SHIFT;
-      bool done = at.number != 0 && resize_block (k->heap, &at, size);
+      bool done = quick_large (k, md, ptr, &at)
+                  && resize_block (k->heap, &at, size);
       errno = saved;
       return done ? ptr : NULL;
     }
@@ -8080,19 +8084,19 @@ realloc_quick (void *md, void *ptr, size_t size)
   return p;
 }
 
-/* The block at PTR, which was AT, has its contents in P: free it.  Its page
-   may have another owner by now.  */
+/* The block at PTR, which was AT, is not needed any more: free it, and end the
+   slot call OP, NULL: it is none.  Its page may have another owner by now.  */
 static void
 realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
-               struct place *at)
+               struct place *at, struct disk_op *op)
 {
   if (at->kind == PLACE_SMALL)
     at->head = head_see (at->r);
   struct cache *k = cache_use (h, md);
-  const char *wrong = give_block (h, k, at);
+  const char *wrong = give_block (h, k, at, op);
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
-  else if (k != NULL && at->kind == PLACE_SMALL && !mark_wanted (h))
+  else if (op == NULL && k != NULL && at->kind == PLACE_SMALL && !mark_wanted (h))
     bin_put_back (k, head_class (at->head), at->r, at->i);
 }
 
@@ -8110,29 +8114,33 @@ realloc_in_place (struct heap *h, void *ptr, struct place *block,
   return true;
 }
 
-/* The same by the long way, for public call CALL.  */
+/* A new block of SIZE bytes with the contents of USER, or NULL.  */
+static void *
+realloc_copy (void *md, size_t size, const struct place *user)
+{
+  unsigned how = size > user->usable ? ALLOC_QUIET | ALLOC_GROWN : ALLOC_QUIET;
+  void *p = alloc_any (md, size, 16, how);
+  if (p != NULL)
+    memcpy (p, user->start, size_min (user->usable, size));
+  return p;
+}
+
+/* The same as realloc_quick by the long way, for public call CALL.  */
 static void *
 realloc_long (const char *call, void *md, void *ptr, size_t size)
 {
-  struct call c = { .saved = errno };
+  struct call c;
   struct place block, user;
-  const char *wrong = free_heap (md, &c.h);
-  if (wrong == NULL && !call_begin (&c, md, CALL_CHANGES))
+  if (!call_begin (&c, md, CALL_CHANGES) && c.h != NULL)
     return NULL;
-  if (wrong == NULL)
-    wrong = guard_place (c.h, call, md, ptr, &block, &user);
+  const char *wrong = free_place (c.h, call, md, ptr, &block, &user);
   if (wrong != NULL)
-    {
-      fail_misuse (call, md, ptr, wrong);
-      fail_told (c.h, EINVAL, wrong);
-      return NULL;
-    }
+    return call_end (&c, EINVAL, wrong), NULL;
   void *p = ptr;
   if (!realloc_in_place (c.h, ptr, &block, &user, size))
     {
-      bool grows = size > user.usable;
-      p = alloc_any (md, size, 16, ALLOC_QUIET | (grows ? ALLOC_GROWN : 0));
-      if (p == NULL && !grows && user.start == block.start)
+      p = realloc_copy (md, size, &user);
+      if (p == NULL && size <= user.usable && user.start == block.start)
         {
           /* A shrinking cannot fail.  */
           errno = c.saved;
@@ -8143,8 +8151,7 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
           trace_event ('!', ptr, size, true);
           return NULL;
         }
-      memcpy (p, ptr, grows ? user.usable : size);
-      realloc_leave (call, md, c.h, ptr, &block);
+      realloc_leave (call, md, c.h, ptr, &block, NULL);
     }
   trace_event ('<', ptr, 0, false);
   trace_event ('>', p, size, true);
@@ -8189,8 +8196,8 @@ mmemalign (void *md, size_t alignment, size_t size)
   if (alignment == 0 || (alignment & (alignment - 1)) != 0
       || alignment > MM_ALIGN_MAX)
     {
-      struct heap *h = heap_of (md);
-      fail_told (h, EINVAL, "the alignment is no power of two up to 1 GiB");
+      fail_told (heap_of (md), EINVAL,
+                 "the alignment is no power of two up to 1 GiB");
       return NULL;
     }
   if (alignment <= 16)
@@ -8208,22 +8215,17 @@ mvalloc (void *md, size_t size)
 MM_PUBLIC size_t
 mmalloc_usable_size (void *md, const void *ptr)
 {
-  static const char call[] = "mmalloc_usable_size";
   if (ptr == NULL)
     return 0;
   struct quick at;
   size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
-  struct heap *h;
   struct place block, user;
-  const char *wrong = free_heap (md, &h);
-  if (wrong == NULL)
-    wrong = guard_place (h, call, md, ptr, &block, &user);
-  if (wrong == NULL)
-    return user.usable;
-  fail_misuse (call, md, ptr, wrong);
-  return 0;
+  return free_place (heap_of (md), "mmalloc_usable_size", md, ptr, &block,
+                     &user) == NULL
+           ? user.usable
+           : 0;
 }
 
 
@@ -8283,44 +8285,21 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
   if (size > 0)
     {
       thread.op = op;
-      unsigned how = old ? ALLOC_QUIET : 0;
-      if (old && size > user->usable)
-        how |= ALLOC_GROWN;
-      p = alloc_any (md, size, 16, how);
+      p = old ? realloc_copy (md, size, user) : alloc_any (md, size, 16, 0);
       thread.op = NULL;
       if (p == NULL)
         {
           op_release (h, op);
           return old && size <= user->usable ? 0 : -1;
         }
-      if (old)
-        memcpy (p, user->start, size_min (user->usable, size));
     }
   slot_store (slot, p);
   /* Right behind it: from here on the block is the slot's.  */
   word_settle (&op->fresh, 0);
-  const char *wrong = NULL;
   if (old)
-    {
-      struct cache *k = cache_use (h, md);
-      bool full = false;
-      if (block->kind == PLACE_SMALL)
-        block->head = head_see (block->r);
-      unsigned walk = k == NULL ? lock_walk (h) : 0;
-      thread.op = op;
-      wrong = give_unhinted (h, k, block, &full);
-      thread.op = NULL;
-      op_release (h, op);
-      /* Nobody could take the block before; so the hint comes last.  */
-      if (full && wrong == NULL)
-        give_hint (h, k, block);
-      if (k == NULL)
-        unlock_walk (h, walk);
-    }
+    realloc_leave (call, md, h, user->start, block, op);
   else
     op_release (h, op);
-  if (wrong != NULL)
-    fail_misuse (call, md, user->start, wrong);
   return 0;
 }
 
@@ -8340,12 +8319,9 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
                 : (void *) (uintptr_t) word_see ((disk_u64 *) (void *) slot);
   if (old != NULL)
     {
-      const char *wrong = guard_place (h, call, md, old, &block, &user);
+      const char *wrong = free_place (h, call, md, old, &block, &user);
       if (wrong != NULL)
-        {
-          fail_misuse (call, md, old, wrong);
-          return call_end (&c, EINVAL, wrong);
-        }
+        return call_end (&c, EINVAL, wrong);
       trace_event (size > 0 ? '<' : '-', old, 0, false);
     }
   bool stays = old != NULL && size > 0
@@ -8393,12 +8369,9 @@ mmalloc_move (void *md, void **to, void **from)
   void *p = (void *) (uintptr_t) word_see ((disk_u64 *) (void *) from);
   if (p == NULL || to == from)
     return call_end (&c, 0, NULL);
-  const char *wrong = guard_place (h, "mmalloc_move", md, p, &block, &user);
+  const char *wrong = free_place (h, "mmalloc_move", md, p, &block, &user);
   if (wrong != NULL)
-    {
-      fail_misuse ("mmalloc_move", md, p, wrong);
-      return call_end (&c, EINVAL, wrong);
-    }
+    return call_end (&c, EINVAL, wrong);
   struct disk_op *op = slot_begin (h, to, NULL);
   word_put (&op->moved, off_file (h, p));
   /* Release: it makes the record that of a move, and so comes last.  */
@@ -8449,8 +8422,7 @@ static int
 open_options (struct mmalloc_options *to, const struct mmalloc_options *from,
               struct reason *why)
 {
-  static const struct mmalloc_options defaults = MMALLOC_OPTIONS_INIT;
-  *to = defaults;
+  *to = (struct mmalloc_options) MMALLOC_OPTIONS_INIT;
   if (from == NULL)
     return 0;
   if (from->size < offsetof (struct mmalloc_options, mode)
@@ -8459,8 +8431,7 @@ open_options (struct mmalloc_options *to, const struct mmalloc_options *from,
                          "the options say a size of %zu: begin with"
                          " MMALLOC_OPTIONS_INIT",
                          from->size);
-  size_t known = from->size < sizeof *to ? from->size : sizeof *to;
-  memcpy (to, from, known);
+  memcpy (to, from, size_min (from->size, sizeof *to));
   /* A larger struct comes from a newer header: what we do not know must be
      zero.  */
   for (size_t i = sizeof *to; i < from->size; i++)
@@ -8501,30 +8472,24 @@ open_flags (int flags, int known, struct reason *why)
   return 0;
 }
 
-/* Open a heap with these flags and options into *MD: 0 or an errno value.
-   Needs: the open lock.  */
+/* Open the heap that O says into *MD, with the options that it wants: 0 or an
+   errno value.  Needs: the open lock.  */
 static int
-open_heap (const char *path, int flags, const struct mmalloc_options *opt,
-           void **md, struct reason *why)
+open_heap (struct opening *o, void **md)
 {
-  bool anonymous = path == NULL && opt->fd < 0;
-  struct heap *h = attach_new (anonymous ? &kind_anonymous
-                                         : attach_kind (flags));
+  const struct mmalloc_options *opt = o->wanted;
+  bool anonymous = o->path == NULL && opt->fd < 0;
+  const struct kind *kind = attach_kind (o->flags);
+  struct heap *h = attach_new (anonymous ? &kind_anonymous : kind);
   if (h == NULL)
     return ENOMEM;
-  struct opening o = { .path = path,
-                       .fd = opt->fd,
-                       .flags = flags,
-                       .mode = opt->mode,
-                       .again = attach_again,
-                       .enter = attach_file,
-                       .wanted = opt };
+  o->fd = opt->fd;
+  o->mode = opt->mode;
   struct file *f = &h->file;
-  int err = !anonymous ? file_attach (&f, &o)
-            : attach_kind (flags) == &kind_file
-              ? attach_anonymous (h, opt, &o.why)
-              : fail_because (&o.why, EINVAL, "these flags are for files");
-  *why = o.why;
+  int err = !anonymous ? file_attach (&f, o)
+            : kind == &kind_file
+              ? attach_anonymous (h, opt, &o->why)
+              : fail_because (&o->why, EINVAL, "these flags are for files");
   *md = err == 0 ? (void *) f->base : NULL;
   if (err != 0 || f != &h->file)
     attach_drop (h);
@@ -8541,23 +8506,28 @@ MM_PUBLIC void *
 mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
 {
   struct call c = { .saved = errno };
-  struct reason why = { "" };
-  struct mmalloc_options o;
+  struct mmalloc_options wanted;
+  struct opening o = { .path = path,
+                       .flags = flags,
+                       .again = attach_again,
+                       .enter = attach_file,
+                       .wanted = &wanted };
   void *md = NULL;
   process_check ();
-  int err = open_options (&o, opt, &why);
+  int err = open_options (&wanted, opt, &o.why);
   if (err == 0)
     err = open_flags (flags,
                       MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
                         | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE,
-                      &why);
+                      &o.why);
   if (err == 0)
     {
       lock_opening ();
-      err = open_heap (path, flags, &o, &md, &why);
+      err = open_heap (&o, &md);
       unlock_opening ();
     }
-  return call_end (&c, err, why.told) == 0 ? md : NULL;
+  call_end (&c, err, o.why.told);
+  return md;
 }
 
 MM_PUBLIC void *
@@ -8583,34 +8553,40 @@ open_end (struct heap *h)
   attach_drop (h);
 }
 
-MM_PUBLIC void *
-mmalloc_detach (void *md)
+/* Let the file at BASE go once, with a heap in it or without one; not the
+   default heap.  0, or EINVAL if there is none.  */
+static int
+open_leave (const void *base, bool heap)
 {
-  if (md == NULL)
-    return NULL;
-  struct call c = { .saved = errno };
   process_check ();
   lock_opening ();
   lock_registry ();
-  struct file **at = file_place (md, true), *f = *at;
+  struct file **at = file_place (base, heap), *f = *at;
   struct heap *h = (struct heap *) f;
   bool ours = f != NULL && h != process.default_heap;
   bool last = ours && --f->n_open == 0;
   if (last)
     {
-      while (h->caches != NULL)
+      while (heap && h->caches != NULL)
         cache_release (h->caches);
       *at = f->next;
     }
   unlock_registry ();
-  if (last)
+  if (last && heap)
     open_end (h);
+  else if (last)
+    region_drop (f);
   unlock_opening ();
-  return call_end (&c, ours ? 0 : EINVAL,
-                   "no heap is attached at this address")
-             == 0
-           ? NULL
-           : md;
+  return ours ? 0 : EINVAL;
+}
+
+MM_PUBLIC void *
+mmalloc_detach (void *md)
+{
+  struct call c = { .saved = errno };
+  int err = md != NULL ? open_leave (md, true) : 0;
+  call_end (&c, err, "no heap is attached at this address");
+  return err == 0 ? NULL : md;
 }
 
 MM_PUBLIC void *
@@ -8625,7 +8601,6 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                        .again = region_again,
                        .enter = region_enter,
                        .wanted = &want };
-  struct file *f = NULL;
   process_check ();
   int err = open_flags (flags, MMALLOC_CREATE | MMALLOC_EXCL, &o.why);
   if (err == 0 && path == NULL)
@@ -8637,7 +8612,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   /* FN runs with the door closed.  */
   int cancel = os_hold_cancel ();
   lock_opening ();
-  struct file *fresh = f = space_private (sizeof *f, false);
+  struct file *fresh = space_private (sizeof *fresh, false), *f = fresh;
   if (f == NULL)
     err = ENOMEM;
   else
@@ -8660,18 +8635,7 @@ MM_PUBLIC int
 mmalloc_region_close (void *region)
 {
   struct call c = { .saved = errno };
-  process_check ();
-  lock_opening ();
-  lock_registry ();
-  struct file **at = file_place (region, false), *f = *at;
-  bool last = f != NULL && --f->n_open == 0;
-  if (last)
-    *at = f->next;
-  unlock_registry ();
-  if (last)
-    region_drop (f);
-  unlock_opening ();
-  return call_end (&c, f != NULL ? 0 : EINVAL,
+  return call_end (&c, open_leave (region, false),
                    "no region is mapped at this address");
 }
 
@@ -8683,37 +8647,38 @@ mmalloc_region_sync (void *region, size_t size)
                    "the region could not be written to the disk");
 }
 
+/* A free place in the address space for SIZE bytes and more, or NULL.  */
+static void *
+open_findbase (size_t size)
+{
+  if (size > (size_t) 1 << 46)
+    return NULL;
+  size_t want = process.tools_area ? MM_RESERVE_TOOLS : MM_RESERVE;
+  want = size_max (size, want);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  uintptr_t base;
+  /* Where the address space is short, SIZE alone must do.  */
+  for (size_t len = want; len >= MM_RESERVE_MIN && len >= size; len /= 2)
+    if (space_map_anywhere (len, PROT_NONE, flags, -1, &base) == 0)
+      {
+        space_unmap ((void *) base, len);
+        return (void *) base;
+      }
+  void *p = space_map (NULL, want, PROT_NONE, flags, -1);
+  if (p == MAP_FAILED)
+    return NULL;
+  space_unmap (p, want);
+  return p;
+}
+
 MM_PUBLIC void *
 mmalloc_findbase (size_t size)
 {
   struct call c = { .saved = errno };
   process_check ();
-  size_t want = process.tools_area ? MM_RESERVE_TOOLS : MM_RESERVE;
-  want = size_max (size, want);
-  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  uintptr_t base = 0;
-  int err = ENOMEM;
-  /* Where the address space is short, SIZE alone must do.  */
-  for (size_t len = want; err != 0 && len >= MM_RESERVE_MIN && len >= size
-                          && size <= (size_t) 1 << 46;
-       len /= 2)
-    {
-      err = space_map_anywhere (len, PROT_NONE, flags, -1, &base);
-      if (err == 0)
-        space_unmap ((void *) base, len);
-    }
-  if (err != 0 && size <= (size_t) 1 << 46)
-    {
-      void *p = space_map (NULL, want, PROT_NONE, flags, -1);
-      err = p == MAP_FAILED ? ENOMEM : 0;
-      base = (uintptr_t) p;
-      if (err == 0)
-        space_unmap (p, want);
-    }
-  return call_end (&c, err == 0 ? 0 : ENOMEM, "no address space of this size")
-             == 0
-           ? (void *) base
-           : NULL;
+  void *base = open_findbase (size);
+  call_end (&c, base != NULL ? 0 : ENOMEM, "no address space of this size");
+  return base;
 }
 
 MM_PUBLIC void *
@@ -8909,9 +8874,8 @@ mmalloc_sync (void *md)
   if (!call_begin (&c, md, CALL_ASKS))
     return -1;
   struct file *f = &c.h->file;
-  int err = f->kind->writes_file ? os_sync (
-              (void *) f->base, round_up (off_length (c.h), process.page))
-                                 : 0;
+  size_t length = round_up (off_length (c.h), process.page);
+  int err = f->kind->writes_file ? os_sync ((void *) f->base, length) : 0;
   return call_end (&c, err, "the heap could not be written to the disk");
 }
 
@@ -9068,16 +9032,13 @@ MM_PUBLIC struct mstats
 mmstats (void *md)
 {
   struct mmalloc_stats st;
-  struct mstats old = { 0, 0, 0, 0, 0 };
-  if (mmalloc_stats (md, &st) == 0)
-    {
-      old.bytes_total = st.bytes_backed;
-      old.chunks_used = st.blocks_live;
-      old.bytes_used = st.bytes_live;
-      old.chunks_free = st.blocks_free;
-      old.bytes_free = st.bytes_free;
-    }
-  return old;
+  if (mmalloc_stats (md, &st) != 0)
+    memset (&st, 0, sizeof st);
+  return (struct mstats){ .bytes_total = st.bytes_backed,
+                          .chunks_used = st.blocks_live,
+                          .bytes_used = st.bytes_live,
+                          .chunks_free = st.blocks_free,
+                          .bytes_free = st.bytes_free };
 }
 
 MM_PUBLIC int

@@ -698,14 +698,18 @@ item_give (const struct mapinfo_s *m, struct seat *t, const void *ptr)
   return NULL;
 }
 
-/* Whether PTR is an item in use; else what it is.  */
+/* NULL if PTR is an item in use; else what it is, which has been reported for
+   public call CALL.  */
 static const char *
-item_verify (const struct mapinfo_s *m, const void *ptr)
+item_verify (const char *call, const struct mapinfo_s *m, const void *ptr)
 {
   size_t n = item_number (m, ptr);
-  if (n == m->n_items)
-    return "not an item of this map";
-  return item_bits (m, n / 64) >> n % 64 & 1 ? NULL : "the item is free";
+  if (n < m->n_items && (item_bits (m, n / 64) >> n % 64 & 1))
+    return NULL;
+  const char *what = n == m->n_items ? "not an item of this map"
+                                     : "the item is free";
+  mmalloc_misuse (call, (void *) (uintptr_t) m, ptr, what);
+  return what;
 }
 
 
@@ -854,6 +858,9 @@ open_verify (void *md, struct wish *w)
   m->base = md;
   m->size = info.file_size;
   m->streams = info.streams;
+  /* Versions that do not ask for the heap's own number look here.  */
+  if (mmalloc_getkey (md, QA_KEY_STREAMS) == NULL)
+    mmalloc_setkey (md, QA_KEY_STREAMS, (void *) (uintptr_t) m->streams);
   return 0;
 }
 
@@ -868,17 +875,9 @@ open_dynamic (const char *filename, int flags, void *addr, struct wish *w)
   opt.streams = (unsigned) w->m.map.streams;
   opt.app_version = QA_DYNAMIC;
   void *md = mmalloc_open (filename, flags, &opt);
-  if (md == NULL)
-    return NULL;
-  int err = open_verify (md, w);
+  int err = md != NULL ? open_verify (md, w) : 0;
   if (err == 0)
-    {
-      /* Versions that do not ask for the heap's own number look here.  */
-      if (mmalloc_getkey (md, QA_KEY_STREAMS) == NULL)
-        mmalloc_setkey (md, QA_KEY_STREAMS,
-                        (void *) (uintptr_t) w->m.map.streams);
-      return md;
-    }
+    return md;
   mmalloc_detach (md);
   errno = err;
   return NULL;
@@ -1110,12 +1109,10 @@ qalloc_realloc (void *block, void *map, size_t size)
     return dynamic_block (t->map->base, size,
                           mrealloc (t->map->base, block, size));
   const struct mapinfo_s *m = map;
-  const char *what = block != NULL ? item_verify (m, block) : NULL;
+  const char *what = block != NULL ? item_verify ("qalloc_realloc", m, block)
+                                   : NULL;
   if (what != NULL)
-    {
-      mmalloc_misuse ("qalloc_realloc", map, block, what);
-      return fail (EINVAL, what);
-    }
+    return fail (EINVAL, what);
   if (size > m->item_size)
     return fail (EINVAL, "the size is larger than an item");
   if (block == NULL)
@@ -1135,11 +1132,8 @@ qalloc_usable_size (const void *block, void *map)
   if (t->map->kind == DYNAMIC)
     return mmalloc_usable_size (t->map->base, block);
   const struct mapinfo_s *m = map;
-  const char *what = item_verify (m, block);
-  if (what == NULL)
-    return m->item_size;
-  mmalloc_misuse ("qalloc_usable_size", map, block, what);
-  return 0;
+  return item_verify ("qalloc_usable_size", m, block) == NULL ? m->item_size
+                                                              : 0;
 }
 
 QA_PUBLIC int

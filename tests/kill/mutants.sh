@@ -355,7 +355,9 @@ mutant huge_not_noted '/^huge_take/,/^}/ {
 
 # The slot gets the block before its contents are there.
 mutant slot_before_contents '/^slot_put/,/^}/ {
-  s/^        memcpy (p, user->start.*/        slot_store (slot, p);\
+  s/? realloc_copy (md, size, user)/? alloc_any (md, size, 16, ALLOC_QUIET)/
+  s/^  \/\* Right behind it: .*/  if (old \&\& size > 0)\
+    memcpy (p, user->start, size_min (user->usable, size));\
 &/
 }' 'step:mrealloc_in: moves'
 
@@ -381,8 +383,9 @@ mutant slot_not_recorded '/^slot_begin/,/^}/ {
 }' 'step:mmalloc_to: fast path'
 
 # The record is free before the call is over.
-mutant released_early '/^slot_put/,/^}/ {
-  s/^      struct cache \*k = cache_use (h, md);/      op_release (h, op);\
+mutant released_early '/^realloc_leave/,/^}/ {
+  s/^  struct cache \*k = cache_use (h, md);/  if (op != NULL)\
+    op_release (h, op);\
 &/
 }' 'step:mfree_from: own'
 
