@@ -412,7 +412,9 @@ struct disk_locks
   disk_u64 ops_busy;    /* bit i: operation record i may name blocks */
   disk_u64 n_taken;     /* slices taken so far in this epoch */
   disk_u64 sweep_gap;   /* how many between the last sweep and the next */
-  uint64_t zero[5];
+  disk_u64 roots_doubt; /* not 0: the machine was started anew, and whether
+                           `slab' is right was not looked at since */
+  uint64_t zero[4];
   union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
   union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
 };
@@ -5370,9 +5372,15 @@ resize_block (struct heap *h, struct place *at, size_t size)
    Needs: no lock; takes the heap lock.
    Crash: a root changes by the store of its value; a new record is linked by
    one store when it is complete.  A slice for the processes' own pages that is
-   not known yet stays out of use.
+   not known yet stays out of use.  A power cut leaves any page as it was at any
+   moment since the last sync: on the way to a root that was on the disk are only
+   words that have not changed since.
    Keeps: I8.
-   Checked by: check_roots, roots_from_many_threads, local_pages.  */
+   Checked by: check_roots, roots_from_many_threads, local_pages,
+   power_cut_roots.  */
+
+static const char root_broken[] = "the chain of records with this root is"
+                                  " broken: the file is damaged";
 
 /* Whether HEAD is that of a slice for records.  */
 static inline bool
@@ -5403,8 +5411,7 @@ root_at (struct heap *h, uint64_t off)
   if (number > UINT32_MAX
       || !root_fits (h, (uint32_t) number, from_grid % MM_SLICE))
     return NULL;
-  struct disk_name *name = (struct disk_name *) (void *) ((char *) h->file.base
-                                                          + off);
+  struct disk_name *name = (struct disk_name *) (h->file.base + off);
   size_t len = word_peek (&name->len);
   return len <= MM_NAME_MAX && len <= name->room ? name : NULL;
 }
@@ -5415,12 +5422,46 @@ root_at (struct heap *h, uint64_t off)
 struct root_walk
 {
   disk_u64 *link;       /* to the next record */
+  size_t bucket;
   size_t steps;
   uint64_t mark;
   bool damaged;         /* there should have been one */
+  uint64_t value;       /* of the record that was reached; 0: it has none */
+  char name[MM_NAME_MAX + 1];
 };
 
-/* The next record, or NULL.  */
+static void
+root_start (struct heap *h, size_t bucket, struct root_walk *walk)
+{
+  walk->link = &h->bucket[bucket];
+  walk->bucket = bucket;
+  walk->steps = 0;
+  walk->mark = 0;
+  walk->damaged = false;
+}
+
+/* Read record R, which another process may be giving to another name just now:
+   then it has no value.  Whether it is one that the chain can lead to: after a
+   power cut a link may be newer than the page that it leads to.  */
+static bool
+root_read (struct disk_name *r, struct root_walk *walk)
+{
+  uint64_t turn = word_see (&r->turn);
+  uint64_t value = word_see (&r->value);
+  uint32_t hash = word_peek (&r->hash);
+  size_t len = word_peek (&r->len);
+  if (hash % MM_BUCKETS != walk->bucket || len == 0 || len > MM_NAME_MAX)
+    return false;
+  for (size_t i = 0; i < len; i++)
+    walk->name[i] = word_peek (&r->name[i]);
+  walk->name[len] = '\0';
+  word_fence_see ();
+  bool changes = (turn & 1) != 0 || word_peek (&r->turn) != turn;
+  walk->value = changes ? 0 : value;
+  return changes || (uint32_t) sum_bytes (walk->name, len) == hash;
+}
+
+/* The next record, which has been read, or NULL.  */
 static struct disk_name *
 root_step (struct heap *h, struct root_walk *walk)
 {
@@ -5428,29 +5469,14 @@ root_step (struct heap *h, struct root_walk *walk)
   if (off == 0)
     return NULL;
   struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
-  walk->damaged = r == NULL;
-  walk->link = r != NULL ? &r->next : walk->link;
+  walk->damaged = r == NULL || !root_read (r, walk);
+  if (walk->damaged)
+    return NULL;
+  walk->link = &r->next;
   walk->steps++;
   if ((walk->steps & (walk->steps - 1)) == 0)
     walk->mark = off;
   return r;
-}
-
-/* Read record R, which another process may be giving to another name just now:
-   its value, 0 if it has none, with the name in NAME.  */
-static uint64_t
-root_read (struct disk_name *r, char name[MM_NAME_MAX + 1])
-{
-  uint64_t turn = word_see (&r->turn);
-  uint64_t value = word_see (&r->value);
-  size_t len = word_peek (&r->len);
-  if (value == 0 || (turn & 1) != 0 || len > MM_NAME_MAX)
-    return 0;
-  for (size_t i = 0; i < len; i++)
-    name[i] = word_peek (&r->name[i]);
-  name[len] = '\0';
-  word_fence_see ();
-  return word_peek (&r->turn) == turn ? value : 0;
 }
 
 /* Give record R, which has no value, a name.  */
@@ -5469,20 +5495,18 @@ root_write_locked (struct disk_name *r, const char *name, size_t len,
   word_publish (&r->turn, turn + 1);
 }
 
-/* The record of NAME if it has a value, which is put into VALUE; or NULL.  */
+/* The record of NAME, which WALK has read, if it has a value.  Else NULL, with
+   WALK at the end of the chain or where that is damaged.  */
 static struct disk_name *
-root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
-           uint64_t *value)
+root_find (struct heap *h, const char *name, size_t len,
+           struct root_walk *walk)
 {
-  struct root_walk walk = { .link = &h->bucket[hash % MM_BUCKETS] };
   struct disk_name *r;
-  char found[MM_NAME_MAX + 1];
-  while ((r = root_step (h, &walk)) != NULL)
-    if (word_peek (&r->hash) == hash && word_peek (&r->len) == len
-        && (*value = root_read (r, found)) != 0
-        && memcmp (found, name, len + 1) == 0)
-      return r;
-  return NULL;
+  root_start (h, (uint32_t) sum_bytes (name, len) % MM_BUCKETS, walk);
+  while ((r = root_step (h, walk)) != NULL)
+    if (walk->value != 0 && strcmp (walk->name, name) == 0)
+      break;
+  return r;
 }
 
 /* Take free slice NUMBER for the processes' own pages.  Those who have not
@@ -5522,80 +5546,135 @@ root_local_slice (struct heap *h)
   return err;
 }
 
-/* A record for NAME, which has none, in BUCKET: one that was forgotten, or a
-   new one, *FRESH, not linked yet; NULL: a slice for records is needed first.
-   */
-static struct disk_name *
-root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
+/* The mark behind the last record may be older than records: the machine went
+   down.  Move it behind all those that chains lead to.  */
+static void
+root_mend_locked (struct heap *h)
 {
   MM_NEEDS (needs_heap_lock (h));
-  struct root_walk walk = { .link = bucket };
+  struct root_walk walk;
   struct disk_name *r;
-  while ((r = root_step (h, &walk)) != NULL)
-    if (word_peek (&r->value) == 0 && r->room >= len)
-      return r;
   uint64_t slab = word_peek (&h->root->slab);
+  for (size_t b = 0; b < MM_BUCKETS; b++)
+    {
+      root_start (h, b, &walk);
+      while ((r = root_step (h, &walk)) != NULL)
+        {
+          uint64_t from_grid = (uintptr_t) r - h->grid;
+          uint64_t end = (from_grid >> MM_SLICE_SHIFT << 32)
+                         + from_grid % MM_SLICE + sizeof *r
+                         + round_up (r->room, 16);
+          if (end >> 32 == slab >> 32 && end > slab)
+            slab = end;
+        }
+    }
+  word_settle (&h->root->slab, slab);
+  word_settle (&h->locks->roots_doubt, 0);
+}
+
+/* Whether LEN bytes at OFF lie in two pages.  */
+static bool
+root_crosses (uint64_t off, size_t len)
+{
+  return off % MM_PAGE + len > MM_PAGE;
+}
+
+/* A record for a name of LEN bytes, which has none, in the chain of WALK: one
+   that was forgotten, or a new one for *LINK to lead to; NULL: a slice for
+   records is needed first.  What is on the disk must not hang on what may be
+   lost, so a new one comes last; and no record that is written lies in two
+   pages, of which one may be lost.  */
+static struct disk_name *
+root_record_locked (struct heap *h, struct root_walk *walk, size_t len,
+                    disk_u64 **link)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  struct disk_name *r;
+  root_start (h, walk->bucket, walk);
+  while ((r = root_step (h, walk)) != NULL)
+    if (word_peek (&r->value) == 0 && r->room >= len
+        && !root_crosses (off_file (h, r), sizeof *r + len))
+      return r;
+  if (word_peek (&h->locks->roots_doubt) != 0)
+    root_mend_locked (h);
+  uint64_t slab = word_peek (&h->root->slab);
+  size_t need = round_up (len + sizeof *r, 16);
+  if (root_crosses (slab, need))
+    slab = round_up (slab, MM_PAGE);
   uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
   if (!root_fits (h, number, used))
     return NULL;
-  size_t need = round_up (len + sizeof *r, 16);
   /* The mark first: a kill wastes the room.  */
   word_settle (&h->root->slab, slab + need);
-  *fresh = true;
+  *link = walk->link;
   r = (struct disk_name *) (void *) (page_start (h, number) + used);
   r->room = (uint16_t) (need - sizeof *r);
   word_put (&r->value, 0);
   word_put (&r->turn, 0);
-  word_put (&r->next, word_peek (bucket));
+  word_put (&r->next, 0);
   return r;
 }
 
-/* Set root NAME of LEN bytes to VALUE; false: a slice for records is needed.
-   */
-static bool
+/* No errno value: a slice for records is needed.  */
+enum { ROOT_NO_SLICE = -1 };
+
+/* Set root NAME of LEN bytes to VALUE: 0, EBADMSG or ROOT_NO_SLICE.  */
+static int
 root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
 {
   MM_NEEDS (needs_heap_lock (h));
-  uint32_t hash = (uint32_t) sum_bytes (name, len);
-  disk_u64 *bucket = &h->bucket[hash % MM_BUCKETS];
-  uint64_t old;
-  bool fresh = false;
-  struct disk_name *r = root_find (h, name, len, hash, &old);
+  struct root_walk walk;
+  disk_u64 *link = NULL;
+  struct disk_name *r = root_find (h, name, len, &walk);
+  if (walk.damaged)
+    return EBADMSG;
   if (r == NULL && value == 0)
-    return true;
+    return 0;
   if (r == NULL)
     {
-      r = root_record_locked (h, bucket, len, &fresh);
+      r = root_record_locked (h, &walk, len, &link);
       if (r == NULL)
-        return false;
-      root_write_locked (r, name, len, hash);
+        return ROOT_NO_SLICE;
+      root_write_locked (r, name, len, (uint32_t) sum_bytes (name, len));
     }
   /* Seen by root_read.  */
   word_publish (&r->value, value);
-  if (fresh)
+  if (link != NULL)
     /* Seen by root_step.  */
-    word_publish (bucket, off_file (h, r));
-  return true;
+    word_publish (link, off_file (h, r));
+  return 0;
+}
+
+/* Set aside a slice for records.  */
+static int
+root_slice (struct heap *h, bool *swept)
+{
+  uint32_t number;
+  int err;
+  do
+    err = grow_run (h, 1, MM_SLICE, head_make (HEAD_ROOTS, 0, 0, 0, 1),
+                    &number);
+  while (err != 0 && sweep_once (h, NULL, swept));
+  return err;
 }
 
 /* Set root NAME of LEN bytes to VALUE, with a new slice for records if need
    be.  */
 static int
-root_set (struct heap *h, const char *name, size_t len, uint64_t value)
+root_set (struct heap *h, const char *name, size_t len, uint64_t value,
+          struct reason *why)
 {
   for (bool swept = false; ; )
     {
       lock_heap (h);
-      bool done = root_set_locked (h, name, len, value);
+      int err = root_set_locked (h, name, len, value);
       unlock_heap (h);
-      if (done)
-        return 0;
-      uint32_t number;
-      int err;
-      do
-        err = grow_run (h, 1, MM_SLICE, head_make (HEAD_ROOTS, 0, 0, 0, 1),
-                        &number);
-      while (err != 0 && sweep_once (h, NULL, &swept));
+      if (err == EBADMSG)
+        return fail_because (why, err, root_broken);
+      if (err == ROOT_NO_SLICE)
+        err = root_slice (h, &swept);
+      else
+        return err;
       if (err != 0)
         return err;
     }
@@ -6174,12 +6253,12 @@ check_found (struct check *k, const void *where, const char *finding)
 static void
 check_roots (struct heap *h, struct check *k)
 {
+  struct root_walk walk;
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      struct root_walk walk = { .link = &h->bucket[b] };
-      struct disk_name *r;
-      while (!walk.damaged && (r = root_step (h, &walk)) != NULL)
-        walk.damaged = word_peek (&r->hash) % MM_BUCKETS != b;
+      root_start (h, b, &walk);
+      while (root_step (h, &walk) != NULL)
+        continue;
       if (walk.damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
@@ -6861,6 +6940,19 @@ attach_enter (struct heap *h, struct reason *why)
                        MM_PROCS);
 }
 
+/* The first one since the machine was started leaves a note, before the
+   superblock says that this is the boot.  Boots without names may be others.  */
+static void
+attach_see_boot (struct heap *h)
+{
+  static const uint8_t unknown[16];
+  uint8_t id[16];
+  super_boot_id (id);
+  if (memcmp (id, h->super.boot_id, sizeof id) != 0
+      || memcmp (id, unknown, sizeof id) == 0)
+    word_settle (&h->locks->roots_doubt, 1);
+}
+
 /* Nobody else has the heap: the volatile part is made new.  */
 static int
 attach_first (struct heap *h, struct reason *why)
@@ -6875,8 +6967,9 @@ attach_first (struct heap *h, struct reason *why)
         return file_reason (why, err,
                             "no disk blocks for this copy of the heap");
     }
-  epoch_begin (h);
+  attach_see_boot (h);
   super_save (h);
+  epoch_begin (h);
   return attach_enter (h, why);
 }
 
@@ -8850,48 +8943,51 @@ mmalloc_setroot (void *md, const char *name, void *ptr)
   if (len == 0 || len > MM_NAME_MAX)
     return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG,
                      "the name of a root has 1 to 1000 bytes");
-  return call_end (&c, root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr),
-                   NULL);
+  struct reason why = { "" };
+  int err = root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr, &why);
+  return call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
 }
 
 MM_PUBLIC void *
 mmalloc_getroot (void *md, const char *name)
 {
   struct call c;
+  struct root_walk walk;
   if (!call_begin (&c, md, CALL_ASKS))
     return NULL;
+  walk.value = 0;
+  walk.damaged = false;
   size_t len = name != NULL ? strlen (name) : 0;
-  uint64_t value = 0;
   if (len > 0 && len <= MM_NAME_MAX
-      && root_find (c.h, name, len, (uint32_t) sum_bytes (name, len), &value)
-           == NULL)
-    value = 0;
-  call_end (&c, 0, NULL);
-  return (void *) (uintptr_t) value;
+      && root_find (c.h, name, len, &walk) == NULL)
+    walk.value = 0;
+  call_end (&c, walk.damaged ? EBADMSG : 0, root_broken);
+  return (void *) (uintptr_t) walk.value;
 }
 
 MM_PUBLIC int
 mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
                void *arg)
 {
-  struct heap *h = heap_of (md);
-  if (h == NULL)
+  struct call c;
+  struct root_walk walk;
+  if (!call_begin (&c, md, CALL_ASKS))
     return -1;
+  bool damaged = false;
   int stop = 0, cancel = os_hold_cancel ();
   for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
     {
-      struct root_walk walk = { .link = &h->bucket[b] };
-      struct disk_name *r;
-      while (stop == 0 && (r = root_step (h, &walk)) != NULL)
-        {
-          char name[MM_NAME_MAX + 1];
-          uint64_t value = root_read (r, name);
-          if (value != 0)
-            stop = fn (name, (void *) (uintptr_t) value, arg);
-        }
+      root_start (c.h, b, &walk);
+      while (stop == 0 && root_step (c.h, &walk) != NULL)
+        if (walk.value != 0)
+          stop = fn (walk.name, (void *) (uintptr_t) walk.value, arg);
+      damaged |= walk.damaged;
     }
   os_let_cancel (cancel);
-  return stop;
+  return stop == 0 && damaged
+           ? call_end (&c, EBADMSG, "a chain of records of roots is broken: the"
+                                    " file is damaged")
+           : stop;
 }
 
 MM_PUBLIC void *

@@ -321,12 +321,17 @@ void *mmalloc_getkey (void *md, int keynum);
    Setting NULL forgets the name.  Setting is atomic to threads, processes and
    kills.  mmalloc_setroot gives 0 or -1 (EINVAL for a bad name, ENAMETOOLONG,
    or no room).  mmalloc_getroot gives NULL if there is no such root, errno
-   untouched.  */
+   untouched.  A root that was there at the last mmalloc_sync, and was left alone
+   since, is found after a power cut.  One that came later may be gone, or the
+   two calls fail with EBADMSG, for it and for names that are not there and lie
+   in the same part of the file: never is damage taken for a root that is not
+   there.  */
 int mmalloc_setroot (void *md, const char *name, void *ptr);
 void *mmalloc_getroot (void *md, const char *name);
 
 /* Call FN for each root, in no order; a result other than 0 ends the round
-   and is returned.  FN may call the library.  */
+   and is returned.  FN may call the library.  -1 and EBADMSG, after all roots
+   that can be found, if there are others that cannot.  */
 int mmalloc_roots (void *md,
                    int (*fn) (const char *name, void *ptr, void *arg),
                    void *arg);

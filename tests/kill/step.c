@@ -2162,8 +2162,9 @@ see_roots (struct heap *h, const struct sight *at, void *arg)
   uint64_t from = off_file (h, off_slice (h, at->c, at->s));
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      struct root_walk walk = { .link = &h->bucket[b] };
+      struct root_walk walk;
       struct disk_name *r;
+      root_start (h, b, &walk);
       while ((r = root_step (h, &walk)) != NULL)
         if (off_file (h, r) - from < MM_SLICE)
           return 0;
