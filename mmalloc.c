@@ -414,7 +414,9 @@ struct disk_locks
   disk_u64 sweep_gap;   /* how many between the last sweep and the next */
   disk_u64 roots_doubt; /* not 0: the machine was started anew, and whether
                            `slab' is right was not looked at since */
-  uint64_t zero[4];
+  disk_u64 went_down;   /* not 0: the machine did, with the heap in use, and
+                           nobody has closed it since */
+  uint64_t zero[3];
   union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
   union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
 };
@@ -6029,10 +6031,10 @@ super_verify (const struct disk_super *s, struct reason *why)
   return 0;
 }
 
-/* The highest generation among the valid copies in the file; 0: none is valid.
-   */
+/* The valid copy in the file with the highest generation, in *INTO unless
+   that is NULL; its generation, 0: none is valid.  */
 static uint64_t
-super_newest (struct heap *h)
+super_newest (struct heap *h, struct disk_super *into)
 {
   uint64_t newest = 0;
   struct disk_super copy;
@@ -6040,8 +6042,11 @@ super_newest (struct heap *h)
   for (size_t i = 0; i < 2; i++)
     {
       memcpy (&copy, (char *) h->file.base + i * MM_PAGE, sizeof copy);
-      if (super_verify (&copy, &why) == 0)
-        newest = size_max (newest, copy.generation);
+      if (super_verify (&copy, &why) != 0 || copy.generation <= newest)
+        continue;
+      newest = copy.generation;
+      if (into != NULL)
+        *into = copy;
     }
   return newest;
 }
@@ -6066,6 +6071,29 @@ super_boot_id (uint8_t id[16])
   memcpy (id, known, 16);
 }
 
+/* Whether superblock S is of another boot than this.  Of two boots without
+   names nobody knows; ANY: then they are taken for two.  */
+static bool
+super_other_boot (const struct disk_super *s, bool any)
+{
+  static const uint8_t unknown[16];
+  uint8_t id[16];
+  super_boot_id (id);
+  if (memcmp (id, unknown, sizeof id) == 0
+      || memcmp (s->boot_id, unknown, sizeof id) == 0)
+    return any;
+  return memcmp (id, s->boot_id, sizeof id) != 0;
+}
+
+/* Whether the machine went down with the heap in use, and nobody has closed it
+   since.  Needs: what L says was so when S was the superblock.  */
+static bool
+super_went_down (const struct disk_super *s, const struct disk_locks *l)
+{
+  return word_peek (&l->state) != MM_CLEAN
+         && (word_peek (&l->went_down) != 0 || super_other_boot (s, false));
+}
+
 /* Store the superblock's next generation in the copy that is not the valid
    one.  */
 static void
@@ -6081,7 +6109,7 @@ super_save (struct heap *h)
       super_boot_id (s->boot_id);
     }
   /* Others, a fork parent for instance, may have saved one since ours.  */
-  s->generation = size_max (s->generation, super_newest (h)) + 1;
+  s->generation = size_max (s->generation, super_newest (h, NULL)) + 1;
   s->sum = super_sum (s);
   memcpy ((char *) h->file.base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
   word_settle (&h->root->punched, 0);
@@ -6448,7 +6476,7 @@ check_supers (struct heap *h, struct check *k)
   uint64_t known = h->super.generation, newest = known;
   if (h->file.fd >= 0)
     for (int left = 1000; left > 0; left--)
-      if ((newest = super_newest (h)) >= known)
+      if ((newest = super_newest (h, NULL)) >= known)
         break;
   if (newest == 0)
     check_found (k, (char *) h->file.base, "I9: neither superblock is valid");
@@ -6940,17 +6968,17 @@ attach_enter (struct heap *h, struct reason *why)
                        MM_PROCS);
 }
 
-/* The first one since the machine was started leaves a note, before the
-   superblock says that this is the boot.  Boots without names may be others.  */
+/* The first one since the machine was started leaves notes, before superblock
+   and state say that all is as usual.  */
 static void
 attach_see_boot (struct heap *h)
 {
-  static const uint8_t unknown[16];
-  uint8_t id[16];
-  super_boot_id (id);
-  if (memcmp (id, h->super.boot_id, sizeof id) != 0
-      || memcmp (id, unknown, sizeof id) == 0)
-    word_settle (&h->locks->roots_doubt, 1);
+  struct disk_locks *l = h->locks;
+  if (super_other_boot (&h->super, true))
+    word_put (&l->roots_doubt, 1);
+  word_settle (&l->went_down, super_went_down (&h->super, l));
+  /* Release: nothing of it comes after the superblock.  */
+  word_fence_publish ();
 }
 
 /* Nobody else has the heap: the volatile part is made new.  */
@@ -7017,7 +7045,10 @@ attach_apart (struct heap *h, struct reason *why)
                          "others have the heap attached for writing");
   int err = file_share (&h->file);
   if (err == 0 && h->file.kind->changes)
-    epoch_begin (h);
+    {
+      attach_see_boot (h);
+      epoch_begin (h);
+    }
   return file_reason (why, err, "the file system has no locks");
 }
 
@@ -7611,6 +7642,32 @@ probe_is_used (int fd)
          || os_sees_lock (fd, MM_BYTE_DOOR, F_RDLCK);
 }
 
+/* Whether the machine went down with the heap in file F of SIZE bytes in use:
+   the superblock, and the same state before and after it.  */
+static int
+probe_boot (const struct file *f, size_t size, bool *down)
+{
+  struct disk_super super;
+  struct disk_locks l[2];
+  struct reason why;
+  uint64_t length;
+  int err, left = 100;
+  do
+    {
+      err = os_pread_all (f->fd, &l[0], sizeof l[0], MM_OFF_LOCKS);
+      if (err == 0)
+        err = super_read (f->fd, size, &super, &length, &why);
+      if (err == 0)
+        err = os_pread_all (f->fd, &l[1], sizeof l[1], MM_OFF_LOCKS);
+    }
+  while (err == 0 && --left > 0
+         && (word_peek (&l[0].state) != word_peek (&l[1].state)
+             || word_peek (&l[0].epoch) != word_peek (&l[1].epoch)
+             || word_peek (&l[0].went_down) != word_peek (&l[1].went_down)));
+  *down = err == 0 && super_went_down (&super, &l[0]);
+  return err;
+}
+
 /* The rest of INFO for open file F, whose size is there.  0 if it could be
    opened, else an errno value as opening it would give.  */
 static int
@@ -7649,9 +7706,36 @@ probe_file (const struct file *f, struct mmalloc_info *info,
          && !info->in_use && word_peek (&l.state) != MM_CLEAN
          && (info->in_use = probe_is_used (f->fd)))
     continue;
+  bool down = false;
+  if (err == 0)
+    err = probe_boot (f, info->file_size, &down);
   if (err == 0)
     probe_heap (&super, &l, &root, info);
+  info->went_down = down;
   return file_reason (why, err, "the file cannot be read");
+}
+
+/* The same of a heap that is open.  Those who change it have a note; for the
+   others the state is that of the last who had the file, or of one who is just
+   opening it.  */
+static bool
+probe_mapped (struct heap *h)
+{
+  struct disk_super super;
+  if (h->file.kind->changes)
+    return word_see (&h->locks->went_down) != 0;
+  uint32_t epoch;
+  bool down;
+  int left = 100;
+  do
+    {
+      epoch = word_see (&h->locks->epoch);
+      down = super_newest (h, &super) != 0
+             && super_went_down (&super, h->locks);
+      word_fence_see ();
+    }
+  while (--left > 0 && word_peek (&h->locks->epoch) != epoch);
+  return down;
 }
 
 MM_PUBLIC int
@@ -7710,7 +7794,9 @@ mmalloc_info (void *md, struct mmalloc_info *info)
         {
           probe_heap (&h->super, h->locks, h->root, info);
           info->magic = h->super.magic;
-          info->generation = size_max (h->super.generation, super_newest (h));
+          info->went_down = probe_mapped (h);
+          info->generation = size_max (h->super.generation,
+                                       super_newest (h, NULL));
         }
       else
         {

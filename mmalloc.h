@@ -168,6 +168,11 @@ struct mmalloc_info
   int clean;                 /* the last who had closed it; with neither of the
                                 two, he was killed or the machine went down */
   int guards;                /* mmcheck is on */
+  int went_down;             /* the machine did while somebody had it open for
+                                writing, and nobody has closed it since; its
+                                opening closes nothing: have mmalloc_check look
+                                what the disk has got.  Where the kernel gives
+                                boots no names always 0 */
   unsigned char uuid[16];    /* drawn when the file was made; zero if it is not
                                 a file */
   size_t reserved[8];        /* zero */

@@ -56,7 +56,7 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
-    local_pages|others_come_between|power_cut_roots|slot_calls_wait|\
+    local_pages|machine_went_down|others_come_between|power_cut_roots|slot_calls_wait|\
     words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
@@ -753,7 +753,7 @@ mutant root_mark_believed '/^root_record_locked/,/^}/ {
   s/if (word_peek (&h->locks->roots_doubt) != 0)/if (false)/
 }' power_cut_roots
 mutant root_mark_not_doubted '/^attach_see_boot/,/^}/ {
-  s/word_settle (&h->locks->roots_doubt, 1)/(void) 0/
+  s/word_put (&l->roots_doubt, 1)/(void) 0/
 }' power_cut_roots
 mutant root_broken_unsaid '/^mmalloc_getroot/,/^}/ {
   s/walk.damaged ? EBADMSG : 0/0/
@@ -764,6 +764,34 @@ mutant root_set_behind_broken '/^root_set_locked/,/^}/ {
 mutant roots_broken_unsaid '/^mmalloc_roots/,/^}/ {
   s/damaged |= walk.damaged/(void) damaged/
 }' power_cut_roots
+
+# That the machine went down is noted before all is as usual again.
+mutant boot_noted_late '/^attach_first/,/^}/ {
+  /^  super_save (h);/d
+  s/^  attach_see_boot (h);/  super_save (h);\
+&/
+}' machine_went_down
+mutant boot_noted_last '/^attach_first/,/^}/ {
+  /^  attach_see_boot (h);/d
+  s/^  super_save (h);/  struct disk_super saved = h->super;\
+  super_save (h);\
+  struct disk_super ours = h->super;\
+  h->super = saved;\
+  attach_see_boot (h);\
+  h->super = ours;/
+}' 'step:open: the machine'
+mutant boot_noted_for_ever '/^super_went_down/,/^}/ {
+  s/word_peek (&l->state) != MM_CLEAN/true/
+}' machine_went_down
+mutant boot_forgotten '/^super_went_down/,/^}/ {
+  s/word_peek (&l->went_down) != 0 || //
+}' machine_went_down
+mutant boot_of_a_copy '/^attach_apart/,/^}/ {
+  /attach_see_boot (h);/d
+}' machine_went_down
+mutant boot_as_opened '/^probe_mapped/,/^}/ {
+  s/super_went_down (&super,/super_went_down (\&h->super,/
+}' machine_went_down
 
 # Calls of the system that fail, are interrupted or do half of what they should.
 mutant half_a_read_is_all '/^os_move_all/,/^}/ {

@@ -68,6 +68,7 @@ static struct plan
   void *key_old, *key_new;
   size_t n_roots;               /* roots "root 0"... with values ROOT (i) */
   bool no_count;                /* the count of backed slices is made up */
+  bool booted;                  /* the machine went down */
   bool no_end;                  /* an earlier death leaves doubts for ever */
   void *result;                 /* of the finished operation */
   struct neighbour neighbour;
@@ -154,7 +155,8 @@ enum
   LONG = 64,       /* many points: only when all are asked for */
   COPIED = 32,     /* the file was copied since it was used last */
   SLOT = 128,      /* a slot call: nothing may leak */
-  FREED = 256      /* the earlier death has freed the slot's block */
+  FREED = 256,     /* the earlier death has freed the slot's block */
+  BOOTED = 512     /* the machine went down with the heap in use */
 };
 
 #define SMALL_HEAP MIB (1)      /* without exclusive streams */
@@ -1556,6 +1558,8 @@ static const struct operation operations[] = {
   { "open: clean file", HEAP, ALONE | OPENS, NULL, op_open, NULL, NULL },
   { "open: copied file", HEAP, ALONE | OPENS | COPIED, NULL, op_open, NULL,
     NULL },
+  { "open: the machine went down", HEAP, ALONE | OPENS | BOOTED, NULL, op_open,
+    NULL, NULL },
   { "open: join a neighbour", HEAP, OPENS, NULL, op_open, NULL, NULL },
   { "malloc: fork child's first use", HEAP, 0, pre_fork_child, op_malloc, NULL,
     NULL },
@@ -1759,6 +1763,22 @@ enum { N_OPERATIONS = sizeof operations / sizeof *operations };
 
 /* ---- Processes ---------------------------------------------------------- */
 
+/* Another boot finds the file.  */
+static void
+change_boot (void)
+{
+  int fd = open (file, O_RDWR);
+  for (off_t at = 0; at < 2 * MM_PAGE; at += MM_PAGE)
+    {
+      struct disk_super s;
+      NEED (pread (fd, &s, sizeof s, at) == sizeof s);
+      s.boot_id[3] ^= 0x5a;
+      s.sum = super_sum (&s);
+      NEED (pwrite (fd, &s, sizeof s, at) == sizeof s);
+    }
+  close (fd);
+}
+
 static void
 make_file (const struct operation *op)
 {
@@ -1776,10 +1796,14 @@ make_file (const struct operation *op)
         NEED (mmcheckf (md, NULL, 1) == 1);
       if (op->flags & COPIED)
         some_blocks (md);
-      NEED (mmalloc_detach (md) == NULL);
+      if (!(op->flags & BOOTED))
+        NEED (mmalloc_detach (md) == NULL);
       _exit (0);
     }
   NEED (kill_wait (pid) == 0);
+  plan->booted = (op->flags & BOOTED) != 0;
+  if (plan->booted)
+    change_boot ();
   if (op->flags & COPIED)
     {
       static char bytes[1 << 20];
@@ -2226,6 +2250,20 @@ look_local (void *md)
     bad ("no page of the process's own: %s", mmalloc_strerror (md));
 }
 
+/* That the machine went down is known, and believed by roots: if nobody has set
+   one yet, the next will look.  */
+static void
+look_booted (void *md)
+{
+  struct mmalloc_info info;
+  NEED (mmalloc_info (md, &info) == 0);
+  if (!info.went_down)
+    bad ("nobody knows that the machine went down");
+  if (kill_heap ()->locks->roots_doubt == 0
+      && mmalloc_getroot (md, "survivor") == NULL)
+    bad ("roots do not know that the machine went down");
+}
+
 /* All that is promised about blocks, roots and keys.  W gets the live
    blocks, with their tags; unknown ones have tag 0.  */
 static void
@@ -2241,6 +2279,8 @@ look (void *md, struct seen *w)
     look_slot (w);
   if (strncmp (now.operation, "local", 5) == 0)
     look_local (md);
+  if (plan->booted)
+    look_booted (md);
   if (plan->kept != NULL && *plan->kept != plan->carried)
     bad ("a word of the program's was changed");
   struct block *old = NULL;     /* what realloc moves */
