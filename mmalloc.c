@@ -176,7 +176,8 @@
      41  Blocks, public calls               (realloc_)
      42  Slot calls                         (slot_)
      43  Opening and closing, public calls  (open_)
-     44  Other public calls                 (prefetch_)  */
+     44  Other public calls                 (prefetch_)
+     45  Roots that are made once           (maker_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------ */
@@ -298,6 +299,8 @@ enum
   MM_PROCS = 192,              /* fill the space between locks and root */
   MM_OPS = 60,                 /* slot calls under way at once: these fill the
                                   page of the locks */
+  MM_MAKES = 40,               /* of them roots that are being made, which may
+                                  take long: the others leave room for calls */
   MM_KEYS = 16,                /* historical number */
   MM_BUCKETS = MM_PAGE / 8,
   MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
@@ -434,8 +437,12 @@ struct disk_op
                            the heap lock just now */
   disk_u64 turn;        /* counts the uses */
   disk_u64 from;        /* not 0: a block leaves this word for the slot ... */
-  disk_u64 moved;       /* ... to which the word pointed */
+  disk_u64 moved;       /* ... to which the word pointed.  But with MM_MAKES_ROOT
+                           in from: 1 + the record that the maker waits for */
 };
+/* In place of from: the slot is the value of a root that is being made.  No word
+   of a block is there.  */
+enum { MM_MAKES_ROOT = 1 };
 
 /* One process.  Published by storing id.  */
 struct disk_proc
@@ -719,6 +726,16 @@ struct heap
   struct error error;
 };
 
+/* A root that a thread is making, while the program's function runs.  */
+struct making
+{
+  struct making *outer;        /* within the making of this one */
+  struct heap *h;
+  struct disk_op *op;
+  uint64_t turn;               /* of op */
+  unsigned forks;              /* of h: another number is a fork child's */
+};
+
 /* The thread's state.  last is never NULL.  Of such memory a program has little
    left for a library that it loads late, so that words lie elsewhere.  */
 struct thread
@@ -726,6 +743,7 @@ struct thread
   struct cache *last;          /* the one used last */
   struct cache *all;
   struct disk_op *op;          /* of the slot call under way; or NULL */
+  struct making *making;       /* the root that it is making last; or NULL */
   struct words *words;         /* NULL: none yet, or no memory, or leaving */
   int code;                    /* of its last error */
   bool forking;                /* in fork, with all locks */
@@ -1409,6 +1427,17 @@ static struct
   fallocate, ftruncate, pread, pwrite, msync, fstat, open, close, fcntl, mmap,
   munmap, mprotect
 };
+
+/* Let others run, longer if it is not the first time: the N-th from 0.  */
+static void
+os_pause (unsigned n)
+{
+  struct timespec t = { 0, 20000L << (n < 16 ? 0 : n < 22 ? n - 16 : 6) };
+  if (n < 8)
+    sched_yield ();
+  else
+    nanosleep (&t, NULL);
+}
 
 /* Between these two the thread is not cancelled: it would take locks with it,
    and entries in the file.  Around each call that is a cancellation point.  */
@@ -2757,6 +2786,9 @@ class_sum (void)
        from, and both point to moved           from is to be NULL
        from, and one does not                  nothing, or all, has happened
 
+   Of a root that is being made the slot is its value, and points nowhere until
+   it points to fresh, which is the root's then.
+
    What is nobody's is freed if it is live, so all of this can be repeated.
    That it may be another's block by then is kept from happening: a free small
    block that is on record is not handed out again (page_free_bits), nor is its
@@ -2814,6 +2846,24 @@ op_noted (bool freed)
   if (freed)
     word_settle (&thread.op->old, 0);
   word_settle (&thread.op->locked, 0);
+}
+
+/* Whether record OP is of a root that is being made.  Needs: the heap lock.  */
+static bool
+op_makes_root (struct disk_op *op)
+{
+  return word_see (&op->owner) != 0 && word_see (&op->from) == MM_MAKES_ROOT;
+}
+
+/* Whether a root is being made whose value is at offset SLOT.  Needs: the heap
+   lock.  */
+static bool
+op_makes_root_at (struct heap *h, uint64_t slot)
+{
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (op_makes_root (&h->op[i]) && word_peek (&h->op[i].slot) == slot)
+      return true;
+  return false;
 }
 
 /* FREE, the free blocks of word W of the page at START, without those that are
@@ -4022,12 +4072,30 @@ dead_slot (struct heap *h, uint64_t slot)
            : NULL;
 }
 
+/* The value of a root at offset SLOT, or NULL: that is not among records.
+   Needs: the heap lock.  */
+static disk_u64 *
+dead_root (struct heap *h, uint64_t slot)
+{
+  uint64_t number = (slot - (h->grid - h->file.base)) >> MM_SLICE_SHIFT;
+  struct disk_slice *r = number <= UINT32_MAX
+                         ? run_record (h, (uint32_t) number) : NULL;
+  return slot % sizeof (disk_u64) == 0 && r != NULL
+             && head_kind (head_see (r)) == HEAD_ROOTS
+             && run_is_inside (h, (uint32_t) number, 1)
+           ? (disk_u64 *) (h->file.base + slot)
+           : NULL;
+}
+
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
    the heap lock.  */
 static bool
 dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 {
-  disk_u64 *slot = dead_slot (h, word_peek (&op->slot));
+  uint64_t at_slot = word_peek (&op->slot);
+  disk_u64 *slot = word_peek (&op->from) == MM_MAKES_ROOT
+                     ? dead_root (h, at_slot)
+                     : dead_slot (h, at_slot);
   struct place at;
   if (slot == NULL
       || place_find (h, (char *) h->file.base + block, false, &at) != NULL)
@@ -4096,6 +4164,10 @@ dead_ops_locked (struct heap *h)
       struct disk_op *op = &h->op[i];
       if (word_see (&op->locked) == 0)
         continue;
+      /* A root has it.  */
+      if (word_peek (&op->from) == MM_MAKES_ROOT
+          && dead_slot_holds (h, op, word_peek (&op->fresh)))
+        word_put (&op->fresh, 0);
       disk_u64 *block[2] = { &op->fresh, &op->old };
       for (int j = 0; j < 2; j++)
         {
@@ -5381,6 +5453,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
    Checked by: check_roots, roots_from_many_threads, local_pages,
    power_cut_roots.  */
 
+static const char root_bad_name[] = "the name of a root has 1 to 1000 bytes";
 static const char root_broken[] = "the chain of records with this root is"
                                   " broken: the file is damaged";
 
@@ -5595,7 +5668,8 @@ root_record_locked (struct heap *h, struct root_walk *walk, size_t len,
   root_start (h, walk->bucket, walk);
   while ((r = root_step (h, walk)) != NULL)
     if (word_peek (&r->value) == 0 && r->room >= len
-        && !root_crosses (off_file (h, r), sizeof *r + len))
+        && !root_crosses (off_file (h, r), sizeof *r + len)
+        && !op_makes_root_at (h, off_file (h, &r->value)))
       return r;
   if (word_peek (&h->locks->roots_doubt) != 0)
     root_mend_locked (h);
@@ -8459,6 +8533,28 @@ slot_store (void **slot, void *p)
   word_publish ((disk_u64 *) (void *) slot, (uintptr_t) p);
 }
 
+/* Free BLOCK, which is the old one on record OP, and release the record.  NULL
+   or what is wrong.  */
+static const char *
+slot_give (void *md, struct heap *h, struct disk_op *op, struct place *block)
+{
+  struct cache *k = cache_use (h, md);
+  bool full = false;
+  if (block->kind == PLACE_SMALL)
+    block->head = head_see (block->r);
+  unsigned walk = k == NULL ? lock_walk (h) : 0;
+  thread.op = op;
+  const char *wrong = give_unhinted (h, k, block, &full);
+  thread.op = NULL;
+  op_release (h, op);
+  /* Nobody could take the block before; so the hint comes last.  */
+  if (full && wrong == NULL)
+    give_hint (h, k, block);
+  if (k == NULL)
+    unlock_walk (h, walk);
+  return wrong;
+}
+
 /* Put a new block of SIZE bytes, NULL for 0, into SLOT.  OLD: the block at
    BLOCK, known to the program as USER, was there: its contents are taken over,
    and it is freed.  Public call CALL.  */
@@ -8489,22 +8585,7 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
   word_settle (&op->fresh, 0);
   const char *wrong = NULL;
   if (old)
-    {
-      struct cache *k = cache_use (h, md);
-      bool full = false;
-      if (block->kind == PLACE_SMALL)
-        block->head = head_see (block->r);
-      unsigned walk = k == NULL ? lock_walk (h) : 0;
-      thread.op = op;
-      wrong = give_unhinted (h, k, block, &full);
-      thread.op = NULL;
-      op_release (h, op);
-      /* Nobody could take the block before; so the hint comes last.  */
-      if (full && wrong == NULL)
-        give_hint (h, k, block);
-      if (k == NULL)
-        unlock_walk (h, walk);
-    }
+    wrong = slot_give (md, h, op, block);
   else
     op_release (h, op);
   if (wrong != NULL)
@@ -8614,7 +8695,9 @@ mmalloc_recover (void *md)
      the next moment.  */
   for (unsigned i = 0; i < MM_OPS; i++)
     while (id[i] != 0 && id[i] != h->id && word_see (&h->op[i].owner) == id[i]
-           && word_peek (&h->op[i].turn) == turn[i])
+           && word_peek (&h->op[i].turn) == turn[i]
+           /* The program's function, which may be the caller's neighbour.  */
+           && word_peek (&h->op[i].from) != MM_MAKES_ROOT)
       {
         dead_bury_all (h);
         sched_yield ();
@@ -9027,8 +9110,7 @@ mmalloc_setroot (void *md, const char *name, void *ptr)
     return -1;
   size_t len = name != NULL ? strlen (name) : 0;
   if (len == 0 || len > MM_NAME_MAX)
-    return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG,
-                     "the name of a root has 1 to 1000 bytes");
+    return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name);
   struct reason why = { "" };
   int err = root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr, &why);
   return call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
@@ -9291,4 +9373,362 @@ mmtrace (void)
   cache_disarm_all (NULL);
   unlock_registry ();
   return 1;
+}
+
+
+/* ---- 45. Roots that are made once -------------------------------------- */
+
+/* Owns: the operation records of roots that are being made, which tell others
+   that they have to wait and for whom.
+   Needs: no lock.
+   Crash: in the room of the dead: the root has the block, or it is freed.  Who
+   waits for a maker looks whether it died, and makes the root then.
+
+   A name that is being made has a record without a value, as one that was
+   forgotten, and an operation record whose slot is that value.  All but the
+   program's function happens under the heap lock: to see that nobody has made
+   or makes the root and to begin, to wait for somebody, to publish.  So is
+   waiting in a circle seen by the one who would close it: each maker's record
+   names the record that it waits for, the outer of two roots that a thread
+   makes that of the inner.  mmalloc_setroot does not wait: a maker who finds
+   the root there when it would publish throws its own away.
+   Keeps: nothing by itself.
+   Checked by: model_makeroot, makeroot, step.  */
+
+/* What mmalloc_makeroot is asked for.  */
+struct wish
+{
+  void *md;
+  const char *name;
+  size_t len, size;
+  int (*init) (void *root, size_t size, void *arg);
+  void *arg;
+};
+
+/* No errno values: somebody makes the root; the caller has no record.  */
+enum { MAKER_WAITS = -2, MAKER_NO_OP = -3 };
+
+/* The record of the root that OP makes, or NULL.  */
+static struct disk_name *
+maker_record (struct heap *h, struct disk_op *op)
+{
+  return root_at (h, word_peek (&op->slot)
+                       - offsetof (struct disk_name, value));
+}
+
+/* Whether OP makes the root that W wishes for.  */
+static bool
+maker_is_for (struct heap *h, struct disk_op *op, const struct wish *w)
+{
+  struct disk_name *r = op_makes_root (op) ? maker_record (h, op) : NULL;
+  if (r == NULL || word_peek (&r->len) != w->len)
+    return false;
+  size_t i = 0;
+  while (i < w->len && word_peek (&r->name[i]) == w->name[i])
+    i++;
+  return i == w->len;
+}
+
+/* The innermost root of H that this thread is making, in this process.  */
+static struct disk_op *
+maker_innermost (struct heap *h)
+{
+  for (struct making *m = thread.making; m != NULL; m = m->outer)
+    if (m->h == h && m->forks == h->forks)
+      return m->op;
+  return NULL;
+}
+
+/* Whether this thread, or the one that it is a fork of, makes the root of OP.
+   */
+static bool
+maker_is_ours (struct heap *h, struct disk_op *op)
+{
+  for (struct making *m = thread.making; m != NULL; m = m->outer)
+    if (m->h == h && m->op == op && m->turn == word_peek (&op->turn))
+      return true;
+  return false;
+}
+
+/* Wait for OP, unless it waits for this thread.  */
+static int
+maker_wait_locked (struct heap *h, struct disk_op *op)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  struct disk_op *inner = maker_innermost (h);
+  const uint64_t first = (uint64_t) (op - h->op) + 1;
+  uint64_t next = first;
+  for (unsigned i = 0; i < MM_OPS && next > 0 && next <= MM_OPS; i++)
+    {
+      struct disk_op *at = &h->op[next - 1];
+      if (maker_is_ours (h, at))
+        return EDEADLK;
+      next = op_makes_root (at) ? word_peek (&at->moved) : 0;
+    }
+  /* Not before: who is refused waits for nobody.  */
+  if (inner != NULL)
+    word_put (&inner->moved, first);
+  return MAKER_WAITS;
+}
+
+/* Begin to make the root of W, with record OP: 0, EBADMSG or ROOT_NO_SLICE.  */
+static int
+maker_begin_locked (struct heap *h, const struct wish *w,
+                    struct root_walk *walk, struct disk_op *op)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  disk_u64 *link = NULL;
+  struct disk_op *outer = maker_innermost (h);
+  struct disk_name *r = root_record_locked (h, walk, w->len, &link);
+  if (r == NULL)
+    return ROOT_NO_SLICE;
+  root_write_locked (r, w->name, w->len,
+                     (uint32_t) sum_bytes (w->name, w->len));
+  if (link != NULL)
+    /* Seen by root_step.  */
+    word_publish (link, off_file (h, r));
+  word_put (&op->moved, 0);
+  word_put (&op->slot, off_file (h, &r->value));
+  /* Release: it makes the record that of a root, and so comes last.  */
+  word_settle (&op->from, MM_MAKES_ROOT);
+  if (outer != NULL)
+    word_put (&outer->moved, (uint64_t) (op - h->op) + 1);
+  return 0;
+}
+
+/* Look what there is for W.  0: the root, with *VALUE; or, with none, it is
+   this thread's to make with record OP, NULL: it has none.  */
+static int
+maker_look_locked (struct heap *h, const struct wish *w, struct disk_op *op,
+                   uint64_t *value)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  struct root_walk walk;
+  struct disk_op *inner = maker_innermost (h);
+  unsigned makes = 0;
+  if (inner != NULL)
+    word_put (&inner->moved, 0);
+  *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
+  if (walk.damaged)
+    return EBADMSG;
+  for (unsigned i = 0; i < MM_OPS && *value == 0; i++)
+    {
+      makes += op_makes_root (&h->op[i]);
+      if (maker_is_for (h, &h->op[i], w))
+        return maker_wait_locked (h, &h->op[i]);
+    }
+  if (*value != 0)
+    return 0;
+  /* Who makes one already does not wait for room.  */
+  if (makes >= MM_MAKES)
+    return inner != NULL ? ENOLCK : MAKER_WAITS;
+  return op == NULL ? MAKER_NO_OP : maker_begin_locked (h, w, &walk, op);
+}
+
+/* Get the root of W, in *VALUE, or with 0 there the right to make it, in *OP.
+   0 or an errno value.  */
+static int
+maker_enter (struct heap *h, const struct wish *w, struct disk_op **op,
+             uint64_t *value)
+{
+  bool swept = false, buried = false;
+  int err;
+  *op = NULL;
+  for (unsigned pauses = 0; ; )
+    {
+      lock_heap (h);
+      err = maker_look_locked (h, w, *op, value);
+      unlock_heap (h);
+      if (err == MAKER_NO_OP)
+        {
+          *op = slot_begin (h, (void *) h->file.base, NULL);
+          continue;
+        }
+      if (err == ROOT_NO_SLICE && (err = root_slice (h, &swept)) == 0)
+        continue;
+      /* A circle may be one of the dead.  */
+      bool again = err == MAKER_WAITS || (err == EDEADLK && !buried);
+      if (*op != NULL && (err != 0 || *value != 0))
+        {
+          op_release (h, *op);
+          *op = NULL;
+        }
+      if (!again)
+        return err;
+      buried = true;
+      dead_bury_all (h);
+      if (err == MAKER_WAITS)
+        os_pause (pauses++);
+    }
+}
+
+/* The root that M makes becomes block P, unless there is one by now: *VALUE.
+   */
+static int
+maker_publish (const struct wish *w, struct making *m, void *p,
+               uint64_t *value)
+{
+  struct heap *h = m->h;
+  struct root_walk walk;
+  lock_heap (h);
+  bool there = root_find (h, w->name, w->len, &walk) != NULL;
+  struct disk_name *r = maker_record (h, m->op);
+  int err = walk.damaged || r == NULL ? EBADMSG : 0;
+  *value = there ? walk.value : 0;
+  if (!there && err == 0)
+    {
+      /* If we die: nobody has the lock before somebody has looked whether the
+         root has the block.  */
+      word_settle (&m->op->locked, 1);
+      /* Seen by root_read.  */
+      word_publish (&r->value, (uintptr_t) p);
+      word_settle (&m->op->fresh, 0);
+      word_settle (&m->op->locked, 0);
+    }
+  unlock_heap (h);
+  return err;
+}
+
+/* Free block P of M, which did not become a root.  */
+static void
+maker_discard (const struct wish *w, struct making *m, void *p)
+{
+  static const char call[] = "mmalloc_makeroot";
+  struct place block, user;
+  struct disk_op *op = m->op;
+  const char *wrong = guard_place (m->h, call, w->md, p, &block, &user);
+  if (wrong == NULL)
+    {
+      trace_event ('-', p, 0, false);
+      word_put (&op->old, off_file (m->h, block.start));
+      /* Release: the block is on record at any time.  */
+      word_settle (&op->fresh, 0);
+      wrong = slot_give (w->md, m->h, op, &block);
+    }
+  else
+    op_release (m->h, op);
+  if (wrong != NULL)
+    fail_misuse (call, w->md, p, wrong);
+}
+
+/* Make the root of W with M->op: *VALUE.  0 or an errno value.  */
+static int
+maker_make (const struct wish *w, struct making *m, uint64_t *value,
+            struct reason *why)
+{
+  struct heap *h = m->h;
+  thread.op = m->op;
+  void *p = alloc_any (w->md, w->size, 16, ALLOC_ZERO);
+  thread.op = NULL;
+  if (p == NULL)
+    {
+      int err = errno;
+      op_release (h, m->op);
+      return err;
+    }
+  thread.making = m;
+  int stop = w->init != NULL ? w->init (p, w->size, w->arg) : 0;
+  thread.making = m->outer;
+  process_check ();
+  if (h->forks != m->forks)
+    return fail_because (why, ECANCELED, "the process is a fork of the one"
+                                         " that makes the root");
+  int err = stop != 0 ? fail_because (why, ECANCELED, "the root was not made:"
+                                                      " its function gave %d",
+                                      stop)
+                      : maker_publish (w, m, p, value);
+  struct disk_op *outer = maker_innermost (h);
+  if (outer != NULL)
+    word_settle (&outer->moved, 0);
+  if (err != 0 || *value != 0)
+    maker_discard (w, m, p);
+  else
+    {
+      *value = (uintptr_t) p;
+      op_release (h, m->op);
+    }
+  return err;
+}
+
+/* Whether the root with VALUE, which was there, has the bytes that W asks for.
+   */
+static int
+maker_room (struct heap *h, const struct wish *w, uint64_t value,
+            struct reason *why)
+{
+  struct place at;
+  const char *p = (const char *) (uintptr_t) value;
+  if (place_find (h, p, true, &at) != NULL)
+    return fail_because (why, EINVAL, "the root is 0x%lx, which is in no block"
+                                      " of the heap", (unsigned long) value);
+  size_t room = (size_t) (at.start + at.usable - p);
+  if (word_peek (&h->root->guards) != 0 && p == guard_find (h, &at))
+    guard_is_intact (h, &at, p, &room);
+  if (room < w->size)
+    return fail_because (why, EINVAL, "the root has %zu bytes, not %zu", room,
+                         w->size);
+  return 0;
+}
+
+/* Find or make the root of W: *VALUE.  0 or an errno value.  */
+static int
+maker_root (struct heap *h, const struct wish *w, uint64_t *value,
+            struct reason *why)
+{
+  struct root_walk walk;
+  struct making m = { .outer = thread.making, .h = h, .forks = h->forks };
+  uint64_t before;
+  int err;
+  do
+    {
+      *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
+      err = walk.damaged ? EBADMSG : 0;
+      if (err == 0 && *value == 0)
+        err = heap_may_change (h, why);
+      if (err == 0 && *value == 0)
+        err = maker_enter (h, w, &m.op, value);
+      if (err == EBADMSG)
+        return fail_because (why, err, root_broken);
+      if (err == EDEADLK)
+        return fail_because (why, err, "this thread makes the root, or one that"
+                                       " its maker waits for");
+      if (err == ENOLCK)
+        return fail_because (why, err, "%d roots are being made", MM_MAKES);
+      if (err != 0)
+        return err;
+      if (*value == 0)
+        {
+          m.turn = word_peek (&m.op->turn);
+          return maker_make (w, &m, value, why);
+        }
+      before = *value;
+      err = maker_room (h, w, before, why);
+    }
+  /* Another may have put another block there meanwhile.  */
+  while (err != 0 && root_find (h, w->name, w->len, &walk) != NULL
+         && walk.value != before);
+  return err;
+}
+
+MM_PUBLIC void *
+mmalloc_makeroot (void *md, const char *name, size_t size,
+                  int (*init) (void *root, size_t size, void *arg), void *arg)
+{
+  struct call c;
+  struct wish w = { md, name, name != NULL ? strlen (name) : 0, size, init,
+                    arg };
+  struct reason why = { "" };
+  uint64_t value = 0;
+  if (!call_begin (&c, md, CALL_LOOKS))
+    return NULL;
+  if (w.len == 0 || w.len > MM_NAME_MAX)
+    return call_end (&c, w.len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name),
+           NULL;
+  if (size == 0)
+    return call_end (&c, EINVAL, "a root that is made has a size"), NULL;
+  int cancel = os_hold_cancel ();
+  int err = maker_root (c.h, &w, &value, &why);
+  os_let_cancel (cancel);
+  call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
+  return err == 0 ? (void *) (uintptr_t) value : NULL;
 }

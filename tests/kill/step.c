@@ -69,6 +69,7 @@ static struct plan
   size_t n_roots;               /* roots "root 0"... with values ROOT (i) */
   bool no_count;                /* the count of backed slices is made up */
   bool booted;                  /* the machine went down */
+  bool made;                    /* a root of WANT bytes is made */
   bool no_end;                  /* an earlier death leaves doubts for ever */
   void *result;                 /* of the finished operation */
   struct neighbour neighbour;
@@ -1050,6 +1051,76 @@ op_setroot (void *md)
   NEED (mmalloc_setroot (md, plan->root, plan->root_new) == 0);
 }
 
+/* What INIT makes of a root.  */
+enum { MADE = 4 };
+
+static int
+init_made (void *root, size_t size, void *refuse)
+{
+  kill_fill (root, size, MADE);
+  return refuse != NULL;
+}
+
+static void
+op_makeroot (void *md)
+{
+  plan->result = mmalloc_makeroot (md, "made", op_size, init_made, NULL);
+  NEED (plan->result != NULL);
+}
+
+static void
+op_makeroot_refused (void *md)
+{
+  plan->result = mmalloc_makeroot (md, "made", op_size, init_made, plan);
+  NEED (plan->result == NULL);
+}
+
+/* Nothing may leak: there is a root, or no block.  */
+static void
+makes (size_t size)
+{
+  op_size = plan->want = size;
+  plan->made = plan->recovers = true;
+}
+
+static void
+pre_make_first (void *md)
+{
+  (void) md;
+  makes (100);
+}
+
+static void
+pre_make (void *md)
+{
+  some_blocks (md);
+  makes (64);
+}
+
+static void
+pre_make_again (void *md)
+{
+  some_blocks (md);
+  NEED (mmalloc_setroot (md, "made", ROOT (800)) == 0);
+  NEED (mmalloc_setroot (md, "made", NULL) == 0);
+  makes (64);
+}
+
+static void
+pre_make_large (void *md)
+{
+  some_blocks (md);
+  backed_and_free (md, 8);
+  makes (70000);
+}
+
+static void
+pre_make_huge (void *md)
+{
+  some_blocks (md);
+  makes (MIB (40));
+}
+
 static void
 sets (const char *name, void *old, void *new)
 {
@@ -1543,6 +1614,18 @@ static const struct operation operations[] = {
     NULL },
   { "setroot: record of another name", HEAP, 0, pre_root_other_name,
     op_setroot, NULL, NULL },
+  { "makeroot: the first", HEAP, 0, pre_make_first, op_makeroot, NULL, NULL },
+  { "makeroot: small", HEAP, 0, pre_make, op_makeroot, NULL, NULL },
+  { "makeroot: record used again", HEAP, 0, pre_make_again, op_makeroot, NULL,
+    NULL },
+  { "makeroot: large", HEAP, 0, pre_make_large, op_makeroot, NULL, NULL },
+  { "makeroot: huge", BIG_HEAP, LONG, pre_make_huge, op_makeroot, NULL, NULL },
+  { "makeroot: refused", HEAP, 0, pre_make, op_makeroot_refused, NULL, NULL },
+  { "makeroot: refused, large", HEAP, 0, pre_make_large, op_makeroot_refused,
+    NULL, NULL },
+  { "guards: makeroot", HEAP, GUARDED, pre_make, op_makeroot, NULL, NULL },
+  { "guards: makeroot refused", HEAP, GUARDED, pre_make, op_makeroot_refused,
+    NULL, NULL },
   { "setroot: first slice", HEAP, 0, pre_root_slice, op_setroot, NULL, NULL },
   { "setroot: new slice, growth", HEAP, 0, pre_root_slice_grow, op_setroot,
     NULL, NULL },
@@ -2250,6 +2333,24 @@ look_local (void *md)
     bad ("no page of the process's own: %s", mmalloc_strerror (md));
 }
 
+/* There is no root, or it is whole.  */
+static void
+look_made (void *md, struct seen *w)
+{
+  void *value = mmalloc_getroot (md, "made");
+  struct block *s = value != NULL ? seen_find (w, value) : NULL;
+  if (now.finished && !plan->no_end && value != plan->result)
+    bad ("the root is not as the call left it");
+  if (value != NULL && s == NULL)
+    bad ("the root dangles");
+  if (s == NULL)
+    return;
+  if (s->size < plan->want || !kill_holds (value, plan->want, plan->want, MADE))
+    bad ("the root is not whole");
+  s->size = plan->want;
+  s->tag = MADE;
+}
+
 /* That the machine went down is known, and believed by roots: if nobody has set
    one yet, the next will look.  */
 static void
@@ -2281,6 +2382,8 @@ look (void *md, struct seen *w)
     look_local (md);
   if (plan->booted)
     look_booted (md);
+  if (plan->made)
+    look_made (md, w);
   if (plan->kept != NULL && *plan->kept != plan->carried)
     bad ("a word of the program's was changed");
   struct block *old = NULL;     /* what realloc moves */
