@@ -176,7 +176,8 @@
      41  Blocks, public calls               (realloc_)
      42  Slot calls                         (slot_)
      43  Opening and closing, public calls  (open_)
-     44  Other public calls                 (prefetch_)  */
+     44  Other public calls                 (prefetch_)
+     45  Roots that are made once           (maker_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------ */
@@ -298,6 +299,8 @@ enum
   MM_PROCS = 192,              /* fill the space between locks and root */
   MM_OPS = 60,                 /* slot calls under way at once: these fill the
                                   page of the locks */
+  MM_MAKES = 40,               /* of them roots that are being made, which may
+                                  take long: the others leave room for calls */
   MM_KEYS = 16,                /* historical number */
   MM_BUCKETS = MM_PAGE / 8,
   MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
@@ -412,7 +415,11 @@ struct disk_locks
   disk_u64 ops_busy;    /* bit i: operation record i may name blocks */
   disk_u64 n_taken;     /* slices taken so far in this epoch */
   disk_u64 sweep_gap;   /* how many between the last sweep and the next */
-  uint64_t zero[5];
+  disk_u64 roots_doubt; /* not 0: the machine was started anew, and whether
+                           `slab' is right was not looked at since */
+  disk_u64 went_down;   /* not 0: the machine did, with the heap in use, and
+                           nobody has closed it since */
+  uint64_t zero[3];
   union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
   union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
 };
@@ -430,8 +437,12 @@ struct disk_op
                            the heap lock just now */
   disk_u64 turn;        /* counts the uses */
   disk_u64 from;        /* not 0: a block leaves this word for the slot ... */
-  disk_u64 moved;       /* ... to which the word pointed */
+  disk_u64 moved;       /* ... to which the word pointed.  But with MM_MAKES_ROOT
+                           in from: 1 + the record that the maker waits for */
 };
+/* In place of from: the slot is the value of a root that is being made.  No word
+   of a block is there.  */
+enum { MM_MAKES_ROOT = 1 };
 
 /* One process.  Published by storing id.  */
 struct disk_proc
@@ -715,6 +726,16 @@ struct heap
   struct error error;
 };
 
+/* A root that a thread is making, while the program's function runs.  */
+struct making
+{
+  struct making *outer;        /* within the making of this one */
+  struct heap *h;
+  struct disk_op *op;
+  uint64_t turn;               /* of op */
+  unsigned forks;              /* of h: another number is a fork child's */
+};
+
 /* The thread's state.  last is never NULL.  Of such memory a program has little
    left for a library that it loads late, so that words lie elsewhere.  */
 struct thread
@@ -722,6 +743,7 @@ struct thread
   struct cache *last;          /* the one used last */
   struct cache *all;
   struct disk_op *op;          /* of the slot call under way; or NULL */
+  struct making *making;       /* the root that it is making last; or NULL */
   struct words *words;         /* NULL: none yet, or no memory, or leaving */
   int code;                    /* of its last error */
   bool forking;                /* in fork, with all locks */
@@ -1405,6 +1427,17 @@ static struct
   fallocate, ftruncate, pread, pwrite, msync, fstat, open, close, fcntl, mmap,
   munmap, mprotect
 };
+
+/* Let others run, longer if it is not the first time: the N-th from 0.  */
+static void
+os_pause (unsigned n)
+{
+  struct timespec t = { 0, 20000L << (n < 16 ? 0 : n < 22 ? n - 16 : 6) };
+  if (n < 8)
+    sched_yield ();
+  else
+    nanosleep (&t, NULL);
+}
 
 /* Between these two the thread is not cancelled: it would take locks with it,
    and entries in the file.  Around each call that is a cancellation point.  */
@@ -2753,6 +2786,9 @@ class_sum (void)
        from, and both point to moved           from is to be NULL
        from, and one does not                  nothing, or all, has happened
 
+   Of a root that is being made the slot is its value, and points nowhere until
+   it points to fresh, which is the root's then.
+
    What is nobody's is freed if it is live, so all of this can be repeated.
    That it may be another's block by then is kept from happening: a free small
    block that is on record is not handed out again (page_free_bits), nor is its
@@ -2810,6 +2846,24 @@ op_noted (bool freed)
   if (freed)
     word_settle (&thread.op->old, 0);
   word_settle (&thread.op->locked, 0);
+}
+
+/* Whether record OP is of a root that is being made.  Needs: the heap lock.  */
+static bool
+op_makes_root (struct disk_op *op)
+{
+  return word_see (&op->owner) != 0 && word_see (&op->from) == MM_MAKES_ROOT;
+}
+
+/* Whether a root is being made whose value is at offset SLOT.  Needs: the heap
+   lock.  */
+static bool
+op_makes_root_at (struct heap *h, uint64_t slot)
+{
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (op_makes_root (&h->op[i]) && word_peek (&h->op[i].slot) == slot)
+      return true;
+  return false;
 }
 
 /* FREE, the free blocks of word W of the page at START, without those that are
@@ -4024,12 +4078,30 @@ dead_slot (struct heap *h, uint64_t slot)
   return place_is_word (h, word) ? word : NULL;
 }
 
+/* The value of a root at offset SLOT, or NULL: that is not among records.
+   Needs: the heap lock.  */
+static disk_u64 *
+dead_root (struct heap *h, uint64_t slot)
+{
+  uint64_t number = (slot - (h->grid - h->file.base)) >> MM_SLICE_SHIFT;
+  struct disk_slice *r = number <= UINT32_MAX
+                         ? run_record (h, (uint32_t) number) : NULL;
+  return slot % sizeof (disk_u64) == 0 && r != NULL
+             && head_kind (head_see (r)) == HEAD_ROOTS
+             && run_is_inside (h, (uint32_t) number, 1)
+           ? (disk_u64 *) (h->file.base + slot)
+           : NULL;
+}
+
 /* Whether slot call OP finds its slot pointing into live block BLOCK.  Needs:
    the heap lock.  */
 static bool
 dead_slot_holds (struct heap *h, struct disk_op *op, uint64_t block)
 {
-  disk_u64 *slot = dead_slot (h, word_peek (&op->slot));
+  uint64_t at_slot = word_peek (&op->slot);
+  disk_u64 *slot = word_peek (&op->from) == MM_MAKES_ROOT
+                     ? dead_root (h, at_slot)
+                     : dead_slot (h, at_slot);
   struct place at;
   if (slot == NULL
       || place_find (h, (char *) h->file.base + block, false, &at) != NULL)
@@ -4098,6 +4170,10 @@ dead_ops_locked (struct heap *h)
       struct disk_op *op = &h->op[i];
       if (word_see (&op->locked) == 0)
         continue;
+      /* A root has it.  */
+      if (word_peek (&op->from) == MM_MAKES_ROOT
+          && dead_slot_holds (h, op, word_peek (&op->fresh)))
+        word_put (&op->fresh, 0);
       disk_u64 *block[2] = { &op->fresh, &op->old };
       for (int j = 0; j < 2; j++)
         {
@@ -5380,9 +5456,16 @@ resize_block (struct heap *h, struct place *at, size_t size)
    Needs: no lock; takes the heap lock.
    Crash: a root changes by the store of its value; a new record is linked by
    one store when it is complete.  A slice for the processes' own pages that is
-   not known yet stays out of use.
+   not known yet stays out of use.  A power cut leaves any page as it was at any
+   moment since the last sync: on the way to a root that was on the disk are only
+   words that have not changed since.
    Keeps: I8.
-   Checked by: check_roots, roots_from_many_threads, local_pages.  */
+   Checked by: check_roots, roots_from_many_threads, local_pages,
+   power_cut_roots.  */
+
+static const char root_bad_name[] = "the name of a root has 1 to 1000 bytes";
+static const char root_broken[] = "the chain of records with this root is"
+                                  " broken: the file is damaged";
 
 /* Whether HEAD is that of a slice for records.  */
 static inline bool
@@ -5413,8 +5496,7 @@ root_at (struct heap *h, uint64_t off)
   if (number > UINT32_MAX
       || !root_fits (h, (uint32_t) number, from_grid % MM_SLICE))
     return NULL;
-  struct disk_name *name = (struct disk_name *) (void *) ((char *) h->file.base
-                                                          + off);
+  struct disk_name *name = (struct disk_name *) (h->file.base + off);
   size_t len = word_peek (&name->len);
   return len <= MM_NAME_MAX && len <= name->room ? name : NULL;
 }
@@ -5425,12 +5507,46 @@ root_at (struct heap *h, uint64_t off)
 struct root_walk
 {
   disk_u64 *link;       /* to the next record */
+  size_t bucket;
   size_t steps;
   uint64_t mark;
   bool damaged;         /* there should have been one */
+  uint64_t value;       /* of the record that was reached; 0: it has none */
+  char name[MM_NAME_MAX + 1];
 };
 
-/* The next record, or NULL.  */
+static void
+root_start (struct heap *h, size_t bucket, struct root_walk *walk)
+{
+  walk->link = &h->bucket[bucket];
+  walk->bucket = bucket;
+  walk->steps = 0;
+  walk->mark = 0;
+  walk->damaged = false;
+}
+
+/* Read record R, which another process may be giving to another name just now:
+   then it has no value.  Whether it is one that the chain can lead to: after a
+   power cut a link may be newer than the page that it leads to.  */
+static bool
+root_read (struct disk_name *r, struct root_walk *walk)
+{
+  uint64_t turn = word_see (&r->turn);
+  uint64_t value = word_see (&r->value);
+  uint32_t hash = word_peek (&r->hash);
+  size_t len = word_peek (&r->len);
+  if (hash % MM_BUCKETS != walk->bucket || len == 0 || len > MM_NAME_MAX)
+    return false;
+  for (size_t i = 0; i < len; i++)
+    walk->name[i] = word_peek (&r->name[i]);
+  walk->name[len] = '\0';
+  word_fence_see ();
+  bool changes = (turn & 1) != 0 || word_peek (&r->turn) != turn;
+  walk->value = changes ? 0 : value;
+  return changes || (uint32_t) sum_bytes (walk->name, len) == hash;
+}
+
+/* The next record, which has been read, or NULL.  */
 static struct disk_name *
 root_step (struct heap *h, struct root_walk *walk)
 {
@@ -5438,29 +5554,14 @@ root_step (struct heap *h, struct root_walk *walk)
   if (off == 0)
     return NULL;
   struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
-  walk->damaged = r == NULL;
-  walk->link = r != NULL ? &r->next : walk->link;
+  walk->damaged = r == NULL || !root_read (r, walk);
+  if (walk->damaged)
+    return NULL;
+  walk->link = &r->next;
   walk->steps++;
   if ((walk->steps & (walk->steps - 1)) == 0)
     walk->mark = off;
   return r;
-}
-
-/* Read record R, which another process may be giving to another name just now:
-   its value, 0 if it has none, with the name in NAME.  */
-static uint64_t
-root_read (struct disk_name *r, char name[MM_NAME_MAX + 1])
-{
-  uint64_t turn = word_see (&r->turn);
-  uint64_t value = word_see (&r->value);
-  size_t len = word_peek (&r->len);
-  if (value == 0 || (turn & 1) != 0 || len > MM_NAME_MAX)
-    return 0;
-  for (size_t i = 0; i < len; i++)
-    name[i] = word_peek (&r->name[i]);
-  name[len] = '\0';
-  word_fence_see ();
-  return word_peek (&r->turn) == turn ? value : 0;
 }
 
 /* Give record R, which has no value, a name.  */
@@ -5479,20 +5580,18 @@ root_write_locked (struct disk_name *r, const char *name, size_t len,
   word_publish (&r->turn, turn + 1);
 }
 
-/* The record of NAME if it has a value, which is put into VALUE; or NULL.  */
+/* The record of NAME, which WALK has read, if it has a value.  Else NULL, with
+   WALK at the end of the chain or where that is damaged.  */
 static struct disk_name *
-root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
-           uint64_t *value)
+root_find (struct heap *h, const char *name, size_t len,
+           struct root_walk *walk)
 {
-  struct root_walk walk = { .link = &h->bucket[hash % MM_BUCKETS] };
   struct disk_name *r;
-  char found[MM_NAME_MAX + 1];
-  while ((r = root_step (h, &walk)) != NULL)
-    if (word_peek (&r->hash) == hash && word_peek (&r->len) == len
-        && (*value = root_read (r, found)) != 0
-        && memcmp (found, name, len + 1) == 0)
-      return r;
-  return NULL;
+  root_start (h, (uint32_t) sum_bytes (name, len) % MM_BUCKETS, walk);
+  while ((r = root_step (h, walk)) != NULL)
+    if (walk->value != 0 && strcmp (walk->name, name) == 0)
+      break;
+  return r;
 }
 
 /* Take free slice NUMBER for the processes' own pages.  Those who have not
@@ -5532,80 +5631,136 @@ root_local_slice (struct heap *h)
   return err;
 }
 
-/* A record for NAME, which has none, in BUCKET: one that was forgotten, or a
-   new one, *FRESH, not linked yet; NULL: a slice for records is needed first.
-   */
-static struct disk_name *
-root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
+/* The mark behind the last record may be older than records: the machine went
+   down.  Move it behind all those that chains lead to.  */
+static void
+root_mend_locked (struct heap *h)
 {
   MM_NEEDS (needs_heap_lock (h));
-  struct root_walk walk = { .link = bucket };
+  struct root_walk walk;
   struct disk_name *r;
-  while ((r = root_step (h, &walk)) != NULL)
-    if (word_peek (&r->value) == 0 && r->room >= len)
-      return r;
   uint64_t slab = word_peek (&h->root->slab);
+  for (size_t b = 0; b < MM_BUCKETS; b++)
+    {
+      root_start (h, b, &walk);
+      while ((r = root_step (h, &walk)) != NULL)
+        {
+          uint64_t from_grid = (uintptr_t) r - h->grid;
+          uint64_t end = (from_grid >> MM_SLICE_SHIFT << 32)
+                         + from_grid % MM_SLICE + sizeof *r
+                         + round_up (r->room, 16);
+          if (end >> 32 == slab >> 32 && end > slab)
+            slab = end;
+        }
+    }
+  word_settle (&h->root->slab, slab);
+  word_settle (&h->locks->roots_doubt, 0);
+}
+
+/* Whether LEN bytes at OFF lie in two pages.  */
+static bool
+root_crosses (uint64_t off, size_t len)
+{
+  return off % MM_PAGE + len > MM_PAGE;
+}
+
+/* A record for a name of LEN bytes, which has none, in the chain of WALK: one
+   that was forgotten, or a new one for *LINK to lead to; NULL: a slice for
+   records is needed first.  What is on the disk must not hang on what may be
+   lost, so a new one comes last; and no record that is written lies in two
+   pages, of which one may be lost.  */
+static struct disk_name *
+root_record_locked (struct heap *h, struct root_walk *walk, size_t len,
+                    disk_u64 **link)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  struct disk_name *r;
+  root_start (h, walk->bucket, walk);
+  while ((r = root_step (h, walk)) != NULL)
+    if (word_peek (&r->value) == 0 && r->room >= len
+        && !root_crosses (off_file (h, r), sizeof *r + len)
+        && !op_makes_root_at (h, off_file (h, &r->value)))
+      return r;
+  if (word_peek (&h->locks->roots_doubt) != 0)
+    root_mend_locked (h);
+  uint64_t slab = word_peek (&h->root->slab);
+  size_t need = round_up (len + sizeof *r, 16);
+  if (root_crosses (slab, need))
+    slab = round_up (slab, MM_PAGE);
   uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
   if (!root_fits (h, number, used))
     return NULL;
-  size_t need = round_up (len + sizeof *r, 16);
   /* The mark first: a kill wastes the room.  */
   word_settle (&h->root->slab, slab + need);
-  *fresh = true;
+  *link = walk->link;
   r = (struct disk_name *) (void *) (page_start (h, number) + used);
   r->room = (uint16_t) (need - sizeof *r);
   word_put (&r->value, 0);
   word_put (&r->turn, 0);
-  word_put (&r->next, word_peek (bucket));
+  word_put (&r->next, 0);
   return r;
 }
 
-/* Set root NAME of LEN bytes to VALUE; false: a slice for records is needed.
-   */
-static bool
+/* No errno value: a slice for records is needed.  */
+enum { ROOT_NO_SLICE = -1 };
+
+/* Set root NAME of LEN bytes to VALUE: 0, EBADMSG or ROOT_NO_SLICE.  */
+static int
 root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
 {
   MM_NEEDS (needs_heap_lock (h));
-  uint32_t hash = (uint32_t) sum_bytes (name, len);
-  disk_u64 *bucket = &h->bucket[hash % MM_BUCKETS];
-  uint64_t old;
-  bool fresh = false;
-  struct disk_name *r = root_find (h, name, len, hash, &old);
+  struct root_walk walk;
+  disk_u64 *link = NULL;
+  struct disk_name *r = root_find (h, name, len, &walk);
+  if (walk.damaged)
+    return EBADMSG;
   if (r == NULL && value == 0)
-    return true;
+    return 0;
   if (r == NULL)
     {
-      r = root_record_locked (h, bucket, len, &fresh);
+      r = root_record_locked (h, &walk, len, &link);
       if (r == NULL)
-        return false;
-      root_write_locked (r, name, len, hash);
+        return ROOT_NO_SLICE;
+      root_write_locked (r, name, len, (uint32_t) sum_bytes (name, len));
     }
   /* Seen by root_read.  */
   word_publish (&r->value, value);
-  if (fresh)
+  if (link != NULL)
     /* Seen by root_step.  */
-    word_publish (bucket, off_file (h, r));
-  return true;
+    word_publish (link, off_file (h, r));
+  return 0;
+}
+
+/* Set aside a slice for records.  */
+static int
+root_slice (struct heap *h, bool *swept)
+{
+  uint32_t number;
+  int err;
+  do
+    err = grow_run (h, 1, MM_SLICE, head_make (HEAD_ROOTS, 0, 0, 0, 1),
+                    &number);
+  while (err != 0 && sweep_once (h, NULL, swept));
+  return err;
 }
 
 /* Set root NAME of LEN bytes to VALUE, with a new slice for records if need
    be.  */
 static int
-root_set (struct heap *h, const char *name, size_t len, uint64_t value)
+root_set (struct heap *h, const char *name, size_t len, uint64_t value,
+          struct reason *why)
 {
   for (bool swept = false; ; )
     {
       lock_heap (h);
-      bool done = root_set_locked (h, name, len, value);
+      int err = root_set_locked (h, name, len, value);
       unlock_heap (h);
-      if (done)
-        return 0;
-      uint32_t number;
-      int err;
-      do
-        err = grow_run (h, 1, MM_SLICE, head_make (HEAD_ROOTS, 0, 0, 0, 1),
-                        &number);
-      while (err != 0 && sweep_once (h, NULL, &swept));
+      if (err == EBADMSG)
+        return fail_because (why, err, root_broken);
+      if (err == ROOT_NO_SLICE)
+        err = root_slice (h, &swept);
+      else
+        return err;
       if (err != 0)
         return err;
     }
@@ -5960,10 +6115,10 @@ super_verify (const struct disk_super *s, struct reason *why)
   return 0;
 }
 
-/* The highest generation among the valid copies in the file; 0: none is valid.
-   */
+/* The valid copy in the file with the highest generation, in *INTO unless
+   that is NULL; its generation, 0: none is valid.  */
 static uint64_t
-super_newest (struct heap *h)
+super_newest (struct heap *h, struct disk_super *into)
 {
   uint64_t newest = 0;
   struct disk_super copy;
@@ -5971,8 +6126,11 @@ super_newest (struct heap *h)
   for (size_t i = 0; i < 2; i++)
     {
       memcpy (&copy, (char *) h->file.base + i * MM_PAGE, sizeof copy);
-      if (super_verify (&copy, &why) == 0)
-        newest = size_max (newest, copy.generation);
+      if (super_verify (&copy, &why) != 0 || copy.generation <= newest)
+        continue;
+      newest = copy.generation;
+      if (into != NULL)
+        *into = copy;
     }
   return newest;
 }
@@ -5994,6 +6152,29 @@ super_boot_id (uint8_t id[16])
   memcpy (id, known, 16);
 }
 
+/* Whether superblock S is of another boot than this.  Of two boots without
+   names nobody knows; ANY: then they are taken for two.  */
+static bool
+super_other_boot (const struct disk_super *s, bool any)
+{
+  static const uint8_t unknown[16];
+  uint8_t id[16];
+  super_boot_id (id);
+  if (memcmp (id, unknown, sizeof id) == 0
+      || memcmp (s->boot_id, unknown, sizeof id) == 0)
+    return any;
+  return memcmp (id, s->boot_id, sizeof id) != 0;
+}
+
+/* Whether the machine went down with the heap in use, and nobody has closed it
+   since.  Needs: what L says was so when S was the superblock.  */
+static bool
+super_went_down (const struct disk_super *s, const struct disk_locks *l)
+{
+  return word_peek (&l->state) != MM_CLEAN
+         && (word_peek (&l->went_down) != 0 || super_other_boot (s, false));
+}
+
 /* Store the superblock's next generation in the copy that is not the valid
    one.  */
 static void
@@ -6009,7 +6190,7 @@ super_save (struct heap *h)
       super_boot_id (s->boot_id);
     }
   /* Others, a fork parent for instance, may have saved one since ours.  */
-  s->generation = size_max (s->generation, super_newest (h)) + 1;
+  s->generation = size_max (s->generation, super_newest (h, NULL)) + 1;
   s->sum = super_sum (s);
   memcpy ((char *) h->file.base + (s->generation & 1) * MM_PAGE, s, sizeof *s);
   word_settle (&h->root->punched, 0);
@@ -6181,12 +6362,12 @@ check_found (struct check *k, const void *where, const char *finding)
 static void
 check_roots (struct heap *h, struct check *k)
 {
+  struct root_walk walk;
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      struct root_walk walk = { .link = &h->bucket[b] };
-      struct disk_name *r;
-      while (!walk.damaged && (r = root_step (h, &walk)) != NULL)
-        walk.damaged = word_peek (&r->hash) % MM_BUCKETS != b;
+      root_start (h, b, &walk);
+      while (root_step (h, &walk) != NULL)
+        continue;
       if (walk.damaged)
         check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
     }
@@ -6376,7 +6557,7 @@ check_supers (struct heap *h, struct check *k)
   uint64_t known = h->super.generation, newest = known;
   if (h->file.fd >= 0)
     for (int left = 1000; left > 0; left--)
-      if ((newest = super_newest (h)) >= known)
+      if ((newest = super_newest (h, NULL)) >= known)
         break;
   if (newest == 0)
     check_found (k, (char *) h->file.base, "I9: neither superblock is valid");
@@ -6868,6 +7049,19 @@ attach_enter (struct heap *h, struct reason *why)
                        MM_PROCS);
 }
 
+/* The first one since the machine was started leaves notes, before superblock
+   and state say that all is as usual.  */
+static void
+attach_see_boot (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  if (super_other_boot (&h->super, true))
+    word_put (&l->roots_doubt, 1);
+  word_settle (&l->went_down, super_went_down (&h->super, l));
+  /* Release: nothing of it comes after the superblock.  */
+  word_fence_publish ();
+}
+
 /* Nobody else has the heap: the volatile part is made new.  */
 static int
 attach_first (struct heap *h, struct reason *why)
@@ -6882,8 +7076,9 @@ attach_first (struct heap *h, struct reason *why)
         return file_reason (why, err,
                             "no disk blocks for this copy of the heap");
     }
-  epoch_begin (h);
+  attach_see_boot (h);
   super_save (h);
+  epoch_begin (h);
   return attach_enter (h, why);
 }
 
@@ -6931,7 +7126,10 @@ attach_apart (struct heap *h, struct reason *why)
                          "others have the heap attached for writing");
   int err = file_share (&h->file);
   if (err == 0 && h->file.kind->changes)
-    epoch_begin (h);
+    {
+      attach_see_boot (h);
+      epoch_begin (h);
+    }
   return file_reason (why, err, "the file system has no locks");
 }
 
@@ -7522,6 +7720,32 @@ probe_is_used (int fd)
          || os_sees_lock (fd, MM_BYTE_DOOR, F_RDLCK);
 }
 
+/* Whether the machine went down with the heap in file F of SIZE bytes in use:
+   the superblock, and the same state before and after it.  */
+static int
+probe_boot (const struct file *f, size_t size, bool *down)
+{
+  struct disk_super super;
+  struct disk_locks l[2];
+  struct reason why;
+  uint64_t length;
+  int err, left = 100;
+  do
+    {
+      err = os_pread_all (f->fd, &l[0], sizeof l[0], MM_OFF_LOCKS);
+      if (err == 0)
+        err = super_read (f->fd, size, &super, &length, &why);
+      if (err == 0)
+        err = os_pread_all (f->fd, &l[1], sizeof l[1], MM_OFF_LOCKS);
+    }
+  while (err == 0 && --left > 0
+         && (word_peek (&l[0].state) != word_peek (&l[1].state)
+             || word_peek (&l[0].epoch) != word_peek (&l[1].epoch)
+             || word_peek (&l[0].went_down) != word_peek (&l[1].went_down)));
+  *down = err == 0 && super_went_down (&super, &l[0]);
+  return err;
+}
+
 /* The rest of INFO for open file F, whose size is there.  0 if it could be
    opened, else an errno value as opening it would give.  */
 static int
@@ -7559,9 +7783,36 @@ probe_file (const struct file *f, struct mmalloc_info *info,
          && !info->in_use && word_peek (&l.state) != MM_CLEAN
          && (info->in_use = probe_is_used (f->fd)))
     continue;
+  bool down = false;
+  if (err == 0)
+    err = probe_boot (f, info->file_size, &down);
   if (err == 0)
     probe_heap (&super, &l, &root, info);
+  info->went_down = down;
   return file_reason (why, err, "the file cannot be read");
+}
+
+/* The same of a heap that is open.  Those who change it have a note; for the
+   others the state is that of the last who had the file, or of one who is just
+   opening it.  */
+static bool
+probe_mapped (struct heap *h)
+{
+  struct disk_super super;
+  if (h->file.kind->changes)
+    return word_see (&h->locks->went_down) != 0;
+  uint32_t epoch;
+  bool down;
+  int left = 100;
+  do
+    {
+      epoch = word_see (&h->locks->epoch);
+      down = super_newest (h, &super) != 0
+             && super_went_down (&super, h->locks);
+      word_fence_see ();
+    }
+  while (--left > 0 && word_peek (&h->locks->epoch) != epoch);
+  return down;
 }
 
 MM_PUBLIC int
@@ -7617,7 +7868,9 @@ mmalloc_info (void *md, struct mmalloc_info *info)
         {
           probe_heap (&h->super, h->locks, h->root, info);
           info->magic = h->super.magic;
-          info->generation = size_max (h->super.generation, super_newest (h));
+          info->went_down = probe_mapped (h);
+          info->generation = size_max (h->super.generation,
+                                       super_newest (h, NULL));
         }
       else
         {
@@ -8399,7 +8652,9 @@ mmalloc_recover (void *md)
      the next moment.  */
   for (unsigned i = 0; i < MM_OPS; i++)
     while (id[i] != 0 && id[i] != h->id && word_see (&h->op[i].owner) == id[i]
-           && word_peek (&h->op[i].turn) == turn[i])
+           && word_peek (&h->op[i].turn) == turn[i]
+           /* The program's function, which may be the caller's neighbour.  */
+           && word_peek (&h->op[i].from) != MM_MAKES_ROOT)
       {
         dead_bury_all (h);
         sched_yield ();
@@ -8804,50 +9059,52 @@ mmalloc_setroot (void *md, const char *name, void *ptr)
     return -1;
   size_t len = name != NULL ? strlen (name) : 0;
   if (len == 0 || len > MM_NAME_MAX)
-    return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG,
-                     "the name of a root has 1 to 1000 bytes");
-  return call_end (&c, root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr),
-                   NULL);
+    return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name);
+  struct reason why = { "" };
+  int err = root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr, &why);
+  return call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
 }
 
 MM_PUBLIC void *
 mmalloc_getroot (void *md, const char *name)
 {
   struct call c;
+  struct root_walk walk;
   if (!call_begin (&c, md, CALL_ASKS))
     return NULL;
+  walk.value = 0;
+  walk.damaged = false;
   size_t len = name != NULL ? strlen (name) : 0;
-  uint64_t value = 0;
   if (len > 0 && len <= MM_NAME_MAX
-      && root_find (c.h, name, len, (uint32_t) sum_bytes (name, len), &value)
-           == NULL)
-    value = 0;
-  call_end (&c, 0, NULL);
-  return (void *) (uintptr_t) value;
+      && root_find (c.h, name, len, &walk) == NULL)
+    walk.value = 0;
+  call_end (&c, walk.damaged ? EBADMSG : 0, root_broken);
+  return (void *) (uintptr_t) walk.value;
 }
 
 MM_PUBLIC int
 mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
                void *arg)
 {
-  struct heap *h = heap_of (md);
-  if (h == NULL)
+  struct call c;
+  struct root_walk walk;
+  if (!call_begin (&c, md, CALL_ASKS))
     return -1;
+  bool damaged = false;
   int stop = 0, cancel = os_hold_cancel ();
   for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
     {
-      struct root_walk walk = { .link = &h->bucket[b] };
-      struct disk_name *r;
-      while (stop == 0 && (r = root_step (h, &walk)) != NULL)
-        {
-          char name[MM_NAME_MAX + 1];
-          uint64_t value = root_read (r, name);
-          if (value != 0)
-            stop = fn (name, (void *) (uintptr_t) value, arg);
-        }
+      root_start (c.h, b, &walk);
+      while (stop == 0 && root_step (c.h, &walk) != NULL)
+        if (walk.value != 0)
+          stop = fn (walk.name, (void *) (uintptr_t) walk.value, arg);
+      damaged |= walk.damaged;
     }
   os_let_cancel (cancel);
-  return stop;
+  return stop == 0 && damaged
+           ? call_end (&c, EBADMSG, "a chain of records of roots is broken: the"
+                                    " file is damaged")
+           : stop;
 }
 
 MM_PUBLIC void *
@@ -9061,4 +9318,359 @@ mmtrace (void)
   cache_disarm_all (NULL);
   unlock_registry ();
   return 1;
+}
+
+
+/* ---- 45. Roots that are made once -------------------------------------- */
+
+/* Owns: the operation records of roots that are being made, which tell others
+   that they have to wait and for whom.
+   Needs: no lock.
+   Crash: in the room of the dead: the root has the block, or it is freed.  Who
+   waits for a maker looks whether it died, and makes the root then.
+
+   A name that is being made has a record without a value, as one that was
+   forgotten, and an operation record whose slot is that value.  All but the
+   program's function happens under the heap lock: to see that nobody has made
+   or makes the root and to begin, to wait for somebody, to publish.  So is
+   waiting in a circle seen by the one who would close it: each maker's record
+   names the record that it waits for, the outer of two roots that a thread
+   makes that of the inner.  mmalloc_setroot does not wait: a maker who finds
+   the root there when it would publish throws its own away.
+   Keeps: nothing by itself.
+   Checked by: model_makeroot, makeroot, step.  */
+
+/* What mmalloc_makeroot is asked for.  */
+struct wish
+{
+  void *md;
+  const char *name;
+  size_t len, size;
+  int (*init) (void *root, size_t size, void *arg);
+  void *arg;
+};
+
+/* No errno values: somebody makes the root; the caller has no record.  */
+enum { MAKER_WAITS = -2, MAKER_NO_OP = -3 };
+
+/* The record of the root that OP makes, or NULL.  */
+static struct disk_name *
+maker_record (struct heap *h, struct disk_op *op)
+{
+  return root_at (h, word_peek (&op->slot)
+                       - offsetof (struct disk_name, value));
+}
+
+/* Whether OP makes the root that W wishes for.  */
+static bool
+maker_is_for (struct heap *h, struct disk_op *op, const struct wish *w)
+{
+  struct disk_name *r = op_makes_root (op) ? maker_record (h, op) : NULL;
+  if (r == NULL || word_peek (&r->len) != w->len)
+    return false;
+  size_t i = 0;
+  while (i < w->len && word_peek (&r->name[i]) == w->name[i])
+    i++;
+  return i == w->len;
+}
+
+/* The innermost root of H that this thread is making, in this process.  */
+static struct disk_op *
+maker_innermost (struct heap *h)
+{
+  for (struct making *m = thread.making; m != NULL; m = m->outer)
+    if (m->h == h && m->forks == h->forks)
+      return m->op;
+  return NULL;
+}
+
+/* Whether this thread, or the one that it is a fork of, makes the root of OP.
+   */
+static bool
+maker_is_ours (struct heap *h, struct disk_op *op)
+{
+  for (struct making *m = thread.making; m != NULL; m = m->outer)
+    if (m->h == h && m->op == op && m->turn == word_peek (&op->turn))
+      return true;
+  return false;
+}
+
+/* Wait for OP, unless it waits for this thread.  */
+static int
+maker_wait_locked (struct heap *h, struct disk_op *op)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  struct disk_op *inner = maker_innermost (h);
+  const uint64_t first = (uint64_t) (op - h->op) + 1;
+  uint64_t next = first;
+  for (unsigned i = 0; i < MM_OPS && next > 0 && next <= MM_OPS; i++)
+    {
+      struct disk_op *at = &h->op[next - 1];
+      if (maker_is_ours (h, at))
+        return EDEADLK;
+      next = op_makes_root (at) ? word_peek (&at->moved) : 0;
+    }
+  /* Not before: who is refused waits for nobody.  */
+  if (inner != NULL)
+    word_put (&inner->moved, first);
+  return MAKER_WAITS;
+}
+
+/* Begin to make the root of W, with record OP: 0, EBADMSG or ROOT_NO_SLICE.  */
+static int
+maker_begin_locked (struct heap *h, const struct wish *w,
+                    struct root_walk *walk, struct disk_op *op)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  disk_u64 *link = NULL;
+  struct disk_op *outer = maker_innermost (h);
+  struct disk_name *r = root_record_locked (h, walk, w->len, &link);
+  if (r == NULL)
+    return ROOT_NO_SLICE;
+  root_write_locked (r, w->name, w->len,
+                     (uint32_t) sum_bytes (w->name, w->len));
+  if (link != NULL)
+    /* Seen by root_step.  */
+    word_publish (link, off_file (h, r));
+  word_put (&op->moved, 0);
+  word_put (&op->slot, off_file (h, &r->value));
+  /* Release: it makes the record that of a root, and so comes last.  */
+  word_settle (&op->from, MM_MAKES_ROOT);
+  if (outer != NULL)
+    word_put (&outer->moved, (uint64_t) (op - h->op) + 1);
+  return 0;
+}
+
+/* Look what there is for W.  0: the root, with *VALUE; or, with none, it is
+   this thread's to make with record OP, NULL: it has none.  */
+static int
+maker_look_locked (struct heap *h, const struct wish *w, struct disk_op *op,
+                   uint64_t *value)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  struct root_walk walk;
+  struct disk_op *inner = maker_innermost (h);
+  unsigned makes = 0;
+  if (inner != NULL)
+    word_put (&inner->moved, 0);
+  *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
+  if (walk.damaged)
+    return EBADMSG;
+  for (unsigned i = 0; i < MM_OPS && *value == 0; i++)
+    {
+      makes += op_makes_root (&h->op[i]);
+      if (maker_is_for (h, &h->op[i], w))
+        return maker_wait_locked (h, &h->op[i]);
+    }
+  if (*value != 0)
+    return 0;
+  /* Who makes one already does not wait for room.  */
+  if (makes >= MM_MAKES)
+    return inner != NULL ? ENOLCK : MAKER_WAITS;
+  return op == NULL ? MAKER_NO_OP : maker_begin_locked (h, w, &walk, op);
+}
+
+/* Get the root of W, in *VALUE, or with 0 there the right to make it, in *OP.
+   0 or an errno value.  */
+static int
+maker_enter (struct heap *h, const struct wish *w, struct disk_op **op,
+             uint64_t *value)
+{
+  bool swept = false, buried = false;
+  int err;
+  *op = NULL;
+  for (unsigned pauses = 0; ; )
+    {
+      lock_heap (h);
+      err = maker_look_locked (h, w, *op, value);
+      unlock_heap (h);
+      if (err == MAKER_NO_OP)
+        {
+          *op = slot_begin (h, (void *) h->file.base, NULL);
+          continue;
+        }
+      if (err == ROOT_NO_SLICE && (err = root_slice (h, &swept)) == 0)
+        continue;
+      /* A circle may be one of the dead.  */
+      bool again = err == MAKER_WAITS || (err == EDEADLK && !buried);
+      if (*op != NULL && (err != 0 || *value != 0))
+        {
+          op_release (h, *op);
+          *op = NULL;
+        }
+      if (!again)
+        return err;
+      buried = true;
+      dead_bury_all (h);
+      if (err == MAKER_WAITS)
+        os_pause (pauses++);
+    }
+}
+
+/* The root that M makes becomes block P, unless there is one by now: *VALUE.
+   */
+static int
+maker_publish (const struct wish *w, struct making *m, void *p,
+               uint64_t *value)
+{
+  struct heap *h = m->h;
+  struct root_walk walk;
+  lock_heap (h);
+  bool there = root_find (h, w->name, w->len, &walk) != NULL;
+  struct disk_name *r = maker_record (h, m->op);
+  int err = walk.damaged || r == NULL ? EBADMSG : 0;
+  *value = there ? walk.value : 0;
+  if (!there && err == 0)
+    {
+      /* If we die: nobody has the lock before somebody has looked whether the
+         root has the block.  */
+      word_settle (&m->op->locked, 1);
+      /* Seen by root_read.  */
+      word_publish (&r->value, (uintptr_t) p);
+      word_settle (&m->op->fresh, 0);
+      word_settle (&m->op->locked, 0);
+    }
+  unlock_heap (h);
+  return err;
+}
+
+/* Free block P of M, which did not become a root.  */
+static void
+maker_discard (const struct wish *w, struct making *m, void *p)
+{
+  static const char call[] = "mmalloc_makeroot";
+  struct place block, user;
+  struct disk_op *op = m->op;
+  if (free_place (m->h, call, w->md, p, &block, &user) == NULL)
+    {
+      trace_event ('-', p, 0, false);
+      word_put (&op->old, off_file (m->h, block.start));
+      /* Release: the block is on record at any time.  */
+      word_settle (&op->fresh, 0);
+      realloc_leave (call, w->md, m->h, p, &block, op);
+      return;
+    }
+  op_release (m->h, op);
+}
+
+/* Make the root of W with M->op: *VALUE.  0 or an errno value.  */
+static int
+maker_make (const struct wish *w, struct making *m, uint64_t *value,
+            struct reason *why)
+{
+  struct heap *h = m->h;
+  thread.op = m->op;
+  void *p = alloc_any (w->md, w->size, 16, ALLOC_ZERO);
+  thread.op = NULL;
+  if (p == NULL)
+    {
+      int err = errno;
+      op_release (h, m->op);
+      return err;
+    }
+  thread.making = m;
+  int stop = w->init != NULL ? w->init (p, w->size, w->arg) : 0;
+  thread.making = m->outer;
+  process_check ();
+  if (h->forks != m->forks)
+    return fail_because (why, ECANCELED, "the process is a fork of the one"
+                                         " that makes the root");
+  int err = stop != 0 ? fail_because (why, ECANCELED, "the root was not made:"
+                                                      " its function gave %d",
+                                      stop)
+                      : maker_publish (w, m, p, value);
+  struct disk_op *outer = maker_innermost (h);
+  if (outer != NULL)
+    word_settle (&outer->moved, 0);
+  if (err != 0 || *value != 0)
+    maker_discard (w, m, p);
+  else
+    {
+      *value = (uintptr_t) p;
+      op_release (h, m->op);
+    }
+  return err;
+}
+
+/* Whether the root with VALUE, which was there, has the bytes that W asks for.
+   */
+static int
+maker_room (struct heap *h, const struct wish *w, uint64_t value,
+            struct reason *why)
+{
+  struct place at;
+  const char *p = (const char *) (uintptr_t) value;
+  if (place_find (h, p, true, &at) != NULL)
+    return fail_because (why, EINVAL, "the root is 0x%lx, which is in no block"
+                                      " of the heap", (unsigned long) value);
+  size_t room = (size_t) (at.start + at.usable - p);
+  if (word_peek (&h->root->guards) != 0 && p == guard_find (h, &at))
+    guard_is_intact (h, &at, p, &room);
+  if (room < w->size)
+    return fail_because (why, EINVAL, "the root has %zu bytes, not %zu", room,
+                         w->size);
+  return 0;
+}
+
+/* Find or make the root of W: *VALUE.  0 or an errno value.  */
+static int
+maker_root (struct heap *h, const struct wish *w, uint64_t *value,
+            struct reason *why)
+{
+  struct root_walk walk;
+  struct making m = { .outer = thread.making, .h = h, .forks = h->forks };
+  uint64_t before;
+  int err;
+  do
+    {
+      *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
+      err = walk.damaged ? EBADMSG : 0;
+      if (err == 0 && *value == 0)
+        err = heap_may_change (h, why);
+      if (err == 0 && *value == 0)
+        err = maker_enter (h, w, &m.op, value);
+      if (err == EBADMSG)
+        return fail_because (why, err, root_broken);
+      if (err == EDEADLK)
+        return fail_because (why, err, "this thread makes the root, or one that"
+                                       " its maker waits for");
+      if (err == ENOLCK)
+        return fail_because (why, err, "%d roots are being made", MM_MAKES);
+      if (err != 0)
+        return err;
+      if (*value == 0)
+        {
+          m.turn = word_peek (&m.op->turn);
+          return maker_make (w, &m, value, why);
+        }
+      before = *value;
+      err = maker_room (h, w, before, why);
+    }
+  /* Another may have put another block there meanwhile.  */
+  while (err != 0 && root_find (h, w->name, w->len, &walk) != NULL
+         && walk.value != before);
+  return err;
+}
+
+MM_PUBLIC void *
+mmalloc_makeroot (void *md, const char *name, size_t size,
+                  int (*init) (void *root, size_t size, void *arg), void *arg)
+{
+  struct call c;
+  struct wish w = { md, name, name != NULL ? strlen (name) : 0, size, init,
+                    arg };
+  struct reason why = { "" };
+  uint64_t value = 0;
+  if (!call_begin (&c, md, CALL_LOOKS))
+    return NULL;
+  if (w.len == 0 || w.len > MM_NAME_MAX)
+    return call_end (&c, w.len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name),
+           NULL;
+  if (size == 0)
+    return call_end (&c, EINVAL, "a root that is made has a size"), NULL;
+  int cancel = os_hold_cancel ();
+  int err = maker_root (c.h, &w, &value, &why);
+  os_let_cancel (cancel);
+  call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
+  return err == 0 ? (void *) (uintptr_t) value : NULL;
 }

@@ -5,12 +5,7 @@
    pointer stored in it is valid, because it comes back at the same address.
 
        void *md = mmalloc_open ("table.heap", MMALLOC_CREATE, NULL);
-       struct table *t = mmalloc_getroot (md, "table");
-       if (t == NULL)
-         {
-           t = mcalloc (md, 1, sizeof *t);
-           mmalloc_setroot (md, "table", t);
-         }
+       struct table *t = mmalloc_makeroot (md, "table", sizeof *t, NULL, NULL);
        t->runs++;
        mmalloc_detach (md);
 
@@ -168,6 +163,11 @@ struct mmalloc_info
   int clean;                 /* the last who had closed it; with neither of the
                                 two, he was killed or the machine went down */
   int guards;                /* mmcheck is on */
+  int went_down;             /* the machine did while somebody had it open for
+                                writing, and nobody has closed it since; its
+                                opening closes nothing: have mmalloc_check look
+                                what the disk has got.  Where the kernel gives
+                                boots no names always 0 */
   unsigned char uuid[16];    /* drawn when the file was made; zero if it is not
                                 a file */
   size_t reserved[8];        /* zero */
@@ -321,12 +321,44 @@ void *mmalloc_getkey (void *md, int keynum);
    Setting NULL forgets the name.  Setting is atomic to threads, processes and
    kills.  mmalloc_setroot gives 0 or -1 (EINVAL for a bad name, ENAMETOOLONG,
    or no room).  mmalloc_getroot gives NULL if there is no such root, errno
-   untouched.  */
+   untouched.  A root that was there at the last mmalloc_sync, and was left alone
+   since, is found after a power cut.  One that came later may be gone, or the
+   two calls fail with EBADMSG, for it and for names that are not there and lie
+   in the same part of the file: never is damage taken for a root that is not
+   there.  */
 int mmalloc_setroot (void *md, const char *name, void *ptr);
 void *mmalloc_getroot (void *md, const char *name);
 
+/* Find the root NAME, or make it: a block of SIZE bytes, zeroed, which INIT, if
+   not NULL, has filled before anybody can find it.  Of all threads and processes
+   that want the root at once one makes it and the others wait, so INIT runs once
+   for each root; killed at any instruction there is no root, or the whole one,
+   and no block is lost.  Returns the block, or NULL and an error:
+   EINVAL     NAME or SIZE is bad; or the root is there, and not the beginning
+              of at least SIZE bytes in a block: the reason names both numbers
+   ECANCELED  INIT gave something other than 0: there is no root, the block is
+              freed; also in a fork child of INIT, see below
+   EDEADLK    called from INIT for the root that is being made, or for one whose
+              maker waits for that; in one heap, that is
+   ENOLCK     called from INIT while 40 roots are being made in the heap
+   EBADMSG    as mmalloc_getroot
+   or as mmalloc: EROFS if there is no such root in a read-only heap.
+
+   INIT holds no lock and may call the library, also mmalloc_makeroot for another
+   root, and take its time; it must return, not end its thread or jump away, not
+   free the block, nor detach the heap.  Others wait for the maker as long as he
+   lives, also if he is stopped; if he is killed, one of them makes the root.
+   A mmalloc_setroot of the name does not wait: what it sets stays, and the
+   maker throws his block away and returns that.  A fork child made within INIT
+   must leave the block alone, and the call ends in it with ECANCELED: the root
+   is its parent's to make.  */
+void *mmalloc_makeroot (void *md, const char *name, size_t size,
+                        int (*init) (void *root, size_t size, void *arg),
+                        void *arg);
+
 /* Call FN for each root, in no order; a result other than 0 ends the round
-   and is returned.  FN may call the library.  */
+   and is returned.  FN may call the library.  -1 and EBADMSG, after all roots
+   that can be found, if there are others that cannot.  */
 int mmalloc_roots (void *md,
                    int (*fn) (const char *name, void *ptr, void *arg),
                    void *arg);

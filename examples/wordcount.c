@@ -282,13 +282,10 @@ microseconds (void)
 static void
 find_counts (struct run *run)
 {
-  run->counts = mmalloc_getroot (run->md, "counts");
+  run->counts = mmalloc_makeroot (run->md, "counts", sizeof *run->counts, NULL,
+                                  NULL);
   if (run->counts == NULL)
-    {
-      run->counts = block (run, sizeof *run->counts);
-      if (mmalloc_setroot (run->md, "counts", run->counts) != 0)
-        die ("setroot", mmalloc_strerror (run->md));
-    }
+    die ("makeroot", mmalloc_strerror (run->md));
 }
 
 static void

@@ -388,6 +388,14 @@ root_of_another_bucket (void)
   change (&name ()->hash, &hash, sizeof hash);
   return bucket ();
 }
+/* A whole record, in a chain that is not its own.  */
+static const void *
+root_in_another_chain (void)
+{
+  disk_u64 *at = &h->bucket[(size_t) (bucket () - h->bucket) ^ 1];
+  set64 (at, *bucket ());
+  return at;
+}
 
 /* From here on blocks have guards.  */
 static const void *
@@ -464,6 +472,7 @@ static const struct damage
   { "I8: a chain of roots is broken", roots_lead_away, 0 },
   { "I8: a chain of roots is broken", roots_go_round, 0 },
   { "I8: a chain of roots is broken", root_of_another_bucket, 0 },
+  { "I8: a chain of roots is broken", root_in_another_chain, 0 },
   { "I8: the slice of the processes' pages is another", local_elsewhere, 0 },
   { "I9: neither superblock is valid", super_both, 1 },
   { "I9: the newer superblock is damaged", super_newer, 1 },

@@ -23,7 +23,8 @@ system_exceptions='
 '
 system_calls='open close read write pread pwrite stat fstat fcntl mmap munmap
   mprotect madvise msync fallocate ftruncate posix_fadvise kill syscall
-  getrlimit statfs fstatfs getpid unlink sysconf getenv'
+  getrlimit statfs fstatfs getpid unlink sysconf getenv
+  nanosleep'
 
 # Names in comments that are not ours: calls, headers, other libraries.
 foreign_names='fetch_and fetch_or hardened_malloc msan_interface posix_spawn'

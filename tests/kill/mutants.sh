@@ -56,7 +56,8 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
-    local_pages|others_come_between|slot_calls_wait|words_of_threads)
+    local_pages|machine_went_down|others_come_between|power_cut_roots|slot_calls_wait|\
+    words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -308,8 +309,8 @@ mutant lists_believed '/^page_take_back/,/^}/ {
 
 # A root is linked before its record is complete.
 mutant root_linked_early '/^root_set_locked/,/^}/ {
-  s/^      root_write_locked (r,.*/      if (fresh)\
-        word_publish (bucket, off_file (h, r));\
+  s/^      root_write_locked (r,.*/      if (link != NULL)\
+        word_publish (link, off_file (h, r));\
 &/
 }' 'step:setroot'
 
@@ -325,7 +326,8 @@ mutant root_mark_late '/^root_record_locked/,/^}/ {
   /^  word_settle (&h->root->slab,/d
 }
 /^root_set_locked/,/^}/ {
-  s/^  return true;/  if (fresh)\
+  s/^    word_publish (link,.*/&\
+  if (link != NULL)\
     word_add (\&h->root->slab, round_up (sizeof *r + r->room, 16));\
 &/
 }' 'step:setroot: new record'
@@ -732,9 +734,67 @@ mutant root_longer_than_room '/^root_at/,/^}/ {
 mutant roots_go_round '/^root_step/,/^}/ {
   s/off != walk->mark/true/
 }' damage_golden
-mutant root_in_other_bucket '/^check_roots/,/^}/ {
-  s/% MM_BUCKETS != b;/% MM_BUCKETS == MM_BUCKETS;/
-}' damage_golden
+mutant root_in_other_bucket '/^root_read/,/^}/ {
+  s/hash % MM_BUCKETS != walk->bucket/false/
+}' check_finds_everything power_cut_roots
+mutant root_of_other_name '/^root_read/,/^}/ {
+  s/changes || (uint32_t) sum_bytes (walk->name, len) == hash/true/
+}' damage_golden power_cut_roots
+
+# Named roots after a power cut.
+mutant root_linked_in_front '/^root_record_locked/,/^}/ {
+  s/^  \*link = walk->link;/  *link = \&h->bucket[walk->bucket];/
+  s/^  word_put (&r->next, 0);/  word_put (\&r->next, word_peek (*link));/
+}' power_cut_roots
+mutant root_in_two_pages '/^root_record_locked/,/^}/ {
+  s/if (root_crosses (slab, need))/if (false)/
+}' power_cut_roots
+mutant root_in_two_pages_again '/^root_record_locked/,/^}/ {
+  s/!root_crosses (off_file (h, r), sizeof \*r + len)/true/
+}' power_cut_roots
+mutant root_mark_believed '/^root_record_locked/,/^}/ {
+  s/if (word_peek (&h->locks->roots_doubt) != 0)/if (false)/
+}' power_cut_roots
+mutant root_mark_not_doubted '/^attach_see_boot/,/^}/ {
+  s/word_put (&l->roots_doubt, 1)/(void) 0/
+}' power_cut_roots
+mutant root_broken_unsaid '/^mmalloc_getroot/,/^}/ {
+  s/walk.damaged ? EBADMSG : 0/0/
+}' power_cut_roots
+mutant root_set_behind_broken '/^root_set_locked/,/^}/ {
+  s/if (walk.damaged)/if (false)/
+}' power_cut_roots
+mutant roots_broken_unsaid '/^mmalloc_roots/,/^}/ {
+  s/damaged |= walk.damaged/(void) damaged/
+}' power_cut_roots
+
+# That the machine went down is noted before all is as usual again.
+mutant boot_noted_late '/^attach_first/,/^}/ {
+  /^  super_save (h);/d
+  s/^  attach_see_boot (h);/  super_save (h);\
+&/
+}' machine_went_down
+mutant boot_noted_last '/^attach_first/,/^}/ {
+  /^  attach_see_boot (h);/d
+  s/^  super_save (h);/  struct disk_super saved = h->super;\
+  super_save (h);\
+  struct disk_super ours = h->super;\
+  h->super = saved;\
+  attach_see_boot (h);\
+  h->super = ours;/
+}' 'step:open: the machine'
+mutant boot_noted_for_ever '/^super_went_down/,/^}/ {
+  s/word_peek (&l->state) != MM_CLEAN/true/
+}' machine_went_down
+mutant boot_forgotten '/^super_went_down/,/^}/ {
+  s/word_peek (&l->went_down) != 0 || //
+}' machine_went_down
+mutant boot_of_a_copy '/^attach_apart/,/^}/ {
+  /attach_see_boot (h);/d
+}' machine_went_down
+mutant boot_as_opened '/^probe_mapped/,/^}/ {
+  s/super_went_down (&super,/super_went_down (\&h->super,/
+}' machine_went_down
 
 # Calls of the system that fail, are interrupted or do half of what they should.
 mutant half_a_read_is_all '/^os_move_all/,/^}/ {
@@ -777,7 +837,7 @@ mutant claimed_unseen '/^page_retire_locked/,/^}/ {
 
 # A root's name is believed though it may have changed since its value was read.
 mutant root_turn_ignored '/^root_read/,/^}/ {
-  s/word_peek (&r->turn) == turn ? value : 0/value/
+  s/|| word_peek (&r->turn) != turn//
 }' others_come_between
 mutant root_turn_stays '/^root_write_locked/,/^}/ {
   s/&r->turn, turn + 1)/\&r->turn, turn - 1)/

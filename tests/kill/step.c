@@ -68,6 +68,8 @@ static struct plan
   void *key_old, *key_new;
   size_t n_roots;               /* roots "root 0"... with values ROOT (i) */
   bool no_count;                /* the count of backed slices is made up */
+  bool booted;                  /* the machine went down */
+  bool made;                    /* a root of WANT bytes is made */
   bool no_end;                  /* an earlier death leaves doubts for ever */
   void *result;                 /* of the finished operation */
   struct neighbour neighbour;
@@ -154,7 +156,8 @@ enum
   LONG = 64,       /* many points: only when all are asked for */
   COPIED = 32,     /* the file was copied since it was used last */
   SLOT = 128,      /* a slot call: nothing may leak */
-  FREED = 256      /* the earlier death has freed the slot's block */
+  FREED = 256,     /* the earlier death has freed the slot's block */
+  BOOTED = 512     /* the machine went down with the heap in use */
 };
 
 #define SMALL_HEAP MIB (1)      /* without exclusive streams */
@@ -1048,6 +1051,76 @@ op_setroot (void *md)
   NEED (mmalloc_setroot (md, plan->root, plan->root_new) == 0);
 }
 
+/* What INIT makes of a root.  */
+enum { MADE = 4 };
+
+static int
+init_made (void *root, size_t size, void *refuse)
+{
+  kill_fill (root, size, MADE);
+  return refuse != NULL;
+}
+
+static void
+op_makeroot (void *md)
+{
+  plan->result = mmalloc_makeroot (md, "made", op_size, init_made, NULL);
+  NEED (plan->result != NULL);
+}
+
+static void
+op_makeroot_refused (void *md)
+{
+  plan->result = mmalloc_makeroot (md, "made", op_size, init_made, plan);
+  NEED (plan->result == NULL);
+}
+
+/* Nothing may leak: there is a root, or no block.  */
+static void
+makes (size_t size)
+{
+  op_size = plan->want = size;
+  plan->made = plan->recovers = true;
+}
+
+static void
+pre_make_first (void *md)
+{
+  (void) md;
+  makes (100);
+}
+
+static void
+pre_make (void *md)
+{
+  some_blocks (md);
+  makes (64);
+}
+
+static void
+pre_make_again (void *md)
+{
+  some_blocks (md);
+  NEED (mmalloc_setroot (md, "made", ROOT (800)) == 0);
+  NEED (mmalloc_setroot (md, "made", NULL) == 0);
+  makes (64);
+}
+
+static void
+pre_make_large (void *md)
+{
+  some_blocks (md);
+  backed_and_free (md, 8);
+  makes (70000);
+}
+
+static void
+pre_make_huge (void *md)
+{
+  some_blocks (md);
+  makes (MIB (40));
+}
+
 static void
 sets (const char *name, void *old, void *new)
 {
@@ -1541,6 +1614,18 @@ static const struct operation operations[] = {
     NULL },
   { "setroot: record of another name", HEAP, 0, pre_root_other_name,
     op_setroot, NULL, NULL },
+  { "makeroot: the first", HEAP, 0, pre_make_first, op_makeroot, NULL, NULL },
+  { "makeroot: small", HEAP, 0, pre_make, op_makeroot, NULL, NULL },
+  { "makeroot: record used again", HEAP, 0, pre_make_again, op_makeroot, NULL,
+    NULL },
+  { "makeroot: large", HEAP, 0, pre_make_large, op_makeroot, NULL, NULL },
+  { "makeroot: huge", BIG_HEAP, LONG, pre_make_huge, op_makeroot, NULL, NULL },
+  { "makeroot: refused", HEAP, 0, pre_make, op_makeroot_refused, NULL, NULL },
+  { "makeroot: refused, large", HEAP, 0, pre_make_large, op_makeroot_refused,
+    NULL, NULL },
+  { "guards: makeroot", HEAP, GUARDED, pre_make, op_makeroot, NULL, NULL },
+  { "guards: makeroot refused", HEAP, GUARDED, pre_make, op_makeroot_refused,
+    NULL, NULL },
   { "setroot: first slice", HEAP, 0, pre_root_slice, op_setroot, NULL, NULL },
   { "setroot: new slice, growth", HEAP, 0, pre_root_slice_grow, op_setroot,
     NULL, NULL },
@@ -1556,6 +1641,8 @@ static const struct operation operations[] = {
   { "open: clean file", HEAP, ALONE | OPENS, NULL, op_open, NULL, NULL },
   { "open: copied file", HEAP, ALONE | OPENS | COPIED, NULL, op_open, NULL,
     NULL },
+  { "open: the machine went down", HEAP, ALONE | OPENS | BOOTED, NULL, op_open,
+    NULL, NULL },
   { "open: join a neighbour", HEAP, OPENS, NULL, op_open, NULL, NULL },
   { "malloc: fork child's first use", HEAP, 0, pre_fork_child, op_malloc, NULL,
     NULL },
@@ -1759,6 +1846,22 @@ enum { N_OPERATIONS = sizeof operations / sizeof *operations };
 
 /* ---- Processes ---------------------------------------------------------- */
 
+/* Another boot finds the file.  */
+static void
+change_boot (void)
+{
+  int fd = open (file, O_RDWR);
+  for (off_t at = 0; at < 2 * MM_PAGE; at += MM_PAGE)
+    {
+      struct disk_super s;
+      NEED (pread (fd, &s, sizeof s, at) == sizeof s);
+      s.boot_id[3] ^= 0x5a;
+      s.sum = super_sum (&s);
+      NEED (pwrite (fd, &s, sizeof s, at) == sizeof s);
+    }
+  close (fd);
+}
+
 static void
 make_file (const struct operation *op)
 {
@@ -1776,10 +1879,14 @@ make_file (const struct operation *op)
         NEED (mmcheckf (md, NULL, 1) == 1);
       if (op->flags & COPIED)
         some_blocks (md);
-      NEED (mmalloc_detach (md) == NULL);
+      if (!(op->flags & BOOTED))
+        NEED (mmalloc_detach (md) == NULL);
       _exit (0);
     }
   NEED (kill_wait (pid) == 0);
+  plan->booted = (op->flags & BOOTED) != 0;
+  if (plan->booted)
+    change_boot ();
   if (op->flags & COPIED)
     {
       static char bytes[1 << 20];
@@ -2162,8 +2269,9 @@ see_roots (struct heap *h, const struct sight *at, void *arg)
   uint64_t from = off_file (h, off_slice (h, at->c, at->s));
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
-      struct root_walk walk = { .link = &h->bucket[b] };
+      struct root_walk walk;
       struct disk_name *r;
+      root_start (h, b, &walk);
       while ((r = root_step (h, &walk)) != NULL)
         if (off_file (h, r) - from < MM_SLICE)
           return 0;
@@ -2225,6 +2333,38 @@ look_local (void *md)
     bad ("no page of the process's own: %s", mmalloc_strerror (md));
 }
 
+/* There is no root, or it is whole.  */
+static void
+look_made (void *md, struct seen *w)
+{
+  void *value = mmalloc_getroot (md, "made");
+  struct block *s = value != NULL ? seen_find (w, value) : NULL;
+  if (now.finished && !plan->no_end && value != plan->result)
+    bad ("the root is not as the call left it");
+  if (value != NULL && s == NULL)
+    bad ("the root dangles");
+  if (s == NULL)
+    return;
+  if (s->size < plan->want || !kill_holds (value, plan->want, plan->want, MADE))
+    bad ("the root is not whole");
+  s->size = plan->want;
+  s->tag = MADE;
+}
+
+/* That the machine went down is known, and believed by roots: if nobody has set
+   one yet, the next will look.  */
+static void
+look_booted (void *md)
+{
+  struct mmalloc_info info;
+  NEED (mmalloc_info (md, &info) == 0);
+  if (!info.went_down)
+    bad ("nobody knows that the machine went down");
+  if (kill_heap ()->locks->roots_doubt == 0
+      && mmalloc_getroot (md, "survivor") == NULL)
+    bad ("roots do not know that the machine went down");
+}
+
 /* All that is promised about blocks, roots and keys.  W gets the live
    blocks, with their tags; unknown ones have tag 0.  */
 static void
@@ -2240,6 +2380,10 @@ look (void *md, struct seen *w)
     look_slot (w);
   if (strncmp (now.operation, "local", 5) == 0)
     look_local (md);
+  if (plan->booted)
+    look_booted (md);
+  if (plan->made)
+    look_made (md, w);
   if (plan->kept != NULL && *plan->kept != plan->carried)
     bad ("a word of the program's was changed");
   struct block *old = NULL;     /* what realloc moves */
