@@ -206,6 +206,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -340,10 +341,12 @@ enum
 enum
 {
   MM_BYTE_DOOR,     /* exclusive while opening and closing */
-  MM_BYTE_WRITERS,  /* shared by all that write; exclusive: alone */
-  MM_BYTE_READERS,  /* shared by all that only read */
+  MM_BYTE_READERS = 2, /* shared by all that only read */
   MM_BYTE_PRIVATE,  /* shared by all copy-on-write users */
-  MM_BYTE_ALIVE = 16 /* and on: one for each entry, held while it lives */
+  MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
+  MM_BYTE_ALIVE = 16, /* and on: one for each that writes, exclusive while it
+                       lives, which needs the right to write */
+  MM_BYTES_ALIVE = 1 << 24 /* so many */
 };
 
 
@@ -403,7 +406,8 @@ struct disk_locks
   disk_u64 ops_busy;    /* bit i: operation record i may name blocks */
   disk_u64 n_taken;     /* slices taken so far in this epoch */
   disk_u64 sweep_gap;   /* how many between the last sweep and the next */
-  uint64_t zero[5];
+  disk_u64 mark;        /* random: shows who has these pages mapped */
+  uint64_t zero[4];
   union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
   union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
 };
@@ -428,8 +432,9 @@ struct disk_proc
 {
   disk_u64 id;          /* epoch << 32 | its number in the epoch; 0: nobody */
   disk_u64 mapped;      /* bytes of the region it could map */
-  disk_u64 pid;         /* for people */
-  uint64_t zero[5];
+  disk_u64 pid;         /* the second witness, if the lock was lost */
+  disk_u64 started;     /* and when it was started; 0: not known */
+  uint64_t zero[4];
 };
 
 /* The durable words.  */
@@ -628,8 +633,8 @@ struct kind
                                   are robust, each user has an entry */
   bool in_view;                /* others see its pages, or it sees theirs */
   bool anywhere;               /* at any address, anew for each opening */
-  int witness;                 /* the byte whose lock shows it to others; -1:
-                                  there are none */
+  int witness;                 /* the byte whose lock shows it to others, the
+                                  first of those that write; -1: no others */
   enum backing backing;        /* what is put behind a slice before its use */
   uint32_t grow_least;         /* least step of growth, in bytes */
   uint32_t room_least;         /* a growing block of so many bytes gets slices
@@ -646,6 +651,10 @@ struct file
   size_t mapped;  /* bytes from base; 0: not yet */
   int fd;         /* for file calls; -1: anonymous memory */
   int lock_fd;    /* an open file of its own: carries the locks */
+  bool of_process; /* no open file of its own could be had after fork: the locks
+                      belong to the process, and lock_fd is fd */
+  int byte;       /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
+                     writes */
   uint64_t dev, ino;
   unsigned n_open;
 };
@@ -709,14 +718,14 @@ static const struct kind
   kind_anonymous
   = { 1, 1, 0, 0, 0, 0, -1, BY_MEMORY, MM_GROW_MIN_ANON, MM_ROOM_ANON },
   kind_file
-  = { 1,           1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
+  = { 1,           1, 1, 1, 1, 0, MM_BYTE_ALIVE, BY_DISK, MM_GROW_MIN_FILE,
       MM_ROOM_FILE },
   kind_private
   = { 1,           1, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, MM_GROW_MIN_ANON,
       MM_ROOM_FILE },
   kind_reader = { 1, 0, 0, 0, 1, 0, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
-  kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, 0, 0 };
+  kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_ALIVE, BY_DISK, 0, 0 };
 
 /* What no program calls a heap: (void *) -1 may come from a failed mmap.  */
 #define KEY_NONE ((uintptr_t) &no_cache)
@@ -748,9 +757,11 @@ static struct
   bool adopted;                /* in a fork child: it was noticed */
   uint8_t boot_id[16];         /* once it was asked for */
   uint32_t pid_namespace;      /* 0: not asked for yet */
+  uint32_t patience[2];        /* ms to wait for a lock of a peer, of others */
   mmalloc_misuse_fn on_misuse;
   void *on_misuse_arg;
 } process = {
+  .patience = { 60000, 2000 },
   .once = PTHREAD_ONCE_INIT,
   .open_lock = PTHREAD_MUTEX_INITIALIZER,
   .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -1418,23 +1429,37 @@ os_close (int fd)
   os_let_cancel (state);
 }
 
-/* Make the file LEN bytes long.  */
-static int
-os_cut (int fd, off_t len)
-{
-  int r;
-  MM_NEEDS (needs.heap == NULL);
-  do
-    r = os.ftruncate (fd, len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
-}
-
 static int
 os_stat (int fd, struct stat *st)
 {
   MM_NEEDS (needs.heap == NULL);
   return os.fstat (fd, st) != 0 ? errno : 0;
+}
+
+/* Whether descriptor FD still leads to F, or the program has closed or replaced
+   it: 0 or an errno value.  Asked before each call that changes the file or is
+   about locks, and before FD is closed.  */
+static int
+os_own (const struct file *f, int fd)
+{
+  struct stat st;
+  int err = os_stat (fd, &st);
+  return err != 0 ? err
+         : st.st_dev == f->dev && st.st_ino == f->ino ? 0
+                                                      : EBADF;
+}
+
+/* Make file F LEN bytes long.  */
+static int
+os_cut (const struct file *f, off_t len)
+{
+  int r = 0, err = os_own (f, f->fd);
+  if (err != 0)
+    return err;
+  do
+    r = os.ftruncate (f->fd, len);
+  while (r != 0 && errno == EINTR);
+  return r != 0 ? errno : 0;
 }
 
 /* Another number for the open file of FD; -1 and errno.  */
@@ -1563,6 +1588,43 @@ os_read (int fd, void *to, size_t n)
   return r;
 }
 
+/* When process PID was started, as far as one can tell; 0: not known, or it is
+   one no more.  */
+static uint64_t
+os_started (uint64_t pid)
+{
+  char name[40], text[1024];
+  uint64_t ticks = 0;
+  snprintf (name, sizeof name, "/proc/%lu/stat", (unsigned long) pid);
+  int fd = os_open (name, O_RDONLY, 0);
+  if (fd < 0)
+    return 0;
+  ssize_t n = os_pread (fd, text, sizeof text - 1, 0);
+  os_close (fd);
+  text[n > 0 ? n : 0] = '\0';
+  /* Its name is in parentheses, and may have some; the 22nd field.  */
+  const char *p = strrchr (text, ')');
+  if (p == NULL || p[1] == '\0' || strchr ("ZX", p[2]) != NULL)
+    return 0;
+  for (int field = 2; p != NULL && field < 22; field++)
+    p = strchr (p + 1, ' ');
+  if (p != NULL)
+    ticks = strtoull (p, NULL, 10);
+  return ticks;
+}
+
+/* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
+   nothing mapped there, ESRCH: it has gone.  */
+static int
+os_peek (uint64_t pid, const void *at, uint64_t *word)
+{
+  union { const void *read; void *iov; } there = { .read = at };
+  struct iovec to = { word, sizeof *word }, from = { there.iov, sizeof *word };
+  ssize_t n = syscall (SYS_process_vm_readv, (pid_t) pid, &to, 1L, &from, 1L,
+                       0L);
+  return n == (ssize_t) sizeof *word ? 0 : n < 0 ? errno : EFAULT;
+}
+
 /* Read N bytes from offset AT on; EBADMSG if the file ends before.  */
 static int
 os_pread_all (int fd, void *to, size_t n, off_t at)
@@ -1586,13 +1648,14 @@ os_pread_all (int fd, void *to, size_t n, off_t at)
 
 /* Write N bytes at offset AT.  */
 static int
-os_pwrite_all (int fd, const void *from, size_t n, off_t at)
+os_pwrite_all (const struct file *f, const void *from, size_t n, off_t at)
 {
   const char *p = from;
-  while (n > 0)
+  int err = os_own (f, f->fd);
+  while (n > 0 && err == 0)
     {
       int state = os_hold_cancel ();
-      ssize_t r = os.pwrite (fd, p, n, at);
+      ssize_t r = os.pwrite (f->fd, p, n, at);
       os_let_cancel (state);
       if (r < 0 && errno == EINTR)
         continue;
@@ -1604,7 +1667,7 @@ os_pwrite_all (int fd, const void *from, size_t n, off_t at)
       at += r;
       n -= (size_t) r;
     }
-  return 0;
+  return err;
 }
 
 /* Write LINE of N bytes, of which there is room for ROOM, for people, as far
@@ -1629,11 +1692,13 @@ os_fallocate (int fd, int mode, size_t off, size_t len)
 
 /* Give the blocks of [OFF, OFF + LEN) of a file back: 0 or an errno value.  */
 static int
-os_punch (int fd, size_t off, size_t len)
+os_punch (const struct file *f, size_t off, size_t len)
 {
-  int r;
+  int r, err = os_own (f, f->fd);
+  if (err != 0)
+    return err;
   do
-    r = os_fallocate (fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
+    r = os_fallocate (f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
                       len);
   while (r != 0 && errno == EINTR);
   return r != 0 ? errno : 0;
@@ -1668,14 +1733,16 @@ os_may_reach (uint64_t end)
    writes there.  Zeros are written where the file system cannot do better,
    but only into FRESH space, which was never published.  */
 static int
-os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
+os_reserve_blocks (const struct file *f, size_t off, size_t len, bool fresh)
 {
-  int err = os_may_reach (off + len);
+  int err = os_own (f, f->fd);
+  if (err == 0)
+    err = os_may_reach (off + len);
   size_t most = MM_GROW_MAX;
   while (err == 0 && len > 0)
     {
       size_t step = size_min (len, most);
-      if (os_fallocate (fd, 0, off, step) == 0)
+      if (os_fallocate (f->fd, 0, off, step) == 0)
         {
           off += step;
           len -= step;
@@ -1696,7 +1763,7 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
           for (; fresh && err == 0 && len > 0; )
             {
               size_t n = size_min (len, sizeof zeros);
-              err = os_pwrite_all (fd, zeros, n, (off_t) off);
+              err = os_pwrite_all (f, zeros, n, (off_t) off);
               off += n;
               len -= n;
             }
@@ -1706,65 +1773,95 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   return err;
 }
 
-/* Set or query a lock on one of the bytes MM_BYTE_...  */
+/* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
+   is in the way.  */
 static int
-os_lock (int fd, int byte, short type, bool wait)
+os_lock (const struct file *f, int byte, short type)
 {
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  int r, state = os_hold_cancel ();
+  int r, err = os_own (f, f->lock_fd);
+  if (err != 0)
+    return err;
   do
-    r = os.fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
+    r = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
   while (r != 0 && errno == EINTR);
-  os_let_cancel (state);
-  return r != 0 ? errno : 0;
+  return r == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
 }
 
-/* Let go of all locks of FD, if it is open, and close it.  To close it is not
-   enough: a child that ran no fork handlers may have it open, too.  Not for a
-   descriptor that came through fork: its locks are the parent's.  */
+/* Let go of all locks of F and close its descriptor for them.  To close it is
+   not enough: a child that ran no fork handlers may have it open, too.  Not for
+   a descriptor that came through fork: its locks are the parent's.  */
 static void
-os_close_locks (int fd)
+os_close_locks (const struct file *f)
 {
   struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES, .l_len = 0 };
-  if (fd < 0)
+  if (f->lock_fd < 0 || os_own (f, f->lock_fd) != 0)
     return;
-  os.fcntl (fd, F_OFD_SETLK, &l);
-  os_close (fd);
+  os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
+  if (f->lock_fd != f->fd)
+    os_close (f->lock_fd);
 }
 
-/* Whether somebody else holds a lock on the byte that is in the way of TYPE.
-   Errors count as yes: nobody is declared dead by mistake.  */
-static bool
-os_sees_lock (int fd, int byte, short type)
+/* The first lock of others that is in the way of one of TYPE on the N bytes
+   from BYTE on; l_type is F_UNLCK if there is none.  Errors count as a lock:
+   nobody is declared dead by mistake, nobody thinks itself alone.  */
+static struct flock
+os_find_lock (const struct file *f, int byte, int n, short type)
 {
   MM_NEEDS (needs.heap == NULL);
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  return os.fcntl (fd, F_OFD_GETLK, &l) != 0 || l.l_type != F_UNLCK;
+                     .l_start = MM_LOCK_BYTES + byte, .l_len = n };
+  if (os_own (f, f->lock_fd) != 0
+      || os.fcntl (f->lock_fd, f->of_process ? F_GETLK : F_OFD_GETLK, &l) != 0)
+    {
+      l.l_type = F_WRLCK;
+      l.l_pid = -1;
+    }
+  return l;
 }
 
-/* A new open file for the file of FD, so that locks on it are this process's
-   alone.  PATH, if known, where /proc is missing.  -1 and errno.  */
+static bool
+os_sees_lock (const struct file *f, int byte, short type)
+{
+  return os_find_lock (f, byte, 1, type).l_type != F_UNLCK;
+}
+
+/* Wait for some time, with signals or not.  */
+static void
+os_pause (long nanoseconds)
+{
+  struct timespec t = { .tv_nsec = nanoseconds };
+  int state = os_hold_cancel ();
+  nanosleep (&t, NULL);
+  os_let_cancel (state);
+}
+
+/* Milliseconds, from any beginning.  */
+static uint64_t
+os_clock (void)
+{
+  struct timespec t;
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+}
+
+/* A new open file for file F, so that locks on it are this process's alone.
+   PATH, if known, where /proc is missing.  -1 and errno.  */
 static int
-os_reopen (int fd, int access, const char *path)
+os_reopen (const struct file *f, int access, const char *path)
 {
   char name[40];
-  snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
+  snprintf (name, sizeof name, "/proc/self/fd/%d", f->fd);
   int own = os_open (name, access, 0);
   if (own < 0 && errno == ENOENT && path != NULL)
+    own = os_open (path, access, 0);
+  if (own >= 0 && os_own (f, own) != 0)
     {
-      struct stat a, b;
-      own = os_open (path, access, 0);
-      if (own >= 0
-          && (os.fstat (own, &a) != 0 || os.fstat (fd, &b) != 0
-              || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
-        {
-          os_close (own);
-          errno = ENOENT;
-          own = -1;
-        }
+      os_close (own);
+      errno = ENOENT;
+      own = -1;
     }
   return own;
 }
@@ -1855,6 +1952,9 @@ fail_because (struct reason *why, int code, const char *format, ...)
   return code;
 }
 
+static const char fail_lost[]
+  = "the program has closed or replaced a descriptor of the library";
+
 /* The usual words for a failed allocation.  */
 static void
 fail_room (struct heap *h, int code)
@@ -1878,6 +1978,8 @@ fail_room (struct heap *h, int code)
     told = "no room: the process's file size limit (RLIMIT_FSIZE) is reached";
   else if (code == EROFS)
     told = "the heap is attached read-only";
+  else if (code == EBADF)
+    told = fail_lost;
   fail_told (h, code, told);
 }
 
@@ -2057,7 +2159,7 @@ back_range (struct heap *h, char *p, size_t len)
   if (h->file.kind->backing == BY_COPY)
     return 0;
   if (h->file.kind->backing == BY_DISK)
-    return os_reserve_blocks (h->file.fd, off_file (h, p), len, true);
+    return os_reserve_blocks (&h->file, off_file (h, p), len, true);
   uintptr_t from = (uintptr_t) p & ~(process.page - 1);
   uintptr_t to = round_up ((uintptr_t) p + len, process.page);
   uintptr_t usable = h->file.base + h->usable;
@@ -2096,7 +2198,7 @@ back_zero (struct heap *h, char *p, size_t len)
   if (h->file.kind->backing == BY_MEMORY)
     return space_advise (p, len, MADV_DONTNEED) == 0;
   word_put (&h->root->punched, 1);
-  return os_punch (h->file.fd, off_file (h, p), len) == 0;
+  return os_punch (&h->file, off_file (h, p), len) == 0;
 }
 
 /* Nobody needs what is in [P, P + LEN) any more, and the memory or the disk
@@ -2206,9 +2308,17 @@ lock_verify (struct heap *h, struct reason *why)
   if (h->locks->tag != lock_tag ())
     return fail_because (why, ENOTSUP,
                          "in use by a program with another libc");
+  if (lock_namespace () == 0)
+    return fail_because (why, ENOTSUP,
+                         "in use by others, and without /proc the PID namespace"
+                         " is not known");
   if (h->locks->namespace != lock_namespace ())
     return fail_because (why, ENOTSUP,
                          "in use by processes of another PID namespace");
+  uint8_t boot[16];
+  os_boot_id (boot);
+  if (memcmp (boot, h->super.boot_id, sizeof boot) != 0)
+    return fail_because (why, ENOTSUP, "in use on another machine");
   return 0;
 }
 
@@ -2318,6 +2428,40 @@ unlock_walk (struct heap *h, unsigned begun)
     pthread_rwlock_unlock (&h->walkers);
 }
 
+/* Whether the process of entry I lives and has the heap mapped, though its lock
+   is not seen: the program may have closed the library's descriptors, or the
+   file is there twice, under paths whose locks do not meet.  The mark is read
+   in its memory; where that is not allowed, the time of its start must do,
+   and that the file is no copy.  */
+static bool
+proc_lives (struct heap *h, uint32_t i)
+{
+  struct disk_proc *e = &h->procs[i];
+  struct disk_locks *l = h->locks;
+  uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark;
+  if (id == 0 || id >> 32 != word_peek (&l->epoch) || l->namespace == 0
+      || l->namespace != lock_namespace () || pid == os_pid ()
+      || os_pid_is_gone (pid))
+    return false;
+  int err = os_peek (pid, &l->mark, &mark);
+  if (err == 0)
+    return mark == word_peek (&l->mark);
+  uint64_t started = word_peek (&e->started);
+  return err != EFAULT && err != ESRCH && started != 0
+         && os_started (pid) == started && h->super.dev == h->file.dev
+         && h->super.ino == h->file.ino;
+}
+
+/* Whether any other process does.  Needs: the door.  */
+static bool
+proc_others_live (struct heap *h)
+{
+  bool found = false;
+  for (uint32_t i = 0; i < MM_PROCS && !found; i++)
+    found = i != h->entry && proc_lives (h, i);
+  return found;
+}
+
 /* Whether the process of entry I is gone.  The lock on its byte is the
    witness: the kernel drops it with the process.  If a child that ran no fork
    handlers keeps it, there may at least be no process of that number any
@@ -2327,8 +2471,8 @@ proc_is_dead (struct heap *h, uint32_t i)
 {
   if (i == h->entry)
     return false;
-  if (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK))
-    return true;
+  if (!os_sees_lock (&h->file, MM_BYTE_ALIVE + (int) i, F_WRLCK))
+    return !proc_lives (h, i);
   return h->locks->namespace != 0
          && os_pid_is_gone (word_peek (&h->procs[i].pid));
 }
@@ -2427,25 +2571,69 @@ file_known (const struct file *f)
   return i;
 }
 
+/* Take the lock of TYPE on BYTE, waiting for a while.  Peers hold one for
+   moments, unless they are stopped.  One that only the right to read was needed
+   for, and one on all of the file, is somebody else's.  */
+static int
+file_lock (struct file *f, int byte, short type, struct reason *why)
+{
+  uint64_t since = os_clock ();
+  for (long pause = 50 * 1000;;)
+    {
+      int err = os_lock (f, byte, type);
+      if (err != EAGAIN)
+        return file_reason (why, err, err == EBADF
+                                        ? fail_lost
+                                        : "the file system has no locks");
+      struct flock l = os_find_lock (f, byte, 1, type);
+      bool others = l.l_type == F_RDLCK
+                    || os_sees_lock (f, MM_BYTE_NONE, F_WRLCK);
+      if (l.l_type != F_UNLCK && l.l_pid == getpid ())
+        return fail_because (why, EDEADLK,
+                             "this process itself has a lock on the file");
+      if (os_clock () - since >= process.patience[others] && l.l_pid > 0)
+        return fail_because (why, EBUSY, "process %ld has a lock on the file",
+                             (long) l.l_pid);
+      if (os_clock () - since >= process.patience[others])
+        return fail_because (why, EBUSY,
+                             "somebody else has a lock on the file");
+      os_pause (pause);
+      pause = pause < 5 * 1000 * 1000 ? pause * 2 : pause;
+    }
+}
+
 /* Take an open file of our own for the locks, since those of FD may be
-   others', and go in through the door, which readers leave ajar for each
+   others'.  INHERITED through fork, where that may not be possible any more
+   (rights, root directory, number of descriptors), locks that belong to the
+   process will do.  */
+static int
+file_reopen (struct file *f, const char *path, bool inherited)
+{
+  f->lock_fd = os_reopen (f, file_access (f), path);
+  f->of_process = f->lock_fd < 0 && inherited;
+  if (f->of_process)
+    f->lock_fd = f->fd;
+  return f->lock_fd < 0 ? errno : 0;
+}
+
+/* The same, and go in through the door, which readers leave ajar for each
    other.  */
 static int
-file_enter (struct file *f, const char *path, struct reason *why)
+file_enter (struct file *f, const char *path, bool inherited,
+            struct reason *why)
 {
-  f->lock_fd = os_reopen (f->fd, file_access (f), path);
-  if (f->lock_fd < 0)
-    return file_reason (why, errno, "the file cannot be opened for its locks");
-  int err = os_lock (f->lock_fd, MM_BYTE_DOOR,
-                     f->kind->writes_file ? F_WRLCK : F_RDLCK, true);
-  return file_reason (why, err, "the file system has no locks");
+  int err = file_reopen (f, path, inherited);
+  if (err != 0)
+    return file_reason (why, err, "the file cannot be opened for its locks");
+  return file_lock (f, MM_BYTE_DOOR,
+                    f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
 }
 
 /* Let others in.  */
 static void
 file_admit (struct file *f)
 {
-  os_lock (f->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+  os_lock (f, MM_BYTE_DOOR, F_UNLCK);
 }
 
 /* Whether the file is to be made, in *FRESH, and its *SIZE, which may have
@@ -2480,36 +2668,47 @@ file_make (struct file *f, uint64_t length)
   static const uint64_t creating = MM_CREATING;
   int err = os_may_reach (length);
   if (err == 0)
-    err = os_cut (f->fd, 0);
+    err = os_cut (f, 0);
   if (err == 0)
-    err = os_pwrite_all (f->fd, &creating, sizeof creating, 0);
+    err = os_pwrite_all (f, &creating, sizeof creating, 0);
   return err;
 }
 
-/* Become one of those that have the file open, with the lock on the byte of
-   our kind; *ALONE: nobody else has it, and until file_share nobody comes.  */
-static int
-file_join (struct file *f, bool *alone, struct reason *why)
+/* Whether others than this process have the file open for writing.  A lock that
+   the right to read is enough for is none of theirs.  */
+static bool
+file_has_writers (const struct file *f)
 {
-  int err = os_lock (f->lock_fd, f->kind->witness, F_WRLCK, false);
-  *alone = err == 0;
-  if (err == EAGAIN || err == EACCES)
-    err = os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
-  return file_reason (why, err, "the file system has no locks");
+  return os_find_lock (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK).l_type
+         != F_UNLCK;
 }
 
-/* One of several from here on.  */
-static int
-file_share (struct file *f)
-{
-  return os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
-}
-
-/* Whether others than this process have the file open with WITNESS.  */
+/* Whether others than this process have the file open with shared WITNESS.  */
 static bool
 file_has_users (const struct file *f, int witness)
 {
-  return os_sees_lock (f->lock_fd, witness, F_WRLCK);
+  return os_sees_lock (f, witness, F_WRLCK);
+}
+
+/* Be one of those that have the file open, for all to see: with F->byte.  */
+static int
+file_show (struct file *f)
+{
+  return os_lock (f, f->byte, f->kind->writes_file ? F_WRLCK : F_RDLCK);
+}
+
+/* The same with any byte that is free.  */
+static int
+file_join (struct file *f, struct reason *why)
+{
+  int err = EAGAIN, first = f->kind->writes_file ? (int) os_pid () : 0;
+  for (int i = 0; i < MM_BYTES_ALIVE && err == EAGAIN; i++)
+    {
+      f->byte = f->kind->witness + (first + i) % MM_BYTES_ALIVE;
+      err = f->kind->writes_file ? file_show (f)
+                                 : file_lock (f, f->byte, F_RDLCK, why);
+    }
+  return file_reason (why, err, "the file system has no locks");
 }
 
 /* What makes heaps and regions differ when a file is opened: AGAIN decides
@@ -2550,7 +2749,7 @@ file_attach (struct file **f, struct opening *o)
       return err;
     }
   if (err == 0)
-    err = file_enter (*f, o->path, &o->why);
+    err = file_enter (*f, o->path, false, &o->why);
   if (err != 0)
     return err;
   /* Page by page, since one store must not dirty a large folio.  */
@@ -2561,7 +2760,7 @@ file_attach (struct file **f, struct opening *o)
     {
       err = o->enter (*f, o, fresh, size);
       if (err != 0 && fresh)
-        os_cut ((*f)->fd, 0);
+        os_cut (*f, 0);
     }
   file_admit (*f);
   return err;
@@ -2590,15 +2789,21 @@ file_place (const void *base, bool heap)
   return at;
 }
 
-/* Unmap and close.  */
+/* Unmap and close what is ours.  With its descriptor go the locks that belong
+   to the process, also those of others of its files that are this file.  */
 static void
 file_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
-  os_close_locks (f->lock_fd);
-  if (f->fd >= 0)
+  os_close_locks (f);
+  if (f->fd >= 0 && os_own (f, f->fd) == 0)
     os_close (f->fd);
+  lock_registry ();
+  for (struct file *g = process.files; g != NULL; g = g->next)
+    if (g->of_process && g->dev == f->dev && g->ino == f->ino)
+      file_show (g);
+  unlock_registry ();
 }
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
@@ -2606,13 +2811,23 @@ file_drop (struct file *f)
 static void
 file_forked (struct file *f)
 {
-  if (f->lock_fd >= 0)
-    os_close (f->lock_fd);
+  struct reason why;
+  int parents = f->of_process ? -1 : f->lock_fd;
+  bool own = parents >= 0 && os_own (f, parents) == 0;
+  bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
   f->lock_fd = -1;
-  if (f->fd >= 0 && !(f->kind->heap && f->kind->shared))
-    f->lock_fd = os_reopen (f->fd, file_access (f), NULL);
-  if (f->lock_fd >= 0)
-    os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);
+  f->of_process = false;
+  int err = joins ? file_reopen (f, NULL, false) : 0;
+  if (joins && err == 0)
+    err = file_join (f, &why);
+  if (own)
+    os_close (parents);
+  /* Now there is one descriptor more to be had.  */
+  if (joins && err != 0 && f->lock_fd < 0)
+    {
+      file_reopen (f, NULL, true);
+      file_join (f, &why);
+    }
 }
 
 
@@ -6066,7 +6281,7 @@ verify_file (struct heap *h, struct reason *why)
   do
     err = verify_once (h, &right);
   while (err == 0 && !right && --left > 0
-         && file_has_users (&h->file, MM_BYTE_WRITERS));
+         && file_has_writers (&h->file));
   if (err == EBADMSG || (err == 0 && !right))
     return fail_because (why, EBADMSG, "the directory is damaged");
   return file_reason (why, err, "the directory cannot be read");
@@ -6377,6 +6592,7 @@ epoch_begin (struct heap *h)
   MM_NOTE (alone = h);
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
+  word_put (&l->mark, os_random ());
   l->tag = lock_tag ();
   l->namespace = h->file.kind->shared ? lock_namespace () : 0;
   lock_make (h, &l->heap.mutex);
@@ -6568,7 +6784,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   size_t exact = make_maximum (opt);
   exact = exact - exact % process.page == h->capacity
           ? size_min (opt->initial, exact) : h->capacity;
-  int err = whole ? os_reserve_blocks (h->file.fd, skip, exact - skip, true)
+  int err = whole ? os_reserve_blocks (&h->file, skip, exact - skip, true)
                   : 0;
   if (err == 0)
     err = back_range (h, (char *) h->file.base + skip, MM_OFF_INDEX - skip);
@@ -6709,13 +6925,13 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
 static int
 attach_back_again (struct heap *h)
 {
-  int err = os_reserve_blocks (h->file.fd, 0, MM_OFF_INDEX, false);
+  int err = os_reserve_blocks (&h->file, 0, MM_OFF_INDEX, false);
   size_t len = off_dir_bytes (h)
                + round_up (word_peek (&h->locks->streams_ready)
                              * sizeof (struct disk_stream),
                            MM_PAGE);
   if (err == 0)
-    err = os_reserve_blocks (h->file.fd, off_file (h, h->dir), len, false);
+    err = os_reserve_blocks (&h->file, off_file (h, h->dir), len, false);
   for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
     {
       uint64_t d = dir_get (h, c);
@@ -6724,13 +6940,13 @@ attach_back_again (struct heap *h)
           size_t from = off_file (h, off_slice (h, c, dir_start (d)));
           size_t n = dir_slices (d) << MM_SLICE_SHIFT;
           if (from + n <= h->capacity)
-            err = os_reserve_blocks (h->file.fd, from, n, false);
+            err = os_reserve_blocks (&h->file, from, n, false);
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
       size_t end = run_ready (h, c), n;
       char *x = (char *) off_index (h, c);
-      err = os_reserve_blocks (h->file.fd, off_file (h, x),
+      err = os_reserve_blocks (&h->file, off_file (h, x),
                                round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
                                false);
       for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
@@ -6738,7 +6954,7 @@ attach_back_again (struct heap *h)
           for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
             n++;
           if (n > 0)
-            err = os_reserve_blocks (h->file.fd,
+            err = os_reserve_blocks (&h->file,
                                      off_file (h, off_slice (h, c, s)),
                                      n << MM_SLICE_SHIFT, false);
           n += n == 0;
@@ -6807,9 +7023,14 @@ attach_enter (struct heap *h, struct reason *why)
   for (uint32_t i = 0; i < MM_PROCS; i++)
     {
       struct disk_proc *e = &h->procs[i];
-      if (os_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false)
-          != 0)
+      h->file.byte = MM_BYTE_ALIVE + (int) i;
+      if (file_show (&h->file) != 0)
         continue;
+      if (proc_lives (h, i))
+        {
+          os_lock (&h->file, h->file.byte, F_UNLCK);
+          continue;
+        }
       uint64_t old = word_peek (&e->id);
       if (old != 0)
         {
@@ -6822,6 +7043,7 @@ attach_enter (struct heap *h, struct reason *why)
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
       word_put (&e->pid, os_pid ());
+      word_put (&e->started, os_started (os_pid ()));
       /* Seen by proc_limit and dead_bury.  */
       word_publish (&e->id, h->id);
       return 0;
@@ -6870,31 +7092,42 @@ attach_beside (struct heap *h, struct reason *why)
                            (unsigned long) h->file.mapped);
 }
 
+/* Whether nobody else has the heap.  If no lock tells so, those who have left
+   their entries behind may have lost theirs.  Needs: the door.  */
+static bool
+attach_is_alone (struct heap *h)
+{
+  uint8_t boot[16];
+  if (file_has_writers (&h->file))
+    return false;
+  os_boot_id (boot);
+  if (word_peek (&h->locks->state) == MM_CLEAN
+      || memcmp (boot, h->super.boot_id, sizeof boot) != 0)
+    return true;
+  /* In a copy it becomes another one.  */
+  word_put (&h->locks->mark, os_random ());
+  return !proc_others_live (h);
+}
+
 /* Become a user of the file with the door closed behind us.  */
 static int
 attach_register (struct heap *h, struct reason *why)
 {
-  bool alone;
-  int err = file_join (&h->file, &alone, why);
-  if (err != 0)
-    return err;
-  if (!alone)
-    return attach_beside (h, why);
-  err = attach_first (h, why);
-  return err != 0 ? err : file_share (&h->file);
+  h->entry = MM_PROCS;
+  return attach_is_alone (h) ? attach_first (h, why) : attach_beside (h, why);
 }
 
 /* The file is mapped but for the changes of this process, or to be read.  */
 static int
 attach_apart (struct heap *h, struct reason *why)
 {
-  if (h->file.kind->changes && file_has_users (&h->file, MM_BYTE_WRITERS))
+  if (h->file.kind->changes && file_has_writers (&h->file))
     return fail_because (why, EBUSY,
                          "others have the heap attached for writing");
-  int err = file_share (&h->file);
+  int err = file_join (&h->file, why);
   if (err == 0 && h->file.kind->changes)
     epoch_begin (h);
-  return file_reason (why, err, "the file system has no locks");
+  return err;
 }
 
 /* A heap of KIND with nothing in it yet, or NULL.  */
@@ -6999,16 +7232,17 @@ attach_again (struct file *f, struct opening *o)
   return attach_version ((struct heap *) f, opt, &o->why);
 }
 
-/* Leave the file.  */
+/* Leave the file; if the door cannot be had, as if killed.  */
 static void
 detach_leave (struct heap *h)
 {
+  struct reason why;
   if (word_peek (&h->forked))
     return;
-  os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
+  bool door = file_lock (&h->file, MM_BYTE_DOOR, F_WRLCK, &why) == 0;
   word_settle (&h->procs[h->entry].id, 0);
-  os_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) h->entry, F_UNLCK, false);
-  if (os_lock (h->file.lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
+  os_lock (&h->file, h->file.byte, F_UNLCK);
+  if (door && !file_has_writers (&h->file) && !proc_others_live (h))
     {
       super_save (h);
       word_settle (&h->locks->state, MM_CLEAN);
@@ -7024,7 +7258,7 @@ attach_rejoin (struct heap *h, struct reason *why)
   lock_opening ();
   if (word_see (&h->forked))
     {
-      err = file_enter (&h->file, NULL, why);
+      err = file_enter (&h->file, NULL, true, why);
       if (err == 0)
         {
           err = attach_register (h, why);
@@ -7035,7 +7269,7 @@ attach_rejoin (struct heap *h, struct reason *why)
         word_publish (&h->forked, false);
       else
         {
-          os_close_locks (h->file.lock_fd);
+          os_close_locks (&h->file);
           h->file.lock_fd = -1;
         }
     }
@@ -7111,9 +7345,9 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
     return fail_because (why, EINVAL, "the base is not page aligned");
   int err = file_make (f, size);
   if (err == 0)
-    err = os_reserve_blocks (f->fd, word, size - word, true);
+    err = os_reserve_blocks (f, word, size - word, true);
   if (err == 0)
-    err = os_cut (f->fd, (off_t) size);
+    err = os_cut (f, (off_t) size);
   if (err != 0)
     return err;
   err = base != 0 ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
@@ -7157,10 +7391,10 @@ static int
 region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
   const struct wanted_region *want = o->wanted;
-  bool alone;
+  bool alone = !file_has_writers (f);
   int err = fresh ? 0 : region_is_size (size, want->size, &o->why);
   if (err == 0)
-    err = file_join (f, &alone, &o->why);
+    err = file_join (f, &o->why);
   if (err == 0)
     err = fresh ? region_make (f, want->base, want->size, &o->why)
                 : region_map (f, size, &o->why);
@@ -7169,7 +7403,7 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
                        fresh   ? MMALLOC_REGION_NEW
                        : alone ? MMALLOC_REGION_FIRST
                                : MMALLOC_REGION_JOIN);
-  return err != 0 ? err : file_share (f);
+  return err;
 }
 
 /* The process has the file open already.  */
@@ -7469,10 +7703,9 @@ probe_heap (const struct disk_super *s, const struct disk_locks *l,
 /* Whether somebody writes the file, or is just opening or closing it to write.
    */
 static bool
-probe_is_used (int fd)
+probe_is_used (const struct file *f)
 {
-  return os_sees_lock (fd, MM_BYTE_WRITERS, F_WRLCK)
-         || os_sees_lock (fd, MM_BYTE_DOOR, F_RDLCK);
+  return file_has_writers (f) || os_sees_lock (f, MM_BYTE_DOOR, F_RDLCK);
 }
 
 /* The rest of INFO for open file F, whose size is there.  0 if it could be
@@ -7488,7 +7721,7 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   int err = os_pread_all (f->fd, first,
                           size_min (info->file_size, sizeof first), 0);
   info->magic = first[0];
-  info->in_use = probe_is_used (f->fd);
+  info->in_use = probe_is_used (f);
   info->kind = info->file_size == 0 || first[0] == MM_CREATING
                  ? MMALLOC_FILE_EMPTY
                  : MMALLOC_FILE_OTHER;
@@ -7511,7 +7744,7 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   while (err == 0
          && (err = os_pread_all (f->fd, &l, sizeof l, MM_OFF_LOCKS)) == 0
          && !info->in_use && word_peek (&l.state) != MM_CLEAN
-         && (info->in_use = probe_is_used (f->fd)))
+         && (info->in_use = probe_is_used (f)))
     continue;
   if (err == 0)
     probe_heap (&super, &l, &root, info);
@@ -7527,6 +7760,7 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   struct stat st, then;
   process_check ();
   int err = file_open (&f, path, fd, false, 0, &why);
+  f.lock_fd = f.fd;
   if (err == 0)
     err = os_stat (f.fd, &st);
   /* Again, if the size was another one before the end: somebody makes the file
@@ -7583,7 +7817,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
         }
       info->opened = f->n_open;
       info->in_use = f->kind->writes_file || f->fd < 0
-                     || probe_is_used (f->lock_fd);
+                     || probe_is_used (f);
       info->clean = info->clean && !info->in_use;
       if (f->fd >= 0 && os_stat (f->fd, &st) == 0)
         info->file_size = (size_t) st.st_size;
@@ -7677,17 +7911,17 @@ trim_cut (struct heap *h)
       if (h->caches != NULL)
         h->caches->hot_bytes = 0;
       lock_grow (h);
-      if (os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
+      if (os_lock (&h->file, MM_BYTE_DOOR, F_WRLCK) == 0)
         {
           if (!file_has_users (&h->file, MM_BYTE_READERS)
-              && !file_has_users (&h->file, MM_BYTE_WRITERS))
+              && !file_has_writers (&h->file) && !proc_others_live (h))
             {
               size_t len = off_file (h, trim_end (h));
               if (len < off_length (h))
                 {
                   /* Seen by off_length.  */
                   word_publish (&h->root->length, len);
-                  os_cut (h->file.fd, (off_t) len);
+                  os_cut (&h->file, (off_t) len);
                 }
               super_save (h);
             }
