@@ -142,43 +142,44 @@
                                           off_ slice_ sum_ map_)
       9  Run-time tools                     (mark_)
      10  The system: files and processes    (os_)
-     11  Failing                            (fail_)
-     12  The system: address space          (space_)
-     13  Backing                            (back_)
-     14  Locks and processes                (lock_ unlock_ proc_)
-     15  Files                              (file_)
-     16  Size classes                       (class_)
-     17  Operation records                  (op_)
-     18  Runs                               (run_)
-     19  Growing                            (grow_)
-     20  Pages                              (page_ list_ queue_)
-     21  Large blocks                       (huge_ large_)
-     22  Places                             (place_)
-     23  The dead                           (dead_)
-     24  Streams                            (stream_)
-     25  Caches and bins                    (cache_ bin_)
-     26  Sweeping                           (sweep_ sweep)
-     27  Debugging aids                     (guard_ trace_)
-     28  Allocating, freeing, resizing      (take_ give_ resize_)
-     29  Roots                              (root_)
-     30  Walking and counting               (walk_ sight_ stat_)
-     31  Superblocks and directory          (super_ verify_)
-     32  Checking                           (check_)
-     33  Epochs, and making a heap          (epoch_ make_)
-     34  Attaching and leaving              (attach_ detach_)
-     35  Regions                            (region_)
-     36  Process and fork                   (fork_ process_)
-     37  Into a call and out of it          (heap_ call_)
-     38  Probing                            (probe_)
-     39  Giving back                        (trim_)
-     40  Blocks, the short ways             (alloc_ free_ quick_)
-     41  Blocks, public calls               (realloc_)
-     42  Slot calls                         (slot_)
-     43  Opening and closing, public calls  (open_)
-     44  Other public calls                 (prefetch_)  */
+     11  The system: locks of files         (byte_)
+     12  Failing                            (fail_)
+     13  The system: address space          (space_)
+     14  Backing                            (back_)
+     15  Locks and processes                (lock_ unlock_ proc_)
+     16  Files                              (file_)
+     17  Size classes                       (class_)
+     18  Operation records                  (op_)
+     19  Runs                               (run_)
+     20  Growing                            (grow_)
+     21  Pages                              (page_ list_ queue_)
+     22  Large blocks                       (huge_ large_)
+     23  Places                             (place_)
+     24  The dead                           (dead_)
+     25  Streams                            (stream_)
+     26  Caches and bins                    (cache_ bin_)
+     27  Sweeping                           (sweep_ sweep)
+     28  Debugging aids                     (guard_ trace_)
+     29  Allocating, freeing, resizing      (take_ give_ resize_)
+     30  Roots                              (root_)
+     31  Walking and counting               (walk_ sight_ stat_)
+     32  Superblocks and directory          (super_ verify_)
+     33  Checking                           (check_)
+     34  Epochs, and making a heap          (epoch_ make_)
+     35  Attaching and leaving              (attach_ detach_)
+     36  Regions                            (region_)
+     37  Process and fork                   (fork_ process_)
+     38  Into a call and out of it          (heap_ call_)
+     39  Probing                            (probe_)
+     40  Giving back                        (trim_)
+     41  Blocks, the short ways             (alloc_ free_ quick_)
+     42  Blocks, public calls               (realloc_)
+     43  Slot calls                         (slot_)
+     44  Opening and closing, public calls  (open_)
+     45  Other public calls                 (prefetch_)  */
 
 
-/* ---- 2. Includes and platform ------------------------------------------ */
+/* ---- 2. Includes and platform ------------------------------------------- */
 
 #ifdef HAVE_CONFIG_H
 # include <config.h>
@@ -254,7 +255,7 @@ extern void __msan_allocated_memory (const volatile void *, size_t)
   __attribute__ ((weak));
 
 
-/* ---- 3. Numbers -------------------------------------------------------- */
+/* ---- 3. Numbers --------------------------------------------------------- */
 
 /* The superblock's first word; its bytes read "mmalloc" and a 1 in the file
    of a little-endian machine.  While a heap is being made the word is
@@ -350,7 +351,7 @@ enum
 };
 
 
-/* ---- 4. What is in the file -------------------------------------------- */
+/* ---- 4. What is in the file --------------------------------------------- */
 
 /* One store changes one of these; all are little structs of words, so that a
    mapping can be read as it is.  "zero" members are zero.  Numbers of slices
@@ -568,7 +569,7 @@ _Static_assert (MM_OFF_LOCKS + 256 + MM_OPS * 64 <= MM_OFF_PROCS, "ops fit");
 _Static_assert (MM_OFF_PROCS + MM_PROCS * 64 <= MM_OFF_ROOT, "entries fit");
 
 
-/* ---- 5. What is in the process ----------------------------------------- */
+/* ---- 5. What is in the process ------------------------------------------ */
 
 /* Hands out blocks of one class from one word of one page.  Private to the
    process; a kill loses only the hint.  No two bins hold one word.  */
@@ -753,6 +754,7 @@ static struct
   bool asan;                   /* tell AddressSanitizer about blocks */
   _Atomic bool slow;           /* no fast paths: tracing, tools */
   _Atomic int trace_fd;        /* of mmtrace; -1: off */
+  struct file trace;           /* which file that is */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
   bool adopted;                /* in a fork child: it was noticed */
   uint8_t boot_id[16];         /* once it was asked for */
@@ -769,7 +771,7 @@ static struct
 };
 
 
-/* ---- 6. Memory order --------------------------------------------------- */
+/* ---- 6. Memory order ---------------------------------------------------- */
 
 /* Owns: nothing.  What a load or store of a shared word is for, in five words;
    they take any atomic type.
@@ -816,7 +818,7 @@ static struct
 #define word_fence_publish() atomic_thread_fence (memory_order_release)
 
 
-/* ---- 7. Preconditions -------------------------------------------------- */
+/* ---- 7. Preconditions --------------------------------------------------- */
 
 /* Owns: what the thread holds, in builds with MMALLOC_NEEDS defined, as those
    of the tests are.  In the installed library all of it is nothing.
@@ -875,7 +877,7 @@ needs_grow_lock (const struct heap *h)
 #endif
 
 
-/* ---- 8. Bits and offsets ----------------------------------------------- */
+/* ---- 8. Bits and offsets ------------------------------------------------ */
 
 /* Owns: nothing.  The only casts between addresses and numbers, and the only
    shifts and masks of heads and directory words.
@@ -1300,7 +1302,7 @@ map_get_backed (struct disk_index *x, size_t i)
 }
 
 
-/* ---- 9. Run-time tools ------------------------------------------------- */
+/* ---- 9. Run-time tools -------------------------------------------------- */
 
 /* Owns: what AddressSanitizer and valgrind know of a heap.
    Needs: nothing.
@@ -1374,7 +1376,7 @@ mark_free (struct heap *h, const void *p, size_t len)
 }
 
 
-/* ---- 10. The system: files and processes ------------------------------- */
+/* ---- 10. The system: files and processes -------------------------------- */
 
 /* Owns: every call of the system that concerns files, memory and other
    processes.  Calls on files go through one table, so that a test can fail,
@@ -1523,6 +1525,14 @@ os_pid (void)
   return (uint64_t) getpid ();
 }
 
+/* Whether the parent can be seen.  If not, and only then, a child may be in
+   another PID namespace than its parent.  */
+static bool
+os_has_parent (void)
+{
+  return getppid () > 0;
+}
+
 /* Whether there is surely no process PID in this PID namespace.  */
 static bool
 os_pid_is_gone (uint64_t pid)
@@ -1620,8 +1630,7 @@ os_peek (uint64_t pid, const void *at, uint64_t *word)
 {
   union { const void *read; void *iov; } there = { .read = at };
   struct iovec to = { word, sizeof *word }, from = { there.iov, sizeof *word };
-  ssize_t n = syscall (SYS_process_vm_readv, (pid_t) pid, &to, 1L, &from, 1L,
-                       0L);
+  ssize_t n = process_vm_readv ((pid_t) pid, &to, 1, &from, 1, 0);
   return n == (ssize_t) sizeof *word ? 0 : n < 0 ? errno : EFAULT;
 }
 
@@ -1773,61 +1782,6 @@ os_reserve_blocks (const struct file *f, size_t off, size_t len, bool fresh)
   return err;
 }
 
-/* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
-   is in the way.  */
-static int
-os_lock (const struct file *f, int byte, short type)
-{
-  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  int r, err = os_own (f, f->lock_fd);
-  if (err != 0)
-    return err;
-  do
-    r = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
-  while (r != 0 && errno == EINTR);
-  return r == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
-}
-
-/* Let go of all locks of F and close its descriptor for them.  To close it is
-   not enough: a child that ran no fork handlers may have it open, too.  Not for
-   a descriptor that came through fork: its locks are the parent's.  */
-static void
-os_close_locks (const struct file *f)
-{
-  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES, .l_len = 0 };
-  if (f->lock_fd < 0 || os_own (f, f->lock_fd) != 0)
-    return;
-  os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
-  if (f->lock_fd != f->fd)
-    os_close (f->lock_fd);
-}
-
-/* The first lock of others that is in the way of one of TYPE on the N bytes
-   from BYTE on; l_type is F_UNLCK if there is none.  Errors count as a lock:
-   nobody is declared dead by mistake, nobody thinks itself alone.  */
-static struct flock
-os_find_lock (const struct file *f, int byte, int n, short type)
-{
-  MM_NEEDS (needs.heap == NULL);
-  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = n };
-  if (os_own (f, f->lock_fd) != 0
-      || os.fcntl (f->lock_fd, f->of_process ? F_GETLK : F_OFD_GETLK, &l) != 0)
-    {
-      l.l_type = F_WRLCK;
-      l.l_pid = -1;
-    }
-  return l;
-}
-
-static bool
-os_sees_lock (const struct file *f, int byte, short type)
-{
-  return os_find_lock (f, byte, 1, type).l_type != F_UNLCK;
-}
-
 /* Wait for some time, with signals or not.  */
 static void
 os_pause (long nanoseconds)
@@ -1845,25 +1799,6 @@ os_clock (void)
   struct timespec t;
   clock_gettime (CLOCK_MONOTONIC, &t);
   return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
-}
-
-/* A new open file for file F, so that locks on it are this process's alone.
-   PATH, if known, where /proc is missing.  -1 and errno.  */
-static int
-os_reopen (const struct file *f, int access, const char *path)
-{
-  char name[40];
-  snprintf (name, sizeof name, "/proc/self/fd/%d", f->fd);
-  int own = os_open (name, access, 0);
-  if (own < 0 && errno == ENOENT && path != NULL)
-    own = os_open (path, access, 0);
-  if (own >= 0 && os_own (f, own) != 0)
-    {
-      os_close (own);
-      errno = ENOENT;
-      own = -1;
-    }
-  return own;
 }
 
 /* Whether mapped files and locks of the file system are not coherent between
@@ -1910,7 +1845,90 @@ os_boot_id (uint8_t id[16])
 }
 
 
-/* ---- 11. Failing ------------------------------------------------------- */
+/* ---- 11. The system: locks of files ------------------------------------- */
+
+/* Owns: the locks on single bytes of a file, MM_BYTE_...
+   Needs: no heap lock.
+   Crash: the kernel drops the locks with their process.
+   Keeps: nothing.
+   Checked by: membership, file_calls_fail.  */
+
+/* A new open file for file F, so that locks on it are this process's alone.
+   PATH, if known, where /proc is missing.  -1 and errno.  */
+static int
+byte_reopen (const struct file *f, int access, const char *path)
+{
+  char name[40];
+  snprintf (name, sizeof name, "/proc/self/fd/%d", f->fd);
+  int own = os_open (name, access, 0);
+  if (own < 0 && errno == ENOENT && path != NULL)
+    own = os_open (path, access, 0);
+  if (own >= 0 && os_own (f, own) != 0)
+    {
+      os_close (own);
+      errno = ENOENT;
+      own = -1;
+    }
+  return own;
+}
+
+/* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
+   is in the way.  */
+static int
+byte_lock (const struct file *f, int byte, short type)
+{
+  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
+  int r, err = os_own (f, f->lock_fd);
+  if (err != 0)
+    return err;
+  do
+    r = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
+  while (r != 0 && errno == EINTR);
+  return r == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
+}
+
+/* Let go of all locks of F and close its descriptor for them.  To close it is
+   not enough: a child that ran no fork handlers may have it open, too.  Not for
+   a descriptor that came through fork: its locks are the parent's.  */
+static void
+byte_drop (const struct file *f)
+{
+  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES, .l_len = 0 };
+  if (f->lock_fd < 0 || os_own (f, f->lock_fd) != 0)
+    return;
+  os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
+  if (f->lock_fd != f->fd)
+    os_close (f->lock_fd);
+}
+
+/* The first lock of others that is in the way of one of TYPE on the N bytes
+   from BYTE on; l_type is F_UNLCK if there is none.  Errors count as a lock:
+   nobody is declared dead by mistake, nobody thinks itself alone.  */
+static struct flock
+byte_find (const struct file *f, int byte, int n, short type)
+{
+  MM_NEEDS (needs.heap == NULL);
+  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES + byte, .l_len = n };
+  if (os_own (f, f->lock_fd) != 0
+      || os.fcntl (f->lock_fd, f->of_process ? F_GETLK : F_OFD_GETLK, &l) != 0)
+    {
+      l.l_type = F_WRLCK;
+      l.l_pid = -1;
+    }
+  return l;
+}
+
+static bool
+byte_is_locked (const struct file *f, int byte, short type)
+{
+  return byte_find (f, byte, 1, type).l_type != F_UNLCK;
+}
+
+
+/* ---- 12. Failing -------------------------------------------------------- */
 
 /* Owns: the saved errors, the misuse handler.
    Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
@@ -2002,7 +2020,7 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 }
 
 
-/* ---- 12. The system: address space ------------------------------------- */
+/* ---- 13. The system: address space -------------------------------------- */
 
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
@@ -2142,7 +2160,7 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 }
 
 
-/* ---- 13. Backing ------------------------------------------------------- */
+/* ---- 14. Backing -------------------------------------------------------- */
 
 /* Owns: what is behind a heap's memory: usable, punched.
    Needs: the grow lock, or to be alone with the heap.
@@ -2211,7 +2229,7 @@ back_drop (struct heap *h, char *p, size_t len)
 }
 
 
-/* ---- 14. Locks and processes ------------------------------------------- */
+/* ---- 15. Locks and processes -------------------------------------------- */
 
 /* Owns: struct disk_locks, struct disk_proc.
    Needs: the order of the essay.
@@ -2462,6 +2480,21 @@ proc_others_live (struct heap *h)
   return found;
 }
 
+/* No lock shows anybody in the heap; whether those who have left their entries
+   behind have only lost theirs.  Needs: the door.  */
+static bool
+proc_others_stay (struct heap *h)
+{
+  uint8_t boot[16];
+  os_boot_id (boot);
+  if (word_peek (&h->locks->state) == MM_CLEAN
+      || memcmp (boot, h->super.boot_id, sizeof boot) != 0)
+    return false;
+  /* In a copy it becomes another one.  */
+  word_put (&h->locks->mark, os_random ());
+  return proc_others_live (h);
+}
+
 /* Whether the process of entry I is gone.  The lock on its byte is the
    witness: the kernel drops it with the process.  If a child that ran no fork
    handlers keeps it, there may at least be no process of that number any
@@ -2471,7 +2504,7 @@ proc_is_dead (struct heap *h, uint32_t i)
 {
   if (i == h->entry)
     return false;
-  if (!os_sees_lock (&h->file, MM_BYTE_ALIVE + (int) i, F_WRLCK))
+  if (!byte_is_locked (&h->file, MM_BYTE_ALIVE + (int) i, F_WRLCK))
     return !proc_lives (h, i);
   return h->locks->namespace != 0
          && os_pid_is_gone (word_peek (&h->procs[i].pid));
@@ -2500,7 +2533,7 @@ proc_limit (struct heap *h)
 }
 
 
-/* ---- 15. Files --------------------------------------------------------- */
+/* ---- 16. Files ---------------------------------------------------------- */
 
 /* Owns: struct file, the process's list of them, the first word of a file, the
    locks on bytes but for those of entries.  Heaps and regions come and go
@@ -2580,15 +2613,15 @@ file_lock (struct file *f, int byte, short type, struct reason *why)
   uint64_t since = os_clock ();
   for (long pause = 50 * 1000;;)
     {
-      int err = os_lock (f, byte, type);
+      int err = byte_lock (f, byte, type);
       if (err != EAGAIN)
         return file_reason (why, err, err == EBADF
                                         ? fail_lost
                                         : "the file system has no locks");
-      struct flock l = os_find_lock (f, byte, 1, type);
+      struct flock l = byte_find (f, byte, 1, type);
       bool others = l.l_type == F_RDLCK
-                    || os_sees_lock (f, MM_BYTE_NONE, F_WRLCK);
-      if (l.l_type != F_UNLCK && l.l_pid == getpid ())
+                    || byte_is_locked (f, MM_BYTE_NONE, F_WRLCK);
+      if (l.l_type != F_UNLCK && l.l_pid == (pid_t) os_pid ())
         return fail_because (why, EDEADLK,
                              "this process itself has a lock on the file");
       if (os_clock () - since >= process.patience[others] && l.l_pid > 0)
@@ -2609,7 +2642,7 @@ file_lock (struct file *f, int byte, short type, struct reason *why)
 static int
 file_reopen (struct file *f, const char *path, bool inherited)
 {
-  f->lock_fd = os_reopen (f, file_access (f), path);
+  f->lock_fd = byte_reopen (f, file_access (f), path);
   f->of_process = f->lock_fd < 0 && inherited;
   if (f->of_process)
     f->lock_fd = f->fd;
@@ -2633,7 +2666,7 @@ file_enter (struct file *f, const char *path, bool inherited,
 static void
 file_admit (struct file *f)
 {
-  os_lock (f, MM_BYTE_DOOR, F_UNLCK);
+  byte_lock (f, MM_BYTE_DOOR, F_UNLCK);
 }
 
 /* Whether the file is to be made, in *FRESH, and its *SIZE, which may have
@@ -2679,7 +2712,7 @@ file_make (struct file *f, uint64_t length)
 static bool
 file_has_writers (const struct file *f)
 {
-  return os_find_lock (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK).l_type
+  return byte_find (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK).l_type
          != F_UNLCK;
 }
 
@@ -2687,14 +2720,14 @@ file_has_writers (const struct file *f)
 static bool
 file_has_users (const struct file *f, int witness)
 {
-  return os_sees_lock (f, witness, F_WRLCK);
+  return byte_is_locked (f, witness, F_WRLCK);
 }
 
 /* Be one of those that have the file open, for all to see: with F->byte.  */
 static int
 file_show (struct file *f)
 {
-  return os_lock (f, f->byte, f->kind->writes_file ? F_WRLCK : F_RDLCK);
+  return byte_lock (f, f->byte, f->kind->writes_file ? F_WRLCK : F_RDLCK);
 }
 
 /* The same with any byte that is free.  */
@@ -2796,7 +2829,7 @@ file_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
-  os_close_locks (f);
+  byte_drop (f);
   if (f->fd >= 0 && os_own (f, f->fd) == 0)
     os_close (f->fd);
   lock_registry ();
@@ -2831,7 +2864,7 @@ file_forked (struct file *f)
 }
 
 
-/* ---- 16. Size classes -------------------------------------------------- */
+/* ---- 17. Size classes --------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -2975,7 +3008,7 @@ class_sum (void)
 }
 
 
-/* ---- 17. Operation records --------------------------------------------- */
+/* ---- 18. Operation records ---------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -3063,7 +3096,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 18. Runs ---------------------------------------------------------- */
+/* ---- 19. Runs ----------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -3425,7 +3458,7 @@ run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
 }
 
 
-/* ---- 19. Growing ------------------------------------------------------- */
+/* ---- 20. Growing -------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -3628,7 +3661,7 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 20. Pages --------------------------------------------------------- */
+/* ---- 21. Pages ---------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -3933,7 +3966,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 21. Large blocks -------------------------------------------------- */
+/* ---- 22. Large blocks --------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -4168,7 +4201,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 22. Places -------------------------------------------------------- */
+/* ---- 23. Places --------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -4292,7 +4325,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
 }
 
 
-/* ---- 23. The dead ------------------------------------------------------ */
+/* ---- 24. The dead ------------------------------------------------------- */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -4451,7 +4484,7 @@ dead_bury_all (struct heap *h)
 }
 
 
-/* ---- 24. Streams ------------------------------------------------------- */
+/* ---- 25. Streams -------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to change a stream's owner.
@@ -4572,7 +4605,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 25. Caches and bins ----------------------------------------------- */
+/* ---- 26. Caches and bins ------------------------------------------------ */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -4955,7 +4988,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 26. Sweeping ------------------------------------------------------ */
+/* ---- 27. Sweeping ------------------------------------------------------- */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -5113,7 +5146,7 @@ sweep_is_due (struct heap *h)
 }
 
 
-/* ---- 27. Debugging aids ------------------------------------------------ */
+/* ---- 28. Debugging aids ------------------------------------------------- */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -5252,8 +5285,8 @@ guard_place (struct heap *h, const char *call, void *md, const void *p,
 static void
 trace_event (char what, const void *p, size_t size, bool with_size)
 {
-  int fd = word_peek (&process.trace_fd);
-  if (fd < 0)
+  int fd = word_see (&process.trace_fd);
+  if (fd < 0 || os_own (&process.trace, fd) != 0)
     return;
   char line[64];
   unsigned long at = (uintptr_t) p;
@@ -5264,7 +5297,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 28. Allocating, freeing, resizing --------------------------------- */
+/* ---- 29. Allocating, freeing, resizing ---------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -5627,7 +5660,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 29. Roots --------------------------------------------------------- */
+/* ---- 30. Roots ---------------------------------------------------------- */
 
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
@@ -5860,7 +5893,7 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value)
 }
 
 
-/* ---- 30. Walking and counting ------------------------------------------ */
+/* ---- 31. Walking and counting ------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -6059,7 +6092,7 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
 }
 
 
-/* ---- 31. Superblocks and directory ------------------------------------- */
+/* ---- 32. Superblocks and directory -------------------------------------- */
 
 /* Owns: struct disk_super.  Reads a file before it is used.
    Needs: the door, or to be alone with the heap.
@@ -6288,7 +6321,7 @@ verify_file (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 32. Checking ------------------------------------------------------ */
+/* ---- 33. Checking ------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -6546,7 +6579,7 @@ check_guards_see (struct heap *h, const struct sight *at, void *arg)
 }
 
 
-/* ---- 33. Epochs, and making a heap ------------------------------------- */
+/* ---- 34. Epochs, and making a heap -------------------------------------- */
 
 /* Owns: where the parts of a region are, the volatile ones of them, and a heap
    that is being made.
@@ -6818,7 +6851,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 34. Attaching and leaving ----------------------------------------- */
+/* ---- 35. Attaching and leaving ------------------------------------------ */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -7028,7 +7061,7 @@ attach_enter (struct heap *h, struct reason *why)
         continue;
       if (proc_lives (h, i))
         {
-          os_lock (&h->file, h->file.byte, F_UNLCK);
+          byte_lock (&h->file, h->file.byte, F_UNLCK);
           continue;
         }
       uint64_t old = word_peek (&e->id);
@@ -7092,29 +7125,14 @@ attach_beside (struct heap *h, struct reason *why)
                            (unsigned long) h->file.mapped);
 }
 
-/* Whether nobody else has the heap.  If no lock tells so, those who have left
-   their entries behind may have lost theirs.  Needs: the door.  */
-static bool
-attach_is_alone (struct heap *h)
-{
-  uint8_t boot[16];
-  if (file_has_writers (&h->file))
-    return false;
-  os_boot_id (boot);
-  if (word_peek (&h->locks->state) == MM_CLEAN
-      || memcmp (boot, h->super.boot_id, sizeof boot) != 0)
-    return true;
-  /* In a copy it becomes another one.  */
-  word_put (&h->locks->mark, os_random ());
-  return !proc_others_live (h);
-}
-
 /* Become a user of the file with the door closed behind us.  */
 static int
 attach_register (struct heap *h, struct reason *why)
 {
   h->entry = MM_PROCS;
-  return attach_is_alone (h) ? attach_first (h, why) : attach_beside (h, why);
+  return file_has_writers (&h->file) || proc_others_stay (h)
+           ? attach_beside (h, why)
+           : attach_first (h, why);
 }
 
 /* The file is mapped but for the changes of this process, or to be read.  */
@@ -7241,7 +7259,7 @@ detach_leave (struct heap *h)
     return;
   bool door = file_lock (&h->file, MM_BYTE_DOOR, F_WRLCK, &why) == 0;
   word_settle (&h->procs[h->entry].id, 0);
-  os_lock (&h->file, h->file.byte, F_UNLCK);
+  byte_lock (&h->file, h->file.byte, F_UNLCK);
   if (door && !file_has_writers (&h->file) && !proc_others_live (h))
     {
       super_save (h);
@@ -7269,7 +7287,7 @@ attach_rejoin (struct heap *h, struct reason *why)
         word_publish (&h->forked, false);
       else
         {
-          os_close_locks (&h->file);
+          byte_drop (&h->file);
           h->file.lock_fd = -1;
         }
     }
@@ -7278,7 +7296,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 35. Regions ------------------------------------------------------- */
+/* ---- 36. Regions -------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -7419,7 +7437,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 36. Process and fork ---------------------------------------------- */
+/* ---- 37. Process and fork ----------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -7459,7 +7477,8 @@ fork_adopt (void)
   process.adopted = true;
   process.free_caches = NULL;
   process.fresh_caches = 0;
-  process.pid_namespace = 0;
+  if (!os_has_parent ())
+    process.pid_namespace = 0;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct file *f = process.files; f != NULL; f = f->next)
@@ -7534,7 +7553,7 @@ process_check (void)
 }
 
 
-/* ---- 37. Into a call and out of it ------------------------------------- */
+/* ---- 38. Into a call and out of it -------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -7671,7 +7690,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 38. Probing ------------------------------------------------------- */
+/* ---- 39. Probing -------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -7705,7 +7724,7 @@ probe_heap (const struct disk_super *s, const struct disk_locks *l,
 static bool
 probe_is_used (const struct file *f)
 {
-  return file_has_writers (f) || os_sees_lock (f, MM_BYTE_DOOR, F_RDLCK);
+  return file_has_writers (f) || byte_is_locked (f, MM_BYTE_DOOR, F_RDLCK);
 }
 
 /* The rest of INFO for open file F, whose size is there.  0 if it could be
@@ -7828,7 +7847,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
 }
 
 
-/* ---- 39. Giving back --------------------------------------------------- */
+/* ---- 40. Giving back ---------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -7911,7 +7930,7 @@ trim_cut (struct heap *h)
       if (h->caches != NULL)
         h->caches->hot_bytes = 0;
       lock_grow (h);
-      if (os_lock (&h->file, MM_BYTE_DOOR, F_WRLCK) == 0)
+      if (byte_lock (&h->file, MM_BYTE_DOOR, F_WRLCK) == 0)
         {
           if (!file_has_users (&h->file, MM_BYTE_READERS)
               && !file_has_writers (&h->file) && !proc_others_live (h))
@@ -7980,7 +7999,7 @@ trim_chunk (struct heap *h, size_t c)
 }
 
 
-/* ---- 40. Blocks, the short ways ---------------------------------------- */
+/* ---- 41. Blocks, the short ways ----------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -8206,7 +8225,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 41. Blocks, public calls ------------------------------------------ */
+/* ---- 42. Blocks, public calls ------------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8470,7 +8489,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 42. Slot calls ---------------------------------------------------- */
+/* ---- 43. Slot calls ----------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -8651,7 +8670,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 43. Opening and closing, public calls ----------------------------- */
+/* ---- 44. Opening and closing, public calls ------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8995,7 +9014,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 44. Other public calls -------------------------------------------- */
+/* ---- 45. Other public calls --------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -9276,8 +9295,12 @@ mmtrace (void)
       return 0;
     }
   os_write_line (fd, "= Start\n", 8, 9);
+  struct stat st;
+  if (os_stat (fd, &st) == 0)
+    process.trace = (struct file){ .dev = st.st_dev, .ino = st.st_ino };
   word_put (&process.slow, true);
-  word_put (&process.trace_fd, fd);
+  /* Seen by trace_event.  */
+  word_publish (&process.trace_fd, fd);
   lock_registry ();
   cache_disarm_all (NULL);
   unlock_registry ();
