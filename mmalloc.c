@@ -143,44 +143,45 @@
                                           off_ slice_ sum_ map_)
       9  Run-time tools                     (mark_)
      10  The system: files and processes    (os_)
-     11  Failing                            (fail_)
-     12  The system: address space          (space_)
-     13  Backing                            (back_)
-     14  Locks and processes                (lock_ unlock_ proc_)
-     15  Files                              (file_)
-     16  Size classes                       (class_)
-     17  Operation records                  (op_)
-     18  Runs                               (run_)
-     19  Growing                            (grow_)
-     20  Pages                              (page_ list_ queue_)
-     21  Large blocks                       (huge_ large_)
-     22  Places                             (place_)
-     23  The dead                           (dead_)
-     24  Streams                            (stream_)
-     25  Caches and bins                    (cache_ bin_)
-     26  Sweeping                           (sweep_ sweep)
-     27  Debugging aids                     (guard_ trace_)
-     28  Allocating, freeing, resizing      (take_ give_ resize_)
-     29  Roots                              (root_)
-     30  Walking and counting               (walk_ sight_ stat_)
-     31  Superblocks and directory          (super_ verify_)
-     32  Checking                           (check_)
-     33  Epochs, and making a heap          (epoch_ make_)
-     34  Attaching and leaving              (attach_ detach_)
-     35  Regions                            (region_)
-     36  Process and fork                   (fork_ process_)
-     37  Into a call and out of it          (heap_ call_)
-     38  Probing                            (probe_)
-     39  Giving back                        (trim_)
-     40  Blocks, the short ways             (alloc_ free_ quick_)
-     41  Blocks, public calls               (realloc_)
-     42  Slot calls                         (slot_)
-     43  Opening and closing, public calls  (open_)
-     44  Other public calls                 (prefetch_)
-     45  Roots that are made once           (maker_)  */
+     11  The system: locks of files         (byte_)
+     12  Failing                            (fail_)
+     13  The system: address space          (space_)
+     14  Backing                            (back_)
+     15  Locks and processes                (lock_ unlock_ proc_)
+     16  Files                              (file_)
+     17  Size classes                       (class_)
+     18  Operation records                  (op_)
+     19  Runs                               (run_)
+     20  Growing                            (grow_)
+     21  Pages                              (page_ list_ queue_)
+     22  Large blocks                       (huge_ large_)
+     23  Places                             (place_)
+     24  The dead                           (dead_)
+     25  Streams                            (stream_)
+     26  Caches and bins                    (cache_ bin_)
+     27  Sweeping                           (sweep_ sweep)
+     28  Debugging aids                     (guard_ trace_)
+     29  Allocating, freeing, resizing      (take_ give_ resize_)
+     30  Roots                              (root_)
+     31  Walking and counting               (walk_ sight_ stat_)
+     32  Superblocks and directory          (super_ verify_)
+     33  Checking                           (check_)
+     34  Epochs, and making a heap          (epoch_ make_)
+     35  Attaching and leaving              (attach_ detach_)
+     36  Regions                            (region_)
+     37  Process and fork                   (fork_ process_)
+     38  Into a call and out of it          (heap_ call_)
+     39  Probing                            (probe_)
+     40  Giving back                        (trim_)
+     41  Blocks, the short ways             (alloc_ free_ quick_)
+     42  Blocks, public calls               (realloc_)
+     43  Slot calls                         (slot_)
+     44  Opening and closing, public calls  (open_)
+     45  Other public calls                 (prefetch_)
+     46  Roots that are made once           (maker_)  */
 
 
-/* ---- 2. Includes and platform ------------------------------------------ */
+/* ---- 2. Includes and platform ------------------------------------------- */
 
 #ifdef HAVE_CONFIG_H
 # include <config.h>
@@ -208,6 +209,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -263,7 +265,7 @@ extern void __msan_allocated_memory (const volatile void *, size_t)
   __attribute__ ((weak));
 
 
-/* ---- 3. Numbers -------------------------------------------------------- */
+/* ---- 3. Numbers --------------------------------------------------------- */
 
 /* The superblock's first word; its bytes read "mmalloc" and a 1 in the file
    of a little-endian machine.  While a heap is being made the word is
@@ -352,14 +354,16 @@ enum
 enum
 {
   MM_BYTE_DOOR,     /* exclusive while opening and closing */
-  MM_BYTE_WRITERS,  /* shared by all that write; exclusive: alone */
-  MM_BYTE_READERS,  /* shared by all that only read */
+  MM_BYTE_READERS = 2, /* shared by all that only read */
   MM_BYTE_PRIVATE,  /* shared by all copy-on-write users */
-  MM_BYTE_ALIVE = 16 /* and on: one for each entry, held while it lives */
+  MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
+  MM_BYTE_ALIVE = 16, /* and on: one for each that writes, exclusive while it
+                       lives, which needs the right to write */
+  MM_BYTES_ALIVE = 1 << 24 /* so many */
 };
 
 
-/* ---- 4. What is in the file -------------------------------------------- */
+/* ---- 4. What is in the file --------------------------------------------- */
 
 /* One store changes one of these; all are little structs of words, so that a
    mapping can be read as it is.  "zero" members are zero.  Numbers of slices
@@ -419,7 +423,8 @@ struct disk_locks
                            `slab' is right was not looked at since */
   disk_u64 went_down;   /* not 0: the machine did, with the heap in use, and
                            nobody has closed it since */
-  uint64_t zero[3];
+  disk_u64 mark;        /* random: shows who has these pages mapped */
+  uint64_t zero[2];
   union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
   union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
 };
@@ -449,8 +454,9 @@ struct disk_proc
 {
   disk_u64 id;          /* epoch << 32 | its number in the epoch; 0: nobody */
   disk_u64 mapped;      /* bytes of the region it could map */
-  disk_u64 pid;         /* for people */
-  uint64_t zero[5];
+  disk_u64 pid;         /* the second witness, if the lock was lost */
+  disk_u64 started;     /* and when it was started; 0: not known */
+  uint64_t zero[4];
 };
 
 /* The durable words.  */
@@ -588,7 +594,7 @@ _Static_assert (MM_OFF_LOCKS + 256 + MM_OPS * 64 <= MM_OFF_PROCS, "ops fit");
 _Static_assert (MM_OFF_PROCS + MM_PROCS * 64 <= MM_OFF_ROOT, "entries fit");
 
 
-/* ---- 5. What is in the process ----------------------------------------- */
+/* ---- 5. What is in the process ------------------------------------------ */
 
 /* Hands out blocks of one class from one word of one page.  Private to the
    process; a kill loses only the hint.  No two bins hold one word.  */
@@ -661,8 +667,8 @@ struct kind
                                   are robust, each user has an entry */
   bool in_view;                /* others see its pages, or it sees theirs */
   bool anywhere;               /* at any address, anew for each opening */
-  int witness;                 /* the byte whose lock shows it to others; -1:
-                                  there are none */
+  int witness;                 /* the byte whose lock shows it to others, the
+                                  first of those that write; -1: no others */
   enum backing backing;        /* what is put behind a slice before its use */
   uint32_t grow_least;         /* least step of growth, in bytes */
   uint32_t room_least;         /* a growing block of so many bytes gets slices
@@ -679,6 +685,10 @@ struct file
   size_t mapped;  /* bytes from base; 0: not yet */
   int fd;         /* for file calls; -1: anonymous memory */
   int lock_fd;    /* an open file of its own: carries the locks */
+  bool of_process; /* no open file of its own could be had after fork: the locks
+                      belong to the process, and lock_fd is fd */
+  int byte;       /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
+                     writes */
   uint64_t dev, ino;
   unsigned n_open;
 };
@@ -757,13 +767,13 @@ static const struct kind
   /* heap, changes, writes_file, shared, in_view, anywhere, witness, ...  */
   kind_anonymous
   = { 1, 1, 0, 0, 0, 0, -1, BY_MEMORY, MM_GROW_MIN_ANON, MM_ROOM_ANON },
-  kind_file = { 1, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, MM_GROW_MIN_FILE,
+  kind_file = { 1, 1, 1, 1, 1, 0, MM_BYTE_ALIVE, BY_DISK, MM_GROW_MIN_FILE,
                 MM_ROOM_FILE },
   kind_private = { 1, 1, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY,
                    MM_GROW_MIN_ANON, MM_ROOM_FILE },
   kind_reader = { 1, 0, 0, 0, 1, 0, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
-  kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_WRITERS, BY_DISK, 0, 0 };
+  kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_ALIVE, BY_DISK, 0, 0 };
 
 /* What no program calls a heap: (void *) -1 may come from a failed mmap.  */
 #define KEY_NONE ((uintptr_t) &no_cache)
@@ -788,13 +798,16 @@ static struct
   bool asan;                   /* tell AddressSanitizer about blocks */
   _Atomic bool slow;           /* no fast paths: tracing, tools */
   _Atomic int trace_fd;        /* of mmtrace; -1: off */
+  struct file trace;           /* which file that is */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
   bool adopted;                /* in a fork child: it was noticed */
   uint8_t boot_id[16];         /* once it was asked for */
   uint32_t pid_namespace;      /* 0: not asked for yet */
+  uint32_t patience[2];        /* ms to wait for a lock of a peer, of others */
   mmalloc_misuse_fn on_misuse;
   void *on_misuse_arg;
 } process = {
+  .patience = { 60000, 2000 },
   .once = PTHREAD_ONCE_INIT,
   .open_lock = PTHREAD_MUTEX_INITIALIZER,
   .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -802,7 +815,7 @@ static struct
 };
 
 
-/* ---- 6. Memory order --------------------------------------------------- */
+/* ---- 6. Memory order ---------------------------------------------------- */
 
 /* Owns: nothing.  What a load or store of a shared word is for, in five words;
    they take any atomic type.
@@ -849,7 +862,7 @@ static struct
 #define word_fence_publish() atomic_thread_fence (memory_order_release)
 
 
-/* ---- 7. Preconditions -------------------------------------------------- */
+/* ---- 7. Preconditions --------------------------------------------------- */
 
 /* Owns: what the thread holds, in builds with MMALLOC_NEEDS defined, as those
    of the tests are.  In the installed library all of it is nothing.
@@ -908,7 +921,7 @@ needs_grow_lock (const struct heap *h)
 #endif
 
 
-/* ---- 8. Bits and offsets ----------------------------------------------- */
+/* ---- 8. Bits and offsets ------------------------------------------------ */
 
 /* Owns: nothing.  The only casts between addresses and numbers, and the only
    shifts and masks of heads and directory words.
@@ -1329,7 +1342,7 @@ map_get_backed (struct disk_index *x, size_t i)
 }
 
 
-/* ---- 9. Run-time tools ------------------------------------------------- */
+/* ---- 9. Run-time tools -------------------------------------------------- */
 
 /* Owns: what AddressSanitizer and valgrind know of a heap.
    Needs: nothing.
@@ -1399,7 +1412,7 @@ mark_free (struct heap *h, const void *p, size_t len)
 }
 
 
-/* ---- 10. The system: files and processes ------------------------------- */
+/* ---- 10. The system: files and processes -------------------------------- */
 
 /* Owns: every call of the system that concerns files, memory and other
    processes.  Calls on files go through one table, so that a test can fail,
@@ -1428,17 +1441,6 @@ static struct
   munmap, mprotect
 };
 
-/* Let others run, longer if it is not the first time: the N-th from 0.  */
-static void
-os_pause (unsigned n)
-{
-  struct timespec t = { 0, 20000L << (n < 16 ? 0 : n < 22 ? n - 16 : 6) };
-  if (n < 8)
-    sched_yield ();
-  else
-    nanosleep (&t, NULL);
-}
-
 /* Between these two the thread is not cancelled: it would take locks with it,
    and entries in the file.  Around each call that is a cancellation point.  */
 static int
@@ -1466,23 +1468,37 @@ os_close (int fd)
   os_let_cancel (state);
 }
 
-/* Make the file LEN bytes long.  */
-static int
-os_cut (int fd, off_t len)
-{
-  int r;
-  MM_NEEDS (needs.heap == NULL);
-  do
-    r = os.ftruncate (fd, len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
-}
-
 static int
 os_stat (int fd, struct stat *st)
 {
   MM_NEEDS (needs.heap == NULL);
   return os.fstat (fd, st) != 0 ? errno : 0;
+}
+
+/* Whether descriptor FD still leads to F, or the program has closed or replaced
+   it: 0 or an errno value.  Asked before each call that changes the file or is
+   about locks, and before FD is closed.  */
+static int
+os_own (const struct file *f, int fd)
+{
+  struct stat st;
+  int err = os_stat (fd, &st);
+  return err != 0 ? err
+         : st.st_dev == f->dev && st.st_ino == f->ino ? 0
+                                                      : EBADF;
+}
+
+/* Make file F LEN bytes long.  */
+static int
+os_cut (const struct file *f, off_t len)
+{
+  int r = 0, err = os_own (f, f->fd);
+  if (err != 0)
+    return err;
+  do
+    r = os.ftruncate (f->fd, len);
+  while (r != 0 && errno == EINTR);
+  return r != 0 ? errno : 0;
 }
 
 /* Another number for the open file of FD; -1 and errno.  */
@@ -1539,6 +1555,14 @@ static uint64_t
 os_pid (void)
 {
   return (uint64_t) getpid ();
+}
+
+/* Whether the parent can be seen.  If not, and only then, a child may be in
+   another PID namespace than its parent.  */
+static bool
+os_has_parent (void)
+{
+  return getppid () > 0;
 }
 
 /* Whether there is surely no process PID in this PID namespace.  */
@@ -1627,6 +1651,44 @@ os_move_all (int fd, char *to, const char *from, size_t n, off_t at)
   return err;
 }
 
+/* When process PID was started, as far as one can tell; 0: not known, or it is
+   one no more.  */
+static uint64_t
+os_started (uint64_t pid)
+{
+  char name[40], text[1024];
+  uint64_t ticks = 0;
+  snprintf (name, sizeof name, "/proc/%lu/stat", (unsigned long) pid);
+  int fd = os_open (name, O_RDONLY, 0);
+  if (fd < 0)
+    return 0;
+  int state = os_hold_cancel ();
+  ssize_t n = os.pread (fd, text, sizeof text - 1, 0);
+  os_let_cancel (state);
+  os_close (fd);
+  text[n > 0 ? n : 0] = '\0';
+  /* Its name is in parentheses, and may have some; the 22nd field.  */
+  const char *p = strrchr (text, ')');
+  if (p == NULL || p[1] == '\0' || strchr ("ZX", p[2]) != NULL)
+    return 0;
+  for (int field = 2; p != NULL && field < 22; field++)
+    p = strchr (p + 1, ' ');
+  if (p != NULL)
+    ticks = strtoull (p, NULL, 10);
+  return ticks;
+}
+
+/* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
+   nothing mapped there, ESRCH: it has gone.  */
+static int
+os_peek (uint64_t pid, const void *at, uint64_t *word)
+{
+  union { const void *read; void *iov; } there = { .read = at };
+  struct iovec to = { word, sizeof *word }, from = { there.iov, sizeof *word };
+  ssize_t n = process_vm_readv ((pid_t) pid, &to, 1, &from, 1, 0);
+  return n == (ssize_t) sizeof *word ? 0 : n < 0 ? errno : EFAULT;
+}
+
 /* Read N bytes from offset AT on; EBADMSG if the file ends before.  */
 static int
 os_pread_all (int fd, void *to, size_t n, off_t at)
@@ -1636,9 +1698,10 @@ os_pread_all (int fd, void *to, size_t n, off_t at)
 
 /* Write N bytes at offset AT.  */
 static int
-os_pwrite_all (int fd, const void *from, size_t n, off_t at)
+os_pwrite_all (const struct file *f, const void *from, size_t n, off_t at)
 {
-  return os_move_all (fd, NULL, from, n, at);
+  int err = os_own (f, f->fd);
+  return err != 0 ? err : os_move_all (f->fd, NULL, from, n, at);
 }
 
 /* Write LINE of N bytes, of which there is room for ROOM, for people, as far
@@ -1663,11 +1726,14 @@ os_fallocate (int fd, int mode, size_t off, size_t len)
 
 /* Give the blocks of [OFF, OFF + LEN) of a file back: 0 or an errno value.  */
 static int
-os_punch (int fd, size_t off, size_t len)
+os_punch (const struct file *f, size_t off, size_t len)
 {
-  int err, mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  int err = os_own (f, f->fd);
+  if (err != 0)
+    return err;
   do
-    err = os_fallocate (fd, mode, off, len);
+    err = os_fallocate (f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
+                        len);
   while (err == EINTR);
   return err;
 }
@@ -1699,14 +1765,16 @@ os_may_reach (uint64_t end)
    writes there.  Zeros are written where the file system cannot do better,
    but only into FRESH space, which was never published.  */
 static int
-os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
+os_reserve_blocks (const struct file *f, size_t off, size_t len, bool fresh)
 {
-  int err = os_may_reach (off + len);
+  int err = os_own (f, f->fd);
+  if (err == 0)
+    err = os_may_reach (off + len);
   size_t most = MM_GROW_MAX;
   while (err == 0 && len > 0)
     {
       size_t step = size_min (len, most);
-      err = os_fallocate (fd, 0, off, step);
+      err = os_fallocate (f->fd, 0, off, step);
       if (err == 0)
         {
           off += step;
@@ -1727,69 +1795,31 @@ os_reserve_blocks (int fd, size_t off, size_t len, bool fresh)
   for (size_t n; fresh && err == 0 && len > 0; off += n, len -= n)
     {
       n = size_min (len, sizeof zeros);
-      err = os_pwrite_all (fd, zeros, n, (off_t) off);
+      err = os_pwrite_all (f, zeros, n, (off_t) off);
     }
   return err;
 }
 
-/* Set or query a lock on one of the bytes MM_BYTE_...  */
-static int
-os_lock (int fd, int byte, short type, bool wait)
-{
-  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  int r, state = os_hold_cancel ();
-  do
-    r = os.fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
-  while (r != 0 && errno == EINTR);
-  os_let_cancel (state);
-  return r != 0 ? errno : 0;
-}
-
-/* Let go of all locks of FD, if it is open, and close it.  To close it is not
-   enough: a child that ran no fork handlers may have it open, too.  Not for a
-   descriptor that came through fork: its locks are the parent's.  */
+/* Let others run, longer if it is not the first time: the N-th from 0.  */
 static void
-os_close_locks (int fd)
+os_pause (unsigned n)
 {
-  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES, .l_len = 0 };
-  if (fd < 0)
-    return;
-  os.fcntl (fd, F_OFD_SETLK, &l);
-  os_close (fd);
+  struct timespec t = { 0, 20000L << (n < 16 ? 0 : n < 22 ? n - 16 : 6) };
+  int state = os_hold_cancel ();
+  if (n < 8)
+    sched_yield ();
+  else
+    nanosleep (&t, NULL);
+  os_let_cancel (state);
 }
 
-/* Whether somebody else holds a lock on the byte that is in the way of TYPE.
-   Errors count as yes: nobody is declared dead by mistake.  */
-static bool
-os_sees_lock (int fd, int byte, short type)
+/* Milliseconds, from any beginning.  */
+static uint64_t
+os_clock (void)
 {
-  MM_NEEDS (needs.heap == NULL);
-  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  return os.fcntl (fd, F_OFD_GETLK, &l) != 0 || l.l_type != F_UNLCK;
-}
-
-/* A new open file for the file of FD, so that locks on it are this process's
-   alone.  PATH, if known, where /proc is missing.  -1 and errno.  */
-static int
-os_reopen (int fd, int access, const char *path)
-{
-  char name[40];
-  snprintf (name, sizeof name, "/proc/self/fd/%d", fd);
-  int own = os_open (name, access, 0);
-  if (own >= 0 || errno != ENOENT || path == NULL)
-    return own;
-  struct stat a, b;
-  own = os_open (path, access, 0);
-  if (own < 0
-      || (os.fstat (own, &a) == 0 && os.fstat (fd, &b) == 0
-          && a.st_dev == b.st_dev && a.st_ino == b.st_ino))
-    return own;
-  os_close (own);
-  errno = ENOENT;
-  return -1;
+  struct timespec t;
+  clock_gettime (CLOCK_MONOTONIC, &t);
+  return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
 /* Whether mapped files and locks of the file system are not coherent between
@@ -1814,8 +1844,108 @@ os_is_network (int fd)
   return false;
 }
 
+/* The identifier of this boot of the system; zero if it is not known.  */
+static void
+os_boot_id (uint8_t id[16])
+{
+  uint8_t *known = process.boot_id;
+  char text[37] = "";
+  int fd = -1;
+  if (known[0] == 0 && known[1] == 0)
+    fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+  if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
+    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
+      if (text[i] != '-')
+        sscanf (&text[i], "%2hhx", &known[n++]);
+  os_close (fd);
+  memcpy (id, known, 16);
+}
 
-/* ---- 11. Failing ------------------------------------------------------- */
+
+/* ---- 11. The system: locks of files ------------------------------------- */
+
+/* Owns: the locks on single bytes of a file, MM_BYTE_...
+   Needs: no heap lock.
+   Crash: the kernel drops the locks with their process.
+   Keeps: nothing.
+   Checked by: membership, file_calls_fail.  */
+
+/* A new open file for file F, so that locks on it are this process's alone.
+   PATH, if known, where /proc is missing.  -1 and errno.  */
+static int
+byte_reopen (const struct file *f, int access, const char *path)
+{
+  char name[40];
+  snprintf (name, sizeof name, "/proc/self/fd/%d", f->fd);
+  int own = os_open (name, access, 0);
+  if (own < 0 && errno == ENOENT && path != NULL)
+    own = os_open (path, access, 0);
+  if (own >= 0 && os_own (f, own) != 0)
+    {
+      os_close (own);
+      errno = ENOENT;
+      own = -1;
+    }
+  return own;
+}
+
+/* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
+   is in the way.  */
+static int
+byte_lock (const struct file *f, int byte, short type)
+{
+  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
+  int r, err = os_own (f, f->lock_fd);
+  if (err != 0)
+    return err;
+  do
+    r = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
+  while (r != 0 && errno == EINTR);
+  return r == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
+}
+
+/* Let go of all locks of F and close its descriptor for them.  To close it is
+   not enough: a child that ran no fork handlers may have it open, too.  Not for
+   a descriptor that came through fork: its locks are the parent's.  */
+static void
+byte_drop (const struct file *f)
+{
+  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES, .l_len = 0 };
+  if (f->lock_fd < 0 || os_own (f, f->lock_fd) != 0)
+    return;
+  os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
+  if (f->lock_fd != f->fd)
+    os_close (f->lock_fd);
+}
+
+/* The first lock of others that is in the way of one of TYPE on the N bytes
+   from BYTE on; l_type is F_UNLCK if there is none.  Errors count as a lock:
+   nobody is declared dead by mistake, nobody thinks itself alone.  */
+static struct flock
+byte_find (const struct file *f, int byte, int n, short type)
+{
+  MM_NEEDS (needs.heap == NULL);
+  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
+                     .l_start = MM_LOCK_BYTES + byte, .l_len = n };
+  if (os_own (f, f->lock_fd) != 0
+      || os.fcntl (f->lock_fd, f->of_process ? F_GETLK : F_OFD_GETLK, &l) != 0)
+    {
+      l.l_type = F_WRLCK;
+      l.l_pid = -1;
+    }
+  return l;
+}
+
+static bool
+byte_is_locked (const struct file *f, int byte, short type)
+{
+  return byte_find (f, byte, 1, type).l_type != F_UNLCK;
+}
+
+
+/* ---- 12. Failing -------------------------------------------------------- */
 
 /* Owns: the saved errors, the thread's words, the misuse handler.
    Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
@@ -1896,6 +2026,9 @@ fail_because (struct reason *why, int code, const char *format, ...)
   return code;
 }
 
+static const char fail_lost[]
+  = "the program has closed or replaced a descriptor of the library";
+
 /* The usual words for a failed allocation.  */
 static void
 fail_room (struct heap *h, int code)
@@ -1917,6 +2050,8 @@ fail_room (struct heap *h, int code)
     told = "no room: the process's file size limit (RLIMIT_FSIZE) is reached";
   else if (code == EROFS)
     told = "the heap is attached read-only";
+  else if (code == EBADF)
+    told = fail_lost;
   fail_told (h, code, told);
 }
 
@@ -1939,7 +2074,7 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 }
 
 
-/* ---- 12. The system: address space ------------------------------------- */
+/* ---- 13. The system: address space -------------------------------------- */
 
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
@@ -2072,7 +2207,7 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 }
 
 
-/* ---- 13. Backing ------------------------------------------------------- */
+/* ---- 14. Backing -------------------------------------------------------- */
 
 /* Owns: what is behind a heap's memory: usable, punched.
    Needs: the grow lock, or to be alone with the heap.
@@ -2089,7 +2224,7 @@ back_range (struct heap *h, char *p, size_t len)
   if (h->file.kind->backing == BY_COPY)
     return 0;
   if (h->file.kind->backing == BY_DISK)
-    return os_reserve_blocks (h->file.fd, off_file (h, p), len, true);
+    return os_reserve_blocks (&h->file, off_file (h, p), len, true);
   uintptr_t from = (uintptr_t) p & ~(process.page - 1);
   uintptr_t to = round_up ((uintptr_t) p + len, process.page);
   uintptr_t usable = h->file.base + h->usable;
@@ -2126,7 +2261,7 @@ back_zero (struct heap *h, char *p, size_t len)
   if (h->file.kind->backing == BY_MEMORY)
     return space_advise (p, len, MADV_DONTNEED) == 0;
   word_put (&h->root->punched, 1);
-  return os_punch (h->file.fd, off_file (h, p), len) == 0;
+  return os_punch (&h->file, off_file (h, p), len) == 0;
 }
 
 /* Nobody needs what is in [P, P + LEN) any more, and the memory or the disk
@@ -2139,7 +2274,7 @@ back_drop (struct heap *h, char *p, size_t len)
 }
 
 
-/* ---- 14. Locks and processes ------------------------------------------- */
+/* ---- 15. Locks and processes -------------------------------------------- */
 
 /* Owns: struct disk_locks, struct disk_proc.
    Needs: the order of the essay.
@@ -2228,9 +2363,17 @@ lock_verify (struct heap *h, struct reason *why)
   if (h->locks->tag != lock_tag ())
     return fail_because (why, ENOTSUP,
                          "in use by a program with another libc");
+  if (os_pid_namespace () == 0)
+    return fail_because (why, ENOTSUP,
+                         "in use by others, and without /proc the PID namespace"
+                         " is not known");
   if (h->locks->namespace != os_pid_namespace ())
     return fail_because (why, ENOTSUP,
                          "in use by processes of another PID namespace");
+  uint8_t boot[16];
+  os_boot_id (boot);
+  if (memcmp (boot, h->super.boot_id, sizeof boot) != 0)
+    return fail_because (why, ENOTSUP, "in use on another machine");
   return 0;
 }
 
@@ -2338,6 +2481,55 @@ unlock_walk (struct heap *h, unsigned begun)
     pthread_rwlock_unlock (&h->walkers);
 }
 
+/* Whether the process of entry I lives and has the heap mapped, though its lock
+   is not seen: the program may have closed the library's descriptors, or the
+   file is there twice, under paths whose locks do not meet.  The mark is read
+   in its memory; where that is not allowed, the time of its start must do,
+   and that the file is no copy.  */
+static bool
+proc_lives (struct heap *h, uint32_t i)
+{
+  struct disk_proc *e = &h->procs[i];
+  struct disk_locks *l = h->locks;
+  uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark;
+  if (id == 0 || id >> 32 != word_peek (&l->epoch) || l->namespace == 0
+      || l->namespace != os_pid_namespace () || pid == os_pid ()
+      || os_pid_is_gone (pid))
+    return false;
+  int err = os_peek (pid, &l->mark, &mark);
+  if (err == 0)
+    return mark == word_peek (&l->mark);
+  uint64_t started = word_peek (&e->started);
+  return err != EFAULT && err != ESRCH && started != 0
+         && os_started (pid) == started && h->super.dev == h->file.dev
+         && h->super.ino == h->file.ino;
+}
+
+/* Whether any other process does.  Needs: the door.  */
+static bool
+proc_others_live (struct heap *h)
+{
+  bool found = false;
+  for (uint32_t i = 0; i < MM_PROCS && !found; i++)
+    found = i != h->entry && proc_lives (h, i);
+  return found;
+}
+
+/* No lock shows anybody in the heap; whether those who have left their entries
+   behind have only lost theirs.  Needs: the door.  */
+static bool
+proc_others_stay (struct heap *h)
+{
+  uint8_t boot[16];
+  os_boot_id (boot);
+  if (word_peek (&h->locks->state) == MM_CLEAN
+      || memcmp (boot, h->super.boot_id, sizeof boot) != 0)
+    return false;
+  /* In a copy it becomes another one.  */
+  word_put (&h->locks->mark, os_random ());
+  return proc_others_live (h);
+}
+
 /* Whether the process of entry I is gone.  The lock on its byte is the
    witness: the kernel drops it with the process.  If a child that ran no fork
    handlers keeps it, there may at least be no process of that number any
@@ -2345,10 +2537,12 @@ unlock_walk (struct heap *h, unsigned begun)
 static bool
 proc_is_dead (struct heap *h, uint32_t i)
 {
-  return i != h->entry
-         && (!os_sees_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK)
-             || (h->locks->namespace != 0
-                 && os_pid_is_gone (word_peek (&h->procs[i].pid))));
+  if (i == h->entry)
+    return false;
+  if (!byte_is_locked (&h->file, MM_BYTE_ALIVE + (int) i, F_WRLCK))
+    return !proc_lives (h, i);
+  return h->locks->namespace != 0
+         && os_pid_is_gone (word_peek (&h->procs[i].pid));
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -2374,7 +2568,7 @@ proc_limit (struct heap *h)
 }
 
 
-/* ---- 15. Files --------------------------------------------------------- */
+/* ---- 16. Files ---------------------------------------------------------- */
 
 /* Owns: struct file, the process's list of them, the first word of a file, the
    locks on bytes but for those of entries.  Heaps and regions come and go
@@ -2445,25 +2639,68 @@ file_known (const struct file *f)
   return i;
 }
 
+/* Take the lock of TYPE on BYTE, waiting for a while.  Peers hold one for
+   moments, unless they are stopped.  One that only the right to read was needed
+   for, and one on all of the file, is somebody else's.  */
+static int
+file_lock (struct file *f, int byte, short type, struct reason *why)
+{
+  uint64_t since = os_clock ();
+  for (unsigned n = 0;; n++)
+    {
+      int err = byte_lock (f, byte, type);
+      if (err != EAGAIN)
+        return file_reason (why, err, err == EBADF
+                                        ? fail_lost
+                                        : "the file system has no locks");
+      struct flock l = byte_find (f, byte, 1, type);
+      bool others = l.l_type == F_RDLCK
+                    || byte_is_locked (f, MM_BYTE_NONE, F_WRLCK);
+      if (l.l_type != F_UNLCK && l.l_pid == (pid_t) os_pid ())
+        return fail_because (why, EDEADLK,
+                             "this process itself has a lock on the file");
+      if (os_clock () - since >= process.patience[others] && l.l_pid > 0)
+        return fail_because (why, EBUSY, "process %ld has a lock on the file",
+                             (long) l.l_pid);
+      if (os_clock () - since >= process.patience[others])
+        return fail_because (why, EBUSY,
+                             "somebody else has a lock on the file");
+      os_pause (n);
+    }
+}
+
 /* Take an open file of our own for the locks, since those of FD may be
-   others', and go in through the door, which readers leave ajar for each
+   others'.  INHERITED through fork, where that may not be possible any more
+   (rights, root directory, number of descriptors), locks that belong to the
+   process will do.  */
+static int
+file_reopen (struct file *f, const char *path, bool inherited)
+{
+  f->lock_fd = byte_reopen (f, file_access (f), path);
+  f->of_process = f->lock_fd < 0 && inherited;
+  if (f->of_process)
+    f->lock_fd = f->fd;
+  return f->lock_fd < 0 ? errno : 0;
+}
+
+/* The same, and go in through the door, which readers leave ajar for each
    other.  */
 static int
-file_enter (struct file *f, const char *path, struct reason *why)
+file_enter (struct file *f, const char *path, bool inherited,
+            struct reason *why)
 {
-  f->lock_fd = os_reopen (f->fd, file_access (f), path);
-  if (f->lock_fd < 0)
-    return file_reason (why, errno, "the file cannot be opened for its locks");
-  int err = os_lock (f->lock_fd, MM_BYTE_DOOR,
-                     f->kind->writes_file ? F_WRLCK : F_RDLCK, true);
-  return file_reason (why, err, "the file system has no locks");
+  int err = file_reopen (f, path, inherited);
+  if (err != 0)
+    return file_reason (why, err, "the file cannot be opened for its locks");
+  return file_lock (f, MM_BYTE_DOOR,
+                    f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
 }
 
 /* Let others in.  */
 static void
 file_admit (struct file *f)
 {
-  os_lock (f->lock_fd, MM_BYTE_DOOR, F_UNLCK, false);
+  byte_lock (f, MM_BYTE_DOOR, F_UNLCK);
 }
 
 /* Whether the file is to be made, in *FRESH, and its *SIZE, which may have
@@ -2498,34 +2735,45 @@ file_make (struct file *f, uint64_t length)
   static const uint64_t creating = MM_CREATING;
   int err = os_may_reach (length);
   if (err == 0)
-    err = os_cut (f->fd, 0);
-  return err != 0 ? err : os_pwrite_all (f->fd, &creating, sizeof creating, 0);
+    err = os_cut (f, 0);
+  return err != 0 ? err : os_pwrite_all (f, &creating, sizeof creating, 0);
 }
 
-/* One of several from here on.  */
-static int
-file_share (struct file *f)
+/* Whether others than this process have the file open for writing.  A lock that
+   the right to read is enough for is none of theirs.  */
+static bool
+file_has_writers (const struct file *f)
 {
-  return os_lock (f->lock_fd, f->kind->witness, F_RDLCK, true);
+  return byte_find (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK).l_type
+         != F_UNLCK;
 }
 
-/* Become one of those that have the file open, with the lock on the byte of
-   our kind; *ALONE: nobody else has it, and until file_share nobody comes.  */
-static int
-file_join (struct file *f, bool *alone, struct reason *why)
-{
-  int err = os_lock (f->lock_fd, f->kind->witness, F_WRLCK, false);
-  *alone = err == 0;
-  if (err == EAGAIN || err == EACCES)
-    err = file_share (f);
-  return file_reason (why, err, "the file system has no locks");
-}
-
-/* Whether others than this process have the file open with WITNESS.  */
+/* Whether others than this process have the file open with shared WITNESS.  */
 static bool
 file_has_users (const struct file *f, int witness)
 {
-  return os_sees_lock (f->lock_fd, witness, F_WRLCK);
+  return byte_is_locked (f, witness, F_WRLCK);
+}
+
+/* Be one of those that have the file open, for all to see: with F->byte.  */
+static int
+file_show (struct file *f)
+{
+  return byte_lock (f, f->byte, f->kind->writes_file ? F_WRLCK : F_RDLCK);
+}
+
+/* The same with any byte that is free.  */
+static int
+file_join (struct file *f, struct reason *why)
+{
+  int err = EAGAIN, first = f->kind->writes_file ? (int) os_pid () : 0;
+  for (int i = 0; i < MM_BYTES_ALIVE && err == EAGAIN; i++)
+    {
+      f->byte = f->kind->witness + (first + i) % MM_BYTES_ALIVE;
+      err = f->kind->writes_file ? file_show (f)
+                                 : file_lock (f, f->byte, F_RDLCK, why);
+    }
+  return file_reason (why, err, "the file system has no locks");
 }
 
 /* What makes heaps and regions differ when a file is opened: AGAIN decides
@@ -2566,7 +2814,7 @@ file_attach (struct file **f, struct opening *o)
       return err;
     }
   if (err == 0)
-    err = file_enter (*f, o->path, &o->why);
+    err = file_enter (*f, o->path, false, &o->why);
   if (err != 0)
     return err;
   /* Page by page, since one store must not dirty a large folio.  */
@@ -2577,7 +2825,7 @@ file_attach (struct file **f, struct opening *o)
     {
       err = o->enter (*f, o, fresh, size);
       if (err != 0 && fresh)
-        os_cut ((*f)->fd, 0);
+        os_cut (*f, 0);
     }
   file_admit (*f);
   return err;
@@ -2606,14 +2854,21 @@ file_place (const void *base, bool heap)
   return at;
 }
 
-/* Unmap and close.  */
+/* Unmap and close what is ours.  With its descriptor go the locks that belong
+   to the process, also those of others of its files that are this file.  */
 static void
 file_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
-  os_close_locks (f->lock_fd);
-  os_close (f->fd);
+  byte_drop (f);
+  if (f->fd >= 0 && os_own (f, f->fd) == 0)
+    os_close (f->fd);
+  lock_registry ();
+  for (struct file *g = process.files; g != NULL; g = g->next)
+    if (g->of_process && g->dev == f->dev && g->ino == f->ino)
+      file_show (g);
+  unlock_registry ();
 }
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
@@ -2621,15 +2876,27 @@ file_drop (struct file *f)
 static void
 file_forked (struct file *f)
 {
-  os_close (f->lock_fd);
+  struct reason why;
+  int parents = f->of_process ? -1 : f->lock_fd;
+  bool own = parents >= 0 && os_own (f, parents) == 0;
   bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
-  f->lock_fd = joins ? os_reopen (f->fd, file_access (f), NULL) : -1;
-  if (f->lock_fd >= 0)
-    os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);
+  f->lock_fd = -1;
+  f->of_process = false;
+  int err = joins ? file_reopen (f, NULL, false) : 0;
+  if (joins && err == 0)
+    err = file_join (f, &why);
+  if (own)
+    os_close (parents);
+  /* Now there is one descriptor more to be had.  */
+  if (joins && err != 0 && f->lock_fd < 0)
+    {
+      file_reopen (f, NULL, true);
+      file_join (f, &why);
+    }
 }
 
 
-/* ---- 16. Size classes -------------------------------------------------- */
+/* ---- 17. Size classes --------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -2773,7 +3040,7 @@ class_sum (void)
 }
 
 
-/* ---- 17. Operation records --------------------------------------------- */
+/* ---- 18. Operation records ---------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -2886,7 +3153,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 18. Runs ---------------------------------------------------------- */
+/* ---- 19. Runs ----------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -3210,7 +3477,7 @@ run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
 }
 
 
-/* ---- 19. Growing ------------------------------------------------------- */
+/* ---- 20. Growing -------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -3394,7 +3661,7 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
 }
 
 
-/* ---- 20. Pages --------------------------------------------------------- */
+/* ---- 21. Pages ---------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -3693,7 +3960,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 21. Large blocks -------------------------------------------------- */
+/* ---- 22. Large blocks --------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -3929,7 +4196,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 22. Places -------------------------------------------------------- */
+/* ---- 23. Places --------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -4060,7 +4327,7 @@ place_is_word (struct heap *h, const void *p)
 }
 
 
-/* ---- 23. The dead ------------------------------------------------------ */
+/* ---- 24. The dead ------------------------------------------------------- */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -4244,7 +4511,7 @@ dead_bury_all (struct heap *h)
 }
 
 
-/* ---- 24. Streams ------------------------------------------------------- */
+/* ---- 25. Streams -------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to change a stream's owner.
@@ -4347,7 +4614,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 25. Caches and bins ----------------------------------------------- */
+/* ---- 26. Caches and bins ------------------------------------------------ */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -4702,7 +4969,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 26. Sweeping ------------------------------------------------------ */
+/* ---- 27. Sweeping ------------------------------------------------------- */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -4913,10 +5180,10 @@ sweep_exclude (struct heap *h)
       lock_grow (h);
       if (!h->file.kind->shared)
         return true;
-      if (os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, false) == 0)
+      if (byte_lock (&h->file, MM_BYTE_DOOR, F_WRLCK) == 0)
         {
           if (!file_has_users (&h->file, MM_BYTE_READERS)
-              && !file_has_users (&h->file, MM_BYTE_WRITERS))
+              && !file_has_writers (&h->file) && !proc_others_live (h))
             return true;
           file_admit (&h->file);
         }
@@ -4953,7 +5220,7 @@ sweep_chunks (struct heap *h)
 }
 
 
-/* ---- 27. Debugging aids ------------------------------------------------ */
+/* ---- 28. Debugging aids ------------------------------------------------- */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -5085,8 +5352,8 @@ guard_place (struct heap *h, const char *call, void *md, const void *p,
 static void
 trace_event (char what, const void *p, size_t size, bool with_size)
 {
-  int fd = word_peek (&process.trace_fd);
-  if (fd < 0)
+  int fd = word_see (&process.trace_fd);
+  if (fd < 0 || os_own (&process.trace, fd) != 0)
     return;
   char line[64];
   unsigned long at = (uintptr_t) p;
@@ -5097,7 +5364,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 28. Allocating, freeing, resizing --------------------------------- */
+/* ---- 29. Allocating, freeing, resizing ---------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -5450,7 +5717,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 29. Roots --------------------------------------------------------- */
+/* ---- 30. Roots ---------------------------------------------------------- */
 
 /* Owns: buckets, slices of kind ROOTS.
    Needs: no lock; takes the heap lock.
@@ -5855,7 +6122,7 @@ root_local (struct heap *h, char **p, struct reason *why)
 }
 
 
-/* ---- 30. Walking and counting ------------------------------------------ */
+/* ---- 31. Walking and counting ------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -6065,7 +6332,7 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
 }
 
 
-/* ---- 31. Superblocks and directory ------------------------------------- */
+/* ---- 32. Superblocks and directory -------------------------------------- */
 
 /* Owns: struct disk_super.  Reads a file before it is used.
    Needs: the door, or to be alone with the heap.
@@ -6135,23 +6402,6 @@ super_newest (struct heap *h, struct disk_super *into)
   return newest;
 }
 
-/* The identifier of this boot of the system; zero if it is not known.  */
-static void
-super_boot_id (uint8_t id[16])
-{
-  uint8_t *known = process.boot_id;
-  char text[37] = "";
-  int fd = -1;
-  if (known[0] == 0 && known[1] == 0)
-    fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
-  if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
-    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
-      if (text[i] != '-')
-        sscanf (&text[i], "%2hhx", &known[n++]);
-  os_close (fd);
-  memcpy (id, known, 16);
-}
-
 /* Whether superblock S is of another boot than this.  Of two boots without
    names nobody knows; ANY: then they are taken for two.  */
 static bool
@@ -6159,7 +6409,7 @@ super_other_boot (const struct disk_super *s, bool any)
 {
   static const uint8_t unknown[16];
   uint8_t id[16];
-  super_boot_id (id);
+  os_boot_id (id);
   if (memcmp (id, unknown, sizeof id) == 0
       || memcmp (s->boot_id, unknown, sizeof id) == 0)
     return any;
@@ -6187,7 +6437,7 @@ super_save (struct heap *h)
       s->dev = st.st_dev;
       s->ino = st.st_ino;
       s->blocks = (uint64_t) st.st_blocks;
-      super_boot_id (s->boot_id);
+      os_boot_id (s->boot_id);
     }
   /* Others, a fork parent for instance, may have saved one since ours.  */
   s->generation = size_max (s->generation, super_newest (h, NULL)) + 1;
@@ -6326,14 +6576,14 @@ verify_file (struct heap *h, struct reason *why)
   int err, left = 1000;
   do
     err = verify_once (h);
-  while (err < 0 && --left > 0 && file_has_users (&h->file, MM_BYTE_WRITERS));
+  while (err < 0 && --left > 0 && file_has_writers (&h->file));
   if (err == EBADMSG || err < 0)
     return fail_because (why, EBADMSG, "the directory is damaged");
   return file_reason (why, err, "the directory cannot be read");
 }
 
 
-/* ---- 32. Checking ------------------------------------------------------ */
+/* ---- 33. Checking ------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -6578,7 +6828,7 @@ check_block (struct heap *h, const struct place *block, void *arg)
 }
 
 
-/* ---- 33. Epochs, and making a heap ------------------------------------- */
+/* ---- 34. Epochs, and making a heap -------------------------------------- */
 
 /* Owns: where the parts of a region are, the volatile ones of them, and a heap
    that is being made.
@@ -6622,6 +6872,7 @@ epoch_begin (struct heap *h)
   MM_NOTE (alone = h);
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
+  word_put (&l->mark, os_random ());
   l->tag = lock_tag ();
   l->namespace = h->file.kind->shared ? os_pid_namespace () : 0;
   lock_make (h, &l->heap.mutex);
@@ -6810,7 +7061,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   size_t exact = make_maximum (opt);
   exact = exact - exact % process.page == h->capacity
           ? size_min (opt->initial, exact) : h->capacity;
-  int err = whole ? os_reserve_blocks (h->file.fd, skip, exact - skip, true)
+  int err = whole ? os_reserve_blocks (&h->file, skip, exact - skip, true)
                   : 0;
   if (err == 0)
     err = back_range (h, (char *) h->file.base + skip, MM_OFF_INDEX - skip);
@@ -6838,7 +7089,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 34. Attaching and leaving ----------------------------------------- */
+/* ---- 35. Attaching and leaving ------------------------------------------ */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -6937,13 +7188,13 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
 static int
 attach_back_again (struct heap *h)
 {
-  int err = os_reserve_blocks (h->file.fd, 0, MM_OFF_INDEX, false);
+  int err = os_reserve_blocks (&h->file, 0, MM_OFF_INDEX, false);
   size_t len = off_dir_bytes (h)
                + round_up (word_peek (&h->locks->streams_ready)
                              * sizeof (struct disk_stream),
                            MM_PAGE);
   if (err == 0)
-    err = os_reserve_blocks (h->file.fd, off_file (h, h->dir), len, false);
+    err = os_reserve_blocks (&h->file, off_file (h, h->dir), len, false);
   for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
     {
       uint64_t d = dir_get (h, c);
@@ -6952,13 +7203,13 @@ attach_back_again (struct heap *h)
           size_t from = off_file (h, off_slice (h, c, dir_start (d)));
           size_t n = dir_slices (d) << MM_SLICE_SHIFT;
           if (from + n <= h->capacity)
-            err = os_reserve_blocks (h->file.fd, from, n, false);
+            err = os_reserve_blocks (&h->file, from, n, false);
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
       size_t end = run_ready (h, c), n;
       char *x = (char *) off_index (h, c);
-      err = os_reserve_blocks (h->file.fd, off_file (h, x),
+      err = os_reserve_blocks (&h->file, off_file (h, x),
                                round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
                                false);
       for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
@@ -6966,7 +7217,7 @@ attach_back_again (struct heap *h)
           for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
             n++;
           if (n > 0)
-            err = os_reserve_blocks (h->file.fd,
+            err = os_reserve_blocks (&h->file,
                                      off_file (h, off_slice (h, c, s)),
                                      n << MM_SLICE_SHIFT, false);
           n += n == 0;
@@ -7026,9 +7277,14 @@ attach_enter (struct heap *h, struct reason *why)
   for (uint32_t i = 0; i < MM_PROCS; i++)
     {
       struct disk_proc *e = &h->procs[i];
-      if (os_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) i, F_WRLCK, false)
-          != 0)
+      h->file.byte = MM_BYTE_ALIVE + (int) i;
+      if (file_show (&h->file) != 0)
         continue;
+      if (proc_lives (h, i))
+        {
+          byte_lock (&h->file, h->file.byte, F_UNLCK);
+          continue;
+        }
       uint64_t old = word_peek (&e->id);
       if (old != 0)
         {
@@ -7041,6 +7297,7 @@ attach_enter (struct heap *h, struct reason *why)
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
       word_put (&e->pid, os_pid ());
+      word_put (&e->started, os_started (os_pid ()));
       /* Seen by proc_limit and dead_bury_all.  */
       word_publish (&e->id, h->id);
       return 0;
@@ -7107,30 +7364,26 @@ attach_beside (struct heap *h, struct reason *why)
 static int
 attach_register (struct heap *h, struct reason *why)
 {
-  bool alone;
-  int err = file_join (&h->file, &alone, why);
-  if (err != 0)
-    return err;
-  if (!alone)
-    return attach_beside (h, why);
-  err = attach_first (h, why);
-  return err != 0 ? err : file_share (&h->file);
+  h->entry = MM_PROCS;
+  return file_has_writers (&h->file) || proc_others_stay (h)
+           ? attach_beside (h, why)
+           : attach_first (h, why);
 }
 
 /* The file is mapped but for the changes of this process, or to be read.  */
 static int
 attach_apart (struct heap *h, struct reason *why)
 {
-  if (h->file.kind->changes && file_has_users (&h->file, MM_BYTE_WRITERS))
+  if (h->file.kind->changes && file_has_writers (&h->file))
     return fail_because (why, EBUSY,
                          "others have the heap attached for writing");
-  int err = file_share (&h->file);
+  int err = file_join (&h->file, why);
   if (err == 0 && h->file.kind->changes)
     {
       attach_see_boot (h);
       epoch_begin (h);
     }
-  return file_reason (why, err, "the file system has no locks");
+  return err;
 }
 
 /* A heap of KIND with nothing in it yet, or NULL.  */
@@ -7229,16 +7482,17 @@ attach_again (struct file *f, struct opening *o)
   return attach_version ((struct heap *) f, o->wanted, &o->why);
 }
 
-/* Leave the file.  */
+/* Leave the file; if the door cannot be had, as if killed.  */
 static void
 detach_leave (struct heap *h)
 {
+  struct reason why;
   if (word_peek (&h->forked))
     return;
-  os_lock (h->file.lock_fd, MM_BYTE_DOOR, F_WRLCK, true);
+  bool door = file_lock (&h->file, MM_BYTE_DOOR, F_WRLCK, &why) == 0;
   word_settle (&h->procs[h->entry].id, 0);
-  os_lock (h->file.lock_fd, MM_BYTE_ALIVE + (int) h->entry, F_UNLCK, false);
-  if (os_lock (h->file.lock_fd, MM_BYTE_WRITERS, F_WRLCK, false) == 0)
+  byte_lock (&h->file, h->file.byte, F_UNLCK);
+  if (door && !file_has_writers (&h->file) && !proc_others_live (h))
     {
       super_save (h);
       word_settle (&h->locks->state, MM_CLEAN);
@@ -7254,7 +7508,7 @@ attach_rejoin (struct heap *h, struct reason *why)
   lock_opening ();
   if (word_see (&h->forked))
     {
-      err = file_enter (&h->file, NULL, why);
+      err = file_enter (&h->file, NULL, true, why);
       if (err == 0)
         {
           err = attach_register (h, why);
@@ -7265,7 +7519,7 @@ attach_rejoin (struct heap *h, struct reason *why)
         word_publish (&h->forked, false);
       else
         {
-          os_close_locks (h->file.lock_fd);
+          byte_drop (&h->file);
           h->file.lock_fd = -1;
         }
     }
@@ -7274,7 +7528,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 35. Regions ------------------------------------------------------- */
+/* ---- 36. Regions -------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -7357,9 +7611,9 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
     return fail_because (why, EINVAL, "the base is not page aligned");
   int err = file_make (f, size);
   if (err == 0)
-    err = os_reserve_blocks (f->fd, word, size - word, true);
+    err = os_reserve_blocks (f, word, size - word, true);
   if (err == 0)
-    err = os_cut (f->fd, (off_t) size);
+    err = os_cut (f, (off_t) size);
   if (err == 0)
     err = region_map (f, base, size, why);
   if (err == 0)
@@ -7377,7 +7631,7 @@ region_back_again (struct file *f, uint64_t size, struct reason *why)
   int err = os_stat (f->fd, &st);
   if (err != 0 || (uint64_t) st.st_blocks >= size / 512)
     return err;
-  err = os_reserve_blocks (f->fd, 0, size, false);
+  err = os_reserve_blocks (f, 0, size, false);
   return err == EOPNOTSUPP
            ? 0
            : file_reason (why, err, "no disk blocks for this copy of the map");
@@ -7404,10 +7658,10 @@ static int
 region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
   const struct wanted_region *want = o->wanted;
-  bool alone;
+  bool alone = !file_has_writers (f);
   int err = fresh ? 0 : region_is_size (size, want->size, &o->why);
   if (err == 0)
-    err = file_join (f, &alone, &o->why);
+    err = file_join (f, &o->why);
   if (err == 0 && alone && !fresh)
     err = region_back_again (f, size, &o->why);
   if (err == 0)
@@ -7418,7 +7672,7 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
                        fresh   ? MMALLOC_REGION_NEW
                        : alone ? MMALLOC_REGION_FIRST
                                : MMALLOC_REGION_JOIN);
-  return err != 0 ? err : file_share (f);
+  return err;
 }
 
 /* The process has the file open already.  */
@@ -7434,7 +7688,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 36. Process and fork ---------------------------------------------- */
+/* ---- 37. Process and fork ----------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -7474,7 +7728,8 @@ fork_adopt (void)
   process.adopted = true;
   process.free_caches = NULL;
   process.fresh_caches = 0;
-  process.pid_namespace = 0;
+  if (!os_has_parent ())
+    process.pid_namespace = 0;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct file *f = process.files; f != NULL; f = f->next)
@@ -7548,7 +7803,7 @@ process_check (void)
 }
 
 
-/* ---- 37. Into a call and out of it ------------------------------------- */
+/* ---- 38. Into a call and out of it -------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -7685,7 +7940,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 38. Probing ------------------------------------------------------- */
+/* ---- 39. Probing -------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -7714,10 +7969,9 @@ probe_heap (const struct disk_super *s, const struct disk_locks *l,
 /* Whether somebody writes the file, or is just opening or closing it to write.
    */
 static bool
-probe_is_used (int fd)
+probe_is_used (const struct file *f)
 {
-  return os_sees_lock (fd, MM_BYTE_WRITERS, F_WRLCK)
-         || os_sees_lock (fd, MM_BYTE_DOOR, F_RDLCK);
+  return file_has_writers (f) || byte_is_locked (f, MM_BYTE_DOOR, F_RDLCK);
 }
 
 /* Whether the machine went down with the heap in file F of SIZE bytes in use:
@@ -7759,7 +8013,7 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   int err = os_pread_all (f->fd, first,
                           size_min (info->file_size, sizeof first), 0);
   info->magic = first[0];
-  info->in_use = probe_is_used (f->fd);
+  info->in_use = probe_is_used (f);
   info->kind = info->file_size == 0 || first[0] == MM_CREATING
                  ? MMALLOC_FILE_EMPTY
                  : MMALLOC_FILE_OTHER;
@@ -7781,7 +8035,7 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   while (err == 0
          && (err = os_pread_all (f->fd, &l, sizeof l, MM_OFF_LOCKS)) == 0
          && !info->in_use && word_peek (&l.state) != MM_CLEAN
-         && (info->in_use = probe_is_used (f->fd)))
+         && (info->in_use = probe_is_used (f)))
     continue;
   bool down = false;
   if (err == 0)
@@ -7824,6 +8078,7 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   struct stat st;
   process_check ();
   int err = file_open (&f, path, fd, false, 0, &why);
+  f.lock_fd = f.fd;
   if (err == 0)
     err = os_stat (f.fd, &st);
   memset (info, 0, sizeof *info);
@@ -7879,7 +8134,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
         }
       info->opened = f->n_open;
       info->in_use = f->kind->writes_file || f->fd < 0
-                     || probe_is_used (f->lock_fd);
+                     || probe_is_used (f);
       info->clean = info->clean && !info->in_use;
       if (f->fd >= 0 && os_stat (f->fd, &st) == 0)
         info->file_size = (size_t) st.st_size;
@@ -7890,7 +8145,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
 }
 
 
-/* ---- 39. Giving back --------------------------------------------------- */
+/* ---- 40. Giving back ---------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -7982,7 +8237,7 @@ trim_cut (struct heap *h)
         {
           /* Seen by off_length.  */
           word_publish (&h->root->length, len);
-          os_cut (h->file.fd, (off_t) len);
+          os_cut (&h->file, (off_t) len);
         }
       super_save (h);
     }
@@ -7990,7 +8245,7 @@ trim_cut (struct heap *h)
 }
 
 
-/* ---- 40. Blocks, the short ways ---------------------------------------- */
+/* ---- 41. Blocks, the short ways ----------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -8221,7 +8476,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 41. Blocks, public calls ------------------------------------------ */
+/* ---- 42. Blocks, public calls ------------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -8482,7 +8737,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 42. Slot calls ---------------------------------------------------- */
+/* ---- 43. Slot calls ----------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -8664,7 +8919,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 43. Opening and closing, public calls ----------------------------- */
+/* ---- 44. Opening and closing, public calls ------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -9017,7 +9272,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 44. Other public calls -------------------------------------------- */
+/* ---- 45. Other public calls --------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -9312,8 +9567,12 @@ mmtrace (void)
       return 0;
     }
   os_write_line (fd, "= Start\n", 8, 9);
+  struct stat st;
+  if (os_stat (fd, &st) == 0)
+    process.trace = (struct file){ .dev = st.st_dev, .ino = st.st_ino };
   word_put (&process.slow, true);
-  word_put (&process.trace_fd, fd);
+  /* Seen by trace_event.  */
+  word_publish (&process.trace_fd, fd);
   lock_registry ();
   cache_disarm_all (NULL);
   unlock_registry ();
@@ -9321,7 +9580,7 @@ mmtrace (void)
 }
 
 
-/* ---- 45. Roots that are made once -------------------------------------- */
+/* ---- 46. Roots that are made once -------------------------------------- */
 
 /* Owns: the operation records of roots that are being made, which tell others
    that they have to wait and for whom.

@@ -760,7 +760,8 @@ waiter_sleeps (void)
   int fd = open (name, O_RDONLY);
   ssize_t n = fd < 0 ? 0 : read (fd, text, sizeof text - 1);
   close (fd);
-  return n > 0 && text[0] != 'r' && strtol (text, NULL, 10) == SYS_fcntl;
+  return n > 0 && text[0] != 'r'
+         && strtol (text, NULL, 10) == SYS_clock_nanosleep;
 }
 
 static int

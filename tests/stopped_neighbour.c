@@ -220,8 +220,8 @@ START_TEST (at_the_door)
   ck_assert_int_eq (mmalloc_sync (md), 0);
   baton_pass (writer.baton);
   baton_pass (reader.baton);
-  until_waiting (writer, SYS_fcntl);
-  until_waiting (reader, SYS_fcntl);
+  until_waiting (writer, SYS_clock_nanosleep);
+  until_waiting (reader, SYS_clock_nanosleep);
   release (neighbour, _i);
   ck_assert_int_eq (child_end (writer), 0);
   ck_assert_int_eq (child_end (reader), 0);

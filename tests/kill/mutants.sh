@@ -56,8 +56,8 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
-    local_pages|machine_went_down|others_come_between|power_cut_roots|slot_calls_wait|\
-    words_of_threads)
+    local_pages|machine_went_down|membership|others_come_between|\
+    power_cut_roots|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -278,7 +278,7 @@ mutant stream_lock_believed '/^epoch_begin/,/^}/ {
 
 # A file being made does not say so.
 mutant creating_unsaid '/^file_make/,/^}/ {
-  s/os_pwrite_all (f->fd, &creating.*/0;/
+  s/os_pwrite_all (f, &creating.*/0;/
 }' 'step:open: create'
 
 # Streams of the dead are not taken from them.
@@ -565,8 +565,8 @@ mutant late_thread_overlooked '/^take_shared/,/^}/ {
 }' late_thread_keeps_the_file
 
 # Locks end with the last copy of the descriptor.
-mutant locks_stay_behind '/^os_close_locks/,/^}/ {
-  s/os.fcntl (fd, F_OFD_SETLK, &l);/(void) l;/
+mutant locks_stay_behind '/^byte_drop/,/^}/ {
+  s/  os.fcntl (f->lock_fd, .*F_OFD_SETLK, &l);/  (void) l;/
 }' raw_clone_child
 
 # The lock alone tells who lives.
@@ -578,6 +578,35 @@ mutant dead_while_a_child_lives '/^os_pid_is_gone/,/^}/ {
 mutant child_looks_alone '/^call_begin/,/^}/ {
   s/kind == CALL_ASKS/kind != CALL_CHANGES/
 }' fork_file
+
+# ---- Who has the file -------------------------------------------------------
+
+# Whose descriptor it is, is not asked.
+mutant any_descriptor_will_do '/^os_own/,/^}/ {
+  s/st.st_dev == f->dev && st.st_ino == f->ino/st.st_ino != 0/
+}' membership
+# Locks alone tell who is there.
+mutant no_second_witness '/^proc_lives/,/^}/ {
+  s/if (id == 0 /if (id != id + 1 /
+}' membership
+mutant second_witness_unmarked '/^proc_others_stay/,/^}/ {
+  s/  word_put (&h->locks->mark, os_random ());//
+}' copies
+mutant dead_for_ever_alive '/^proc_lives/,/^}/ {
+  s/|| os_pid_is_gone (pid))/)/
+  s/err != EFAULT && err != ESRCH/err != EFAULT/
+}' membership
+# A child has locks of its own or none.
+mutant child_without_locks '/^file_reopen/,/^}/ {
+  s/f->lock_fd < 0 && inherited/false/
+}' membership
+# Others' locks are waited for.
+mutant waits_for_others '/^file_lock/,/^}/ {
+  s/process.patience\[others\]/process.patience[0]/
+}' membership
+mutant waits_for_itself '/^file_lock/,/^}/ {
+  s/l.l_pid == (pid_t) os_pid ()/false/
+}' membership
 
 # ---- Damaged numbers ------------------------------------------------------
 
@@ -806,7 +835,7 @@ mutant half_a_write_is_all '/^os_move_all/,/^}/ {
 mutant cut_interrupted '/^os_cut/,/^}/ {
   s/while (r != 0 && errno == EINTR)/while (false)/
 }' file_calls_fail
-mutant lock_interrupted '/^os_lock/,/^}/ {
+mutant lock_interrupted '/^byte_lock/,/^}/ {
   s/while (r != 0 && errno == EINTR)/while (false)/
 }' file_calls_fail
 mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
@@ -816,7 +845,7 @@ mutant growth_without_memory '/^grow_back_bare (/,/^}/ {
   s/^        err = back_range (h, off_slice/        back_range (h, off_slice/
 }' file_calls_fail
 mutant lock_file_left_open '/^file_drop/,/^}/ {
-  s/os_close_locks (f->lock_fd);/(void) f;/
+  s/byte_drop (f);/(void) f;/
 }' file_calls_fail
 mutant mapping_left '/^file_drop/,/^}/ {
   s/space_unmap ((void \*) f->base, f->mapped);/(void) f;/

@@ -1,0 +1,281 @@
+/* Who has the file: processes whose descriptors the program has closed or
+   replaced, fork children that can open nothing, and locks of others in the
+   way.  Nothing is written elsewhere, nobody thinks itself alone, nobody waits
+   for ever.  */
+
+#include <sys/resource.h>
+
+#include "inside.h"
+
+enum { N = 20000, NOBODY = 65534 };
+
+static void *md;
+
+static int
+other_file (void)
+{
+  int fd = open (temp_path ("other"), O_RDWR | O_CREAT | O_TRUNC, 0666);
+  static char page[4096];
+  memset (page, 'x', sizeof page);
+  for (int i = 0; i < 256; i++)
+    must (write (fd, page, sizeof page) == sizeof page);
+  return fd;
+}
+
+static void
+other_is_untouched (void)
+{
+  static char page[4096];
+  int fd = open (temp_path ("other"), O_RDONLY);
+  ck_assert_int_eq (file_length (temp_path ("other")), 256 * 4096);
+  while (read (fd, page, sizeof page) > 0)
+    for (size_t i = 0; i < sizeof page; i++)
+      must (page[i] == 'x');
+  close (fd);
+}
+
+/* The program has another file where the library's were.  */
+START_TEST (replaced)
+{
+  int other = other_file ();
+  md = heap_file ();
+  struct heap *h = heap_of (md);
+  void *large = mmalloc (md, MIB (2));
+  int fd = h->file.fd, lock_fd = h->file.lock_fd;
+  ck_assert_ptr_nonnull (mmalloc (md, 100));
+  ck_assert_int_eq (dup2 (other, fd), fd);
+  ck_assert_int_eq (dup2 (other, lock_fd), lock_fd);
+  must_fail (md, mmalloc (md, MIB (100)), EBADF);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (md), "descriptor"));
+  mfree (md, large);
+  mmalloc_trim (md);
+  ck_assert_ptr_null (mmalloc_detach (md));
+  other_is_untouched ();
+  /* They are the program's now.  */
+  ck_assert_int_ge (fcntl (fd, F_GETFD), 0);
+  ck_assert_int_ge (fcntl (lock_fd, F_GETFD), 0);
+  md = heap_file ();
+  heap_is_whole (md);
+  heap_end (md);
+}
+END_TEST
+
+/* A trace does not go into another file.  */
+START_TEST (trace_replaced)
+{
+  int other = other_file ();
+  setenv ("MALLOC_TRACE", temp_path ("trace"), 1);
+  ck_assert_int_eq (mmtrace (), 1);
+  md = heap_file ();
+  int fd = atomic_load (&library_process.trace_fd);
+  ck_assert_int_eq (dup2 (other, fd), fd);
+  for (int i = 0; i < 100; i++)
+    mfree (md, mmalloc (md, 100));
+  other_is_untouched ();
+  heap_end (md);
+}
+END_TEST
+
+/* A daemon closes all it has and goes on; another process comes.  */
+static void
+daemon_goes_on (void *unused)
+{
+  (void) unused;
+  md = heap_file ();
+  void **mine = mmalloc (md, N * sizeof *mine);
+  struct heap *h = heap_of (md);
+  must (mine != NULL);
+  close (h->file.fd);
+  close (h->file.lock_fd);
+  baton_pass (baton);
+  baton_wait (baton);
+  for (size_t i = 0; i < N; i++)
+    if ((mine[i] = mmalloc (md, 100)) != NULL)
+      block_fill (mine[i], 100, i);
+  baton_pass (baton);
+  baton_wait (baton);
+  for (size_t i = 0; i < N; i++)
+    must (mine[i] == NULL || block_holds (mine[i], 100, i));
+  must (mine[0] != NULL);
+  _exit (0);
+}
+
+START_TEST (closed)
+{
+  struct child child = child_start (daemon_goes_on, NULL);
+  baton_wait (child.baton);
+  md = heap_file ();
+  for (int i = 0; i < N / 2; i++)
+    block_fill (mmalloc (md, 100), 100, 1);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  for (int i = 0; i < N / 2; i++)
+    block_fill (mmalloc (md, 100), 100, 1);
+  /* Nor when everybody else has left.  */
+  heap_end (md);
+  md = heap_file ();
+  ck_assert_ptr_nonnull (md);
+  for (int i = 0; i < N; i++)
+    block_fill (mmalloc (md, 100), 100, 1);
+  heap_is_whole (md);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  heap_end (md);
+  /* Dead it is believed no more.  */
+  md = heap_file ();
+  ck_assert_uint_eq (heap_of (md)->locks->n_entered, 1);
+  heap_end (md);
+}
+END_TEST
+
+/* A parent that gives something up, and a child that then can open nothing.  */
+static void
+give_up (int what)
+{
+  struct rlimit few = { 40, 40 };
+  switch (what)
+    {
+    case 0:
+      must (setresuid (NOBODY, NOBODY, NOBODY) == 0);
+      break;
+    case 1:
+      must (chroot (support_test_dir) == 0);
+      break;
+    case 2:
+      must (setrlimit (RLIMIT_NOFILE, &few) == 0);
+      while (open ("/dev/null", O_RDONLY) >= 0)
+        continue;
+      break;
+    }
+}
+
+static int told = -1;
+
+static int
+told_region (void *at, size_t size, enum mmalloc_region_why why,
+             const char **reason, void *arg)
+{
+  (void) size, (void) reason, (void) arg;
+  told = (int) why;
+  if (why == MMALLOC_REGION_NEW)
+    *(uint64_t *) at = 1234;
+  return 0;
+}
+
+static void
+forking (void *what)
+{
+  md = heap_file ();
+  must (mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE, NULL,
+                             KIB (64), told_region, NULL) != NULL);
+  char *before = mmalloc (md, 100);
+  block_fill (before, 100, 7);
+  give_up ((int) (size_t) what);
+  pid_t pid = fork ();
+  must (pid >= 0);
+  if (pid > 0)
+    /* Killed, so that nothing is said in order.  */
+    raise (SIGKILL);
+  while (getppid () > 1 && !os_pid_is_gone ((uint64_t) getppid ())
+         && mmalloc (md, 8) == NULL)
+    must (false);
+  mfree (md, before);
+  block_fill (before = mmalloc (md, 100), 100, 8);
+  baton_pass (baton);
+  baton_wait (baton);
+  must (block_holds (before, 100, 8));
+  _exit (0);
+}
+
+START_TEST (children)
+{
+  if (geteuid () != 0)
+    {
+      skip ("only root can give up rights");
+      return;
+    }
+  umask (077);
+  struct child child = child_start (forking, (void *) (size_t) _i);
+  baton_wait (child.baton);
+  md = heap_file ();
+  ck_assert_uint_gt (heap_of (md)->locks->n_entered, 2);
+  for (int i = 0; i < N; i++)
+    block_fill (mmalloc (md, 100), 100, 1);
+  ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                              told_region, NULL));
+  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+  baton_pass (child.baton);
+  child_end (child);
+  heap_is_whole (md);
+  heap_end (md);
+}
+END_TEST
+
+/* Somebody locks all of the file, or some bytes of it.  */
+static void
+locker (void *type)
+{
+  baton_wait (baton);
+  struct flock l = { .l_type = (short) (size_t) type, .l_whence = SEEK_SET };
+  int fd = open (temp_heap_path (),
+                 l.l_type == F_RDLCK ? O_RDONLY : O_RDWR);
+  must (fcntl (fd, F_SETLK, &l) == 0);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+START_TEST (locked_by_others)
+{
+  char number[30];
+  library_process.patience[1] = 50;
+  struct child child
+    = child_start (locker, (void *) (size_t) (_i ? F_RDLCK : F_WRLCK));
+  heap_end (heap_file ());
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  snprintf (number, sizeof number, "process %d ", (int) child.pid);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), number));
+  baton_pass (child.baton);
+  child_end (child);
+  heap_end (heap_file ());
+}
+END_TEST
+
+/* It comes when the heap is open: who leaves does not wait for it.  */
+START_TEST (locked_while_open)
+{
+  library_process.patience[1] = 50;
+  struct child child = child_start (locker, (void *) (size_t) F_RDLCK);
+  md = heap_file ();
+  ck_assert_ptr_nonnull (mmalloc (md, 100));
+  struct heap *h = heap_of (md);
+  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+  ck_assert_int_eq (fcntl (h->file.lock_fd, F_OFD_SETLK, &l), 0);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  ck_assert_ptr_null (mmalloc_detach (md));
+  baton_pass (child.baton);
+  child_end (child);
+  md = heap_file ();
+  heap_is_whole (md);
+  heap_end (md);
+}
+END_TEST
+
+START_TEST (locked_by_itself)
+{
+  struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  heap_end (heap_file ());
+  int fd = open (temp_heap_path (), O_RDWR);
+  ck_assert_int_eq (fcntl (fd, F_SETLK, &l), 0);
+  must_fail (NULL, mmalloc_open (NULL, 0, &(struct mmalloc_options){
+                     .size = sizeof (struct mmalloc_options), .fd = fd }),
+             EDEADLK);
+  close (fd);
+}
+END_TEST
+
+RUN_KINDS (3, replaced, trace_replaced, closed, children, locked_by_others,
+           locked_while_open, locked_by_itself)
