@@ -1488,6 +1488,14 @@ os_own (const struct file *f, int fd)
                                                       : EBADF;
 }
 
+/* Close FD, if it still leads to F.  Where that cannot be told, it does.  */
+static void
+os_close_own (const struct file *f, int fd)
+{
+  if (fd >= 0 && os_own (f, fd) != EBADF)
+    os_close (fd);
+}
+
 /* Make file F LEN bytes long.  */
 static int
 os_cut (const struct file *f, off_t len)
@@ -1880,13 +1888,12 @@ byte_reopen (const struct file *f, int access, const char *path)
   int own = os_open (name, access, 0);
   if (own < 0 && errno == ENOENT && path != NULL)
     own = os_open (path, access, 0);
-  if (own >= 0 && os_own (f, own) != 0)
-    {
-      os_close (own);
-      errno = ENOENT;
-      own = -1;
-    }
-  return own;
+  int err = own >= 0 ? os_own (f, own) : 0;
+  if (err == 0)
+    return own;
+  os_close (own);
+  errno = err == EBADF ? ENOENT : err;
+  return -1;
 }
 
 /* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
@@ -1913,35 +1920,38 @@ byte_drop (const struct file *f)
 {
   struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES, .l_len = 0 };
-  if (f->lock_fd < 0 || os_own (f, f->lock_fd) != 0)
+  if (f->lock_fd < 0 || os_own (f, f->lock_fd) == EBADF)
     return;
   os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
   if (f->lock_fd != f->fd)
     os_close (f->lock_fd);
 }
 
-/* The first lock of others that is in the way of one of TYPE on the N bytes
-   from BYTE on; l_type is F_UNLCK if there is none.  Errors count as a lock:
-   nobody is declared dead by mistake, nobody thinks itself alone.  */
-static struct flock
-byte_find (const struct file *f, int byte, int n, short type)
+/* Find in *L the first lock of others that is in the way of one of TYPE on the N
+   bytes from BYTE on; its l_type is F_UNLCK if there is none.  0 or an errno
+   value, which counts as a lock: nobody is declared dead by mistake, nobody
+   thinks itself alone.  */
+static int
+byte_find (const struct file *f, int byte, int n, short type, struct flock *l)
 {
   MM_NEEDS (needs.heap == NULL);
-  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = n };
-  if (os_own (f, f->lock_fd) != 0
-      || os.fcntl (f->lock_fd, f->of_process ? F_GETLK : F_OFD_GETLK, &l) != 0)
-    {
-      l.l_type = F_WRLCK;
-      l.l_pid = -1;
-    }
-  return l;
+  *l = (struct flock){ .l_type = type, .l_whence = SEEK_SET,
+                       .l_start = MM_LOCK_BYTES + byte, .l_len = n };
+  int err = os_own (f, f->lock_fd);
+  if (err == 0
+      && os.fcntl (f->lock_fd, f->of_process ? F_GETLK : F_OFD_GETLK, l) != 0)
+    err = errno;
+  if (err != 0)
+    l->l_type = F_WRLCK;
+  return err;
 }
 
 static bool
 byte_is_locked (const struct file *f, int byte, short type)
 {
-  return byte_find (f, byte, 1, type).l_type != F_UNLCK;
+  struct flock l;
+  byte_find (f, byte, 1, type, &l);
+  return l.l_type != F_UNLCK;
 }
 
 
@@ -2613,15 +2623,21 @@ file_open (struct file *f, const char *path, int fd, bool create,
                          access == O_RDWR ? " and writing" : "");
   else
     f->fd = os_dup (fd);
-  int err = f->fd < 0 ? errno : os_stat (f->fd, &st);
+  if (f->fd < 0)
+    return errno;
+  int err = os_stat (f->fd, &st);
   if (err != 0)
-    return err;
+    {
+      os_close (f->fd);
+      f->fd = -1;
+      return err;
+    }
+  f->dev = st.st_dev;
+  f->ino = st.st_ino;
   if (!S_ISREG (st.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
   if (f->kind->writes_file && os_is_network (f->fd))
     return fail_because (why, ENOTSUP, "the file is on a network file system");
-  f->dev = st.st_dev;
-  f->ino = st.st_ino;
   return 0;
 }
 
@@ -2639,6 +2655,15 @@ file_known (const struct file *f)
   return i;
 }
 
+/* The words for the reason if a call about locks failed with CODE.  */
+static int
+file_lock_reason (struct reason *why, int code)
+{
+  return file_reason (why, code, code == EBADF
+                                   ? fail_lost
+                                   : "the file system has no locks");
+}
+
 /* Take the lock of TYPE on BYTE, waiting for a while.  Peers hold one for
    moments, unless they are stopped.  One that only the right to read was needed
    for, and one on all of the file, is somebody else's.  */
@@ -2648,12 +2673,12 @@ file_lock (struct file *f, int byte, short type, struct reason *why)
   uint64_t since = os_clock ();
   for (unsigned n = 0;; n++)
     {
+      struct flock l;
       int err = byte_lock (f, byte, type);
+      if (err == EAGAIN && (err = byte_find (f, byte, 1, type, &l)) == 0)
+        err = EAGAIN;
       if (err != EAGAIN)
-        return file_reason (why, err, err == EBADF
-                                        ? fail_lost
-                                        : "the file system has no locks");
-      struct flock l = byte_find (f, byte, 1, type);
+        return file_lock_reason (why, err);
       bool others = l.l_type == F_RDLCK
                     || byte_is_locked (f, MM_BYTE_NONE, F_WRLCK);
       if (l.l_type != F_UNLCK && l.l_pid == (pid_t) os_pid ())
@@ -2739,20 +2764,32 @@ file_make (struct file *f, uint64_t length)
   return err != 0 ? err : os_pwrite_all (f, &creating, sizeof creating, 0);
 }
 
-/* Whether others than this process have the file open for writing.  A lock that
-   the right to read is enough for is none of theirs.  */
-static bool
-file_has_writers (const struct file *f)
+/* Whether others than this process have the file open with WITNESS: *FOUND, and
+   0 or an errno value, with which it counts as found.  A lock that the right to
+   read is enough for shows no writer.  */
+static int
+file_find_users (const struct file *f, int witness, bool *found)
 {
-  return byte_find (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK).l_type
-         != F_UNLCK;
+  bool writers = witness == MM_BYTE_ALIVE;
+  struct flock l;
+  int err = byte_find (f, witness, writers ? MM_BYTES_ALIVE : 1,
+                       writers ? F_RDLCK : F_WRLCK, &l);
+  *found = l.l_type != F_UNLCK;
+  return err;
 }
 
-/* Whether others than this process have the file open with shared WITNESS.  */
 static bool
 file_has_users (const struct file *f, int witness)
 {
-  return byte_is_locked (f, witness, F_WRLCK);
+  bool found;
+  file_find_users (f, witness, &found);
+  return found;
+}
+
+static bool
+file_has_writers (const struct file *f)
+{
+  return file_has_users (f, MM_BYTE_ALIVE);
 }
 
 /* Be one of those that have the file open, for all to see: with F->byte.  */
@@ -2773,7 +2810,7 @@ file_join (struct file *f, struct reason *why)
       err = f->kind->writes_file ? file_show (f)
                                  : file_lock (f, f->byte, F_RDLCK, why);
     }
-  return file_reason (why, err, "the file system has no locks");
+  return file_lock_reason (why, err);
 }
 
 /* What makes heaps and regions differ when a file is opened: AGAIN decides
@@ -2862,8 +2899,7 @@ file_drop (struct file *f)
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
   byte_drop (f);
-  if (f->fd >= 0 && os_own (f, f->fd) == 0)
-    os_close (f->fd);
+  os_close_own (f, f->fd);
   lock_registry ();
   for (struct file *g = process.files; g != NULL; g = g->next)
     if (g->of_process && g->dev == f->dev && g->ino == f->ino)
@@ -2878,15 +2914,13 @@ file_forked (struct file *f)
 {
   struct reason why;
   int parents = f->of_process ? -1 : f->lock_fd;
-  bool own = parents >= 0 && os_own (f, parents) == 0;
   bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
   f->lock_fd = -1;
   f->of_process = false;
   int err = joins ? file_reopen (f, NULL, false) : 0;
   if (joins && err == 0)
     err = file_join (f, &why);
-  if (own)
-    os_close (parents);
+  os_close_own (f, parents);
   /* Now there is one descriptor more to be had.  */
   if (joins && err != 0 && f->lock_fd < 0)
     {
@@ -7278,8 +7312,11 @@ attach_enter (struct heap *h, struct reason *why)
     {
       struct disk_proc *e = &h->procs[i];
       h->file.byte = MM_BYTE_ALIVE + (int) i;
-      if (file_show (&h->file) != 0)
+      int err = file_show (&h->file);
+      if (err == EAGAIN)
         continue;
+      if (err != 0)
+        return file_lock_reason (why, err);
       if (proc_lives (h, i))
         {
           byte_lock (&h->file, h->file.byte, F_UNLCK);
@@ -7323,12 +7360,16 @@ attach_see_boot (struct heap *h)
 static int
 attach_first (struct heap *h, struct reason *why)
 {
-  if (file_has_users (&h->file, MM_BYTE_PRIVATE))
+  bool found;
+  int err = file_find_users (&h->file, MM_BYTE_PRIVATE, &found);
+  if (err != 0)
+    return file_lock_reason (why, err);
+  if (found)
     return fail_because (why, EBUSY,
                          "somebody has the heap attached copy-on-write");
   if (attach_is_copy (h))
     {
-      int err = attach_back_again (h);
+      err = attach_back_again (h);
       if (err != 0 && err != EOPNOTSUPP)
         return file_reason (why, err,
                             "no disk blocks for this copy of the heap");
@@ -7365,19 +7406,24 @@ static int
 attach_register (struct heap *h, struct reason *why)
 {
   h->entry = MM_PROCS;
-  return file_has_writers (&h->file) || proc_others_stay (h)
-           ? attach_beside (h, why)
-           : attach_first (h, why);
+  bool found;
+  int err = file_find_users (&h->file, MM_BYTE_ALIVE, &found);
+  return err != 0 ? file_lock_reason (why, err)
+         : found || proc_others_stay (h) ? attach_beside (h, why)
+                                         : attach_first (h, why);
 }
 
 /* The file is mapped but for the changes of this process, or to be read.  */
 static int
 attach_apart (struct heap *h, struct reason *why)
 {
-  if (h->file.kind->changes && file_has_writers (&h->file))
+  bool found = false;
+  int err = h->file.kind->changes
+              ? file_find_users (&h->file, MM_BYTE_ALIVE, &found) : 0;
+  if (err == 0 && found)
     return fail_because (why, EBUSY,
                          "others have the heap attached for writing");
-  int err = file_join (&h->file, why);
+  err = err != 0 ? file_lock_reason (why, err) : file_join (&h->file, why);
   if (err == 0 && h->file.kind->changes)
     {
       attach_see_boot (h);
@@ -7658,11 +7704,14 @@ static int
 region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
   const struct wanted_region *want = o->wanted;
-  bool alone = !file_has_writers (f);
-  int err = fresh ? 0 : region_is_size (size, want->size, &o->why);
+  bool joins;
+  int err = file_find_users (f, MM_BYTE_ALIVE, &joins);
+  err = file_lock_reason (&o->why, err);
+  if (err == 0 && !fresh)
+    err = region_is_size (size, want->size, &o->why);
   if (err == 0)
     err = file_join (f, &o->why);
-  if (err == 0 && alone && !fresh)
+  if (err == 0 && !joins && !fresh)
     err = region_back_again (f, size, &o->why);
   if (err == 0)
     err = fresh ? region_make (f, want->base, want->size, &o->why)
@@ -7670,8 +7719,8 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
   if (err == 0)
     err = region_show (f, o,
                        fresh   ? MMALLOC_REGION_NEW
-                       : alone ? MMALLOC_REGION_FIRST
-                               : MMALLOC_REGION_JOIN);
+                       : joins ? MMALLOC_REGION_JOIN
+                               : MMALLOC_REGION_FIRST);
   return err;
 }
 
