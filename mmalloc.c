@@ -684,7 +684,9 @@ struct file
   uintptr_t base; /* where it is mapped */
   size_t mapped;  /* bytes from base; 0: not yet */
   int fd;         /* for file calls; -1: anonymous memory */
-  int lock_fd;    /* an open file of its own: carries the locks */
+  int lock_fd;    /* an open file of its own: carries the locks; unless others
+                     have to see the very end of the process, it is the one
+                     mapped, so that it and the locks stay with the mapping */
   bool of_process; /* no open file of its own could be had after fork: the locks
                       belong to the process, and lock_fd is fd */
   int byte;       /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
@@ -1475,17 +1477,23 @@ os_stat (int fd, struct stat *st)
   return os.fstat (fd, st) != 0 ? errno : 0;
 }
 
-/* Whether descriptor FD still leads to F, or the program has closed or replaced
-   it: 0 or an errno value.  Asked before each call that changes the file or is
-   about locks, and before FD is closed.  */
+/* The same of a descriptor of F, if it still leads there, and the program has
+   not closed or replaced it: else EBADF.  */
+static int
+os_stat_own (const struct file *f, int fd, struct stat *st)
+{
+  int err = os_stat (fd, st);
+  return err != 0 || (st->st_dev == f->dev && st->st_ino == f->ino) ? err
+                                                                    : EBADF;
+}
+
+/* Whether it does.  Asked before each call that changes the file or is about
+   locks, and before FD is closed.  */
 static int
 os_own (const struct file *f, int fd)
 {
   struct stat st;
-  int err = os_stat (fd, &st);
-  return err != 0 ? err
-         : st.st_dev == f->dev && st.st_ino == f->ino ? 0
-                                                      : EBADF;
+  return os_stat_own (f, fd, &st);
 }
 
 /* Close FD, if it still leads to F.  Where that cannot be told, it does.  */
@@ -1830,28 +1838,6 @@ os_clock (void)
   return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
-/* Whether mapped files and locks of the file system are not coherent between
-   machines.  */
-static bool
-os_is_network (int fd)
-{
-  static const unsigned long types[] = {
-    0x6969 /* NFS */,
-    0x517b /* SMB */,
-    0xff534d42 /* CIFS */,
-    0xfe534d42 /* SMB2 */,
-    0x5346414f /* AFS */,
-    0x00c36400 /* Ceph */,
-    0x01021997 /* 9P */
-  };
-  struct statfs fs;
-  if (fstatfs (fd, &fs) == 0)
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-      if ((unsigned long) fs.f_type == types[i])
-        return true;
-  return false;
-}
-
 /* The identifier of this boot of the system; zero if it is not known.  */
 static void
 os_boot_id (uint8_t id[16])
@@ -1894,6 +1880,28 @@ byte_reopen (const struct file *f, int access, const char *path)
   os_close (own);
   errno = err == EBADF ? ENOENT : err;
   return -1;
+}
+
+/* Whether locks, and mapped files, are not coherent between the machines that
+   have FD's file system.  */
+static bool
+byte_is_network (int fd)
+{
+  static const unsigned long types[] = {
+    0x6969 /* NFS */,
+    0x517b /* SMB */,
+    0xff534d42 /* CIFS */,
+    0xfe534d42 /* SMB2 */,
+    0x5346414f /* AFS */,
+    0x00c36400 /* Ceph */,
+    0x01021997 /* 9P */
+  };
+  struct statfs fs;
+  if (fstatfs (fd, &fs) == 0)
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+      if ((unsigned long) fs.f_type == types[i])
+        return true;
+  return false;
 }
 
 /* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
@@ -2535,8 +2543,12 @@ proc_others_stay (struct heap *h)
   if (word_peek (&h->locks->state) == MM_CLEAN
       || memcmp (boot, h->super.boot_id, sizeof boot) != 0)
     return false;
-  /* In a copy it becomes another one.  */
-  word_put (&h->locks->mark, os_random ());
+  /* In a copy it becomes another one.  Who may not change it goes by the numbers
+     of the file.  */
+  if (h->file.kind->shared)
+    word_put (&h->locks->mark, os_random ());
+  else if (h->super.dev != h->file.dev || h->super.ino != h->file.ino)
+    return false;
   return proc_others_live (h);
 }
 
@@ -2636,7 +2648,7 @@ file_open (struct file *f, const char *path, int fd, bool create,
   f->ino = st.st_ino;
   if (!S_ISREG (st.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
-  if (f->kind->writes_file && os_is_network (f->fd))
+  if (f->kind->writes_file && byte_is_network (f->fd))
     return fail_because (why, ENOTSUP, "the file is on a network file system");
   return 0;
 }
@@ -2790,6 +2802,17 @@ static bool
 file_has_writers (const struct file *f)
 {
   return file_has_users (f, MM_BYTE_ALIVE);
+}
+
+/* Refuse to go on, TOLD says why, if there are such others.  */
+static int
+file_refuse_users (const struct file *f, int witness, const char *told,
+                   struct reason *why)
+{
+  bool found;
+  int err = file_find_users (f, witness, &found);
+  return err == 0 && found ? fail_because (why, EBUSY, "%s", told)
+                           : file_lock_reason (why, err);
 }
 
 /* Be one of those that have the file open, for all to see: with F->byte.  */
@@ -6466,7 +6489,7 @@ super_save (struct heap *h)
 {
   struct disk_super *s = &h->super;
   struct stat st;
-  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
+  if (os_stat_own (&h->file, h->file.fd, &st) == 0)
     {
       s->dev = st.st_dev;
       s->ino = st.st_ino;
@@ -6795,7 +6818,8 @@ check_directory (struct heap *h, struct check *k)
   struct stat st;
   if (len > h->capacity)
     check_found (k, h->root, "I6: the length is beyond the capacity");
-  int err = h->file.kind->writes_file ? os_stat (h->file.fd, &st) : 0;
+  int err = h->file.kind->writes_file
+              ? os_stat_own (&h->file, h->file.fd, &st) : 0;
   if (err != 0)
     return err;
   if (h->file.kind->writes_file && (uint64_t) st.st_size < len)
@@ -7174,7 +7198,7 @@ attach_map_anywhere (struct heap *h)
   f->base = (uintptr_t) p + before;
   f->mapped = len;
   return space_map ((void *) f->base, len, PROT_READ,
-                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->fd)
+                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->lock_fd)
          == MAP_FAILED ? errno : 0;
 }
 
@@ -7196,7 +7220,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   /* Growth of a copy goes to anonymous memory behind the file's part.  */
   int flags = MAP_NORESERVE
               | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
-  int fd = copy ? -1 : h->file.fd, err;
+  int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd, err;
   while ((err = space_map_at (h->file.base, len, prot, flags, fd)) == ENOMEM
          && kind->changes && len != least)
     len = round_up (size_max (len / 2, least), process.page);
@@ -7213,7 +7237,8 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   size_t part = size_min (round_up (file_size, process.page), len);
   return copy
          && space_map ((void *) h->file.base, part, prot,
-                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
+                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                       h->file.lock_fd)
               == MAP_FAILED ? errno : 0;
 }
 
@@ -7360,20 +7385,14 @@ attach_see_boot (struct heap *h)
 static int
 attach_first (struct heap *h, struct reason *why)
 {
-  bool found;
-  int err = file_find_users (&h->file, MM_BYTE_PRIVATE, &found);
+  int err = file_refuse_users (&h->file, MM_BYTE_PRIVATE,
+                               "somebody has the heap attached copy-on-write",
+                               why);
   if (err != 0)
-    return file_lock_reason (why, err);
-  if (found)
-    return fail_because (why, EBUSY,
-                         "somebody has the heap attached copy-on-write");
-  if (attach_is_copy (h))
-    {
-      err = attach_back_again (h);
-      if (err != 0 && err != EOPNOTSUPP)
-        return file_reason (why, err,
-                            "no disk blocks for this copy of the heap");
-    }
+    return err;
+  if (attach_is_copy (h) && (err = attach_back_again (h)) != 0
+      && err != EOPNOTSUPP)
+    return file_reason (why, err, "no disk blocks for this copy of the heap");
   attach_see_boot (h);
   super_save (h);
   epoch_begin (h);
@@ -7417,19 +7436,19 @@ attach_register (struct heap *h, struct reason *why)
 static int
 attach_apart (struct heap *h, struct reason *why)
 {
-  bool found = false;
-  int err = h->file.kind->changes
-              ? file_find_users (&h->file, MM_BYTE_ALIVE, &found) : 0;
-  if (err == 0 && found)
-    return fail_because (why, EBUSY,
-                         "others have the heap attached for writing");
-  err = err != 0 ? file_lock_reason (why, err) : file_join (&h->file, why);
-  if (err == 0 && h->file.kind->changes)
-    {
-      attach_see_boot (h);
-      epoch_begin (h);
-    }
-  return err;
+  static const char told[] = "others have the heap attached for writing";
+  if (!h->file.kind->changes)
+    return file_join (&h->file, why);
+  int err = file_refuse_users (&h->file, MM_BYTE_ALIVE, told, why);
+  if (err == 0 && proc_others_stay (h))
+    err = fail_because (why, EBUSY, "%s", told);
+  if (err == 0)
+    err = file_join (&h->file, why);
+  if (err != 0)
+    return err;
+  attach_see_boot (h);
+  epoch_begin (h);
+  return 0;
 }
 
 /* A heap of KIND with nothing in it yet, or NULL.  */
@@ -7441,6 +7460,7 @@ attach_new (const struct kind *kind)
     {
       h->file.kind = kind;
       h->file.fd = h->file.lock_fd = -1;
+      h->entry = MM_PROCS;
       pthread_mutex_init (&h->error_lock, NULL);
       pthread_rwlock_init (&h->walkers, NULL);
     }
@@ -7633,8 +7653,8 @@ region_map (struct file *f, uintptr_t base, size_t size, struct reason *why)
 {
   const int prot = PROT_READ | PROT_WRITE;
   int err = base != 0
-              ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
-              : space_map_anywhere (size, prot, MAP_SHARED, f->fd, &base);
+              ? space_map_at (base, size, prot, MAP_SHARED, f->lock_fd)
+              : space_map_anywhere (size, prot, MAP_SHARED, f->lock_fd, &base);
   if (err == EADDRINUSE)
     space_name_neighbour (base, size, why);
   if (err != 0)
@@ -8185,7 +8205,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
       info->in_use = f->kind->writes_file || f->fd < 0
                      || probe_is_used (f);
       info->clean = info->clean && !info->in_use;
-      if (f->fd >= 0 && os_stat (f->fd, &st) == 0)
+      if (os_stat_own (f, f->fd, &st) == 0)
         info->file_size = (size_t) st.st_size;
     }
   unlock_registry ();
@@ -9461,7 +9481,7 @@ mmalloc_prefetch (void *md)
   struct call c;
   if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
-  if (c.h->file.fd >= 0)
+  if (os_own (&c.h->file, c.h->file.fd) == 0)
     walk_heap (c.h, prefetch_see, NULL);
   return call_end (&c, 0, NULL);
 }
@@ -9498,7 +9518,7 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   stat_heap (h, stats);
   stats->capacity = h->capacity;
   stats->length = off_length (h);
-  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
+  if (os_stat_own (&h->file, h->file.fd, &st) == 0)
     stats->file_bytes = (size_t) st.st_blocks * 512;
   return call_end (&c, 0, NULL);
 }

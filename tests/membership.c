@@ -118,6 +118,10 @@ START_TEST (closed)
   for (int i = 0; i < N; i++)
     block_fill (mmalloc (md, 100), 100, 1);
   heap_is_whole (md);
+  heap_end (md);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL),
+             EBUSY);
+  md = heap_file ();
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
   heap_end (md);
