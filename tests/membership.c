@@ -4,6 +4,7 @@
    for ever.  */
 
 #include <sys/resource.h>
+#include <sys/vfs.h>
 
 #include "inside.h"
 
@@ -226,6 +227,64 @@ START_TEST (children)
 }
 END_TEST
 
+/* What is mapped counts, without a descriptor, and in the child of a process that
+   had none any more.  */
+static void
+mapping_goes_on (void *kind)
+{
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  must (md != NULL);
+  must (mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE, NULL,
+                             KIB (64), told_region, NULL) != NULL);
+  for (struct file *f = library_process.files; f != NULL; f = f->next)
+    {
+      close (f->fd);
+      close (f->lock_fd);
+    }
+  if (kind != NULL && fork () > 0)
+    raise (SIGKILL);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+START_TEST (mapped)
+{
+  struct statfs fs;
+  ck_assert_int_eq (statfs (support_test_dir, &fs), 0);
+  if (fs.f_type == 0x794c7630)
+    {
+      skip ("overlayfs maps another file than the one that was opened");
+      return;
+    }
+  heap_end (heap_file ());
+  struct child child = child_start (mapping_goes_on,
+                                    (void *) (size_t) (_i % 2));
+  baton_wait (child.baton);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  void *region = mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                      told_region, NULL);
+  ck_assert_ptr_nonnull (region);
+  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  baton_pass (child.baton);
+  child_end (child);
+  /* The child of the child ends in its own time.  */
+  while ((md = mmalloc_open (temp_heap_path (), 0, NULL)) == NULL)
+    usleep (1000);
+  heap_is_whole (md);
+  heap_end (md);
+  for (;; usleep (1000))
+    {
+      region = mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                    told_region, NULL);
+      ck_assert_int_eq (mmalloc_region_close (region), 0);
+      if (told == MMALLOC_REGION_FIRST)
+        break;
+    }
+}
+END_TEST
+
 /* Somebody locks all of the file, or some bytes of it.  */
 static void
 locker (void *type)
@@ -292,5 +351,5 @@ START_TEST (locked_by_itself)
 }
 END_TEST
 
-RUN_KINDS (6, replaced, trace_replaced, closed, children, locked_by_others,
-           locked_while_open, locked_by_itself)
+RUN_KINDS (6, replaced, trace_replaced, closed, children, mapped,
+           locked_by_others, locked_while_open, locked_by_itself)
