@@ -359,8 +359,9 @@ enum
   MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
   MM_BYTE_ALIVE = 16, /* and on: one for each that writes, exclusive while it
                        lives, which needs the right to write */
-  MM_BYTES_ALIVE = 1 << 24 /* so many */
+  MM_BYTES_HOME = 1 << 24 /* so many for one PID namespace */
 };
+#define MM_BYTES_ALIVE (INT64_C (1) << 56)
 
 
 /* ---- 4. What is in the file --------------------------------------------- */
@@ -689,7 +690,7 @@ struct file
                      mapped, so that it and the locks stay with the mapping */
   bool of_process; /* no open file of its own could be had after fork: the locks
                       belong to the process, and lock_fd is fd */
-  int byte;       /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
+  int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
   unsigned n_open;
@@ -1907,7 +1908,7 @@ byte_is_network (int fd)
 /* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
    is in the way.  */
 static int
-byte_lock (const struct file *f, int byte, short type)
+byte_lock (const struct file *f, int64_t byte, short type)
 {
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
@@ -1940,7 +1941,8 @@ byte_drop (const struct file *f)
    value, which counts as a lock: nobody is declared dead by mistake, nobody
    thinks itself alone.  */
 static int
-byte_find (const struct file *f, int byte, int n, short type, struct flock *l)
+byte_find (const struct file *f, int64_t byte, int64_t n, short type,
+           struct flock *l)
 {
   MM_NEEDS (needs.heap == NULL);
   *l = (struct flock){ .l_type = type, .l_whence = SEEK_SET,
@@ -1955,7 +1957,7 @@ byte_find (const struct file *f, int byte, int n, short type, struct flock *l)
 }
 
 static bool
-byte_is_locked (const struct file *f, int byte, short type)
+byte_is_locked (const struct file *f, int64_t byte, short type)
 {
   struct flock l;
   byte_find (f, byte, 1, type, &l);
@@ -2680,7 +2682,7 @@ file_lock_reason (struct reason *why, int code)
    moments, unless they are stopped.  One that only the right to read was needed
    for, and one on all of the file, is somebody else's.  */
 static int
-file_lock (struct file *f, int byte, short type, struct reason *why)
+file_lock (struct file *f, int64_t byte, short type, struct reason *why)
 {
   uint64_t since = os_clock ();
   for (unsigned n = 0;; n++)
@@ -2815,6 +2817,38 @@ file_refuse_users (const struct file *f, int witness, const char *told,
                            : file_lock_reason (why, err);
 }
 
+/* Where the bytes of the users without entries begin, who are of this boot and
+   this PID namespace; 0: not known.  */
+static int64_t
+file_home (void)
+{
+  uint64_t here[3] = { 0, 0, os_pid_namespace () };
+  os_boot_id ((uint8_t *) here);
+  uint32_t number = (uint32_t) (sum_bytes (here, sizeof here) >> 32);
+  return here[2] == 0 ? 0 : (int64_t) (number | 1) * MM_BYTES_HOME;
+}
+
+/* Whether all of them are: the region's user has mutexes there that hold numbers
+   of threads.  */
+static int
+file_verify_users (const struct file *f, struct reason *why)
+{
+  const int64_t home = file_home (), end = home + MM_BYTES_HOME;
+  struct flock l;
+  if (home == 0)
+    return fail_because (why, ENOTSUP,
+                         "in use by others, and without /proc the PID namespace"
+                         " is not known");
+  int err = byte_find (f, MM_BYTE_ALIVE, home, F_RDLCK, &l);
+  if (err == 0 && l.l_type == F_UNLCK)
+    err = byte_find (f, MM_BYTE_ALIVE + end, MM_BYTES_ALIVE - end, F_RDLCK, &l);
+  return err == 0 && l.l_type != F_UNLCK
+           ? fail_because (why, ENOTSUP,
+                           "in use in another PID namespace, or on another"
+                           " machine")
+           : file_lock_reason (why, err);
+}
+
 /* Be one of those that have the file open, for all to see: with F->byte.  */
 static int
 file_show (struct file *f)
@@ -2826,10 +2860,12 @@ file_show (struct file *f)
 static int
 file_join (struct file *f, struct reason *why)
 {
-  int err = EAGAIN, first = f->kind->writes_file ? (int) os_pid () : 0;
-  for (int i = 0; i < MM_BYTES_ALIVE && err == EAGAIN; i++)
+  bool writes = f->kind->writes_file;
+  int64_t first = f->kind->witness + (writes ? file_home () : 0);
+  int err = EAGAIN, pid = writes ? (int) os_pid () : 0;
+  for (int i = 0; i < MM_BYTES_HOME && err == EAGAIN; i++)
     {
-      f->byte = f->kind->witness + (first + i) % MM_BYTES_ALIVE;
+      f->byte = first + (pid + i) % MM_BYTES_HOME;
       err = f->kind->writes_file ? file_show (f)
                                  : file_lock (f, f->byte, F_RDLCK, why);
     }
@@ -7736,6 +7772,8 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
   if (err == 0)
     err = fresh ? region_make (f, want->base, want->size, &o->why)
                 : region_map_again (f, size, &o->why);
+  if (err == 0 && joins)
+    err = file_verify_users (f, &o->why);
   if (err == 0)
     err = region_show (f, o,
                        fresh   ? MMALLOC_REGION_NEW

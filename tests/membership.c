@@ -285,6 +285,39 @@ START_TEST (mapped)
 }
 END_TEST
 
+/* Without /proc nobody knows whether the others' numbers of threads are of the
+   same PID namespace.  */
+static void
+nowhere (void *unused)
+{
+  (void) unused;
+  baton_wait (baton);
+  must (chroot (support_test_dir) == 0);
+  must_fail (NULL, mmalloc_open ("/heap", 0, NULL), ENOTSUP);
+  must (strstr (mmalloc_strerror (NULL), "/proc") != NULL);
+  must_fail (NULL, mmalloc_region_open ("/region", 0, NULL, 0, told_region,
+                                        NULL), ENOTSUP);
+  must (strstr (mmalloc_strerror (NULL), "/proc") != NULL);
+}
+
+START_TEST (unknown_namespace)
+{
+  if (geteuid () != 0)
+    {
+      skip ("only root can change its root directory");
+      return;
+    }
+  struct child child = child_start (nowhere, NULL);
+  md = heap_file ();
+  ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"),
+                                              MMALLOC_CREATE, NULL, KIB (64),
+                                              told_region, NULL));
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  heap_end (md);
+}
+END_TEST
+
 /* Somebody locks all of the file, or some bytes of it.  */
 static void
 locker (void *type)
@@ -351,5 +384,5 @@ START_TEST (locked_by_itself)
 }
 END_TEST
 
-RUN_KINDS (6, replaced, trace_replaced, closed, children, mapped,
+RUN_KINDS (6, replaced, trace_replaced, closed, children, mapped, unknown_namespace,
            locked_by_others, locked_while_open, locked_by_itself)

@@ -129,4 +129,64 @@ START_TEST (fork_into_another)
 }
 END_TEST
 
-RUN_TESTS (one_after_the_other, fork_into_another)
+/* A map file is no different, but for what is in it.  */
+static enum mmalloc_region_why told;
+
+static int
+told_region (void *at, size_t size, enum mmalloc_region_why why,
+             const char **reason, void *arg)
+{
+  (void) size, (void) reason, (void) arg;
+  told = why;
+  *(uint64_t *) at = 1234;
+  return 0;
+}
+
+static void *
+open_region (void)
+{
+  return mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE, NULL,
+                              KIB (64), told_region, NULL);
+}
+
+static void
+stranger_to_region (void *unused)
+{
+  (void) unused;
+  baton_wait (baton);
+  must_fail (NULL, open_region (), ENOTSUP);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "namespace"));
+  baton_pass (baton);
+  baton_wait (baton);
+  ck_assert_ptr_nonnull (open_region ());
+  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+  baton_pass (baton);
+  baton_wait (baton);
+}
+
+START_TEST (regions)
+{
+  if (leaks_are_looked_for ())
+    return;
+  if (unshare (CLONE_NEWPID) != 0)
+    {
+      skip ("no right to make a PID namespace");
+      return;
+    }
+  struct child child = child_start (stranger_to_region, NULL);
+  void *region = open_region ();
+  ck_assert_ptr_nonnull (region);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  must_fail (NULL, open_region (), ENOTSUP);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  ck_assert_ptr_nonnull (open_region ());
+  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+}
+END_TEST
+
+RUN_TESTS (one_after_the_other, fork_into_another, regions)
