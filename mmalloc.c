@@ -1913,7 +1913,8 @@ byte_lock (const struct file *f, int64_t byte, short type)
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
   int r, err = os_own (f, f->lock_fd);
-  if (err != 0)
+  /* What cannot be told keeps no lock.  */
+  if (err == EBADF || (err != 0 && type != F_UNLCK))
     return err;
   do
     r = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);

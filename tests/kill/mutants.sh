@@ -51,7 +51,7 @@ build () { # TEST
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    aligned_without_a_place|chunks_come_back|qalloc_sparse_copy|\
+    aligned_without_a_place|chunks_come_back|pid_namespaces|qalloc_sparse_copy|\
     qalloc_two_files)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
@@ -582,15 +582,24 @@ mutant child_looks_alone '/^call_begin/,/^}/ {
 # ---- Who has the file -------------------------------------------------------
 
 # Whose descriptor it is, is not asked.
-mutant any_descriptor_will_do '/^os_own/,/^}/ {
-  s/st.st_dev == f->dev && st.st_ino == f->ino/st.st_ino != 0/
+mutant any_descriptor_will_do '/^os_stat_own/,/^}/ {
+  s/st->st_dev == f->dev && st->st_ino == f->ino/st->st_ino != 0/
 }' membership
+mutant errors_leave_descriptors '/^os_close_own/,/^}/ {
+  s/os_own (f, fd) != EBADF/os_own (f, fd) == 0/
+}' file_calls_fail
+mutant errors_keep_locks '/^byte_lock/,/^}/ {
+  s/err != 0 && type != F_UNLCK/err != 0/
+}' file_calls_fail
+mutant errors_are_other_errors '/^byte_reopen/,/^}/ {
+  s/err == EBADF ? ENOENT : err/ENOENT/
+}' file_calls_fail
 # Locks alone tell who is there.
 mutant no_second_witness '/^proc_lives/,/^}/ {
   s/if (id == 0 /if (id != id + 1 /
 }' membership
 mutant second_witness_unmarked '/^proc_others_stay/,/^}/ {
-  s/  word_put (&h->locks->mark, os_random ());//
+  s/    word_put (&h->locks->mark, os_random ());/    (void) 0;/
 }' copies
 mutant dead_for_ever_alive '/^proc_lives/,/^}/ {
   s/|| os_pid_is_gone (pid))/)/
@@ -902,19 +911,37 @@ mutant copy_without_slices '/^attach_back_again/,/^}/ {
 
 # Writers come while somebody has a copy-on-write view, and the other way round.
 mutant writer_beside_copy '/^attach_first/,/^}/ {
-  s/file_has_users (&h->file, MM_BYTE_PRIVATE)/false/
+  s/MM_BYTE_PRIVATE/MM_BYTE_NONE/
 }' private_changes_vanish
 mutant copy_beside_writer '/^attach_apart/,/^}/ {
-  s/&& file_has_users (&h->file, MM_BYTE_WRITERS)/\&\& false/
+  s/MM_BYTE_ALIVE/MM_BYTE_NONE/
 }' private_changes_vanish
+# Nor beside one who has lost his locks.
+mutant copy_beside_lost_writer '/^attach_apart/,/^}/ {
+  s/err == 0 && proc_others_stay (h)/false/
+}' membership
 
 # A fork child is no user: that of a reader or of one who has a copy; of regions.
 mutant fork_child_uncounted '/^file_forked/,/^}/ {
-  s/os_lock (f->lock_fd, f->kind->witness, F_RDLCK, false);/(void) f;/
+  s/!(f->kind->heap && f->kind->shared)/!f->kind->heap/
 }' fork_file
 mutant fork_child_of_region '/^file_forked/,/^}/ {
   s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
 }' region_files
+# The open file with the locks is another one than the one mapped.
+mutant region_without_lock '/^region_map (/,/^}/ {
+  s/f->lock_fd/f->fd/
+}' membership
+mutant copy_without_lock '/^attach_map (/,/^}/ {
+  s/h->file.lock_fd)/h->file.fd)/
+}' membership
+# Users of a map file are of another PID namespace, or may be.
+mutant regions_of_all_namespaces '/^region_enter/,/^}/ {
+  s/err == 0 && joins)/false)/
+}' pid_namespaces
+mutant no_namespace_is_one '/^file_verify_users/,/^}/ {
+  s/home == 0/false/
+}' membership
 
 # A newcomer has mapped less than there is by now.
 mutant joins_with_less '/^attach_beside/,/^}/ {
@@ -1096,7 +1123,7 @@ mutant chunk_unfit '/^grow_by/,/^}/ {
   s/if (run_fit (h, c, .*) == 0)/if (slice_first_data (h, c) + n > end)/
 }' aligned_without_a_place
 mutant region_not_backed '/^region_enter/,/^}/ {
-  s/alone \&\& !fresh/false/
+  s/!joins \&\& !fresh/false/
 }' qalloc_sparse_copy
 
 # Chunks become EMPTY again, for a block or a trim, only where nobody else has
@@ -1106,7 +1133,8 @@ mutant chunks_stay '/^take_block/,/^}/ {
   s/huge == ENOSPC && sweep_chunks (h)/false/
 }' chunks_come_back
 mutant chunks_beside_processes '/^sweep_exclude/,/^}/ {
-  s/!file_has_users (&h->file, MM_BYTE_WRITERS)/true/
+  s/!file_has_writers (&h->file)/true/
+  s/!proc_others_live (h)/true/
 }' chunks_come_back
 mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
   s/map_next (x->free, first, end, false) == end/true/
