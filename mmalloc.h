@@ -105,10 +105,11 @@ struct mmalloc_options
    MMALLOC_CREATE is not given), ENOENT, EEXIST,
    EACCES, EADDRINUSE (something else sits at the heap's address; the reason
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
-   or another kind of machine), EPROTO (other application version), EBUSY
-   (MMALLOC_PRIVATE against writers, writers against it, or attached to this
-   process in another way), ENOLCK (too many processes), or what the file system
-   said.  A file that is neither empty nor a heap is not touched.
+   or another kind of machine, or in use in another PID namespace), EPROTO
+   (other application version), EBUSY (MMALLOC_PRIVATE against writers, writers
+   against it, attached to this process in another way, or locked by others),
+   EDEADLK (locked by this process itself), ENOLCK (too many processes), or what
+   the file system said.  A file that is neither empty nor a heap is not touched.
    Opening takes a time independent of the heap's size, after a kill too.
    Opening the same file again in one process gives the same heap and counts;
    each needs its mmalloc_detach.  */

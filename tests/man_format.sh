@@ -7,7 +7,9 @@ program=$(pwd)/tests/man/mmalloc_setroot_3_1
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 
-(cd "$dir" && ${EMULATOR:+$EMULATOR} "$program") || exit 1
+(cd "$dir" && exec ${EMULATOR:+$EMULATOR} "$program") &
+number=$!
+wait $number || exit 1
 file=$dir/list.heap
 
 checks=0 failures=0
@@ -80,6 +82,11 @@ check "inode" "$(word $((copy + 120)))" -eq "$(stat -c %i "$file")"
 # Locks, entries, root page: closed, and nobody is there.
 check "state" "$(half 8200)" -eq 3
 check "claim" "$(word 8208)" -eq 0
+check "mark" "$(word 8296)" -ne 0
+check "zero behind the mark" "$(word 8304)$(word 8312)" = 00
+check "process number" "$(word 12304)" -eq "$number"
+test ! -r /proc/self/stat || check "its start" "$(word 12312)" -gt 0
+check "zero in the entry" "$(word 12320)$(word 12328)" = 00
 check "entry" "$(word 12288)" -eq 0
 length=$(word 24576)
 check "length" "$length" -le "$(stat -c %s "$file")"
