@@ -585,6 +585,9 @@ mutant child_looks_alone '/^call_begin/,/^}/ {
 mutant any_descriptor_will_do '/^os_stat_own/,/^}/ {
   s/st->st_dev == f->dev && st->st_ino == f->ino/st->st_ino != 0/
 }' membership
+mutant numbers_of_another_file '/^super_save/,/^}/ {
+  s/os_stat_own (&h->file, h->file.fd, &st)/os_stat (h->file.fd, \&st)/
+}' membership
 mutant errors_leave_descriptors '/^os_close_own/,/^}/ {
   s/os_own (f, fd) != EBADF/os_own (f, fd) == 0/
 }' file_calls_fail
