@@ -1937,8 +1937,8 @@ byte_drop (const struct file *f)
     os_close (f->lock_fd);
 }
 
-/* Find in *L the first lock of others that is in the way of one of TYPE on the N
-   bytes from BYTE on; its l_type is F_UNLCK if there is none.  0 or an errno
+/* Find in *L the first lock of others that is in the way of one of TYPE on the
+   N bytes from BYTE on; its l_type is F_UNLCK if there is none.  0 or an errno
    value, which counts as a lock: nobody is declared dead by mistake, nobody
    thinks itself alone.  */
 static int
@@ -2546,8 +2546,8 @@ proc_others_stay (struct heap *h)
   if (word_peek (&h->locks->state) == MM_CLEAN
       || memcmp (boot, h->super.boot_id, sizeof boot) != 0)
     return false;
-  /* In a copy it becomes another one.  Who may not change it goes by the numbers
-     of the file.  */
+  /* In a copy it becomes another one.  Who may not change it goes by the
+     numbers of the file.  */
   if (h->file.kind->shared)
     word_put (&h->locks->mark, os_random ());
   else if (h->super.dev != h->file.dev || h->super.ino != h->file.ino)
@@ -2829,8 +2829,8 @@ file_home (void)
   return here[2] == 0 ? 0 : (int64_t) (number | 1) * MM_BYTES_HOME;
 }
 
-/* Whether all of them are: the region's user has mutexes there that hold numbers
-   of threads.  */
+/* Whether all of them are: the region's user has mutexes there that hold
+   numbers of threads.  */
 static int
 file_verify_users (const struct file *f, struct reason *why)
 {

@@ -16,7 +16,7 @@ late_fcntl (int fd, int what, ...)
   va_start (ap, what);
   struct flock *l = va_arg (ap, struct flock *);
   va_end (ap);
-  if (is_lock_of (l, MM_BYTE_WRITERS) && !grown)
+  if (is_lock_of (l, MM_BYTE_ALIVE) && !grown)
     {
       grown = true;
       baton_pass (baton);

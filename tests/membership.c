@@ -245,8 +245,8 @@ START_TEST (children)
 }
 END_TEST
 
-/* What is mapped counts, without a descriptor, and in the child of a process that
-   had none any more.  */
+/* What is mapped counts, without a descriptor, and in the child of a process
+   that had none any more.  */
 static void
 mapping_goes_on (void *kind)
 {
@@ -402,5 +402,6 @@ START_TEST (locked_by_itself)
 }
 END_TEST
 
-RUN_KINDS (6, replaced, trace_replaced, closed, children, mapped, unknown_namespace,
+RUN_KINDS (6, replaced, trace_replaced, closed, children, mapped,
+           unknown_namespace,
            locked_by_others, locked_while_open, locked_by_itself)
