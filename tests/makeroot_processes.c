@@ -5,6 +5,7 @@
 
 #include "inside.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -298,6 +299,109 @@ START_TEST (dead_waiter)
 }
 END_TEST
 
+/* A process jumps out of the function and lets the heap go: another one makes
+   the root.  */
+static jmp_buf outside;
+
+static int
+jumps (void *root, size_t size, void *arg)
+{
+  (void) root, (void) size, (void) arg;
+  longjmp (outside, 1);
+}
+
+static void
+jumper (void *unused)
+{
+  (void) unused;
+  md = heap_file ();
+  if (setjmp (outside) == 0)
+    mmalloc_makeroot (md, "a", sizeof (struct thing), jumps, NULL);
+  baton_pass (baton);
+  baton_wait (baton);
+  heap_end (md);
+  baton_pass (baton);
+  baton_wait (baton);
+}
+
+START_TEST (maker_leaves)
+{
+  begin ();
+  struct child maker = child_start (jumper, NULL);
+  baton_wait (maker.baton);
+  struct child a = child_start (waiter, "a");
+  until_waiting (a);
+  baton_pass (maker.baton);
+  baton_wait (maker.baton);
+  ck_assert_int_eq (child_end (a), 0);
+  baton_pass (maker.baton);
+  ck_assert_int_eq (child_end (maker), 0);
+  ck_assert_uint_eq (the->ran, 1);
+  md = heap_file ();
+  is_whole (1);
+  no_record_is_left ();
+}
+END_TEST
+
+/* Who waited for a root that is made by now, and has not looked since, waits
+   for nobody: not for what is made with the same record.  */
+static atomic_int calls;
+
+static struct disk_op *
+record_of (const char *name)
+{
+  struct heap *h = (struct heap *) *file_place (md, true);
+  struct wish w = { .name = name, .len = strlen (name) };
+  for (int i = 0; i < MM_OPS; i++)
+    if (op_makes_root (&h->op[i]) && maker_is_for (h, &h->op[i], &w))
+      return &h->op[i];
+  return NULL;
+}
+
+static int
+needs_a (void *root, size_t size, void *arg)
+{
+  struct heap *h = (struct heap *) *file_place (md, true);
+  struct disk_op *op = record_of ("b");
+  (void) root, (void) arg;
+  record_of ("a")->moved = maker_number (h, op) - 256;
+  atomic_store (&calls, 1);
+  must (mmalloc_makeroot (md, "a", size, NULL, NULL) != NULL);
+  return 0;
+}
+
+static void *
+make_b (void *unused)
+{
+  must (mmalloc_makeroot (md, "b", 100, needs_a, NULL) != NULL);
+  return unused;
+}
+
+static int
+until_b_waits (void *root, size_t size, void *other)
+{
+  (void) root, (void) size;
+  *(pthread_t *) other = thread_start (make_b, NULL);
+  while (atomic_load (&calls) == 0)
+    sched_yield ();
+  /* It is told at once that there is a circle, or it waits.  */
+  while (record_of ("b") != NULL && record_of ("b")->moved == 0)
+    sched_yield ();
+  return 0;
+}
+
+START_TEST (record_used_again)
+{
+  pthread_t other;
+  begin ();
+  md = heap_file ();
+  must (mmalloc_makeroot (md, "a", 100, until_b_waits, &other) != NULL);
+  thread_end (other);
+  is_whole (2);
+  no_record_is_left ();
+}
+END_TEST
+
 static int
 is_in_file (void)
 {
@@ -363,8 +467,18 @@ START_TEST (read_only)
   must_give ((intmax_t) mmalloc_makeroot (md, "a", 10000, NULL, NULL), 0,
              EINVAL);
   heap_end (md);
+  /* At another address: as mmalloc_getroot, and the size is seen.  */
+  md = mmalloc_open (temp_heap_path (), MMALLOC_ELSEWHERE, NULL);
+  ck_assert_ptr_nonnull (md);
+  ck_assert_ptr_eq (mmalloc_makeroot (md, "a", 10, NULL, NULL),
+                    mmalloc_getroot (md, "a"));
+  ck_assert_ptr_nonnull (mmalloc_getroot (md, "a"));
+  must_give ((intmax_t) mmalloc_makeroot (md, "a", 10000, NULL, NULL), 0,
+             EINVAL);
+  must_give ((intmax_t) make ("b"), 0, EROFS);
+  heap_end (md);
 }
 END_TEST
 
 RUN_KINDS (2, races, maker_killed, all_killed, maker_stopped, dead_waiter,
-           fork_in_init, read_only)
+           maker_leaves, record_used_again, fork_in_init, read_only)
