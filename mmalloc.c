@@ -9685,17 +9685,8 @@ maker_numbered (struct heap *h, uint64_t number)
   return op_makes_root (op) && maker_number (h, op) == number ? op : NULL;
 }
 
-/* All roots that this thread makes wait for that called NUMBER; 0: for none.  */
-static void
-maker_tell_locked (struct heap *h, uint64_t number)
-{
-  MM_NEEDS (needs_heap_lock (h));
-  for (unsigned i = 0; i < MM_OPS; i++)
-    if (word_peek (&h->op[i].owner) == h->id && op_is_ours (h, &h->op[i]))
-      word_put (&h->op[i].moved, number);
-}
-
-/* Wait for OP, unless it waits for this thread.  */
+/* Wait for OP, unless it waits for this thread.  What is said here needs not be
+   taken back: with OP's end there is none with its number any more.  */
 static int
 maker_wait_locked (struct heap *h, struct disk_op *op)
 {
@@ -9708,7 +9699,9 @@ maker_wait_locked (struct heap *h, struct disk_op *op)
       at = maker_numbered (h, word_peek (&at->moved));
     }
   /* Not before: who is refused waits for nobody.  */
-  maker_tell_locked (h, maker_number (h, op));
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (word_peek (&h->op[i].owner) == h->id && op_is_ours (h, &h->op[i]))
+      word_put (&h->op[i].moved, maker_number (h, op));
   return MAKER_WAITS;
 }
 
@@ -9745,7 +9738,6 @@ maker_look_locked (struct heap *h, const struct wish *w, struct disk_op *op)
   MM_NEEDS (needs_heap_lock (h));
   struct root_walk walk;
   unsigned makes = 0, ours = 0;
-  maker_tell_locked (h, 0);
   if (root_find (h, w->name, w->len, &walk) != NULL)
     return MAKER_AGAIN;
   if (walk.damaged)
