@@ -1,7 +1,7 @@
 /* mmalloc_makeroot between processes: one makes the root, the others wait for
    it, and if it is killed another one does; stopped, forked, read-only.
 
-   MMALLOC_TEST_ROUNDS=n   rounds of the race; make check-kill has a million  */
+   MMALLOC_TEST_ROUNDS=n   races, twice; make check-kill has a million  */
 
 #include "inside.h"
 
@@ -9,13 +9,15 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { RACERS = 3, THREADS_OF_ONE = 2 };
+/* Threads that race, in three processes or in one.  */
+enum { RACERS = 6 };
 
 static struct shared
 {
   atomic_ulong round;           /* that may begin */
   atomic_uint arrived, ran, gone;
   atomic_uint made;             /* INITs that ran to the end */
+  int processes;                /* that race */
 } *the;
 
 static void *md;
@@ -85,7 +87,7 @@ rounds (void)
 static void
 meet (unsigned long round)
 {
-  if (atomic_fetch_add (&the->arrived, 1) + 1 == RACERS * THREADS_OF_ONE)
+  if (atomic_fetch_add (&the->arrived, 1) + 1 == RACERS)
     {
       atomic_store (&the->arrived, 0);
       atomic_store (&the->round, round + 1);
@@ -98,6 +100,15 @@ meet (unsigned long round)
     }
 }
 
+/* Others come meanwhile.  */
+static int
+race_init (void *root, size_t size, void *check)
+{
+  if (*(unsigned long *) check % 2 == 0)
+    sched_yield ();
+  return init (root, size, check);
+}
+
 /* Each round begins with no root, all make it, and one takes it away.  */
 static void *
 run (void *first)
@@ -108,13 +119,13 @@ run (void *first)
       char name[20];
       snprintf (name, sizeof name, "root %lu", i % 7);
       meet (turn++);
-      struct thing *t = mmalloc_makeroot (md, name, sizeof *t, init, &i);
+      struct thing *t = mmalloc_makeroot (md, name, sizeof *t, race_init, &i);
       must (t != NULL && t->check == i);
       atomic_fetch_add (&t->runs, 1);
       meet (turn++);
       if (first == NULL)
         continue;
-      must (t->runs == RACERS * THREADS_OF_ONE);
+      must (t->runs == RACERS);
       must (atomic_load (&the->ran) == i + 1);
       must (mmalloc_setroot (md, name, NULL) == 0);
       mfree (md, t);
@@ -125,11 +136,11 @@ run (void *first)
 static void
 racer (void *first)
 {
-  pthread_t t[THREADS_OF_ONE];
+  pthread_t t[RACERS];
   md = heap_file ();
-  for (int i = 0; i < THREADS_OF_ONE; i++)
+  for (int i = 0; i < RACERS / the->processes; i++)
     t[i] = thread_start (run, i == 0 ? first : NULL);
-  for (int i = 0; i < THREADS_OF_ONE; i++)
+  for (int i = 0; i < RACERS / the->processes; i++)
     thread_end (t[i]);
   heap_end (md);
 }
@@ -138,9 +149,10 @@ START_TEST (races)
 {
   struct child child[RACERS];
   begin ();
-  for (int i = 0; i < RACERS; i++)
+  the->processes = _i == 0 ? 3 : 1;
+  for (int i = 0; i < the->processes; i++)
     child[i] = child_start (racer, i == 0 ? the : NULL);
-  for (int i = 0; i < RACERS; i++)
+  for (int i = 0; i < the->processes; i++)
     {
       int status = child_end (child[i]);
       if (status != 0)
@@ -150,8 +162,9 @@ START_TEST (races)
   md = heap_file ();
   is_whole (0);
   no_record_is_left ();
-  printf ("%lu rounds of %d processes with %d threads, made %u times\n",
-          rounds (), RACERS, THREADS_OF_ONE, the->ran);
+  ck_assert_uint_eq (the->ran, rounds ());
+  printf ("%lu races of %d threads in %d processes, made %u times\n",
+          rounds (), RACERS, the->processes, the->ran);
 }
 END_TEST
 
