@@ -733,7 +733,7 @@ struct heap
   struct making                /* the roots that are being made, by operation
                                   record; under the heap lock */
   {
-    _Atomic uint64_t thread;   /* its number; 0: of a fork child that is not in
+    _Atomic uint64_t by;       /* its number; 0: of a fork child that is not in
                                   the program's function any more */
     uint64_t turn;             /* of the record: another is another use */
   } making[MM_OPS];
@@ -3139,7 +3139,7 @@ op_is_ours (struct heap *h, struct disk_op *op)
 {
   const struct making *m = &h->making[op - h->op];
   return op_makes_root (op) && thread.number != 0
-         && word_peek (&m->thread) == thread.number
+         && word_peek (&m->by) == thread.number
          && m->turn == word_peek (&op->turn);
 }
 
@@ -5864,11 +5864,20 @@ root_step (struct heap *h, struct root_walk *walk)
   return r;
 }
 
+/* Whether LEN bytes at OFF lie in two pages.  */
+static bool
+root_crosses (uint64_t off, size_t len)
+{
+  return off % MM_PAGE + len > MM_PAGE;
+}
+
 /* Give record R, which has no value, a name.  */
 static void
 root_write_locked (struct disk_name *r, const char *name, size_t len,
                    uint32_t hash)
 {
+  /* Of two pages a power cut may keep one.  */
+  MM_NEEDS (!root_crosses ((uintptr_t) r, sizeof *r + len));
   uint64_t turn = word_peek (&r->turn) | 1;
   word_put (&r->turn, turn);
   word_fence_publish ();
@@ -5955,13 +5964,6 @@ root_mend_locked (struct heap *h)
     }
   word_settle (&h->root->slab, slab);
   word_settle (&h->locks->roots_doubt, 0);
-}
-
-/* Whether LEN bytes at OFF lie in two pages.  */
-static bool
-root_crosses (uint64_t off, size_t len)
-{
-  return off % MM_PAGE + len > MM_PAGE;
 }
 
 /* A record for a name of LEN bytes, which has none, in the chain of WALK: one
@@ -9722,7 +9724,7 @@ maker_begin_locked (struct heap *h, const struct wish *w,
     /* Seen by root_step.  */
     word_publish (link, off_file (h, r));
   h->making[op - h->op].turn = word_peek (&op->turn);
-  word_put (&h->making[op - h->op].thread, thread.number);
+  word_put (&h->making[op - h->op].by, thread.number);
   word_put (&op->moved, 0);
   word_put (&op->slot, off_file (h, &r->value));
   /* Release: it makes the record that of a root, and so comes last.  */
@@ -9817,7 +9819,7 @@ maker_make (const struct wish *w, struct heap *h, struct disk_op *op,
   process_check ();
   if (h->forks != forks)
     {
-      word_put (&h->making[op - h->op].thread, 0);
+      word_put (&h->making[op - h->op].by, 0);
       return fail_because (why, ECANCELED, "the process is a fork of the one"
                                            " that makes the root");
     }

@@ -74,6 +74,19 @@ no_record_is_left (void)
 }
 
 
+/* The operation record of root NAME, or NULL: nobody makes it.  */
+static struct disk_op *
+record_of (const char *name)
+{
+  struct heap *h = (struct heap *) *file_place (md, true);
+  struct wish w = { .name = name, .len = strlen (name) };
+  for (int i = 0; i < MM_OPS; i++)
+    if (op_makes_root (&h->op[i]) && maker_is_for (h, &h->op[i], &w))
+      return &h->op[i];
+  return NULL;
+}
+
+
 /* ---- Races -------------------------------------------------------------- */
 
 static unsigned long
@@ -255,6 +268,23 @@ START_TEST (all_killed)
 }
 END_TEST
 
+/* That this thread has made a root with the same record means nothing.  */
+static void
+records_of_others_are_not_ours (void)
+{
+  struct heap *h = (struct heap *) *file_place (md, true);
+  lock_heap (h);
+  struct disk_op *op = record_of ("a");
+  struct making *m = &h->making[op - h->op];
+  m->by = library_thread.number;
+  m->turn = op->turn - 1;
+  must (m->by != 0 && !op_is_ours (h, op));
+  m->turn = op->turn;
+  must (op_is_ours (h, op));
+  m->by = 0;
+  unlock_heap (h);
+}
+
 START_TEST (maker_stopped)
 {
   begin ();
@@ -267,6 +297,7 @@ START_TEST (maker_stopped)
   md = heap_file ();
   ck_assert_ptr_nonnull (make ("other"));
   ck_assert_int_eq (mmalloc_recover (md), 0);
+  records_of_others_are_not_ours ();
   until_waiting (a);
   ck_assert_uint_eq (the->made, 0);
   kill (maker.pid, SIGCONT);
@@ -360,17 +391,6 @@ END_TEST
    for nobody: not for what is made with the same record.  */
 static atomic_int calls;
 
-static struct disk_op *
-record_of (const char *name)
-{
-  struct heap *h = (struct heap *) *file_place (md, true);
-  struct wish w = { .name = name, .len = strlen (name) };
-  for (int i = 0; i < MM_OPS; i++)
-    if (op_makes_root (&h->op[i]) && maker_is_for (h, &h->op[i], &w))
-      return &h->op[i];
-  return NULL;
-}
-
 static int
 needs_a (void *root, size_t size, void *arg)
 {
@@ -402,6 +422,34 @@ until_b_waits (void *root, size_t size, void *other)
     sched_yield ();
   return 0;
 }
+
+/* A root that is set meanwhile, in the same chain, gets another record.  */
+static char cousin[20];
+
+static int
+sets_cousin (void *root, size_t size, void *arg)
+{
+  (void) root, (void) size;
+  must (mmalloc_setroot (md, cousin, arg) == 0);
+  return 0;
+}
+
+START_TEST (root_set_meanwhile)
+{
+  uint32_t wanted = (uint32_t) sum_bytes ("made 0000000", 12) % MM_BUCKETS;
+  unsigned n = 0;
+  begin ();
+  md = heap_file ();
+  do
+    snprintf (cousin, sizeof cousin, "made %07u", ++n);
+  while ((uint32_t) sum_bytes (cousin, 12) % MM_BUCKETS != wanted);
+  void *made = mmalloc_makeroot (md, "made 0000000", 100, sets_cousin, &n);
+  ck_assert_ptr_nonnull (made);
+  ck_assert_ptr_eq (mmalloc_getroot (md, "made 0000000"), made);
+  ck_assert_ptr_eq (mmalloc_getroot (md, cousin), &n);
+  is_whole (1);
+}
+END_TEST
 
 START_TEST (record_used_again)
 {
@@ -494,4 +542,5 @@ START_TEST (read_only)
 END_TEST
 
 RUN_KINDS (2, races, maker_killed, all_killed, maker_stopped, dead_waiter,
-           maker_leaves, record_used_again, fork_in_init, read_only)
+           maker_leaves, root_set_meanwhile, record_used_again, fork_in_init,
+           read_only)

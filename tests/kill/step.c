@@ -2651,6 +2651,14 @@ work_early (void *md, bool trims)
   for (size_t i = 0; i < plan->n; i++)
     if (plan->block[i].p == plan->slot_old)
       old = &plan->block[i];
+  /* Nor is the block of a root that it forgets.  */
+  void *made = plan->made ? mmalloc_getroot (md, "made") : NULL;
+  if (made != NULL)
+    {
+      if (mmalloc_setroot (md, "made", NULL) != 0)
+        bad ("the root is not forgotten: %s", mmalloc_strerror (md));
+      mfree (md, made);
+    }
   if (trims && mmalloc_trim (md) < 0)
     bad ("no trim: %s", mmalloc_strerror (md));
   if (trims)
