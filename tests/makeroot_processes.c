@@ -423,6 +423,23 @@ until_b_waits (void *root, size_t size, void *other)
   return 0;
 }
 
+/* Another made the root between the first look and the lock.  */
+START_TEST (made_meanwhile)
+{
+  begin ();
+  md = heap_file ();
+  struct wish w = { .md = md, .name = "a", .len = 1, .size = 1 };
+  struct heap *h = (struct heap *) *file_place (md, true);
+  ck_assert_ptr_nonnull (make ("a"));
+  struct disk_op *op = slot_begin (h, md, NULL);
+  lock_heap (h);
+  int err = maker_look_locked (h, &w, op);
+  unlock_heap (h);
+  op_release (h, op);
+  ck_assert_int_eq (err, MAKER_AGAIN);
+}
+END_TEST
+
 /* A root that is set meanwhile, in the same chain, gets another record.  */
 static char cousin[20];
 
@@ -542,5 +559,5 @@ START_TEST (read_only)
 END_TEST
 
 RUN_KINDS (2, races, maker_killed, all_killed, maker_stopped, dead_waiter,
-           maker_leaves, root_set_meanwhile, record_used_again, fork_in_init,
-           read_only)
+           maker_leaves, made_meanwhile, root_set_meanwhile, record_used_again,
+           fork_in_init, read_only)
