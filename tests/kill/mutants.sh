@@ -1126,7 +1126,7 @@ mutant maker_for_no_other '/^maker_look_locked/,/^}/ {
 }' makeroot_processes
 mutant maker_of_shorter_name '/^maker_is_for/,/^}/ {
   s/ || word_peek (&r->len) != w->len//
-}' makeroot_processes
+}' makeroot
 mutant maker_record_shared '/^root_record_locked/,/^}/ {
   s/!op_makes_root_at (.*))/true)/
 }' makeroot_processes
