@@ -9,8 +9,8 @@
    before any step; one may give up after its function.  Recovery, by the one
    who holds the heap lock, may be killed as well, and begins again.  The
    program may forget the root, free the block, and have the same memory for
-   something else; or set the root itself.  Small blocks are not handed out while they are on record;
-   others change hands under the heap lock alone, which is not had from a dead
+   something else; or set the root itself.  Small blocks are not handed out while
+   they are on record; others change hands under the heap lock alone, which is not had from a dead
    one before it is decided what he had done.
 
    In each state must hold:
@@ -496,7 +496,8 @@ static const char *
 judge (const struct state *s)
 {
   uint8_t root = s->root;
-  if (root != 0 && root != PROGRAMS && (s->live[root] != LIVE || !s->filled[root]))
+  if (root != 0 && root != PROGRAMS
+      && (s->live[root] != LIVE || !s->filled[root]))
     return "M1: the root is not whole";
   if (s->wrong == 2)
     return "M2: the function runs when somebody makes or made the root";
@@ -797,7 +798,8 @@ explore_wants (int a, int b, int c)
   return NULL;
 }
 
-/* Whatever they want, the first one also a root of its own; with *N the number of states.  */
+/* Whatever they want, the first one also a root of its own; with *N the number
+   of states.  */
 static const char *
 explore_waits (size_t *n)
 {

@@ -2141,8 +2141,8 @@ world_undo (void)
 }
 
 /* Make the copy as the file is, but for the note which file it is: else each
-   opener would give it disk blocks, as it must for a copy; and for the mark that
-   is found in the memory of its users: the victim lives.  */
+   opener would give it disk blocks, as it must for a copy; and for the mark
+   that is found in the memory of its users: the victim lives.  */
 static void
 world_copy (void)
 {
