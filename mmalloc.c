@@ -444,7 +444,8 @@ struct disk_op
   disk_u64 turn;        /* counts the uses */
   disk_u64 from;        /* not 0: a block leaves this word for the slot ... */
   disk_u64 moved;       /* ... to which the word pointed.  But with MM_MAKES_ROOT
-                           in from: 1 + the record that the maker waits for */
+                           in from: the record whose maker this one waits for,
+                           and 256 times its turn; 0: for none */
 };
 /* In place of from: the slot is the value of a root that is being made.  No word
    of a block is there.  */
@@ -732,21 +733,18 @@ struct heap
   } given[MM_GIVEN];
   unsigned next_given;
   void (*on_damage) (void);    /* of mmcheck */
+  struct making                /* the roots that are being made, by operation
+                                  record; under the heap lock */
+  {
+    _Atomic uint64_t by;       /* its number; 0: of a fork child that is not in
+                                  the program's function any more */
+    uint64_t turn;             /* of the record: another is another use */
+  } making[MM_OPS];
   pthread_rwlock_t walkers;    /* shared while somebody walks without locks;
                                   exclusive while the file is truncated */
   unsigned forks;              /* how often it came through fork, locks new */
   pthread_mutex_t error_lock;
   struct error error;
-};
-
-/* A root that a thread is making, while the program's function runs.  */
-struct making
-{
-  struct making *outer;        /* within the making of this one */
-  struct heap *h;
-  struct disk_op *op;
-  uint64_t turn;               /* of op */
-  unsigned forks;              /* of h: another number is a fork child's */
 };
 
 /* The thread's state.  last is never NULL.  Of such memory a program has little
@@ -756,7 +754,7 @@ struct thread
   struct cache *last;          /* the one used last */
   struct cache *all;
   struct disk_op *op;          /* of the slot call under way; or NULL */
-  struct making *making;       /* the root that it is making last; or NULL */
+  uint64_t number;             /* of those that make roots; 0: none yet */
   struct words *words;         /* NULL: none yet, or no memory, or leaving */
   int code;                    /* of its last error */
   bool forking;                /* in fork, with all locks */
@@ -802,6 +800,7 @@ static struct
   _Atomic bool slow;           /* no fast paths: tracing, tools */
   _Atomic int trace_fd;        /* of mmtrace; -1: off */
   struct file trace;           /* which file that is */
+  _Atomic uint64_t n_makers;   /* threads that were given a number */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
   bool adopted;                /* in a fork child: it was noticed */
   uint8_t boot_id[16];         /* once it was asked for */
@@ -3227,6 +3226,17 @@ op_makes_root_at (struct heap *h, uint64_t slot)
   return false;
 }
 
+/* Whether record OP is of a root that this thread makes, or the thread that it
+   is a fork of.  Needs: the heap lock.  */
+static bool
+op_is_ours (struct heap *h, struct disk_op *op)
+{
+  const struct making *m = &h->making[op - h->op];
+  return op_makes_root (op) && thread.number != 0
+         && word_peek (&m->by) == thread.number
+         && m->turn == word_peek (&op->turn);
+}
+
 /* FREE, the free blocks of word W of the page at START, without those that are
    on record.  */
 static MM_NOINLINE uint64_t
@@ -4565,15 +4575,36 @@ dead_owner_locked (struct heap *h)
   dead_ops_locked (h);
 }
 
+/* Process ID is dead, or leaves: its slot calls are ended.  */
+static void
+dead_end_locked (struct heap *h, uint64_t id)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (word_see (&h->op[i].owner) == id)
+      dead_finish_locked (h, &h->op[i]);
+}
+
+/* This thread ends: it makes no root any more.  */
+static void
+dead_end_thread (struct heap *h)
+{
+  if (thread.number == 0 || word_peek (&h->forked))
+    return;
+  lock_heap (h);
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (word_peek (&h->op[i].owner) == h->id && op_is_ours (h, &h->op[i]))
+      dead_finish_locked (h, &h->op[i]);
+  unlock_heap (h);
+}
+
 /* Process ID is dead: its slot calls are ended, then its streams have no owner
    any more.  Needs: the heap lock.  */
 static void
 dead_orphan_locked (struct heap *h, uint64_t id)
 {
   MM_NEEDS (needs_heap_lock (h));
-  for (unsigned i = 0; i < MM_OPS; i++)
-    if (word_see (&h->op[i].owner) == id)
-      dead_finish_locked (h, &h->op[i]);
+  dead_end_locked (h, id);
   for (uint32_t n = 1; n <= off_streams_ready (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
@@ -4825,6 +4856,8 @@ cache_thread_exit (void *arg)
     {
       struct cache *k = thread.all;
       thread.all = k->next;
+      if (k->heap != NULL)
+        dead_end_thread (k->heap);
       cache_release (k);
       k->next = process.free_caches;
       process.free_caches = k;
@@ -5925,11 +5958,20 @@ root_step (struct heap *h, struct root_walk *walk)
   return r;
 }
 
+/* Whether LEN bytes at OFF lie in two pages.  */
+static bool
+root_crosses (uint64_t off, size_t len)
+{
+  return off % MM_PAGE + len > MM_PAGE;
+}
+
 /* Give record R, which has no value, a name.  */
 static void
 root_write_locked (struct disk_name *r, const char *name, size_t len,
                    uint32_t hash)
 {
+  /* Of two pages a power cut may keep one.  */
+  MM_NEEDS (!root_crosses ((uintptr_t) r, sizeof *r + len));
   uint64_t turn = word_peek (&r->turn) | 1;
   word_put (&r->turn, turn);
   word_fence_publish ();
@@ -6016,13 +6058,6 @@ root_mend_locked (struct heap *h)
     }
   word_settle (&h->root->slab, slab);
   word_settle (&h->locks->roots_doubt, 0);
-}
-
-/* Whether LEN bytes at OFF lie in two pages.  */
-static bool
-root_crosses (uint64_t off, size_t len)
-{
-  return off % MM_PAGE + len > MM_PAGE;
 }
 
 /* A record for a name of LEN bytes, which has none, in the chain of WALK: one
@@ -7593,6 +7628,10 @@ detach_leave (struct heap *h)
   if (word_peek (&h->forked))
     return;
   bool door = file_lock (&h->file, MM_BYTE_DOOR, F_WRLCK, &why) == 0;
+  /* Those of threads that jumped out of a call.  */
+  lock_heap (h);
+  dead_end_locked (h, h->id);
+  unlock_heap (h);
   word_settle (&h->procs[h->entry].id, 0);
   byte_lock (&h->file, h->file.byte, F_UNLCK);
   if (door && !file_has_writers (&h->file) && !proc_others_live (h))
@@ -9699,13 +9738,13 @@ mmtrace (void)
    A name that is being made has a record without a value, as one that was
    forgotten, and an operation record whose slot is that value.  All but the
    program's function happens under the heap lock: to see that nobody has made
-   or makes the root and to begin, to wait for somebody, to publish.  So is
-   waiting in a circle seen by the one who would close it: each maker's record
-   names the record that it waits for, the outer of two roots that a thread
-   makes that of the inner.  mmalloc_setroot does not wait: a maker who finds
-   the root there when it would publish throws its own away.
+   or makes the root and to begin, to wait for somebody, to publish.  So a
+   circle of threads that wait is seen by the one who would close it: all roots
+   that a thread is making say for which other one it waits.  mmalloc_setroot
+   does not wait: a maker who finds the root there when it would publish throws
+   its own away.
    Keeps: nothing by itself.
-   Checked by: model_makeroot, makeroot, step.  */
+   Checked by: model_makeroot, makeroot, makeroot_processes, step.  */
 
 /* What mmalloc_makeroot is asked for.  */
 struct wish
@@ -9717,8 +9756,8 @@ struct wish
   void *arg;
 };
 
-/* No errno values: somebody makes the root; the caller has no record.  */
-enum { MAKER_WAITS = -2, MAKER_NO_OP = -3 };
+/* No errno values: look again, there may be a root by now; after a pause.  */
+enum { MAKER_AGAIN = -2, MAKER_WAITS = -3 };
 
 /* The record of the root that OP makes, or NULL.  */
 static struct disk_name *
@@ -9728,11 +9767,11 @@ maker_record (struct heap *h, struct disk_op *op)
                        - offsetof (struct disk_name, value));
 }
 
-/* Whether OP makes the root that W wishes for.  */
+/* Whether OP, which makes a root, makes that of W.  */
 static bool
 maker_is_for (struct heap *h, struct disk_op *op, const struct wish *w)
 {
-  struct disk_name *r = op_makes_root (op) ? maker_record (h, op) : NULL;
+  struct disk_name *r = maker_record (h, op);
   if (r == NULL || word_peek (&r->len) != w->len)
     return false;
   size_t i = 0;
@@ -9741,56 +9780,49 @@ maker_is_for (struct heap *h, struct disk_op *op, const struct wish *w)
   return i == w->len;
 }
 
-/* The innermost root of H that this thread is making, in this process.  */
+/* What OP is called by those who wait for it, until it is released.  */
+static uint64_t
+maker_number (struct heap *h, struct disk_op *op)
+{
+  return word_peek (&op->turn) << 8 | (uint64_t) (op - h->op);
+}
+
+/* The one that is called NUMBER; NULL: there is none, or none any more.  */
 static struct disk_op *
-maker_innermost (struct heap *h)
+maker_numbered (struct heap *h, uint64_t number)
 {
-  for (struct making *m = thread.making; m != NULL; m = m->outer)
-    if (m->h == h && m->forks == h->forks)
-      return m->op;
-  return NULL;
+  struct disk_op *op = &h->op[number % 256 % MM_OPS];
+  return op_makes_root (op) && maker_number (h, op) == number ? op : NULL;
 }
 
-/* Whether this thread, or the one that it is a fork of, makes the root of OP.
-   */
-static bool
-maker_is_ours (struct heap *h, struct disk_op *op)
-{
-  for (struct making *m = thread.making; m != NULL; m = m->outer)
-    if (m->h == h && m->op == op && m->turn == word_peek (&op->turn))
-      return true;
-  return false;
-}
-
-/* Wait for OP, unless it waits for this thread.  */
+/* Wait for OP, unless it waits for this thread.  What is said here needs not be
+   taken back: with OP's end there is none with its number any more.  */
 static int
 maker_wait_locked (struct heap *h, struct disk_op *op)
 {
   MM_NEEDS (needs_heap_lock (h));
-  struct disk_op *inner = maker_innermost (h);
-  const uint64_t first = (uint64_t) (op - h->op) + 1;
-  uint64_t next = first;
-  for (unsigned i = 0; i < MM_OPS && next > 0 && next <= MM_OPS; i++)
+  struct disk_op *at = op;
+  for (unsigned i = 0; i < MM_OPS && at != NULL; i++)
     {
-      struct disk_op *at = &h->op[next - 1];
-      if (maker_is_ours (h, at))
+      if (op_is_ours (h, at))
         return EDEADLK;
-      next = op_makes_root (at) ? word_peek (&at->moved) : 0;
+      at = maker_numbered (h, word_peek (&at->moved));
     }
   /* Not before: who is refused waits for nobody.  */
-  if (inner != NULL)
-    word_put (&inner->moved, first);
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (word_peek (&h->op[i].owner) == h->id && op_is_ours (h, &h->op[i]))
+      word_put (&h->op[i].moved, maker_number (h, op));
   return MAKER_WAITS;
 }
 
-/* Begin to make the root of W, with record OP: 0, EBADMSG or ROOT_NO_SLICE.  */
+/* Begin to make the root of W, which WALK has not found, with record OP: 0 or
+   ROOT_NO_SLICE.  */
 static int
 maker_begin_locked (struct heap *h, const struct wish *w,
                     struct root_walk *walk, struct disk_op *op)
 {
   MM_NEEDS (needs_heap_lock (h));
   disk_u64 *link = NULL;
-  struct disk_op *outer = maker_innermost (h);
   struct disk_name *r = root_record_locked (h, walk, w->len, &link);
   if (r == NULL)
     return ROOT_NO_SLICE;
@@ -9799,174 +9831,157 @@ maker_begin_locked (struct heap *h, const struct wish *w,
   if (link != NULL)
     /* Seen by root_step.  */
     word_publish (link, off_file (h, r));
+  h->making[op - h->op].turn = word_peek (&op->turn);
+  word_put (&h->making[op - h->op].by, thread.number);
   word_put (&op->moved, 0);
   word_put (&op->slot, off_file (h, &r->value));
   /* Release: it makes the record that of a root, and so comes last.  */
   word_settle (&op->from, MM_MAKES_ROOT);
-  if (outer != NULL)
-    word_put (&outer->moved, (uint64_t) (op - h->op) + 1);
   return 0;
 }
 
-/* Look what there is for W.  0: the root, with *VALUE; or, with none, it is
-   this thread's to make with record OP, NULL: it has none.  */
+/* Look who makes the root of W.  0: this thread, from now on, with record OP.
+   */
 static int
-maker_look_locked (struct heap *h, const struct wish *w, struct disk_op *op,
-                   uint64_t *value)
+maker_look_locked (struct heap *h, const struct wish *w, struct disk_op *op)
 {
   MM_NEEDS (needs_heap_lock (h));
   struct root_walk walk;
-  struct disk_op *inner = maker_innermost (h);
-  unsigned makes = 0;
-  if (inner != NULL)
-    word_put (&inner->moved, 0);
-  *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
+  unsigned makes = 0, ours = 0;
+  if (root_find (h, w->name, w->len, &walk) != NULL)
+    return MAKER_AGAIN;
   if (walk.damaged)
     return EBADMSG;
-  for (unsigned i = 0; i < MM_OPS && *value == 0; i++)
+  for (unsigned i = 0; i < MM_OPS; i++)
     {
-      makes += op_makes_root (&h->op[i]);
+      if (!op_makes_root (&h->op[i]))
+        continue;
       if (maker_is_for (h, &h->op[i], w))
         return maker_wait_locked (h, &h->op[i]);
+      makes++;
+      ours += op_is_ours (h, &h->op[i]);
     }
-  if (*value != 0)
-    return 0;
   /* Who makes one already does not wait for room.  */
   if (makes >= MM_MAKES)
-    return inner != NULL ? ENOLCK : MAKER_WAITS;
-  return op == NULL ? MAKER_NO_OP : maker_begin_locked (h, w, &walk, op);
+    return ours > 0 ? ENOLCK : MAKER_WAITS;
+  return maker_begin_locked (h, w, &walk, op);
 }
 
-/* Get the root of W, in *VALUE, or with 0 there the right to make it, in *OP.
-   0 or an errno value.  */
+/* The root that OP makes becomes block P, unless there is one by now.  */
 static int
-maker_enter (struct heap *h, const struct wish *w, struct disk_op **op,
-             uint64_t *value)
+maker_publish (const struct wish *w, struct heap *h, struct disk_op *op,
+               void *p, struct reason *why)
 {
-  bool swept = false, buried = false;
-  int err;
-  *op = NULL;
-  for (unsigned pauses = 0; ; )
-    {
-      lock_heap (h);
-      err = maker_look_locked (h, w, *op, value);
-      unlock_heap (h);
-      if (err == MAKER_NO_OP)
-        {
-          *op = slot_begin (h, (void *) h->file.base, NULL);
-          continue;
-        }
-      if (err == ROOT_NO_SLICE && (err = root_slice (h, &swept)) == 0)
-        continue;
-      /* A circle may be one of the dead.  */
-      bool again = err == MAKER_WAITS || (err == EDEADLK && !buried);
-      if (*op != NULL && (err != 0 || *value != 0))
-        {
-          op_release (h, *op);
-          *op = NULL;
-        }
-      if (!again)
-        return err;
-      buried = true;
-      dead_bury_all (h);
-      if (err == MAKER_WAITS)
-        os_pause (pauses++);
-    }
-}
-
-/* The root that M makes becomes block P, unless there is one by now: *VALUE.
-   */
-static int
-maker_publish (const struct wish *w, struct making *m, void *p,
-               uint64_t *value)
-{
-  struct heap *h = m->h;
   struct root_walk walk;
   lock_heap (h);
   bool there = root_find (h, w->name, w->len, &walk) != NULL;
-  struct disk_name *r = maker_record (h, m->op);
-  int err = walk.damaged || r == NULL ? EBADMSG : 0;
-  *value = there ? walk.value : 0;
-  if (!there && err == 0)
+  struct disk_name *r = maker_record (h, op);
+  bool damaged = walk.damaged || r == NULL;
+  if (!there && !damaged)
     {
       /* If we die: nobody has the lock before somebody has looked whether the
          root has the block.  */
-      word_settle (&m->op->locked, 1);
+      word_settle (&op->locked, 1);
       /* Seen by root_read.  */
       word_publish (&r->value, (uintptr_t) p);
-      word_settle (&m->op->fresh, 0);
-      word_settle (&m->op->locked, 0);
+      word_settle (&op->fresh, 0);
+      word_settle (&op->locked, 0);
     }
   unlock_heap (h);
-  return err;
+  return there     ? MAKER_AGAIN
+         : damaged ? fail_because (why, EBADMSG, root_broken)
+                   : 0;
 }
 
-/* Free block P of M, which did not become a root.  */
+/* Free block P of OP, which did not become a root.  */
 static void
-maker_discard (const struct wish *w, struct making *m, void *p)
+maker_discard (const struct wish *w, struct heap *h, struct disk_op *op,
+               void *p)
 {
   static const char call[] = "mmalloc_makeroot";
   struct place block, user;
-  struct disk_op *op = m->op;
-  if (free_place (m->h, call, w->md, p, &block, &user) == NULL)
+  if (free_place (h, call, w->md, p, &block, &user) == NULL)
     {
       trace_event ('-', p, 0, false);
-      word_put (&op->old, off_file (m->h, block.start));
+      word_put (&op->old, off_file (h, block.start));
       /* Release: the block is on record at any time.  */
       word_settle (&op->fresh, 0);
-      realloc_leave (call, w->md, m->h, p, &block, op);
-      return;
+      realloc_leave (call, w->md, h, p, &block, op);
     }
-  op_release (m->h, op);
+  else
+    op_release (h, op);
 }
 
-/* Make the root of W with M->op: *VALUE.  0 or an errno value.  */
+/* Make the root of W, *VALUE, with record OP.  0, MAKER_AGAIN or an errno
+   value.  */
 static int
-maker_make (const struct wish *w, struct making *m, uint64_t *value,
-            struct reason *why)
+maker_make (const struct wish *w, struct heap *h, struct disk_op *op,
+            uint64_t *value, struct reason *why)
 {
-  struct heap *h = m->h;
-  thread.op = m->op;
+  unsigned forks = h->forks;
+  thread.op = op;
   void *p = alloc_any (w->md, w->size, 16, ALLOC_ZERO);
   thread.op = NULL;
-  if (p == NULL)
-    {
-      int err = errno;
-      op_release (h, m->op);
-      return err;
-    }
-  thread.making = m;
-  int stop = w->init != NULL ? w->init (p, w->size, w->arg) : 0;
-  thread.making = m->outer;
+  int err = p != NULL ? 0 : errno;
+  int stop = p != NULL && w->init != NULL ? w->init (p, w->size, w->arg) : 0;
   process_check ();
-  if (h->forks != m->forks)
-    return fail_because (why, ECANCELED, "the process is a fork of the one"
-                                         " that makes the root");
-  int err = stop != 0 ? fail_because (why, ECANCELED, "the root was not made:"
-                                                      " its function gave %d",
-                                      stop)
-                      : maker_publish (w, m, p, value);
-  struct disk_op *outer = maker_innermost (h);
-  if (outer != NULL)
-    word_settle (&outer->moved, 0);
-  if (err != 0 || *value != 0)
-    maker_discard (w, m, p);
-  else
+  if (h->forks != forks)
     {
-      *value = (uintptr_t) p;
-      op_release (h, m->op);
+      word_put (&h->making[op - h->op].by, 0);
+      return fail_because (why, ECANCELED, "the process is a fork of the one"
+                                           " that makes the root");
     }
+  if (stop != 0)
+    err = fail_because (why, ECANCELED, "the root was not made: its function"
+                                        " gave %d", stop);
+  if (err == 0)
+    err = maker_publish (w, h, op, p, why);
+  if (err != 0 && p != NULL)
+    maker_discard (w, h, op, p);
+  else
+    op_release (h, op);
+  *value = (uintptr_t) p;
   return err;
+}
+
+/* Make the root of W, *VALUE, unless somebody has made it or makes it.  0,
+   MAKER_AGAIN, MAKER_WAITS or an errno value.  */
+static int
+maker_try (const struct wish *w, struct heap *h, uint64_t *value,
+           struct reason *why)
+{
+  bool swept = false;
+  int err = heap_may_change (h, why);
+  if (err != 0)
+    return err;
+  /* Nobody waits for the dead, nor do they wait.  */
+  dead_bury_all (h);
+  struct disk_op *op = slot_begin (h, (void *) h->file.base, NULL);
+  lock_heap (h);
+  err = maker_look_locked (h, w, op);
+  unlock_heap (h);
+  if (err == 0)
+    return maker_make (w, h, op, value, why);
+  op_release (h, op);
+  if (err == ROOT_NO_SLICE)
+    return (err = root_slice (h, &swept)) == 0 ? MAKER_AGAIN : err;
+  return err == EDEADLK
+           ? fail_because (why, err, "this thread makes the root, or one that"
+                                     " its maker waits for")
+         : err == ENOLCK
+           ? fail_because (why, err, "%d roots are being made", MM_MAKES)
+         : err == EBADMSG ? fail_because (why, err, root_broken)
+                          : err;
 }
 
 /* Whether the root with VALUE, which was there, has the bytes that W asks for.
    */
 static int
-maker_room (struct heap *h, const struct wish *w, uint64_t value,
+maker_room (const struct wish *w, struct heap *h, uint64_t value,
             struct reason *why)
 {
   struct place at;
-  const char *p = (const char *) (uintptr_t) value;
+  const char *p = (char *) h->file.base + (value - h->super.base);
   if (place_find (h, p, true, &at) != NULL)
     return fail_because (why, EINVAL, "the root is 0x%lx, which is in no block"
                                       " of the heap", (unsigned long) value);
@@ -9981,41 +9996,33 @@ maker_room (struct heap *h, const struct wish *w, uint64_t value,
 
 /* Find or make the root of W: *VALUE.  0 or an errno value.  */
 static int
-maker_root (struct heap *h, const struct wish *w, uint64_t *value,
+maker_root (const struct wish *w, struct heap *h, uint64_t *value,
             struct reason *why)
 {
   struct root_walk walk;
-  struct making m = { .outer = thread.making, .h = h, .forks = h->forks };
-  uint64_t before;
+  uint64_t unfit = 0;
+  unsigned pauses = 0;
   int err;
   do
     {
       *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
-      err = walk.damaged ? EBADMSG : 0;
-      if (err == 0 && *value == 0)
-        err = heap_may_change (h, why);
-      if (err == 0 && *value == 0)
-        err = maker_enter (h, w, &m.op, value);
-      if (err == EBADMSG)
-        return fail_because (why, err, root_broken);
-      if (err == EDEADLK)
-        return fail_because (why, err, "this thread makes the root, or one that"
-                                       " its maker waits for");
-      if (err == ENOLCK)
-        return fail_because (why, err, "%d roots are being made", MM_MAKES);
-      if (err != 0)
-        return err;
+      if (walk.damaged)
+        return fail_because (why, EBADMSG, root_broken);
       if (*value == 0)
+        err = maker_try (w, h, value, why);
+      else
         {
-          m.turn = word_peek (&m.op->turn);
-          return maker_make (w, &m, value, why);
+          err = maker_room (w, h, *value, why);
+          /* Another may have put another block there meanwhile.  */
+          if (err == 0 || *value == unfit)
+            return err;
+          unfit = *value;
+          err = MAKER_AGAIN;
         }
-      before = *value;
-      err = maker_room (h, w, before, why);
+      if (err == MAKER_WAITS)
+        os_pause (pauses++);
     }
-  /* Another may have put another block there meanwhile.  */
-  while (err != 0 && root_find (h, w->name, w->len, &walk) != NULL
-         && walk.value != before);
+  while (err == MAKER_AGAIN || err == MAKER_WAITS);
   return err;
 }
 
@@ -10035,8 +10042,10 @@ mmalloc_makeroot (void *md, const char *name, size_t size,
            NULL;
   if (size == 0)
     return call_end (&c, EINVAL, "a root that is made has a size"), NULL;
+  if (thread.number == 0)
+    thread.number = word_add (&process.n_makers, 1) + 1;
   int cancel = os_hold_cancel ();
-  int err = maker_root (c.h, &w, &value, &why);
+  int err = maker_root (&w, c.h, &value, &why);
   os_let_cancel (cancel);
   call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
   return err == 0 ? (void *) (uintptr_t) value : NULL;

@@ -346,13 +346,16 @@ void *mmalloc_getroot (void *md, const char *name);
    or as mmalloc: EROFS if there is no such root in a read-only heap.
 
    INIT holds no lock and may call the library, also mmalloc_makeroot for another
-   root, and take its time; it must return, not end its thread or jump away, not
-   free the block, nor detach the heap.  Others wait for the maker as long as he
-   lives, also if he is stopped; if he is killed, one of them makes the root.
+   root, and take its time; it must not free the block, nor detach the heap.  A
+   cancellation waits until it returns.  Others wait for the maker as long as he
+   lives, also if he is stopped; if he is killed, or his thread ends in INIT,
+   one of them makes the root.  If he jumps out of INIT, that is when his thread
+   ends or his process detaches the heap.  Other blocks that INIT has allocated
+   are lost if the root is not made, unless it frees them.
    A mmalloc_setroot of the name does not wait: what it sets stays, and the
-   maker throws his block away and returns that.  A fork child made within INIT
-   must leave the block alone, and the call ends in it with ECANCELED: the root
-   is its parent's to make.  */
+   maker throws his block away and returns that, if it is large enough.  A fork
+   child made within INIT must leave the block alone, and the call ends in it
+   with ECANCELED: the root is its parent's to make.  */
 void *mmalloc_makeroot (void *md, const char *name, size_t size,
                         int (*init) (void *root, size_t size, void *arg),
                         void *arg);

@@ -65,6 +65,14 @@ put (numbers *v, long n)
     v->push_back (i);
 }
 
+/* Once for each heap, before another process can find the root.  */
+static int
+make_numbers (void *root, size_t, void *resource)
+{
+  new (root) numbers (static_cast<heap_resource *> (resource));
+  return 0;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -76,16 +84,11 @@ main (int argc, char **argv)
     return std::fprintf (stderr, "%s: %s\n", argv[1], mmalloc_strerror (md)), 1;
   /* In each process anew, before anything in the heap is used.  */
   page *mine = new (own) page { heap_resource (md) };
-  numbers *v = static_cast<numbers *> (mmalloc_getroot (md, "numbers"));
+  numbers *v = static_cast<numbers *> (
+    mmalloc_makeroot (md, "numbers", sizeof (numbers), make_numbers,
+                      &mine->resource));
   if (v == nullptr)
-    {
-      void *p = mmalloc (md, sizeof *v);
-      if (p == nullptr)
-        return 1;
-      v = new (p) numbers (&mine->resource);
-      if (mmalloc_setroot (md, "numbers", v) != 0)
-        return 1;
-    }
+    return std::fprintf (stderr, "%s: %s\n", argv[1], mmalloc_strerror (md)), 1;
   put (v, std::atol (argv[2]));
   std::printf ("functions at %p: %zu numbers\n", *static_cast<void **> (own),
                v->size ());

@@ -1,6 +1,7 @@
 /* mmalloc_makeroot: of all who want a root at once one makes it, once, and
    whole.  */
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -192,6 +193,9 @@ nested (void *root, size_t size, void *arg)
   (void) size, (void) root;
   must_give ((intmax_t) mmalloc_makeroot (heap, "r0", 10, NULL, NULL), 0,
              EDEADLK);
+  /* Names that begin alike are two.  */
+  if (*depth == 0)
+    must (mmalloc_makeroot (heap, "r", 10, NULL, NULL) != NULL);
   snprintf (name, sizeof name, "r%d", ++*depth);
   if (*depth < 40)
     must (mmalloc_makeroot (heap, name, 10, nested, depth) != NULL);
@@ -211,7 +215,7 @@ START_TEST (roots_within_roots)
   heap = heap_new (_i);
   ck_assert_ptr_nonnull (mmalloc_makeroot (heap, "r0", 10, nested, &depth));
   ck_assert_int_eq (depth, 40);
-  ck_assert_uint_eq (live (heap), 40);
+  ck_assert_uint_eq (live (heap), 41);
   heap_is_whole (heap);
   heap_end (heap);
 }
@@ -281,6 +285,116 @@ START_TEST (setroot_wins)
 }
 END_TEST
 
+/* A thread ends in the function: another one makes the root.  */
+static int
+ends (void *root, size_t size, void *arg)
+{
+  memset (root, 1, size);
+  atomic_store (&meet, 1);
+  if (arg != NULL)
+    must (mmalloc_makeroot (heap, arg, size, ends, NULL) != NULL);
+  pthread_exit (NULL);
+}
+
+static void *
+ender (void *inner)
+{
+  mmalloc_makeroot (heap, "a", _Alignof (max_align_t) * 5000, ends, inner);
+  ck_abort_msg ("the thread has not ended");
+}
+
+START_TEST (thread_ends)
+{
+  heap = heap_new (_i);
+  for (int nested = 0; nested < 2; nested++)
+    {
+      atomic_store (&meet, 0);
+      pthread_t t = thread_start (ender, nested ? (void *) "b" : NULL);
+      while (atomic_load (&meet) == 0)
+        sched_yield ();
+      char *p = mmalloc_makeroot (heap, "a", 100, NULL, NULL);
+      must (p != NULL && block_is_zero (p, 100));
+      thread_end (t);
+      ck_assert_ptr_null (mmalloc_getroot (heap, "b"));
+      ck_assert_uint_eq (live (heap), 1);
+      ck_assert_int_eq (mmalloc_setroot (heap, "a", NULL), 0);
+      mfree (heap, p);
+    }
+  heap_is_whole (heap);
+  heap_end (heap);
+}
+END_TEST
+
+/* A thread jumps out of the function: the root is being made until it ends.  */
+static jmp_buf outside;
+
+static int
+jumps (void *root, size_t size, void *arg)
+{
+  (void) root, (void) size, (void) arg;
+  longjmp (outside, 1);
+}
+
+static void *
+jumper (void *unused)
+{
+  char over[4000];
+  if (setjmp (outside) == 0)
+    mmalloc_makeroot (heap, "a", 10, jumps, NULL);
+  /* Where the call was is something else.  */
+  memset (over, 0x5a, sizeof over);
+  must_give ((intmax_t) mmalloc_makeroot (heap, "a", 10, NULL, NULL), 0,
+             EDEADLK);
+  must (mmalloc_makeroot (heap, "b", 10, NULL, NULL) != NULL);
+  return over[3] == 0x5a ? unused : NULL;
+}
+
+START_TEST (thread_jumps)
+{
+  heap = heap_new (_i);
+  thread_run (jumper, NULL);
+  ck_assert_uint_eq (live (heap), 1);
+  ck_assert_ptr_nonnull (mmalloc_makeroot (heap, "a", 10, NULL, NULL));
+  ck_assert_uint_eq (live (heap), 2);
+  heap_is_whole (heap);
+  heap_end (heap);
+}
+END_TEST
+
+/* Another puts one block after the other there and frees the one before: no
+   call sees a root that is no block.  */
+enum { CHANGES = 20000 };
+
+static void *
+changes (void *blocks)
+{
+  void **p = blocks;
+  for (int i = 1; i < CHANGES; i++)
+    {
+      must (mmalloc_setroot (heap, "a", p[i]) == 0);
+      mfree (heap, p[i - 1]);
+    }
+  atomic_store (&meet, 1);
+  return NULL;
+}
+
+START_TEST (setroot_meanwhile)
+{
+  static void *p[CHANGES];
+  heap = heap_new (_i);
+  for (int i = 0; i < CHANGES; i++)
+    p[i] = mmalloc (heap, 100);
+  atomic_store (&meet, 0);
+  ck_assert_int_eq (mmalloc_setroot (heap, "a", p[0]), 0);
+  pthread_t t = thread_start (changes, p);
+  while (atomic_load (&meet) == 0)
+    ck_assert_ptr_nonnull (mmalloc_makeroot (heap, "a", 50, NULL, NULL));
+  thread_end (t);
+  ck_assert_uint_eq (live (heap), 1);
+  heap_end (heap);
+}
+END_TEST
+
 /* Many threads want each of many roots.  */
 enum { THREADS = 6 };
 
@@ -317,4 +431,5 @@ END_TEST
 
 RUN_ON_EACH_HEAP (made_once, bad, init_refuses, init_refuses_large,
                   size_of_what_is_there, roots_within_roots, circles,
-                  setroot_wins, threads)
+                  setroot_wins, thread_ends, thread_jumps, setroot_meanwhile,
+                  threads)

@@ -1,20 +1,23 @@
 /* mmalloc_makeroot between processes: one makes the root, the others wait for
    it, and if it is killed another one does; stopped, forked, read-only.
 
-   MMALLOC_TEST_ROUNDS=n   rounds of the race; make check-kill has a million  */
+   MMALLOC_TEST_ROUNDS=n   races, twice; make check-kill has a million  */
 
 #include "inside.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { RACERS = 3, THREADS_OF_ONE = 2 };
+/* Threads that race, in three processes or in one.  */
+enum { RACERS = 6 };
 
 static struct shared
 {
   atomic_ulong round;           /* that may begin */
   atomic_uint arrived, ran, gone;
   atomic_uint made;             /* INITs that ran to the end */
+  int processes;                /* that race */
 } *the;
 
 static void *md;
@@ -71,6 +74,19 @@ no_record_is_left (void)
 }
 
 
+/* The operation record of root NAME, or NULL: nobody makes it.  */
+static struct disk_op *
+record_of (const char *name)
+{
+  struct heap *h = (struct heap *) *file_place (md, true);
+  struct wish w = { .name = name, .len = strlen (name) };
+  for (int i = 0; i < MM_OPS; i++)
+    if (op_makes_root (&h->op[i]) && maker_is_for (h, &h->op[i], &w))
+      return &h->op[i];
+  return NULL;
+}
+
+
 /* ---- Races -------------------------------------------------------------- */
 
 static unsigned long
@@ -84,7 +100,7 @@ rounds (void)
 static void
 meet (unsigned long round)
 {
-  if (atomic_fetch_add (&the->arrived, 1) + 1 == RACERS * THREADS_OF_ONE)
+  if (atomic_fetch_add (&the->arrived, 1) + 1 == RACERS)
     {
       atomic_store (&the->arrived, 0);
       atomic_store (&the->round, round + 1);
@@ -97,6 +113,15 @@ meet (unsigned long round)
     }
 }
 
+/* Others come meanwhile.  */
+static int
+race_init (void *root, size_t size, void *check)
+{
+  if (*(unsigned long *) check % 2 == 0)
+    sched_yield ();
+  return init (root, size, check);
+}
+
 /* Each round begins with no root, all make it, and one takes it away.  */
 static void *
 run (void *first)
@@ -107,13 +132,13 @@ run (void *first)
       char name[20];
       snprintf (name, sizeof name, "root %lu", i % 7);
       meet (turn++);
-      struct thing *t = mmalloc_makeroot (md, name, sizeof *t, init, &i);
+      struct thing *t = mmalloc_makeroot (md, name, sizeof *t, race_init, &i);
       must (t != NULL && t->check == i);
       atomic_fetch_add (&t->runs, 1);
       meet (turn++);
       if (first == NULL)
         continue;
-      must (t->runs == RACERS * THREADS_OF_ONE);
+      must (t->runs == RACERS);
       must (atomic_load (&the->ran) == i + 1);
       must (mmalloc_setroot (md, name, NULL) == 0);
       mfree (md, t);
@@ -124,11 +149,11 @@ run (void *first)
 static void
 racer (void *first)
 {
-  pthread_t t[THREADS_OF_ONE];
+  pthread_t t[RACERS];
   md = heap_file ();
-  for (int i = 0; i < THREADS_OF_ONE; i++)
+  for (int i = 0; i < RACERS / the->processes; i++)
     t[i] = thread_start (run, i == 0 ? first : NULL);
-  for (int i = 0; i < THREADS_OF_ONE; i++)
+  for (int i = 0; i < RACERS / the->processes; i++)
     thread_end (t[i]);
   heap_end (md);
 }
@@ -137,9 +162,10 @@ START_TEST (races)
 {
   struct child child[RACERS];
   begin ();
-  for (int i = 0; i < RACERS; i++)
+  the->processes = _i == 0 ? 3 : 1;
+  for (int i = 0; i < the->processes; i++)
     child[i] = child_start (racer, i == 0 ? the : NULL);
-  for (int i = 0; i < RACERS; i++)
+  for (int i = 0; i < the->processes; i++)
     {
       int status = child_end (child[i]);
       if (status != 0)
@@ -149,8 +175,9 @@ START_TEST (races)
   md = heap_file ();
   is_whole (0);
   no_record_is_left ();
-  printf ("%lu rounds of %d processes with %d threads, made %u times\n",
-          rounds (), RACERS, THREADS_OF_ONE, the->ran);
+  ck_assert_uint_eq (the->ran, rounds ());
+  printf ("%lu races of %d threads in %d processes, made %u times\n",
+          rounds (), RACERS, the->processes, the->ran);
 }
 END_TEST
 
@@ -241,6 +268,23 @@ START_TEST (all_killed)
 }
 END_TEST
 
+/* That this thread has made a root with the same record means nothing.  */
+static void
+records_of_others_are_not_ours (void)
+{
+  struct heap *h = (struct heap *) *file_place (md, true);
+  lock_heap (h);
+  struct disk_op *op = record_of ("a");
+  struct making *m = &h->making[op - h->op];
+  m->by = library_thread.number;
+  m->turn = op->turn - 1;
+  must (m->by != 0 && !op_is_ours (h, op));
+  m->turn = op->turn;
+  must (op_is_ours (h, op));
+  m->by = 0;
+  unlock_heap (h);
+}
+
 START_TEST (maker_stopped)
 {
   begin ();
@@ -253,6 +297,7 @@ START_TEST (maker_stopped)
   md = heap_file ();
   ck_assert_ptr_nonnull (make ("other"));
   ck_assert_int_eq (mmalloc_recover (md), 0);
+  records_of_others_are_not_ours ();
   until_waiting (a);
   ck_assert_uint_eq (the->made, 0);
   kill (maker.pid, SIGCONT);
@@ -295,6 +340,143 @@ START_TEST (dead_waiter)
   md = heap_file ();
   must (mmalloc_makeroot (md, "a", 100, needs_b, &other) != NULL);
   is_whole (2);
+}
+END_TEST
+
+/* A process jumps out of the function and lets the heap go: another one makes
+   the root.  */
+static jmp_buf outside;
+
+static int
+jumps (void *root, size_t size, void *arg)
+{
+  (void) root, (void) size, (void) arg;
+  longjmp (outside, 1);
+}
+
+static void
+jumper (void *unused)
+{
+  (void) unused;
+  md = heap_file ();
+  if (setjmp (outside) == 0)
+    mmalloc_makeroot (md, "a", sizeof (struct thing), jumps, NULL);
+  baton_pass (baton);
+  baton_wait (baton);
+  heap_end (md);
+  baton_pass (baton);
+  baton_wait (baton);
+}
+
+START_TEST (maker_leaves)
+{
+  begin ();
+  struct child maker = child_start (jumper, NULL);
+  baton_wait (maker.baton);
+  struct child a = child_start (waiter, "a");
+  until_waiting (a);
+  baton_pass (maker.baton);
+  baton_wait (maker.baton);
+  ck_assert_int_eq (child_end (a), 0);
+  baton_pass (maker.baton);
+  ck_assert_int_eq (child_end (maker), 0);
+  ck_assert_uint_eq (the->ran, 1);
+  md = heap_file ();
+  is_whole (1);
+  no_record_is_left ();
+}
+END_TEST
+
+/* Who waited for a root that is made by now, and has not looked since, waits
+   for nobody: not for what is made with the same record.  */
+static atomic_int calls;
+
+static int
+needs_a (void *root, size_t size, void *arg)
+{
+  struct heap *h = (struct heap *) *file_place (md, true);
+  struct disk_op *op = record_of ("b");
+  (void) root, (void) arg;
+  record_of ("a")->moved = maker_number (h, op) - 256;
+  atomic_store (&calls, 1);
+  must (mmalloc_makeroot (md, "a", size, NULL, NULL) != NULL);
+  return 0;
+}
+
+static void *
+make_b (void *unused)
+{
+  must (mmalloc_makeroot (md, "b", 100, needs_a, NULL) != NULL);
+  return unused;
+}
+
+static int
+until_b_waits (void *root, size_t size, void *other)
+{
+  (void) root, (void) size;
+  *(pthread_t *) other = thread_start (make_b, NULL);
+  while (atomic_load (&calls) == 0)
+    sched_yield ();
+  /* It is told at once that there is a circle, or it waits.  */
+  while (record_of ("b") != NULL && record_of ("b")->moved == 0)
+    sched_yield ();
+  return 0;
+}
+
+/* Another made the root between the first look and the lock.  */
+START_TEST (made_meanwhile)
+{
+  begin ();
+  md = heap_file ();
+  struct wish w = { .md = md, .name = "a", .len = 1, .size = 1 };
+  struct heap *h = (struct heap *) *file_place (md, true);
+  ck_assert_ptr_nonnull (make ("a"));
+  struct disk_op *op = slot_begin (h, md, NULL);
+  lock_heap (h);
+  int err = maker_look_locked (h, &w, op);
+  unlock_heap (h);
+  op_release (h, op);
+  ck_assert_int_eq (err, MAKER_AGAIN);
+}
+END_TEST
+
+/* A root that is set meanwhile, in the same chain, gets another record.  */
+static char cousin[20];
+
+static int
+sets_cousin (void *root, size_t size, void *arg)
+{
+  (void) root, (void) size;
+  must (mmalloc_setroot (md, cousin, arg) == 0);
+  return 0;
+}
+
+START_TEST (root_set_meanwhile)
+{
+  uint32_t wanted = (uint32_t) sum_bytes ("made 0000000", 12) % MM_BUCKETS;
+  unsigned n = 0;
+  begin ();
+  md = heap_file ();
+  do
+    snprintf (cousin, sizeof cousin, "made %07u", ++n);
+  while ((uint32_t) sum_bytes (cousin, 12) % MM_BUCKETS != wanted);
+  void *made = mmalloc_makeroot (md, "made 0000000", 100, sets_cousin, &n);
+  ck_assert_ptr_nonnull (made);
+  ck_assert_ptr_eq (mmalloc_getroot (md, "made 0000000"), made);
+  ck_assert_ptr_eq (mmalloc_getroot (md, cousin), &n);
+  is_whole (1);
+}
+END_TEST
+
+START_TEST (record_used_again)
+{
+  pthread_t other;
+  begin ();
+  md = heap_file ();
+  must (mmalloc_makeroot (md, "a", 100, until_b_waits, &other) != NULL);
+  thread_end (other);
+  is_whole (2);
+  no_record_is_left ();
 }
 END_TEST
 
@@ -363,8 +545,19 @@ START_TEST (read_only)
   must_give ((intmax_t) mmalloc_makeroot (md, "a", 10000, NULL, NULL), 0,
              EINVAL);
   heap_end (md);
+  /* At another address: as mmalloc_getroot, and the size is seen.  */
+  md = mmalloc_open (temp_heap_path (), MMALLOC_ELSEWHERE, NULL);
+  ck_assert_ptr_nonnull (md);
+  ck_assert_ptr_eq (mmalloc_makeroot (md, "a", 10, NULL, NULL),
+                    mmalloc_getroot (md, "a"));
+  ck_assert_ptr_nonnull (mmalloc_getroot (md, "a"));
+  must_give ((intmax_t) mmalloc_makeroot (md, "a", 10000, NULL, NULL), 0,
+             EINVAL);
+  must_give ((intmax_t) make ("b"), 0, EROFS);
+  heap_end (md);
 }
 END_TEST
 
 RUN_KINDS (2, races, maker_killed, all_killed, maker_stopped, dead_waiter,
+           maker_leaves, made_meanwhile, root_set_meanwhile, record_used_again,
            fork_in_init, read_only)

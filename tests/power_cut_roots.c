@@ -96,7 +96,7 @@ keep (void)
 
 /* Kinds 0 to 9 have 8 names each; each history says what was there at the sync,
    as ranges of numbers, and what comes then, each followed by a moment.  */
-enum { END, SET, FORGET, FORGE };
+enum { END, SET, FORGET, FORGE, MAKE };
 struct step
 {
   int what, from, to;
@@ -137,14 +137,23 @@ static const struct history histories[] = {
     { { SET, 0, 1 }, { FORGE, 34, 34 }, { FORGE, 33, 33 } },
     { { FORGET, 34, 34 }, { SET, 35, 35 }, { FORGET, 33, 33 },
       { SET, 36, 36 } } },
+  { "records in two pages, and roots that are made once",
+    { { MAKE, 0, 1 }, { FORGE, 34, 34 }, { FORGET, 34, 34 } },
+    { { MAKE, 35, 35 } } },
+  { "roots that are made once",
+    { { MAKE, 0, 1 } },
+    { { MAKE, 2, 2 }, { SET, 3, 3 } } },
 };
 enum { N_HISTORIES = sizeof histories / sizeof *histories };
+
+static bool forged;
 
 /* Make root I with a record whose first 16 bytes are the last ones of a page.
    */
 static void
 forge (int i)
 {
+  forged = true;
   struct heap *h = (struct heap *) *file_place (md, true);
   struct root *root = &the->root[i];
   struct root_walk walk;
@@ -158,11 +167,25 @@ forge (int i)
   ck_assert_ptr_null (root_find (h, root->name, len, &walk));
   memset (r, 0, sizeof *r);
   r->room = (uint16_t) (round_up (len + sizeof *r, 16) - sizeof *r);
-  root_write_locked (r, root->name, len, hash);
+  memcpy ((char *) r->name, root->name, len);
+  r->len = (uint16_t) len;
+  r->hash = hash;
+  r->turn = 2;
   r->value = root->value[root->n++] = value_of (i, 0);
   h->root->slab = slab + sizeof *r + r->room;
   *walk.link = off_file (h, r);
   ck_assert_ptr_eq (mmalloc_getroot (md, root->name), (void *) r->value);
+}
+
+/* Make root I.  */
+static void
+make (int i)
+{
+  struct root *r = &the->root[i];
+  ck_assert_int_lt (r->n, VALUES);
+  void *p = mmalloc_makeroot (md, r->name, 16, NULL, NULL);
+  ck_assert_ptr_nonnull (p);
+  r->value[r->n++] = (uint64_t) p;
 }
 
 static void
@@ -171,6 +194,8 @@ take_step (const struct step *s)
   for (int i = s->from; i <= s->to; i++)
     if (s->what == FORGE)
       forge (i);
+    else if (s->what == MAKE)
+      make (i);
     else
       set (i, s->what == FORGET);
 }
@@ -204,7 +229,7 @@ session (void *arg)
       take_step (s);
       keep ();
     }
-  if (y->before[1].what != FORGE)
+  if (!forged)
     look_at_records ();
 }
 

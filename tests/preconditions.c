@@ -63,6 +63,9 @@ BREAK (chunk_beyond, off_record (h, h->n_chunks, 0))
 BREAK (slice_beyond, off_record (h, 0, MM_CHUNK_SLICES + 1))
 BREAK (number_beyond,
        off_numbered (h, slice_number (h->n_chunks, 1)))
+BREAK (record_in_two_pages,
+       root_write_locked ((struct disk_name *) (h->grid + MM_PAGE - 16), "x", 1,
+                          0))
 
 START_TEST (locks_and_their_order)
 {
@@ -93,6 +96,7 @@ START_TEST (ranges)
   must_name (chunk_beyond, "off_record");
   must_name (slice_beyond, "off_record");
   must_name (number_beyond, "off_record");
+  must_name (record_in_two_pages, "root_write_locked");
 }
 END_TEST
 

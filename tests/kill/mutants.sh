@@ -46,7 +46,7 @@ build () { # TEST
     maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
     replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
     damage_stays_inside|file_size_limit|fork_file|limited_address_space|\
-    mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
+    makeroot|mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
     roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
@@ -56,8 +56,9 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
-    local_pages|machine_went_down|membership|others_come_between|\
-    power_cut_roots|slot_calls_wait|words_of_threads)
+    local_pages|machine_went_down|makeroot_processes|membership|\
+    others_come_between|power_cut_roots|preconditions|slot_calls_wait|\
+    words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -402,7 +403,7 @@ mutant record_not_masked '/^page_free_bits/,/^}/ {
 }' 'step:recovery: malloc beside a freed' 'step:mfree_from: shared'
 
 # The calls of the dead are not ended: by others, by the next opener.
-mutant calls_not_ended '/^dead_orphan_locked/,/^}/ {
+mutant calls_not_ended '/^dead_end_locked/,/^}/ {
   s/dead_finish_locked (h, &h->op\[i\]);/(void) i;/
 }' 'step:mfree_from: own'
 mutant calls_not_ended_at_open '/^epoch_begin/,/^}/ {
@@ -1145,6 +1146,115 @@ mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
 mutant chunks_drop_blocks '/^huge_may_drop/,/^}/ {
   s/ || off_length (h) < h->capacity/ || true/
 }' chunks_come_back
+
+# Roots that are made once.  One maker: the root is looked for again under the
+# lock, and who makes it; his root's record is not another's meanwhile.
+mutant maker_looks_once '/^maker_look_locked/,/^}/ {
+  s/if (root_find (.*) != NULL)/if (root_find (h, w->name, w->len, \&walk) == NULL \&\& false)/
+}' makeroot_processes
+mutant maker_for_no_other '/^maker_look_locked/,/^}/ {
+  s/if (maker_is_for (h, &h->op\[i\], w))/if (false)/
+}' makeroot_processes
+mutant maker_of_shorter_name '/^maker_is_for/,/^}/ {
+  s/ || word_peek (&r->len) != w->len//
+}' makeroot
+mutant maker_record_shared '/^root_record_locked/,/^}/ {
+  s/!op_makes_root_at (.*))/true)/
+}' makeroot_processes
+mutant maker_without_limit '/^maker_look_locked/,/^}/ {
+  s/if (makes >= MM_MAKES)/if (false)/
+}' makeroot
+# The block is on record, and the program's function has filled it before it can
+# be found; whoever dies then has a root or no block.
+mutant maker_not_on_record '/^maker_make/,/^}/ {
+  s/^  thread.op = op;$/  (void) op;/
+}' step:makeroot
+mutant maker_not_zeroed '/^maker_make/,/^}/ {
+  s/ALLOC_ZERO/0/
+}' makeroot step:makeroot
+mutant maker_not_said '/^maker_begin_locked/,/^}/ {
+  /^  word_settle (&op->from, MM_MAKES_ROOT)/d
+}' makeroot_processes
+mutant maker_name_late '/^maker_begin_locked/,/^}/ {
+  s/^  root_write_locked (r, w->name, w->len,$/  if (link != NULL) word_publish (link, off_file (h, r));\
+&/
+}' 'step:makeroot: the first'
+mutant maker_unmarked '/^maker_publish/,/^}/ {
+  s/word_settle (&op->locked, 1);/(void) 0;/
+}' 'step:makeroot: large'
+mutant maker_mark_gone_first '/^maker_publish/,/^}/ {
+  s/word_publish (&r->value, (uintptr_t) p);/&\
+      word_settle (\&op->locked, 0);/
+}' 'step:makeroot: large'
+mutant maker_decides_nothing '/^dead_ops_locked/,/^}/ {
+  s/if (word_peek (&op->from) == MM_MAKES_ROOT$/if (false/
+}' 'step:makeroot: large'
+mutant maker_slot_in_block '/^dead_slot_holds/,/^}/ {
+  s/word_peek (&op->from) == MM_MAKES_ROOT/false/
+}' step:makeroot
+mutant maker_old_unrecorded '/^maker_discard/,/^}/ {
+  /word_put (&op->old,/d
+}' 'step:makeroot: refused'
+mutant maker_keeps_refused '/^maker_make/,/^}/ {
+  s/if (err != 0 && p != NULL)/if (false)/
+}' makeroot
+mutant maker_over_setroot '/^maker_publish/,/^}/ {
+  s/bool there = root_find (h, w->name, w->len, &walk) != NULL;/root_find (h, w->name, w->len, \&walk); bool there = false;/
+}' makeroot
+# Waiting: not for oneself, not in a circle, not for the dead, not for those who
+# have gone; and by no record that is used again.
+mutant maker_waits_for_itself '/^maker_wait_locked/,/^}/ {
+  s/if (op_is_ours (h, at))/if (false)/
+}' makeroot
+mutant maker_untold '/^maker_wait_locked/,/^}/ {
+  s/word_put (&h->op\[i\].moved, .*);/(void) 0;/
+}' makeroot
+mutant maker_number_without_turn '/^maker_numbered/,/^}/ {
+  s/ && maker_number (h, op) == number//
+}' makeroot_processes
+mutant maker_turn_ignored '/^op_is_ours/,/^}/ {
+  s/&& m->turn == word_peek (&op->turn)//
+}' makeroot_processes
+mutant maker_waits_for_dead '/^maker_try/,/^}/ {
+  /^  dead_bury_all (h);/d
+}' makeroot_processes
+mutant maker_thread_stays '/^cache_thread_exit/,/^}/ {
+  s/if (k->heap != NULL)/if (false)/
+}' makeroot
+mutant maker_thread_of_child '/^dead_end_thread/,/^}/ {
+  s/ || word_peek (&h->forked)//
+}' makeroot_processes
+mutant maker_stays_at_detach '/^detach_leave/,/^}/ {
+  s/dead_end_locked (h, h->id);/(void) 0;/
+}' makeroot_processes
+mutant maker_recovered '/^mmalloc_recover/,/^}/ {
+  s/&& word_peek (&h->op\[i\].from) != MM_MAKES_ROOT)/\&\& true)/
+}' makeroot_processes
+# A fork child of the function makes nothing, and does not wait in it for its
+# parent.
+mutant maker_in_child '/^maker_make/,/^}/ {
+  s/if (h->forks != forks)/if (false)/
+}' makeroot_processes
+mutant maker_child_for_ever '/^maker_make/,/^}/ {
+  s/word_put (&h->making\[op - h->op\].by, 0);/(void) 0;/
+}' makeroot_processes
+# What is there is large enough, or was another a moment ago.
+mutant maker_any_size '/^maker_room/,/^}/ {
+  s/if (room < w->size)/if (false)/
+}' makeroot
+mutant maker_guard_counts '/^maker_room/,/^}/ {
+  s/if (word_peek (&h->root->guards) != 0 .*/if (false)/
+}' makeroot
+mutant maker_any_place '/^maker_room/,/^}/ {
+  s/(char \*) h->file.base + (value - h->super.base)/(char *) (uintptr_t) value/
+}' makeroot_processes
+mutant maker_fit_at_once '/^maker_root/,/^}/ {
+  s/ || \*value == unfit/ || true/
+}' makeroot
+# A record is not written in two pages.
+mutant root_may_cross '/^root_write_locked/,/^}/ {
+  s/!root_crosses (.*))/true)/
+}' preconditions
 
 # ---- Mutants that are none ---------------------------------------------------
 

@@ -70,6 +70,7 @@ static struct plan
   bool no_count;                /* the count of backed slices is made up */
   bool booted;                  /* the machine went down */
   bool made;                    /* a root of WANT bytes is made */
+  int inits, filled;            /* its function began, and ended with 0 */
   bool no_end;                  /* an earlier death leaves doubts for ever */
   void *result;                 /* of the finished operation */
   struct neighbour neighbour;
@@ -1057,7 +1058,9 @@ enum { MADE = 4 };
 static int
 init_made (void *root, size_t size, void *refuse)
 {
+  NEED (plan->inits++ == 0);
   kill_fill (root, size, MADE);
+  plan->filled = refuse == NULL;
   return refuse != NULL;
 }
 
@@ -2138,7 +2141,8 @@ world_undo (void)
 }
 
 /* Make the copy as the file is, but for the note which file it is: else each
-   opener would give it disk blocks, as it must for a copy.  */
+   opener would give it disk blocks, as it must for a copy; and for the mark
+   that is found in the memory of its users: the victim lives.  */
 static void
 world_copy (void)
 {
@@ -2160,6 +2164,8 @@ world_copy (void)
             memcpy (world.copy_at + at, world.at + at, n);
         }
     }
+  if (world.size >= MM_OFF_INDEX)
+    ((struct disk_locks *) (void *) (world.copy_at + MM_OFF_LOCKS))->mark ^= 1;
   for (int i = 0; i < 2; i++)
     {
       struct disk_super *s = (struct disk_super *) (void *)
@@ -2345,7 +2351,9 @@ look_made (void *md, struct seen *w)
     bad ("the root dangles");
   if (s == NULL)
     return;
-  if (s->size < plan->want || !kill_holds (value, plan->want, plan->want, MADE))
+  if (plan->filled != 1
+      || s->size < plan->want
+      || !kill_holds (value, plan->want, plan->want, MADE))
     bad ("the root is not whole");
   s->size = plan->want;
   s->tag = MADE;
@@ -2528,6 +2536,39 @@ look_backed (struct heap *h)
         }
 }
 
+/* The survivor wants the root that the dead one made, or did not.  */
+static int
+init_again (void *root, size_t size, void *count)
+{
+  for (size_t i = 0; i < size && i < KILL_WHOLE; i++)
+    if (((char *) root)[i] != 0 || ((char *) root)[size - 1 - i] != 0)
+      {
+        bad ("a root that is to be made is not zero");
+        break;
+      }
+  kill_fill (root, size, MADE);
+  ++*(int *) count;
+  return 0;
+}
+
+static void
+make_again (void *md, struct seen *mine)
+{
+  int inits = 0;
+  void *there = mmalloc_getroot (md, "made");
+  void *p = mmalloc_makeroot (md, "made", plan->want, init_again, &inits);
+  if (p == NULL)
+    bad ("the root cannot be made: %s", mmalloc_strerror (md));
+  else if ((there != NULL && p != there) || p != mmalloc_getroot (md, "made"))
+    bad ("another root was made");
+  if (inits != (p != NULL && there == NULL))
+    bad ("the function of the root was called %d times", inits);
+  if (p != NULL && !kill_holds (p, plan->want, plan->want, MADE))
+    bad ("the root that was made again is not whole");
+  if (there == NULL && p != NULL)
+    mine->block[mine->n++] = (struct block) { p, plan->want, MADE, false };
+}
+
 /* The survivor works with the heap.  */
 static void
 go_on (void *md, struct seen *w, bool tight, bool alone)
@@ -2542,6 +2583,8 @@ go_on (void *md, struct seen *w, bool tight, bool alone)
   void *aligned = mmemalign (md, MM_SLICE, 60000);
   if (aligned != NULL)
     mfree (md, aligned);
+  if (plan->made && !tight)
+    make_again (md, &mine);
   for (size_t i = 0; i < N; i++)
     {
       void *p = mmalloc (md, sizes[i]);
@@ -2608,6 +2651,14 @@ work_early (void *md, bool trims)
   for (size_t i = 0; i < plan->n; i++)
     if (plan->block[i].p == plan->slot_old)
       old = &plan->block[i];
+  /* Nor is the block of a root that it forgets.  */
+  void *made = plan->made ? mmalloc_getroot (md, "made") : NULL;
+  if (made != NULL)
+    {
+      if (mmalloc_setroot (md, "made", NULL) != 0)
+        bad ("the root is not forgotten: %s", mmalloc_strerror (md));
+      mfree (md, made);
+    }
   if (trims && mmalloc_trim (md) < 0)
     bad ("no trim: %s", mmalloc_strerror (md));
   if (trims)
