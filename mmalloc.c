@@ -494,7 +494,7 @@ struct disk_slice
    rebuilt when its epoch is old; backed is the truth.  */
 struct disk_index
 {
-  uint64_t free[MM_CHUNK_SLICES / 64];
+  disk_u64 free[MM_CHUNK_SLICES / 64];
   disk_u64 backed[MM_CHUNK_SLICES / 64];
   uint32_t epoch;
   uint32_t zero[895];
@@ -1256,22 +1256,28 @@ sum_bytes (const void *p, size_t n)
 
 /* A bit map's bit.  */
 static inline bool
-map_get (const uint64_t *map, size_t i)
+map_get (const disk_u64 *map, size_t i)
 {
-  return map[i / 64] >> (i % 64) & 1;
+  return word_see (&map[i / 64]) >> (i % 64) & 1;
 }
 
-/* First set (WANT) or clear bit of MAP from I on, at most END.  */
-static size_t
-map_next (const uint64_t *map, size_t i, size_t end, bool want)
+/* Set or clear the N bits from I on; how many changed.  Maps may be read by
+   those who only look, without a lock.  */
+static inline size_t
+map_put (disk_u64 *map, size_t i, size_t n, bool value)
 {
-  for (; i < end; i = round_up (i + 1, 64))
+  size_t k, changed = 0;
+  for (; n > 0; i += k, n -= k)
     {
-      uint64_t word = (want ? map[i / 64] : ~map[i / 64]) >> (i % 64);
-      if (word != 0)
-        return size_min (i + bit_lowest (word), end);
+      k = size_min (n, 64 - i % 64);
+      uint64_t bits = ~UINT64_C (0) >> (64 - k) << (i % 64);
+      uint64_t old = word_peek (&map[i / 64]);
+      uint64_t new = value ? old | bits : old & ~bits;
+      /* Seen by map_get.  */
+      word_publish (&map[i / 64], new);
+      changed += bit_count (old ^ new);
     }
-  return end;
+  return changed;
 }
 
 /* The first slice from I on, at most END, that is free with what WHICH says
@@ -1283,7 +1289,8 @@ map_next_free (struct disk_index *x, size_t i, size_t end,
 {
   for (; i < end; i = round_up (i + 1, 64))
     {
-      uint64_t word = x->free[i / 64], backed = word_peek (&x->backed[i / 64]);
+      uint64_t word = word_peek (&x->free[i / 64]);
+      uint64_t backed = word_peek (&x->backed[i / 64]);
       if (which != MAP_FREE)
         word &= which == MAP_FREE_BACKED ? backed : ~backed;
       word = (want ? word : ~word) >> (i % 64);
@@ -1291,54 +1298,6 @@ map_next_free (struct disk_index *x, size_t i, size_t end,
         return size_min (i + bit_lowest (word), end);
     }
   return end;
-}
-
-/* The bits of word I / 64 from I on, at most N, which is not 0; how many in
-   *K.  */
-static uint64_t
-map_bits (size_t i, size_t n, size_t *k)
-{
-  size_t room = 64 - i % 64;
-  *k = size_min (n, room);
-  return ~UINT64_C (0) >> (64 - *k) << (i % 64);
-}
-
-/* Set or clear the N bits from I on.  */
-static void
-map_put (uint64_t *map, size_t i, size_t n, bool value)
-{
-  size_t k;
-  for (; n > 0; i += k, n -= k)
-    {
-      uint64_t bits = map_bits (i, n, &k);
-      map[i / 64] = value ? map[i / 64] | bits : map[i / 64] & ~bits;
-    }
-}
-
-/* backed is read without the lock by those who only look.  How many bits
-   changed.  */
-static size_t
-map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
-{
-  size_t k, changed = 0;
-  for (; n > 0; i += k, n -= k)
-    {
-      uint64_t bits = map_bits (i, n, &k);
-      disk_u64 *word = &x->backed[i / 64];
-      uint64_t old = word_peek (word);
-      uint64_t new = value ? old | bits : old & ~bits;
-      /* Seen by map_get_backed.  */
-      word_publish (word, new);
-      changed += bit_count (old ^ new);
-    }
-  return changed;
-}
-
-/* Whether slice I has memory or disk blocks behind it.  */
-static bool
-map_get_backed (struct disk_index *x, size_t i)
-{
-  return word_see (&x->backed[i / 64]) >> (i % 64) & 1;
 }
 
 
@@ -3554,7 +3513,7 @@ grow_back_bare (struct heap *h, size_t c, size_t s, size_t end, size_t ready)
   while (s < end && err == 0)
     {
       size_t stop = s;
-      while (stop < end && (stop >= ready || !map_get_backed (x, stop)))
+      while (stop < end && (stop >= ready || !map_get (x->backed, stop)))
         stop++;
       if (stop > s)
         err = back_range (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT);
@@ -3604,7 +3563,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
      file.  */
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));
   x = run_index_locked (h, c);
-  word_add (&l->n_backed, map_put_backed (x, s, k, true));
+  word_add (&l->n_backed, map_put (x->backed, s, k, true));
   unlock_heap (h);
   return 0;
 }
@@ -4162,7 +4121,7 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
       return true;
     }
   *from = i;
-  *bare = map_next (x->free, i, end, false) == end
+  *bare = map_next_free (x, i, end, MAP_FREE, false) == end
           ? map_next_free (x, i, end, MAP_FREE_BARE, false) - i : 0;
   return false;
 }
@@ -4981,7 +4940,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 struct sweep
 {
   uint32_t mine; /* the caller's exclusive stream; 0: none */
-  uint64_t ours[(MM_STREAMS_MAX + 64) / 64]; /* streams whose lists are made
+  disk_u64 ours[(MM_STREAMS_MAX + 64) / 64]; /* streams whose lists are made
                                   anew */
   uint64_t backed, retired;                  /* slices */
 };
@@ -5141,14 +5100,11 @@ sweep_empty_chunk (struct heap *h, size_t c)
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
   size_t first = slice_first_data (h, c), end = slice_count (h, c);
-  bool all = map_next (x->free, first, end, false) == end;
+  bool all = map_next_free (x, first, end, MAP_FREE, false) == end;
   if (all)
     {
-      uint64_t n = 0;
-      for (size_t s = first; s < end; s++)
-        n += map_get_backed (x, s);
+      run_less_backed_locked (h, map_put (x->backed, first, end - first, false));
       dir_set (h, c, 0);
-      run_less_backed_locked (h, n);
     }
   unlock_heap (h);
   return all;
@@ -6259,7 +6215,7 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
   size_t bytes = at->n << MM_SLICE_SHIFT;
   if (at->r != NULL && at->n == 0)
     {
-      if (!map_get_backed (off_index (h, at->c), at->s))
+      if (!map_get (off_index (h, at->c)->backed, at->s))
         return 0;
       uint32_t number = slice_number (at->c, at->s);
       count->run = number == count->next ? count->run + 1 : 1;
@@ -6689,7 +6645,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
     return 0;
   struct disk_index *x = off_index (h, at->c);
   for (size_t i = at->s; i < at->s + at->n; i++)
-    if (!map_get_backed (x, i) && check_stands (at))
+    if (!map_get (x->backed, i) && check_stands (at))
       {
         check_found (k, start, "I3: a used run has no memory behind it");
         break;
@@ -7214,7 +7170,7 @@ attach_back_again (struct heap *h)
                                false);
       for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
         {
-          for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
+          for (n = 0; s + n < end && map_get (off_index (h, c)->backed, s + n);)
             n++;
           if (n > 0)
             err = os_reserve_blocks (&h->file,
@@ -8169,7 +8125,7 @@ trim_end (struct heap *h)
       return off_slice (h, first, dir_start (d) + dir_slices (d));
     }
   size_t s = run_ready (h, c), first = slice_first_data (h, c);
-  while (s > first && !map_get_backed (off_index (h, c), s - 1))
+  while (s > first && !map_get (off_index (h, c)->backed, s - 1))
     s--;
   return off_slice (h, c, size_max (s, first));
 }
@@ -8190,32 +8146,26 @@ trim_chunk (struct heap *h, size_t c)
     }
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return 0;
-  uint64_t map[MM_CHUNK_SLICES / 64];
-  size_t given = 0;
+  size_t given = 0, end = run_ready (h, c), n;
   lock_heap (h);
-  struct disk_index *x = run_index_locked (h, c);
-  size_t end = run_ready (h, c);
-  for (size_t i = 0; i < MM_CHUNK_SLICES / 64; i++)
-    map[i] = x->free[i] & x->backed[i];
-  /* Unbacked first, then punched: killed between, they only keep blocks.  */
-  for (size_t s = 0; (s = map_next (map, s, end, true)) < end; s++)
-    map_put_backed (x, s, 1, false);
-  unlock_heap (h);
-  for (size_t s = 0; (s = map_next (map, s, end, true)) < end; )
+  for (size_t s = 0;; s += n)
     {
-      size_t stop = map_next (map, s, end, false);
-      if (back_drop (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT))
-        given += stop - s;
+      struct disk_index *x = run_index_locked (h, c);
+      s = map_next_free (x, s, end, MAP_FREE_BACKED, true);
+      n = map_next_free (x, s, end, MAP_FREE_BACKED, false) - s;
+      if (n == 0)
+        break;
+      /* Unbacked first, then punched: killed between, they only keep blocks.  */
+      map_put (x->backed, s, n, false);
+      unlock_heap (h);
+      bool gone = back_drop (h, off_slice (h, c, s), n << MM_SLICE_SHIFT);
+      lock_heap (h);
+      if (gone)
+        run_less_backed_locked (h, n);
       else
-        {
-          lock_heap (h);
-          map_put_backed (run_index_locked (h, c), s, stop - s, true);
-          unlock_heap (h);
-        }
-      s = stop;
+        map_put (x->backed, s, n, true);
+      given += gone ? n : 0;
     }
-  lock_heap (h);
-  run_less_backed_locked (h, given);
   unlock_heap (h);
   return given << MM_SLICE_SHIFT;
 }

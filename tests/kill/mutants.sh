@@ -197,7 +197,7 @@ mutant backed_first '/^grow_back /,/^}/ {
 # The length grows after the slices are published.
 mutant length_late '/^grow_back (/,/^}/ {
   /^  grow_reach (h, off_slice/d
-  /map_put_backed (x, s, k, true)/ {
+  /map_put (x->backed, s, k, true)/ {
     s/$/\
   grow_reach (h, off_slice (h, c, s + k));/
   }
@@ -217,8 +217,8 @@ mutant records_not_cleaned '/^grow_records/,/^}/ {
 
 # Blocks are given back to the disk before the slices are called unbacked.
 mutant punch_first '/^trim_chunk/,/^}/ {
-  s/^    map_put_backed (x, s, 1, false);/\
-    back_drop (h, off_slice (h, c, s), MM_SLICE),\
+  s/^      map_put (x->backed, s, n, false);/\
+      back_drop (h, off_slice (h, c, s), n << MM_SLICE_SHIFT);\
 &/
 }' 'step:trim: beside'
 
@@ -493,7 +493,7 @@ mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
 
 mutant backed_before_ready '/^grow_back (/,/^}/ {
   /^  dir_set (h, c, dir_paged (ready/d
-  /map_put_backed (x, s, k, true)/ {
+  /map_put (x->backed, s, k, true)/ {
     s/$/\
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));/
   }
@@ -511,8 +511,9 @@ mutant records_taken_away '/^huge_find/,/^}/ {
   s/run_chunk_is_empty (h, c + i)/(& || (dir_kind (dir_get (h, c + i)) == DIR_PAGED \&\& ({\
     lock_heap (h);\
     size_t end = slice_count (h, c + i);\
-    bool all = map_next (run_index_locked (h, c + i)->free,\
-                         slice_first_data (h, c + i), end, false) == end;\
+    bool all = map_next_free (run_index_locked (h, c + i),\
+                              slice_first_data (h, c + i), end, MAP_FREE,\
+                              false) == end;\
     if (all)\
       dir_set (h, c + i, 0);\
     unlock_heap (h);\
@@ -1013,7 +1014,7 @@ mutant page_class_unseen '/^check_see/,/^}/ {
   s/head_class (at->head) >= MM_CLASSES/false/
 }' check_finds_everything
 mutant run_backing_unseen '/^check_see/,/^}/ {
-  s/!map_get_backed (x, i)/false/
+  s/!map_get (x->backed, i)/false/
 }' check_finds_everything
 mutant run_end_unseen '/^check_see/,/^}/ {
   s/head_slices (at->head) != at->n)/false)/
@@ -1109,7 +1110,7 @@ mutant chunks_beside_processes '/^sweep_exclude/,/^}/ {
   s/!file_has_users (&h->file, MM_BYTE_WRITERS)/true/
 }' chunks_come_back
 mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
-  s/map_next (x->free, first, end, false) == end/true/
+  s/map_next_free (x, first, end, MAP_FREE, false) == end/true/
 }' chunks_come_back step:trim
 mutant chunks_drop_blocks '/^huge_may_drop/,/^}/ {
   s/ || off_length (h) < h->capacity/ || true/

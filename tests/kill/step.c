@@ -2052,7 +2052,7 @@ world_survey (size_t *reach_at)
       claims += bytes;
       /* What the words say; the library trusts them only up to the length.  */
       for (size_t s = slice_first_data (h, c); s < told; s++)
-        if (map_get_backed (off_index (h, c), s))
+        if (map_get (off_index (h, c)->backed, s))
           {
             claims += MM_SLICE;
             reach = chunk + ((s + 1) << MM_SLICE_SHIFT);
@@ -2519,7 +2519,7 @@ look_backed (struct heap *h)
   for (size_t c = 0; c < run_chunks (h); c++)
     for (size_t s = slice_count (h, c);
          dir_kind (dir_get (h, c)) == DIR_PAGED && s-- > 0; )
-      if (map_get_backed (off_index (h, c), s)
+      if (map_get (off_index (h, c)->backed, s)
           && off_file (h, off_slice (h, c, s)) >= length)
         {
           bad ("slice %zu of chunk %zu is called backed, behind the end", s,
