@@ -2918,26 +2918,20 @@ static const uint16_t class_of_sixteenths[MM_FAST_MAX / 16] = {
   BINS_4 (18), BINS_4 (18), BINS_4 (19), BINS_4 (19)
 };
 
-/* The class for SIZE, 1 to MM_SMALL_MAX.  */
+/* The smallest class for SIZE bytes, at least 1, at ALIGN, a power of two from
+   16 to a slice; MM_CLASSES if there is none.  The blocks of a class are aligned
+   if its size is a multiple.  */
 static unsigned
-class_of (size_t size)
+class_of (size_t size, size_t align)
 {
-  if (size <= MM_FAST_MAX)
-    return class_of_sixteenths[(size - 1) / 16] / sizeof (struct bin);
-  unsigned e = 63 - (unsigned) __builtin_clzll (size - 1);
-  return 20 + (e - 10) * 4 + (unsigned) ((size - 1) >> (e - 2) & 3);
-}
-
-/* The same for ALIGN, a power of two from 16 to a slice: the blocks of a class
-   are aligned if its size is a multiple.  MM_CLASSES if there is none.  */
-static unsigned
-class_of_aligned (size_t size, size_t align)
-{
-  size_t rounded = round_up (size, align);
-  if (rounded > MM_SMALL_MAX)
+  size = round_up (size, align);
+  if (size > MM_SMALL_MAX)
     return MM_CLASSES;
-  unsigned cl = class_of (rounded);
-  while (cl < MM_CLASSES && class_table[cl].size % align != 0)
+  unsigned e = 63 - (unsigned) __builtin_clzll (size - 1);
+  unsigned cl = size <= MM_FAST_MAX
+                ? class_of_sixteenths[(size - 1) / 16] / sizeof (struct bin)
+                : 20 + (e - 10) * 4 + (unsigned) ((size - 1) >> (e - 2) & 3);
+  while (cl < MM_CLASSES && (class_table[cl].size & (align - 1)) != 0)
     cl++;
   return cl;
 }
@@ -5538,8 +5532,8 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
     word_put (&h->root->used, 1);
   unsigned cl = MM_CLASSES;
   grown = grown && take_gives_room (h, k, size);
-  if (align <= MM_SLICE && size <= MM_SMALL_MAX && !grown)
-    cl = align <= 16 ? class_of (size) : class_of_aligned (size, align);
+  if (align <= MM_SLICE && !grown)
+    cl = class_of (size, align);
   int err;
   if (cl < MM_CLASSES)
     err = take_small (h, k, cl, align, p);

@@ -120,7 +120,7 @@ unmake (void *md, size_t i)
 static size_t
 page_count (size_t size)
 {
-  return class_table[class_of (size)].count;
+  return class_table[class_of (size, 16)].count;
 }
 
 static void
@@ -295,7 +295,7 @@ pre_from_list (void *md)
   some_blocks (md);
   make_many (md, 1000, 3 * n);
   unmake (md, plan->n - 2 * n);
-  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+  while (kill_heap ()->caches->bin[class_of (1000, 16)].avail != 0)
     make (md, 1000);
   wants (1000);
 }
@@ -420,7 +420,7 @@ pre_queue (void *md)
   make_many (md, 1000, 4 * page_count (1000));
   in_thread (free_some, md);
   struct heap *h = kill_heap ();
-  unsigned cl = class_of (1000);
+  unsigned cl = class_of (1000, 16);
   uint32_t *page = &h->caches->page[cl];
   while (page_has_free (h, off_numbered (h, *page), *page, cl))
     make (md, 1000);
@@ -442,7 +442,7 @@ pre_adopt (void *md)
   in_thread (make_thousands, md);
   make_many (md, 1000, page_count (1000)
                        - (plan->n > 0 ? 5 : 0));
-  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+  while (kill_heap ()->caches->bin[class_of (1000, 16)].avail != 0)
     make (md, 1000);
   wants (1000);
 }
