@@ -2936,21 +2936,15 @@ class_of (size_t size, size_t align)
   return cl;
 }
 
-/* The number of the block that begins IN_PAGE bytes behind the page's start,
-   in *I; false if none does.  IN_PAGE is inside the page.  */
+/* The number of the block that covers IN_PAGE bytes behind the page's start, in
+   *I, which may be one too many.  Whether a block begins there.  IN_PAGE is
+   inside the page.  */
 static inline bool
 class_index (const struct class *cl, size_t in_page, uint64_t *i)
 {
   uint64_t product = cl->inverse * in_page;
   *i = product >> 32;
   return (uint32_t) product < cl->limit;
-}
-
-/* The number of the block that covers IN_PAGE; it may be one too many.  */
-static inline unsigned
-class_covers (unsigned cl, size_t in_page)
-{
-  return (unsigned) (class_table[cl].inverse * in_page >> 32);
 }
 
 /* How many words of bits a page of class CL has.  */
@@ -3663,6 +3657,13 @@ page_live_bits (struct disk_slice *r, unsigned cl, unsigned w)
   return (own ^ rem) & class_valid (cl, w);
 }
 
+/* Whether block I of page R is live.  */
+static inline bool
+page_is_live (struct disk_slice *r, unsigned cl, uint64_t i)
+{
+  return page_live_bits (r, cl, (unsigned) (i / 64)) >> (i % 64) & 1;
+}
+
 /* Word W's blocks that may be handed out, of page R, which begins at START.  */
 static uint64_t
 page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
@@ -4165,7 +4166,7 @@ struct place
   struct disk_slice *r;
   uint64_t head;
   uint32_t number;
-  unsigned i;           /* the block in its page */
+  uint64_t i;           /* the block in its page */
   char *start;
   size_t usable;
 };
@@ -4258,14 +4259,14 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
     {
       size_t in_page = (size_t) ((const char *) p - at->start);
       at->usable = class_table[cl].size;
-      at->i = class_covers (cl, in_page);
-      at->start += (size_t) at->i * at->usable;
+      class_index (&class_table[cl], in_page, &at->i);
+      at->start += at->i * at->usable;
       if (at->i >= class_table[cl].count)
         return place_foreign;
     }
   if (p != at->start && !interior)
     return place_inside;
-  return large || page_live_bits (at->r, cl, at->i / 64) >> (at->i % 64) & 1
+  return large || page_is_live (at->r, cl, at->i)
            ? NULL
            : place_free;
 }
@@ -4786,18 +4787,18 @@ bin_take (struct bin *b)
   return b->base + bit_lowest (avail) * b->size;
 }
 
-/* Block I of page R, of class CL, was left by a block that grows, and has been
-   freed: if it lies in the bin's word, the next one that grows shall go the
+/* The small block at AT was left by a block that grows, and has been freed: if
+   it lies in the bin's word, the next one that grows shall go the
    same way, over memory that was touched.  But not over one that a handler of
    misuse was given meanwhile, or that a slot call has noted.  */
 static inline void
-bin_put_back (struct cache *k, unsigned cl, struct disk_slice *r, unsigned i)
+bin_put_back (struct cache *k, const struct place *at)
 {
+  unsigned cl = head_class (at->head);
   struct bin *b = &k->bin[cl];
-  if (b->own == &r->own[i / 64]
-      && (page_live_bits (r, cl, i / 64) >> (i % 64) & 1) == 0
+  if (b->own == &at->r->own[at->i / 64] && !page_is_live (at->r, cl, at->i)
       && word_peek (&k->heap->locks->ops_busy) == 0)
-    b->avail |= UINT64_C (1) << (i % 64);
+    b->avail |= UINT64_C (1) << (at->i % 64);
 }
 
 /* bin_take for all but the fast paths: a slot call notes the block.  */
@@ -8274,19 +8275,11 @@ free_any (const char *call, void *md, void *p)
   return wrong == NULL;
 }
 
-/* A small block, found by the short way.  */
-struct quick
-{
-  struct disk_slice *r;
-  uint64_t head;
-  uint32_t number;
-  uint64_t i;
-};
-
 /* Find the small block of the heap MD, for which cache K is armed, that begins
-   at PTR, live or not; false: it is something else.  */
+   at PTR, live or not: all but its kind, start and size; false: it is something
+   else.  */
 static inline bool
-quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
+quick_locate (struct cache *k, void *md, const void *ptr, struct place *at)
 {
   uintptr_t off = (uintptr_t) ptr - k->grid;
   size_t c = off >> MM_CHUNK_SHIFT;
@@ -8318,15 +8311,13 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
 /* The size of the live small block at PTR, which is at *AT, or 0: it is
    something else.  */
 static inline size_t
-quick_size (struct cache *k, void *md, const void *ptr, struct quick *at)
+quick_size (struct cache *k, void *md, const void *ptr, struct place *at)
 {
   if (!quick_locate (k, md, ptr, at))
     return 0;
   unsigned cl = head_class (at->head);
   return page_fits (k->heap, at->number, cl)
-         && page_live_bits (at->r, cl, (unsigned) (at->i / 64))
-            >> (at->i % 64) & 1
-         ? class_table[cl].size : 0;
+         && page_is_live (at->r, cl, at->i) ? class_table[cl].size : 0;
 }
 
 /* Find the LARGE block that begins at PTR, in the first chunks: all but its
@@ -8386,7 +8377,7 @@ static MM_NOINLINE void
 free_far (void *md, void *ptr)
 {
   struct cache *k = thread.last;
-  struct quick at;
+  struct place at;
   bool full;
   if (!quick_locate (k, md, ptr, &at))
     {
@@ -8504,11 +8495,10 @@ static void *
 realloc_quick (void *md, void *ptr, size_t size)
 {
   struct cache *k = thread.last;
-  struct quick small;
-  size_t usable = quick_size (k, md, ptr, &small);
+  struct place at;
+  size_t usable = quick_size (k, md, ptr, &at);
   if (usable == 0)
     {
-      struct place at;
       int saved = errno;
       bool done = quick_large (k, md, ptr, &at)
                   && resize_block (k->heap, &at, size);
@@ -8532,7 +8522,7 @@ realloc_quick (void *md, void *ptr, size_t size)
   __asm__ ("" : "+r" (n));
   memcpy (p, ptr, n);
   mfree (md, ptr);
-  bin_put_back (k, head_class (small.head), small.r, (unsigned) small.i);
+  bin_put_back (k, &at);
   return p;
 }
 
@@ -8549,7 +8539,7 @@ realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
   else if (op == NULL && k != NULL && at->kind == PLACE_SMALL && !mark_wanted (h))
-    bin_put_back (k, head_class (at->head), at->r, at->i);
+    bin_put_back (k, at);
 }
 
 /* Whether the block at PTR, which the program knows as USER, is SIZE bytes
@@ -8669,11 +8659,10 @@ mmalloc_usable_size (void *md, const void *ptr)
 {
   if (ptr == NULL)
     return 0;
-  struct quick at;
+  struct place at, block, user;
   size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
-  struct place block, user;
   return free_place (heap_of (md), "mmalloc_usable_size", md, ptr, &block,
                      &user) == NULL
            ? user.usable
