@@ -5568,24 +5568,6 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
   return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
 }
 
-/* Whether the small block at AT is the calling thread's own to free.  */
-static bool
-give_is_own (struct cache *k, const struct place *at)
-{
-  return cache_is_exclusive (k) && head_owner (at->head) == k->stream;
-}
-
-/* A full word of the page of small block AT has room now.  */
-static void
-give_hint (struct heap *h, struct cache *k, const struct place *at)
-{
-  uint32_t owner = head_owner (at->head);
-  if (give_is_own (k, at))
-    page_relist (h, owner, at->r, at->number);
-  else
-    queue_push (h, owner, at->r, at->number);
-}
-
 /* Free the block of whole slices at AT.  False: it is free already.  */
 static bool
 give_slices (struct heap *h, const struct place *at)
@@ -5606,38 +5588,33 @@ give_slices (struct heap *h, const struct place *at)
   return n > 0;
 }
 
-/* Free the block at AT; what is wrong, or NULL.  *FULL: give_hint has to be
-   called for it.  */
-static const char *
-give_unhinted (struct heap *h, struct cache *k, struct place *at, bool *full)
-{
-  /* Before the block can be somebody else's.  */
-  mark_free (h, at->start, at->usable);
-  bool done = at->kind != PLACE_SMALL ? give_slices (h, at)
-              : give_is_own (k, at)   ? page_free_own (at->r, at->i, full)
-                                      : page_free_remote (at->r, at->i, full);
-  return done ? NULL : place_free;
-}
-
 /* Free the block at AT, and end the slot call that is on record in OP, NULL: it
    is none; what is wrong, or NULL.  */
 static const char *
 give_block (struct heap *h, struct cache *k, struct place *at,
             struct disk_op *op)
 {
-  bool full = false;
+  bool small = at->kind == PLACE_SMALL, full = false;
+  bool own = small && cache_is_exclusive (k)
+             && head_owner (at->head) == k->stream;
   unsigned walk = k == NULL ? lock_walk (h) : 0;
+  /* Before the block can be somebody else's.  */
+  mark_free (h, at->start, at->usable);
   thread.op = op;
-  const char *wrong = give_unhinted (h, k, at, &full);
+  bool done = !small ? give_slices (h, at)
+              : own  ? page_free_own (at->r, at->i, &full)
+                     : page_free_remote (at->r, at->i, &full);
   thread.op = NULL;
   if (op != NULL)
     op_release (h, op);
   /* Nobody could take the block before; so the hint comes last.  */
-  if (full && wrong == NULL)
-    give_hint (h, k, at);
+  if (done && full && own)
+    page_relist (h, k->stream, at->r, at->number);
+  else if (done && full)
+    queue_push (h, head_owner (at->head), at->r, at->number);
   if (k == NULL)
     unlock_walk (h, walk);
-  return wrong;
+  return done ? NULL : place_free;
 }
 
 /* Whether a small block of USABLE bytes should be left where it is when it is

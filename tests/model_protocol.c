@@ -473,7 +473,7 @@ static const struct step
   [FREE_HEAD] = { "free", 1, "load the head",
                   "place_find", free_head, FREES },
   [FREE_USE] = { "free", 2, "use the block too late",
-                 "give_unhinted", free_use, MUTANTS_ONLY }
+                 "give_block", free_use, MUTANTS_ONLY }
 };
 
 
