@@ -5332,47 +5332,33 @@ static int
 take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
 {
   struct disk_stream *st = off_stream (h, stream);
-  int err = 0;
   unsigned walk = lock_walk (h);
   lock_stream (h, stream, true);
-  for (*p = NULL; err == 0; )
+  /* As much of a cache as bin_refill looks at.  */
+  struct cache k;
+  k.stream = stream;
+  k.st = st;
+  k.hot_bytes = SIZE_MAX;
+  k.bin[cl].word = 0;
+  uint64_t head, active = page_head (HEAD_ACTIVE, stream, cl);
+  uint32_t number = word_peek (&st->active[cl]);
+  bool has = page_of (h, number, &head) != NULL && head == active;
+  k.page[cl] = has ? number : 0;
+  int err = 0;
+  while (err == 0 && !bin_refill (h, &k, cl))
     {
-      uint64_t head;
-      uint32_t number = word_peek (&st->active[cl]);
-      struct disk_slice *r = page_of (h, number, &head);
-      if (r != NULL && head_owner (head) == stream && head_class (head) == cl
-          && head_state (head) == HEAD_ACTIVE)
-        {
-          struct bin b = { .word = 0 };
-          if (bin_fill (h, &b, cl, number))
-            {
-              *p = bin_take_noted (h, &b);
-              break;
-            }
-          page_drop (h, stream, cl, number);
-        }
-      word_put (&st->active[cl], 0);
-      number = page_take_back (h, st, stream, cl, stream);
-      if (number != 0)
-        {
-          word_put (&st->active[cl], number);
-          continue;
-        }
-      if (queue_drain (h, stream))
-        continue;
-      if (!grow)
-        break;
       size_t n = class_table[cl].slices;
-      head = page_head (HEAD_ACTIVE, stream, cl);
-      number = run_reuse (h, n, n, MM_SLICE, head);
+      number = grow ? run_reuse (h, n, n, MM_SLICE, active) : 0;
       if (number == 0)
-        err = grow_run (h, n, MM_SLICE, head, &number);
+        err = grow ? grow_run (h, n, MM_SLICE, active, &number) : ENOSPC;
       if (err == 0)
-        word_put (&st->active[cl], number);
+        bin_use (h, &k, cl, number);
     }
+  if (err == 0)
+    *p = bin_take_noted (h, &k.bin[cl]);
   unlock_stream (st);
   unlock_walk (h, walk);
-  return *p != NULL ? 0 : err != 0 ? err : ENOSPC;
+  return err;
 }
 
 /* N slices with head HEAD in any way: what is free, what a sweep finds that is
