@@ -3675,28 +3675,15 @@ page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
   return free;
 }
 
-/* Whether no block of the page is live or on record; and whether one is free.
-   */
-static bool
-page_is_empty (struct heap *h, struct disk_slice *r, uint32_t number,
-               unsigned cl)
+/* How many blocks of the page are neither live nor on record.  */
+static unsigned
+page_count_free (struct heap *h, struct disk_slice *r, uint32_t number,
+                 unsigned cl)
 {
-  char *start = page_start (h, number);
+  unsigned n = 0;
   for (unsigned w = 0; w < class_words (cl); w++)
-    if (page_free_bits (h, r, start, cl, w) != class_valid (cl, w))
-      return false;
-  return true;
-}
-
-static bool
-page_has_free (struct heap *h, struct disk_slice *r, uint32_t number,
-               unsigned cl)
-{
-  char *start = page_start (h, number);
-  for (unsigned w = 0; w < class_words (cl); w++)
-    if (page_free_bits (h, r, start, cl, w) != 0)
-      return true;
-  return false;
+    n += bit_count (page_free_bits (h, r, page_start (h, number), cl, w));
+  return n;
 }
 
 /* Append page R to the stream's partial pages of its class, unless it is on
@@ -3895,15 +3882,16 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
                     uint64_t head)
 {
   MM_NEEDS (needs_heap_lock (h));
-  unsigned cl = head_class (head);
-  if (!page_is_whole (h, r, number, cl) || !page_is_empty (h, r, number, cl))
+  unsigned cl = head_class (head), all = class_table[cl].count;
+  if (!page_is_whole (h, r, number, cl)
+      || page_count_free (h, r, number, cl) < all)
     return false;
   word_put (&h->locks->claim, number);
   uint64_t claimed = head_in_state (head, HEAD_CLAIMED);
   bool empty = false;
   if (word_claim (&r->head, &head, claimed))
     {
-      empty = page_is_empty (h, r, number, cl);
+      empty = page_count_free (h, r, number, cl) == all;
       if (empty)
         run_give_locked (h, number, class_table[cl].slices);
       else
@@ -5000,7 +4988,7 @@ sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
     {
       word_put (&r->link, 0);
       word_put (&r->queue, 0);
-      if (page_has_free (h, r, number, head_class (head)))
+      if (page_count_free (h, r, number, head_class (head)) > 0)
         list_push (h, off_stream (h, stream), head_class (head), r, number);
     }
   return false;

@@ -249,7 +249,7 @@ mutant claim_not_recorded '/^page_retire_locked/,/^}/ {
 
 # A claim is cleared before the page is decided.
 mutant claim_cleared_early '/^page_retire_locked/,/^}/ {
-  s/^      empty = page_is_empty (h, r, number, cl);/\
+  s/^      empty = page_count_free (h, r, number, cl) == all;/\
       atomic_store (\&h->locks->claim, 0);\
 &/
 }' 'step:malloc: sweep'
@@ -862,7 +862,7 @@ mutant limit_not_asked '/^os_may_reach/,/^}/ {
 
 # A page that was empty before it was claimed is empty.
 mutant claimed_unseen '/^page_retire_locked/,/^}/ {
-  s/^      empty = page_is_empty (h, r, number, cl);/      empty = true;/
+  s/^      empty = page_count_free (h, r, number, cl) == all;/      empty = true;/
 }' others_come_between
 
 # A root's name is believed though it may have changed since its value was read.

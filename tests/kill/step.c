@@ -422,7 +422,7 @@ pre_queue (void *md)
   struct heap *h = kill_heap ();
   unsigned cl = class_of (1000, 16);
   uint32_t *page = &h->caches->page[cl];
-  while (page_has_free (h, off_numbered (h, *page), *page, cl))
+  while (page_count_free (h, off_numbered (h, *page), *page, cl) > 0)
     make (md, 1000);
   wants (1000);
 }
