@@ -3030,24 +3030,18 @@ op_release (struct heap *h, struct disk_op *op)
 }
 
 /* The slot call of this thread, if there is one, is about to publish block
-   FRESH; LOCKED: one of whole slices, under the heap lock.  */
+   FRESH or, with NULL, to free its old one; LOCKED: one of whole slices, under
+   the heap lock.  */
 static inline void
 op_note (struct heap *h, const void *fresh, bool locked)
 {
   struct disk_op *op = thread.op;
   if (MM_LIKELY (op == NULL))
     return;
-  word_put (&op->locked, locked);
-  /* Release: the compiler must not move it behind the publication.  */
-  word_settle (&op->fresh, off_file (h, fresh));
-}
-
-/* It is about to free its old block, of whole slices, under the heap lock.  */
-static inline void
-op_note_free_locked (void)
-{
-  if (thread.op != NULL)
-    word_settle (&thread.op->locked, 1);
+  /* Release: the compiler must not move these behind the publication.  */
+  word_settle (&op->locked, locked);
+  if (fresh != NULL)
+    word_settle (&op->fresh, off_file (h, fresh));
 }
 
 /* Before the lock is let go: the block has changed hands; FREED: it was the
@@ -3129,10 +3123,10 @@ run_ready (struct heap *h, size_t c)
   return dir_kind (d) == DIR_PAGED ? size_min (dir_ready (d), within) : 0;
 }
 
-/* Whether slice number N may be looked at; gives its record.  For numbers that
+/* Whether slice NUMBER may be looked at; gives its record.  For numbers that
    come from the file.  */
 static inline struct disk_slice *
-run_record (struct heap *h, uint32_t number)
+run_record (struct heap *h, uint64_t number)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   if (number == 0 || c >= h->n_chunks)
@@ -3144,11 +3138,11 @@ run_record (struct heap *h, uint32_t number)
 /* Whether N slices from slice NUMBER on are all inside their chunk, behind its
    metadata, and the file, and have records.  */
 static inline bool
-run_is_inside (struct heap *h, uint32_t number, size_t n)
+run_is_inside (struct heap *h, uint64_t number, size_t n)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   size_t end = h->grid - h->file.base
-               + (((size_t) number + n) << MM_SLICE_SHIFT);
+               + ((number + n) << MM_SLICE_SHIFT);
   return s >= slice_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
          && end <= h->file.mapped && end <= off_length (h);
 }
@@ -3339,12 +3333,10 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
       word_settle (&h->root->slab, (uint64_t) number << 32);
       mark_own (off_slice (h, c, s), MM_SLICE);
     }
-  bool block = head_kind (head) == HEAD_LARGE;
-  if (block)
+  if (head_kind (head) == HEAD_LARGE)
     op_note (h, off_slice (h, c, s), true);
   head_set (r, head);
-  if (block)
-    op_noted (false);
+  op_noted (false);
 }
 
 /* Give the run back.  */
@@ -4293,11 +4285,10 @@ static disk_u64 *
 dead_root (struct heap *h, uint64_t slot)
 {
   uint64_t number = (slot - (h->grid - h->file.base)) >> MM_SLICE_SHIFT;
-  struct disk_slice *r = number <= UINT32_MAX
-                         ? run_record (h, (uint32_t) number) : NULL;
+  struct disk_slice *r = run_record (h, number);
   return slot % sizeof (disk_u64) == 0 && r != NULL
              && head_kind (head_see (r)) == HEAD_ROOTS
-             && run_is_inside (h, (uint32_t) number, 1)
+             && run_is_inside (h, number, 1)
            ? (disk_u64 *) (h->file.base + slot)
            : NULL;
 }
@@ -4405,7 +4396,7 @@ dead_owner_locked (struct heap *h)
   MM_NEEDS (needs_heap_lock (h));
   struct disk_locks *l = h->locks;
   word_add (&l->index_epoch, 1);
-  struct disk_slice *r = run_record (h, (uint32_t) word_peek (&l->claim));
+  struct disk_slice *r = run_record (h, word_peek (&l->claim));
   uint64_t head = r != NULL ? head_peek (r) : 0;
   if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
     head_set (r, head_in_state (head, HEAD_HELD));
@@ -5550,7 +5541,7 @@ give_slices (struct heap *h, const struct place *at)
   if (huge)
     lock_grow (h);
   lock_heap (h);
-  op_note_free_locked ();
+  op_note (h, NULL, true);
   size_t n = huge ? huge_give_locked (h, at->number)
                   : large_give_locked (h, at->number);
   op_noted (true);

@@ -349,7 +349,7 @@ mutant fresh_noted_late '/^bin_take_noted/,/^}/ {
   return p;/
 }' 'step:mmalloc_to: fast path'
 mutant large_not_noted '/^run_take_locked/,/^}/ {
-  s/^    op_note (h, off_slice.*/    (void) block;/
+  s/^    op_note (h, off_slice.*/    (void) 0;/
 }' 'step:mmalloc_to: large'
 mutant huge_not_noted '/^huge_take/,/^}/ {
   /^          op_note (h, block/d
@@ -431,8 +431,8 @@ mutant change_under_lock_ignored '/^dead_owner_locked/,/^}/ {
 mutant change_not_noted '/^op_note (/,/^}/ {
   s/&op->locked, locked)/\&op->locked, 0 * locked)/
 }' 'step:mmalloc_to: large'
-mutant free_not_noted '/^op_note_free_locked/,/^}/ {
-  s/locked, 1)/locked, 0)/
+mutant free_not_noted '/^give_slices/,/^}/ {
+  s/op_note (h, NULL, true);/(void) 0;/
 }' 'step:mfree_from: large'
 # ... or keeps the freed one on record when the lock is let go.
 mutant freed_stays_recorded '/^op_noted/,/^}/ {
