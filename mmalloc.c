@@ -3928,11 +3928,10 @@ huge_drop (struct heap *h, char *p, size_t len)
     back_drop (h, p, len);
 }
 
-/* First of the chunks for N slices at ALIGN, with the slice to begin at; 0 if
+/* The slice where N of them at ALIGN can begin in chunks of their own; 0 if
    there is no place.  Needs: the grow lock.  */
-static size_t
-huge_find (struct heap *h, size_t n, size_t align, size_t limit,
-           size_t *start)
+static uint32_t
+huge_find (struct heap *h, size_t n, size_t align, size_t limit)
 {
   MM_NEEDS (needs_grow_lock (h));
   for (size_t c = 1; c < h->n_chunks; c++)
@@ -3949,10 +3948,7 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
       while (i < chunks && run_chunk_is_empty (h, c + i))
         i++;
       if (i == chunks)
-        {
-          *start = s;
-          return c;
-        }
+        return slice_number (c, s);
       c += i;
     }
   return 0;
@@ -3962,34 +3958,30 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
 static int
 huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
 {
-  size_t start = 0;
   lock_grow (h);
-  size_t limit = proc_limit (h);
-  size_t c = huge_find (h, n, align, limit, &start);
-  int err = c == 0 ? ENOSPC : 0;
-  if (c != 0)
+  uint32_t number = huge_find (h, n, align, proc_limit (h));
+  size_t c = number / MM_CHUNK_SLICES, start = number % MM_CHUNK_SLICES;
+  char *block = page_start (h, number);
+  size_t len = n << MM_SLICE_SHIFT;
+  bool is_zero = number == 0 || !zero
+                 || (huge_may_drop (h) && back_zero (h, block, len));
+  int err = number == 0 ? ENOSPC : back_range (h, block, len);
+  if (err == 0)
     {
-      char *block = off_slice (h, c, start);
-      size_t len = n << MM_SLICE_SHIFT;
-      bool is_zero = !zero || (huge_may_drop (h) && back_zero (h, block, len));
-      err = back_range (h, block, len);
-      if (err == 0)
-        {
-          if (!is_zero)
-            memset (block, 0, len);
-          grow_reach (h, block + len);
-          lock_heap (h);
-          for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
-            dir_set (h, c + i, dir_cont (i));
-          op_note (h, block, true);
-          dir_set (h, c, dir_huge (start, n));
-          op_noted (false);
-          unlock_heap (h);
-          *p = block;
-        }
-      else
-        huge_drop (h, block, len);
+      if (!is_zero)
+        memset (block, 0, len);
+      grow_reach (h, block + len);
+      lock_heap (h);
+      for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
+        dir_set (h, c + i, dir_cont (i));
+      op_note (h, block, true);
+      dir_set (h, c, dir_huge (start, n));
+      op_noted (false);
+      unlock_heap (h);
+      *p = block;
     }
+  else if (number != 0)
+    huge_drop (h, block, len);
   unlock_grow (h);
   return err;
 }
@@ -5059,7 +5051,7 @@ sweep_is_due (struct heap *h)
   return word_peek (&l->n_taken) >= word_peek (&l->sweep_at);
 }
 
-/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.
+/* Make chunk C EMPTY if it is PAGED and all of it is free: whether it was.
    Nobody else must be able to touch its records, not even a thread that
    stopped between the last look at a list and its store.  Needs: the grow
    lock.  */
@@ -5067,9 +5059,7 @@ static bool
 sweep_empty_chunk (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
-  if (run_chunk_is_empty (h, c))
-    return true;
-  if (dir_kind (dir_get (h, c)) != DIR_PAGED || c == 0)
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return false;
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
@@ -5143,8 +5133,7 @@ sweep_chunks (struct heap *h)
   if (!sweep_exclude (h))
     return false;
   for (size_t c = 1; c < run_chunks (h); c++)
-    if (dir_kind (dir_get (h, c)) == DIR_PAGED)
-      some |= sweep_empty_chunk (h, c);
+    some |= sweep_empty_chunk (h, c);
   sweep_admit (h);
   return some;
 }
@@ -8047,12 +8036,12 @@ mmalloc_info (void *md, struct mmalloc_info *info)
    Keeps: I3, I6.
    Checked by: check_see, check_directory, trim_gives_back.  */
 
-/* Where what is in use ends; chunks behind it are made EMPTY.  */
+/* Where what is in use ends; all chunks behind it are EMPTY.  */
 static char *
 trim_end (struct heap *h)
 {
   size_t c = run_chunks (h);
-  while (c > 1 && sweep_empty_chunk (h, c - 1))
+  while (c > 1 && run_chunk_is_empty (h, c - 1))
     c--;
   uint64_t d = dir_get (h, --c);
   if (dir_kind (d) != DIR_PAGED)
@@ -8115,7 +8104,7 @@ trim_cut (struct heap *h)
   if (!sweep_exclude (h))
     return;
   for (size_t c = 1; c < run_chunks (h); c++)
-    if (dir_kind (dir_get (h, c)) == DIR_PAGED && sweep_empty_chunk (h, c))
+    if (sweep_empty_chunk (h, c))
       trim_chunk (h, c);
   if (h->file.kind->shared)
     {

@@ -156,8 +156,8 @@ mutant head_given_last '/^run_give_locked/,/^}/ {
 
 # The first directory word of a HUGE block is stored before the others.
 mutant huge_head_first '/^huge_take/,/^}/ {
-  s/^          for (size_t i = huge_chunks/\
-          dir_set (h, c, dir_huge (start, n));\
+  s/^      for (size_t i = huge_chunks/\
+      dir_set (h, c, dir_huge (start, n));\
 &/
 }' 'step:malloc: huge'
 
@@ -352,7 +352,7 @@ mutant large_not_noted '/^run_take_locked/,/^}/ {
   s/^    op_note (h, off_slice.*/    (void) 0;/
 }' 'step:mmalloc_to: large'
 mutant huge_not_noted '/^huge_take/,/^}/ {
-  /^          op_note (h, block/d
+  /^      op_note (h, block/d
 }' 'step:mmalloc_to: huge'
 
 # The slot gets the block before its contents are there.
@@ -888,7 +888,7 @@ mutant root_room_ignored '/^root_record_locked/,/^}/ {
 
 # What another one wrote is left in a HUGE block that shall be zero.
 mutant huge_not_zeroed '/^huge_take/,/^}/ {
-  s/^          if (!is_zero)/          if (false)/
+  s/^      if (!is_zero)/      if (false)/
 }' private_changes_vanish
 
 # Parts of a copy do not get their disk blocks again.
