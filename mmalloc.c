@@ -6371,35 +6371,45 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   return 0;
 }
 
-/* Whether word D of chunk C's directory leads to nothing outside of LENGTH
-   bytes.  */
-static bool
-verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
+/* How far a walk along the directory has come.  */
+struct verify
 {
-  size_t end = 0;
-  switch (dir_kind (d))
-    {
-    case DIR_PAGED:
-      if (dir_ready (d) == 0 || dir_ready (d) > slice_count (h, c))
-        return false;
-      end = off_file (h, off_record (h, c, dir_ready (d)));
-      break;
-    case DIR_HUGE:
-      if (c == 0 || dir_start (d) >= MM_CHUNK_SLICES || dir_slices (d) == 0
-          || dir_slices (d) > h->capacity >> MM_SLICE_SHIFT)
-        return false;
-      end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
-      break;
-    case DIR_CONT:
-    case DIR_EMPTY:
-      break;
-    default:
-      return false;
-    }
+  size_t first, covered;       /* chunks up to here belong to the HUGE block at
+                                  the first one */
+};
+
+/* What is wrong with directory word D of chunk C, which comes after those that
+   V has seen, or NULL: it leads to nothing outside of LENGTH bytes.  I5.  */
+static const char *
+verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length,
+              struct verify *v)
+{
+  unsigned kind = dir_kind (d);
+  size_t n = dir_slices (d), ready = dir_ready (d);
   /* mfree looks at this number, whatever the kind.  */
-  if (dir_kind (d) != DIR_PAGED && dir_ready (d) != 0)
-    return false;
-  return end <= length;
+  if (kind > DIR_CONT || (kind != DIR_PAGED && ready != 0))
+    return "I5: a chunk of no kind";
+  if (kind == DIR_HUGE)
+    {
+      if (c < v->covered || c == 0 || n == 0
+          || dir_start (d) >= MM_CHUNK_SLICES
+          || n > h->capacity >> MM_SLICE_SHIFT
+          || off_file (h, off_slice (h, c, dir_start (d) + n)) > length)
+        return "I5: a huge block has no place";
+      v->first = c;
+      v->covered = c + huge_chunks (dir_start (d), n);
+      return NULL;
+    }
+  if (c < v->covered && kind != DIR_CONT)
+    return "I5: a chunk of a block is something else, too";
+  /* A CONT behind no block is free: it was left by a kill.  */
+  if (c < v->covered && d != dir_cont (c - v->first))
+    return "I5: a chunk of a block points elsewhere";
+  if (kind == DIR_PAGED
+      && (ready == 0 || ready > slice_count (h, c)
+          || off_file (h, off_record (h, c, ready)) > length))
+    return "I5: a chunk has too many records, or none";
+  return NULL;
 }
 
 /* Whether the words that say where other parts of the file lie are right, so
@@ -6411,7 +6421,7 @@ verify_once (struct heap *h)
   enum { N = 2 * MM_PAGE / 8 };
   uint64_t word[N], length = 0;
   size_t dir_at = off_file (h, h->dir);
-  size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
+  struct verify v = { 0, 0 };
   for (size_t c = 0; c < h->n_chunks; c++)
     {
       int err = 0;
@@ -6425,25 +6435,18 @@ verify_once (struct heap *h)
       if (err != 0)
         return err;
       uint64_t d = word[c % N];
-      if (!verify_chunk (h, c, d, length)
+      if (verify_chunk (h, c, d, length, &v) != NULL
           || (c == 0
               && (dir_kind (d) != DIR_PAGED
-                  || dir_ready (d) < slice_first_data (h, 0)))
-          || (expect > 0 && d != dir_cont (c - first)))
+                  || dir_ready (d) < slice_first_data (h, 0))))
         return -1;
-      expect -= expect > 0;
-      if (dir_kind (d) == DIR_HUGE)
-        {
-          expect = huge_chunks (dir_start (d), dir_slices (d)) - 1;
-          first = c;
-        }
     }
   struct disk_locks l;
   int err = os_pread_all (h->file.fd, &l, offsetof (struct disk_locks, heap),
                           MM_OFF_LOCKS);
   uint32_t ready = l.streams_ready;
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-  bool right = expect == 0 && ready >= h->super.n_shared
+  bool right = v.covered <= h->n_chunks && ready >= h->super.n_shared
                && ready <= h->super.n_streams
                && (ready % unit == 0 || ready == h->super.n_streams)
                && off_file (h, &h->stream[ready]) <= length;
@@ -6599,14 +6602,11 @@ check_chunk (struct heap *h, size_t c, struct check *k)
   bool locked = h->file.kind->changes;
   if (locked)
     lock_heap (h);
-  uint64_t d = dir_get (h, c);
-  if (dir_kind (d) == DIR_PAGED)
+  if (dir_kind (dir_get (h, c)) == DIR_PAGED)
     {
       size_t end = run_ready (h, c), n;
       struct disk_index *x = off_index (h, c);
       bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
-      if (dir_ready (d) > slice_count (h, c))
-        check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
       for (size_t s = 0; s < slice_first_data (h, c) && s < end; s++)
         if (head_peek (off_record (h, c, s)) != 0)
           check_found (k, off_slice (h, c, s),
@@ -6650,29 +6650,12 @@ check_directory (struct heap *h, struct check *k)
     check_found (k, h->root, "I6: the file is too short");
   if (locked)
     lock_heap (h);
-  size_t chunks = run_chunks (h);
-  size_t covered = 0;   /* chunks up to here belong to a HUGE block */
-  for (size_t c = 0; c < chunks; c++)
+  struct verify v = { 0, 0 };
+  for (size_t c = 0; c < run_chunks (h); c++)
     {
+      /* The length grows before the words change.  */
       uint64_t d = dir_get (h, c);
-      unsigned kind = dir_kind (d);
-      size_t end = c + huge_chunks (dir_start (d), dir_slices (d));
-      const char *wrong = NULL;
-      if (kind > DIR_CONT)
-        wrong = "I5: a chunk of no kind";
-      else if (kind == DIR_HUGE
-               && (c < covered || c == 0 || dir_slices (d) == 0
-                   || dir_start (d) >= MM_CHUNK_SLICES || end > chunks))
-        wrong = "I5: a huge block has no place";
-      else if (kind == DIR_HUGE)
-        covered = end;
-      else if (c < covered && kind != DIR_CONT)
-        wrong = "I5: a chunk of a block is something else, too";
-      /* A CONT behind no block is free: it was left by a kill.  */
-      else if (c < covered
-               && (dir_distance (d) > c
-                   || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
-        wrong = "I5: a chunk of a block points elsewhere";
+      const char *wrong = verify_chunk (h, c, d, off_length (h), &v);
       if (wrong != NULL)
         check_found (k, off_chunk (h, c), wrong);
     }

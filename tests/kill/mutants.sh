@@ -677,28 +677,31 @@ mutant length_out_of_range '/^super_read/,/^}/ {
 
 # The directory.
 mutant ready_past_chunk '/^verify_chunk/,/^}/ {
-  s/|| dir_ready (d) > slice_count (h, c)/|| false/
+  s/|| ready > slice_count (h, c)/|| false/
 }' damage_golden
 mutant ready_nothing '/^verify_chunk/,/^}/ {
-  s/dir_ready (d) == 0 ||//
+  s/ready == 0 ||//
 }' damage_golden
 mutant chunk_behind_end '/^verify_chunk/,/^}/ {
-  s/return end <= length;/return true;/
+  s/|| off_file (h, off_slice .*) > length/|| false/
 }' damage_golden
 mutant huge_starts_anywhere '/^verify_chunk/,/^}/ {
   s/|| dir_start (d) >= MM_CHUNK_SLICES/|| false/
 }' damage_golden
+mutant records_behind_end '/^verify_chunk/,/^}/ {
+  s/|| off_file (h, off_record .*) > length/|| false/
+}' damage_golden
 mutant chunk_of_no_kind '/^verify_chunk/,/^}/ {
-  s/^      return false;/      break;/
+  s/kind > DIR_CONT/false/
 }' damage_golden
 mutant ready_without_records '/^verify_chunk/,/^}/ {
-  s/dir_kind (d) != DIR_PAGED && dir_ready (d) != 0/false/
+  s/(kind != DIR_PAGED && ready != 0)/false/
 }' damage_golden
 mutant first_chunk_lacks_records '/^verify_once/,/^}/ {
   s/|| dir_ready (d) < slice_first_data (h, 0)))/|| false))/
 }' damage_golden
-mutant huge_torn '/^verify_once/,/^}/ {
-  s/(expect > 0 && d != dir_cont (c - first))/false/
+mutant huge_torn '/^verify_chunk/,/^}/ {
+  s/c < v->covered && d != dir_cont (c - v->first)/false/
 }' damage_golden
 mutant streams_too_few '/^verify_once/,/^}/ {
   s/&& ready >= h->super.n_shared/\&\& true/
@@ -1022,8 +1025,8 @@ mutant run_end_unseen '/^check_see/,/^}/ {
 mutant run_overlap_unseen '/^check_see/,/^}/ {
   s/i < at->n; i++/i < 0; i++/
 }' check_finds_everything
-mutant records_too_many_unseen '/^check_chunk/,/^}/ {
-  s/dir_ready (d) > slice_count (h, c)/false/
+mutant records_too_many_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a chunk has too many records, or none"/return NULL/
 }' check_finds_everything
 mutant own_slice_unseen '/^check_chunk/,/^}/ {
   s/s < slice_first_data (h, c) && s < end/false/
@@ -1043,17 +1046,20 @@ mutant length_unseen '/^check_directory/,/^}/ {
 mutant file_size_unseen '/^check_directory/,/^}/ {
   s/(uint64_t) st.st_size < len/false/
 }' check_finds_everything
-mutant huge_torn_unseen '/^check_directory/,/^}/ {
-  s/c < covered && kind != DIR_CONT/false/
+mutant huge_torn_unseen '/^verify_chunk/,/^}/ {
+  s/c < v->covered && kind != DIR_CONT/false/
 }' check_finds_everything
-mutant huge_place_unseen '/^check_directory/,/^}/ {
-  s/wrong = "I5: a huge block has no place"/(void) wrong/
+mutant huge_place_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a huge block has no place"/return NULL/
 }' check_finds_everything
-mutant huge_elsewhere_unseen '/^check_directory/,/^}/ {
-  s/wrong = "I5: a chunk of a block points elsewhere"/(void) wrong/
+mutant huge_elsewhere_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a chunk of a block points elsewhere"/return NULL/
 }' check_finds_everything
-mutant chunk_kind_unseen '/^check_directory/,/^}/ {
-  s/wrong = "I5: a chunk of no kind"/(void) wrong/
+mutant chunk_kind_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a chunk of no kind"/return NULL/
+}' check_finds_everything
+mutant directory_unseen '/^check_directory/,/^}/ {
+  s/if (wrong != NULL)/if (false)/
 }' check_finds_everything
 mutant roots_unseen '/^check_roots/,/^}/ {
   s/if (walk.damaged)/if (false)/
