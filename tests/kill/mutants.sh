@@ -612,7 +612,7 @@ mutant waits_for_itself '/^file_lock/,/^}/ {
 # ---- Damaged numbers ------------------------------------------------------
 
 mutant page_gives_all_it_says '/^page_retire_locked/,/^}/ {
-  s/!page_is_whole (h, r, number, cl) ||/false ||/
+  s/!page_is_whole (h, r, number, cl)$/false/
 }' damage_stays_inside
 mutant roots_anywhere '/^run_is_inside/,/^}/ {
   s/s >= slice_first_data (h, c)/true/
