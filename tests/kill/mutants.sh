@@ -684,7 +684,7 @@ mutant ready_nothing '/^verify_chunk/,/^}/ {
 }' damage_golden
 mutant chunk_behind_end '/^verify_chunk/,/^}/ {
   s/|| off_file (h, off_slice .*) > length/|| false/
-}' damage_golden
+}' check_finds_everything
 mutant huge_starts_anywhere '/^verify_chunk/,/^}/ {
   s/|| dir_start (d) >= MM_CHUNK_SLICES/|| false/
 }' damage_golden
