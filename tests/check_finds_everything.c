@@ -321,6 +321,12 @@ huge_too_long (void)
   return dir_becomes (chunk (huge), dir_huge (0, 100000));
 }
 static const void *
+huge_behind_end (void)
+{
+  size_t c = chunk (huge), from = off_file (h, off_chunk (h, c));
+  return dir_becomes (c, dir_huge (0, (off_length (h) - from) / MM_SLICE + 1));
+}
+static const void *
 huge_starts_late (void)
 {
   return dir_becomes (chunk (huge), dir_huge (MM_CHUNK_SLICES, 1));
@@ -471,6 +477,7 @@ static const struct damage
   { "I5: a chunk of a block is something else, too", huge_with_pages, 0 },
   { "I5: a huge block has no place", huge_of_nothing, 0 },
   { "I5: a huge block has no place", huge_too_long, 0 },
+  { "I5: a huge block has no place", huge_behind_end, 0 },
   { "I5: a huge block has no place", huge_starts_late, 0 },
   { "I5: a huge block has no place", huge_in_huge, 0 },
   { "I5: a huge block has no place", huge_first, 0 },
