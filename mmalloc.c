@@ -496,7 +496,7 @@ struct disk_slice
    rebuilt when its epoch is old; backed is the truth.  */
 struct disk_index
 {
-  uint64_t free[MM_CHUNK_SLICES / 64];
+  disk_u64 free[MM_CHUNK_SLICES / 64];
   disk_u64 backed[MM_CHUNK_SLICES / 64];
   uint32_t epoch;
   uint32_t zero[895];
@@ -1258,22 +1258,28 @@ sum_bytes (const void *p, size_t n)
 
 /* A bit map's bit.  */
 static inline bool
-map_get (const uint64_t *map, size_t i)
+map_get (const disk_u64 *map, size_t i)
 {
-  return map[i / 64] >> (i % 64) & 1;
+  return word_see (&map[i / 64]) >> (i % 64) & 1;
 }
 
-/* First set (WANT) or clear bit of MAP from I on, at most END.  */
-static size_t
-map_next (const uint64_t *map, size_t i, size_t end, bool want)
+/* Set or clear the N bits from I on; how many changed.  Maps may be read by
+   those who only look, without a lock.  */
+static inline size_t
+map_put (disk_u64 *map, size_t i, size_t n, bool value)
 {
-  for (; i < end; i = round_up (i + 1, 64))
+  size_t k, changed = 0;
+  for (; n > 0; i += k, n -= k)
     {
-      uint64_t word = (want ? map[i / 64] : ~map[i / 64]) >> (i % 64);
-      if (word != 0)
-        return size_min (i + bit_lowest (word), end);
+      k = size_min (n, 64 - i % 64);
+      uint64_t bits = ~UINT64_C (0) >> (64 - k) << (i % 64);
+      uint64_t old = word_peek (&map[i / 64]);
+      uint64_t new = value ? old | bits : old & ~bits;
+      /* Seen by map_get.  */
+      word_publish (&map[i / 64], new);
+      changed += bit_count (old ^ new);
     }
-  return end;
+  return changed;
 }
 
 /* The first slice from I on, at most END, that is free with what WHICH says
@@ -1285,7 +1291,8 @@ map_next_free (struct disk_index *x, size_t i, size_t end,
 {
   for (; i < end; i = round_up (i + 1, 64))
     {
-      uint64_t word = x->free[i / 64], backed = word_peek (&x->backed[i / 64]);
+      uint64_t word = word_peek (&x->free[i / 64]);
+      uint64_t backed = word_peek (&x->backed[i / 64]);
       if (which != MAP_FREE)
         word &= which == MAP_FREE_BACKED ? backed : ~backed;
       word = (want ? word : ~word) >> (i % 64);
@@ -1293,54 +1300,6 @@ map_next_free (struct disk_index *x, size_t i, size_t end,
         return size_min (i + bit_lowest (word), end);
     }
   return end;
-}
-
-/* The bits of word I / 64 from I on, at most N, which is not 0; how many in
-   *K.  */
-static uint64_t
-map_bits (size_t i, size_t n, size_t *k)
-{
-  size_t room = 64 - i % 64;
-  *k = size_min (n, room);
-  return ~UINT64_C (0) >> (64 - *k) << (i % 64);
-}
-
-/* Set or clear the N bits from I on.  */
-static void
-map_put (uint64_t *map, size_t i, size_t n, bool value)
-{
-  size_t k;
-  for (; n > 0; i += k, n -= k)
-    {
-      uint64_t bits = map_bits (i, n, &k);
-      map[i / 64] = value ? map[i / 64] | bits : map[i / 64] & ~bits;
-    }
-}
-
-/* backed is read without the lock by those who only look.  How many bits
-   changed.  */
-static size_t
-map_put_backed (struct disk_index *x, size_t i, size_t n, bool value)
-{
-  size_t k, changed = 0;
-  for (; n > 0; i += k, n -= k)
-    {
-      uint64_t bits = map_bits (i, n, &k);
-      disk_u64 *word = &x->backed[i / 64];
-      uint64_t old = word_peek (word);
-      uint64_t new = value ? old | bits : old & ~bits;
-      /* Seen by map_get_backed.  */
-      word_publish (word, new);
-      changed += bit_count (old ^ new);
-    }
-  return changed;
-}
-
-/* Whether slice I has memory or disk blocks behind it.  */
-static bool
-map_get_backed (struct disk_index *x, size_t i)
-{
-  return word_see (&x->backed[i / 64]) >> (i % 64) & 1;
 }
 
 
@@ -3052,45 +3011,33 @@ static const uint16_t class_of_sixteenths[MM_FAST_MAX / 16] = {
   BINS_4 (18), BINS_4 (18), BINS_4 (19), BINS_4 (19)
 };
 
-/* The class for SIZE, 1 to MM_SMALL_MAX.  */
+/* The smallest class for SIZE bytes, at least 1, at ALIGN, a power of two from
+   16 to a slice; MM_CLASSES if there is none.  The blocks of a class are aligned
+   if its size is a multiple.  */
 static unsigned
-class_of (size_t size)
+class_of (size_t size, size_t align)
 {
-  if (size <= MM_FAST_MAX)
-    return class_of_sixteenths[(size - 1) / 16] / sizeof (struct bin);
-  unsigned e = 63 - (unsigned) __builtin_clzll (size - 1);
-  return 20 + (e - 10) * 4 + (unsigned) ((size - 1) >> (e - 2) & 3);
-}
-
-/* The same for ALIGN, a power of two from 16 to a slice: the blocks of a class
-   are aligned if its size is a multiple.  MM_CLASSES if there is none.  */
-static unsigned
-class_of_aligned (size_t size, size_t align)
-{
-  size_t rounded = round_up (size, align);
-  if (rounded > MM_SMALL_MAX)
+  size = round_up (size, align);
+  if (size > MM_SMALL_MAX)
     return MM_CLASSES;
-  unsigned cl = class_of (rounded);
-  while (cl < MM_CLASSES && class_table[cl].size % align != 0)
+  unsigned e = 63 - (unsigned) __builtin_clzll (size - 1);
+  unsigned cl = size <= MM_FAST_MAX
+                ? class_of_sixteenths[(size - 1) / 16] / sizeof (struct bin)
+                : 20 + (e - 10) * 4 + (unsigned) ((size - 1) >> (e - 2) & 3);
+  while (cl < MM_CLASSES && (class_table[cl].size & (align - 1)) != 0)
     cl++;
   return cl;
 }
 
-/* The number of the block that begins IN_PAGE bytes behind the page's start,
-   in *I; false if none does.  IN_PAGE is inside the page.  */
+/* The number of the block that covers IN_PAGE bytes behind the page's start, in
+   *I, which may be one too many.  Whether a block begins there.  IN_PAGE is
+   inside the page.  */
 static inline bool
 class_index (const struct class *cl, size_t in_page, uint64_t *i)
 {
   uint64_t product = cl->inverse * in_page;
   *i = product >> 32;
   return (uint32_t) product < cl->limit;
-}
-
-/* The number of the block that covers IN_PAGE; it may be one too many.  */
-static inline unsigned
-class_covers (unsigned cl, size_t in_page)
-{
-  return (unsigned) (class_table[cl].inverse * in_page >> 32);
 }
 
 /* How many words of bits a page of class CL has.  */
@@ -3176,24 +3123,18 @@ op_release (struct heap *h, struct disk_op *op)
 }
 
 /* The slot call of this thread, if there is one, is about to publish block
-   FRESH; LOCKED: one of whole slices, under the heap lock.  */
+   FRESH or, with NULL, to free its old one; LOCKED: one of whole slices, under
+   the heap lock.  */
 static inline void
 op_note (struct heap *h, const void *fresh, bool locked)
 {
   struct disk_op *op = thread.op;
   if (MM_LIKELY (op == NULL))
     return;
-  word_put (&op->locked, locked);
-  /* Release: the compiler must not move it behind the publication.  */
-  word_settle (&op->fresh, off_file (h, fresh));
-}
-
-/* It is about to free its old block, of whole slices, under the heap lock.  */
-static inline void
-op_note_free_locked (void)
-{
-  if (thread.op != NULL)
-    word_settle (&thread.op->locked, 1);
+  /* Release: the compiler must not move these behind the publication.  */
+  word_settle (&op->locked, locked);
+  if (fresh != NULL)
+    word_settle (&op->fresh, off_file (h, fresh));
 }
 
 /* Before the lock is let go: the block has changed hands; FREED: it was the
@@ -3286,10 +3227,10 @@ run_ready (struct heap *h, size_t c)
   return dir_kind (d) == DIR_PAGED ? size_min (dir_ready (d), within) : 0;
 }
 
-/* Whether slice number N may be looked at; gives its record.  For numbers that
+/* Whether slice NUMBER may be looked at; gives its record.  For numbers that
    come from the file.  */
 static inline struct disk_slice *
-run_record (struct heap *h, uint32_t number)
+run_record (struct heap *h, uint64_t number)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   if (number == 0 || c >= h->n_chunks)
@@ -3301,11 +3242,11 @@ run_record (struct heap *h, uint32_t number)
 /* Whether N slices from slice NUMBER on are all inside their chunk, behind its
    metadata, and the file, and have records.  */
 static inline bool
-run_is_inside (struct heap *h, uint32_t number, size_t n)
+run_is_inside (struct heap *h, uint64_t number, size_t n)
 {
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   size_t end = h->grid - h->file.base
-               + (((size_t) number + n) << MM_SLICE_SHIFT);
+               + ((number + n) << MM_SLICE_SHIFT);
   return s >= slice_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
          && end <= h->file.mapped && end <= off_length (h);
 }
@@ -3496,12 +3437,10 @@ run_take_locked (struct heap *h, uint32_t number, size_t n, uint64_t head)
       word_settle (&h->root->slab, (uint64_t) number << 32);
       mark_own (off_slice (h, c, s), MM_SLICE);
     }
-  bool block = head_kind (head) == HEAD_LARGE;
-  if (block)
+  if (head_kind (head) == HEAD_LARGE)
     op_note (h, off_slice (h, c, s), true);
   head_set (r, head);
-  if (block)
-    op_noted (false);
+  op_noted (false);
 }
 
 /* Give the run back.  */
@@ -3658,7 +3597,7 @@ grow_back_bare (struct heap *h, size_t c, size_t s, size_t end, size_t ready)
   while (s < end && err == 0)
     {
       size_t stop = s;
-      while (stop < end && (stop >= ready || !map_get_backed (x, stop)))
+      while (stop < end && (stop >= ready || !map_get (x->backed, stop)))
         stop++;
       if (stop > s)
         err = back_range (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT);
@@ -3708,7 +3647,7 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
      file.  */
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));
   x = run_index_locked (h, c);
-  word_add (&l->n_backed, map_put_backed (x, s, k, true));
+  word_add (&l->n_backed, map_put (x->backed, s, k, true));
   unlock_heap (h);
   return 0;
 }
@@ -3814,6 +3753,13 @@ page_live_bits (struct disk_slice *r, unsigned cl, unsigned w)
   return (own ^ rem) & class_valid (cl, w);
 }
 
+/* Whether block I of page R is live.  */
+static inline bool
+page_is_live (struct disk_slice *r, unsigned cl, uint64_t i)
+{
+  return page_live_bits (r, cl, (unsigned) (i / 64)) >> (i % 64) & 1;
+}
+
 /* Word W's blocks that may be handed out, of page R, which begins at START.  */
 static uint64_t
 page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
@@ -3825,28 +3771,15 @@ page_free_bits (struct heap *h, struct disk_slice *r, const char *start,
   return free;
 }
 
-/* Whether no block of the page is live or on record; and whether one is free.
-   */
-static bool
-page_is_empty (struct heap *h, struct disk_slice *r, uint32_t number,
-               unsigned cl)
+/* How many blocks of the page are neither live nor on record.  */
+static unsigned
+page_count_free (struct heap *h, struct disk_slice *r, uint32_t number,
+                 unsigned cl)
 {
-  char *start = page_start (h, number);
+  unsigned n = 0;
   for (unsigned w = 0; w < class_words (cl); w++)
-    if (page_free_bits (h, r, start, cl, w) != class_valid (cl, w))
-      return false;
-  return true;
-}
-
-static bool
-page_has_free (struct heap *h, struct disk_slice *r, uint32_t number,
-               unsigned cl)
-{
-  char *start = page_start (h, number);
-  for (unsigned w = 0; w < class_words (cl); w++)
-    if (page_free_bits (h, r, start, cl, w) != 0)
-      return true;
-  return false;
+    n += bit_count (page_free_bits (h, r, page_start (h, number), cl, w));
+  return n;
 }
 
 /* Append page R to the stream's partial pages of its class, unless it is on
@@ -4045,15 +3978,16 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
                     uint64_t head)
 {
   MM_NEEDS (needs_heap_lock (h));
-  unsigned cl = head_class (head);
-  if (!page_is_whole (h, r, number, cl) || !page_is_empty (h, r, number, cl))
+  unsigned cl = head_class (head), all = class_table[cl].count;
+  if (!page_is_whole (h, r, number, cl)
+      || page_count_free (h, r, number, cl) < all)
     return false;
   word_put (&h->locks->claim, number);
   uint64_t claimed = head_in_state (head, HEAD_CLAIMED);
   bool empty = false;
   if (word_claim (&r->head, &head, claimed))
     {
-      empty = page_is_empty (h, r, number, cl);
+      empty = page_count_free (h, r, number, cl) == all;
       if (empty)
         run_give_locked (h, number, class_table[cl].slices);
       else
@@ -4098,11 +4032,10 @@ huge_drop (struct heap *h, char *p, size_t len)
     back_drop (h, p, len);
 }
 
-/* First of the chunks for N slices at ALIGN, with the slice to begin at; 0 if
+/* The slice where N of them at ALIGN can begin in chunks of their own; 0 if
    there is no place.  Needs: the grow lock.  */
-static size_t
-huge_find (struct heap *h, size_t n, size_t align, size_t limit,
-           size_t *start)
+static uint32_t
+huge_find (struct heap *h, size_t n, size_t align, size_t limit)
 {
   MM_NEEDS (needs_grow_lock (h));
   for (size_t c = 1; c < h->n_chunks; c++)
@@ -4119,10 +4052,7 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
       while (i < chunks && run_chunk_is_empty (h, c + i))
         i++;
       if (i == chunks)
-        {
-          *start = s;
-          return c;
-        }
+        return slice_number (c, s);
       c += i;
     }
   return 0;
@@ -4132,34 +4062,30 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit,
 static int
 huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
 {
-  size_t start = 0;
   lock_grow (h);
-  size_t limit = proc_limit (h);
-  size_t c = huge_find (h, n, align, limit, &start);
-  int err = c == 0 ? ENOSPC : 0;
-  if (c != 0)
+  uint32_t number = huge_find (h, n, align, proc_limit (h));
+  size_t c = number / MM_CHUNK_SLICES, start = number % MM_CHUNK_SLICES;
+  char *block = page_start (h, number);
+  size_t len = n << MM_SLICE_SHIFT;
+  bool is_zero = number == 0 || !zero
+                 || (huge_may_drop (h) && back_zero (h, block, len));
+  int err = number == 0 ? ENOSPC : back_range (h, block, len);
+  if (err == 0)
     {
-      char *block = off_slice (h, c, start);
-      size_t len = n << MM_SLICE_SHIFT;
-      bool is_zero = !zero || (huge_may_drop (h) && back_zero (h, block, len));
-      err = back_range (h, block, len);
-      if (err == 0)
-        {
-          if (!is_zero)
-            memset (block, 0, len);
-          grow_reach (h, block + len);
-          lock_heap (h);
-          for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
-            dir_set (h, c + i, dir_cont (i));
-          op_note (h, block, true);
-          dir_set (h, c, dir_huge (start, n));
-          op_noted (false);
-          unlock_heap (h);
-          *p = block;
-        }
-      else
-        huge_drop (h, block, len);
+      if (!is_zero)
+        memset (block, 0, len);
+      grow_reach (h, block + len);
+      lock_heap (h);
+      for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
+        dir_set (h, c + i, dir_cont (i));
+      op_note (h, block, true);
+      dir_set (h, c, dir_huge (start, n));
+      op_noted (false);
+      unlock_heap (h);
+      *p = block;
     }
+  else if (number != 0)
+    huge_drop (h, block, len);
   unlock_grow (h);
   return err;
 }
@@ -4266,7 +4192,7 @@ large_extend_locked (struct heap *h, size_t c, size_t s, size_t n, size_t want,
       return true;
     }
   *from = i;
-  *bare = map_next (x->free, i, end, false) == end
+  *bare = map_next_free (x, i, end, MAP_FREE, false) == end
           ? map_next_free (x, i, end, MAP_FREE_BARE, false) - i : 0;
   return false;
 }
@@ -4316,7 +4242,7 @@ struct place
   struct disk_slice *r;
   uint64_t head;
   uint32_t number;
-  unsigned i;           /* the block in its page */
+  uint64_t i;           /* the block in its page */
   char *start;
   size_t usable;
 };
@@ -4409,14 +4335,14 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
     {
       size_t in_page = (size_t) ((const char *) p - at->start);
       at->usable = class_table[cl].size;
-      at->i = class_covers (cl, in_page);
-      at->start += (size_t) at->i * at->usable;
+      class_index (&class_table[cl], in_page, &at->i);
+      at->start += at->i * at->usable;
       if (at->i >= class_table[cl].count)
         return place_foreign;
     }
   if (p != at->start && !interior)
     return place_inside;
-  return large || page_live_bits (at->r, cl, at->i / 64) >> (at->i % 64) & 1
+  return large || page_is_live (at->r, cl, at->i)
            ? NULL
            : place_free;
 }
@@ -4455,11 +4381,10 @@ static disk_u64 *
 dead_root (struct heap *h, uint64_t slot)
 {
   uint64_t number = (slot - (h->grid - h->file.base)) >> MM_SLICE_SHIFT;
-  struct disk_slice *r = number <= UINT32_MAX
-                         ? run_record (h, (uint32_t) number) : NULL;
+  struct disk_slice *r = run_record (h, number);
   return slot % sizeof (disk_u64) == 0 && r != NULL
              && head_kind (head_see (r)) == HEAD_ROOTS
-             && run_is_inside (h, (uint32_t) number, 1)
+             && run_is_inside (h, number, 1)
            ? (disk_u64 *) (h->file.base + slot)
            : NULL;
 }
@@ -4567,7 +4492,7 @@ dead_owner_locked (struct heap *h)
   MM_NEEDS (needs_heap_lock (h));
   struct disk_locks *l = h->locks;
   word_add (&l->index_epoch, 1);
-  struct disk_slice *r = run_record (h, (uint32_t) word_peek (&l->claim));
+  struct disk_slice *r = run_record (h, word_peek (&l->claim));
   uint64_t head = r != NULL ? head_peek (r) : 0;
   if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_CLAIMED)
     head_set (r, head_in_state (head, HEAD_HELD));
@@ -4960,18 +4885,18 @@ bin_take (struct bin *b)
   return b->base + bit_lowest (avail) * b->size;
 }
 
-/* Block I of page R, of class CL, was left by a block that grows, and has been
-   freed: if it lies in the bin's word, the next one that grows shall go the
+/* The small block at AT was left by a block that grows, and has been freed: if
+   it lies in the bin's word, the next one that grows shall go the
    same way, over memory that was touched.  But not over one that a handler of
    misuse was given meanwhile, or that a slot call has noted.  */
 static inline void
-bin_put_back (struct cache *k, unsigned cl, struct disk_slice *r, unsigned i)
+bin_put_back (struct cache *k, const struct place *at)
 {
+  unsigned cl = head_class (at->head);
   struct bin *b = &k->bin[cl];
-  if (b->own == &r->own[i / 64]
-      && (page_live_bits (r, cl, i / 64) >> (i % 64) & 1) == 0
+  if (b->own == &at->r->own[at->i / 64] && !page_is_live (at->r, cl, at->i)
       && word_peek (&k->heap->locks->ops_busy) == 0)
-    b->avail |= UINT64_C (1) << (i % 64);
+    b->avail |= UINT64_C (1) << (at->i % 64);
 }
 
 /* bin_take for all but the fast paths: a slot call notes the block.  */
@@ -5108,7 +5033,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 struct sweep
 {
   uint32_t mine; /* the caller's exclusive stream; 0: none */
-  uint64_t ours[(MM_STREAMS_MAX + 64) / 64]; /* streams whose lists are made
+  disk_u64 ours[(MM_STREAMS_MAX + 64) / 64]; /* streams whose lists are made
                                   anew */
   uint64_t backed, retired;                  /* slices */
 };
@@ -5173,7 +5098,7 @@ sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
     {
       word_put (&r->link, 0);
       word_put (&r->queue, 0);
-      if (page_has_free (h, r, number, head_class (head)))
+      if (page_count_free (h, r, number, head_class (head)) > 0)
         list_push (h, off_stream (h, stream), head_class (head), r, number);
     }
   return false;
@@ -5253,7 +5178,7 @@ sweep_is_due (struct heap *h)
   return word_peek (&l->n_taken) >= word_peek (&l->sweep_at);
 }
 
-/* Make PAGED chunk C EMPTY if all of it is free: true if it is EMPTY then.
+/* Make chunk C EMPTY if it is PAGED and all of it is free: whether it was.
    Nobody else must be able to touch its records, not even a thread that
    stopped between the last look at a list and its store.  Needs: the grow
    lock.  */
@@ -5261,21 +5186,16 @@ static bool
 sweep_empty_chunk (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
-  if (run_chunk_is_empty (h, c))
-    return true;
-  if (dir_kind (dir_get (h, c)) != DIR_PAGED || c == 0)
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return false;
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
   size_t first = slice_first_data (h, c), end = slice_count (h, c);
-  bool all = map_next (x->free, first, end, false) == end;
+  bool all = map_next_free (x, first, end, MAP_FREE, false) == end;
   if (all)
     {
-      uint64_t n = 0;
-      for (size_t s = first; s < end; s++)
-        n += map_get_backed (x, s);
+      run_less_backed_locked (h, map_put (x->backed, first, end - first, false));
       dir_set (h, c, 0);
-      run_less_backed_locked (h, n);
     }
   unlock_heap (h);
   return all;
@@ -5340,8 +5260,7 @@ sweep_chunks (struct heap *h)
   if (!sweep_exclude (h))
     return false;
   for (size_t c = 1; c < run_chunks (h); c++)
-    if (dir_kind (dir_get (h, c)) == DIR_PAGED)
-      some |= sweep_empty_chunk (h, c);
+    some |= sweep_empty_chunk (h, c);
   sweep_admit (h);
   return some;
 }
@@ -5508,47 +5427,33 @@ static int
 take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
 {
   struct disk_stream *st = off_stream (h, stream);
-  int err = 0;
   unsigned walk = lock_walk (h);
   lock_stream (h, stream, true);
-  for (*p = NULL; err == 0; )
+  /* As much of a cache as bin_refill looks at.  */
+  struct cache k;
+  k.stream = stream;
+  k.st = st;
+  k.hot_bytes = SIZE_MAX;
+  k.bin[cl].word = 0;
+  uint64_t head, active = page_head (HEAD_ACTIVE, stream, cl);
+  uint32_t number = word_peek (&st->active[cl]);
+  bool has = page_of (h, number, &head) != NULL && head == active;
+  k.page[cl] = has ? number : 0;
+  int err = 0;
+  while (err == 0 && !bin_refill (h, &k, cl))
     {
-      uint64_t head;
-      uint32_t number = word_peek (&st->active[cl]);
-      struct disk_slice *r = page_of (h, number, &head);
-      if (r != NULL && head_owner (head) == stream && head_class (head) == cl
-          && head_state (head) == HEAD_ACTIVE)
-        {
-          struct bin b = { .word = 0 };
-          if (bin_fill (h, &b, cl, number))
-            {
-              *p = bin_take_noted (h, &b);
-              break;
-            }
-          page_drop (h, stream, cl, number);
-        }
-      word_put (&st->active[cl], 0);
-      number = page_take_back (h, st, stream, cl, stream);
-      if (number != 0)
-        {
-          word_put (&st->active[cl], number);
-          continue;
-        }
-      if (queue_drain (h, stream))
-        continue;
-      if (!grow)
-        break;
       size_t n = class_table[cl].slices;
-      head = page_head (HEAD_ACTIVE, stream, cl);
-      number = run_reuse (h, n, n, MM_SLICE, head);
+      number = grow ? run_reuse (h, n, n, MM_SLICE, active) : 0;
       if (number == 0)
-        err = grow_run (h, n, MM_SLICE, head, &number);
+        err = grow ? grow_run (h, n, MM_SLICE, active, &number) : ENOSPC;
       if (err == 0)
-        word_put (&st->active[cl], number);
+        bin_use (h, &k, cl, number);
     }
+  if (err == 0)
+    *p = bin_take_noted (h, &k.bin[cl]);
   unlock_stream (st);
   unlock_walk (h, walk);
-  return *p != NULL ? 0 : err != 0 ? err : ENOSPC;
+  return err;
 }
 
 /* N slices with head HEAD in any way: what is free, what a sweep finds that is
@@ -5709,8 +5614,8 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
     word_put (&h->root->used, 1);
   unsigned cl = MM_CLASSES;
   grown = grown && take_gives_room (h, k, size);
-  if (align <= MM_SLICE && size <= MM_SMALL_MAX && !grown)
-    cl = align <= 16 ? class_of (size) : class_of_aligned (size, align);
+  if (align <= MM_SLICE && !grown)
+    cl = class_of (size, align);
   int err;
   if (cl < MM_CLASSES)
     err = take_small (h, k, cl, align, p);
@@ -5744,24 +5649,6 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
   return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
 }
 
-/* Whether the small block at AT is the calling thread's own to free.  */
-static bool
-give_is_own (struct cache *k, const struct place *at)
-{
-  return cache_is_exclusive (k) && head_owner (at->head) == k->stream;
-}
-
-/* A full word of the page of small block AT has room now.  */
-static void
-give_hint (struct heap *h, struct cache *k, const struct place *at)
-{
-  uint32_t owner = head_owner (at->head);
-  if (give_is_own (k, at))
-    page_relist (h, owner, at->r, at->number);
-  else
-    queue_push (h, owner, at->r, at->number);
-}
-
 /* Free the block of whole slices at AT.  False: it is free already.  */
 static bool
 give_slices (struct heap *h, const struct place *at)
@@ -5770,7 +5657,7 @@ give_slices (struct heap *h, const struct place *at)
   if (huge)
     lock_grow (h);
   lock_heap (h);
-  op_note_free_locked ();
+  op_note (h, NULL, true);
   size_t n = huge ? huge_give_locked (h, at->number)
                   : large_give_locked (h, at->number);
   op_noted (true);
@@ -5782,38 +5669,33 @@ give_slices (struct heap *h, const struct place *at)
   return n > 0;
 }
 
-/* Free the block at AT; what is wrong, or NULL.  *FULL: give_hint has to be
-   called for it.  */
-static const char *
-give_unhinted (struct heap *h, struct cache *k, struct place *at, bool *full)
-{
-  /* Before the block can be somebody else's.  */
-  mark_free (h, at->start, at->usable);
-  bool done = at->kind != PLACE_SMALL ? give_slices (h, at)
-              : give_is_own (k, at)   ? page_free_own (at->r, at->i, full)
-                                      : page_free_remote (at->r, at->i, full);
-  return done ? NULL : place_free;
-}
-
 /* Free the block at AT, and end the slot call that is on record in OP, NULL: it
    is none; what is wrong, or NULL.  */
 static const char *
 give_block (struct heap *h, struct cache *k, struct place *at,
             struct disk_op *op)
 {
-  bool full = false;
+  bool small = at->kind == PLACE_SMALL, full = false;
+  bool own = small && cache_is_exclusive (k)
+             && head_owner (at->head) == k->stream;
   unsigned walk = k == NULL ? lock_walk (h) : 0;
+  /* Before the block can be somebody else's.  */
+  mark_free (h, at->start, at->usable);
   thread.op = op;
-  const char *wrong = give_unhinted (h, k, at, &full);
+  bool done = !small ? give_slices (h, at)
+              : own  ? page_free_own (at->r, at->i, &full)
+                     : page_free_remote (at->r, at->i, &full);
   thread.op = NULL;
   if (op != NULL)
     op_release (h, op);
   /* Nobody could take the block before; so the hint comes last.  */
-  if (full && wrong == NULL)
-    give_hint (h, k, at);
+  if (done && full && own)
+    page_relist (h, k->stream, at->r, at->number);
+  else if (done && full)
+    queue_push (h, head_owner (at->head), at->r, at->number);
   if (k == NULL)
     unlock_walk (h, walk);
-  return wrong;
+  return done ? NULL : place_free;
 }
 
 /* Whether a small block of USABLE bytes should be left where it is when it is
@@ -6388,7 +6270,7 @@ stat_see (struct heap *h, const struct sight *at, void *arg)
   size_t bytes = at->n << MM_SLICE_SHIFT;
   if (at->r != NULL && at->n == 0)
     {
-      if (!map_get_backed (off_index (h, at->c), at->s))
+      if (!map_get (off_index (h, at->c)->backed, at->s))
         return 0;
       uint32_t number = slice_number (at->c, at->s);
       count->run = number == count->next ? count->run + 1 : 1;
@@ -6618,35 +6500,45 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   return 0;
 }
 
-/* Whether word D of chunk C's directory leads to nothing outside of LENGTH
-   bytes.  */
-static bool
-verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length)
+/* How far a walk along the directory has come.  */
+struct verify
 {
-  size_t end = 0;
-  switch (dir_kind (d))
-    {
-    case DIR_PAGED:
-      if (dir_ready (d) == 0 || dir_ready (d) > slice_count (h, c))
-        return false;
-      end = off_file (h, off_record (h, c, dir_ready (d)));
-      break;
-    case DIR_HUGE:
-      if (c == 0 || dir_start (d) >= MM_CHUNK_SLICES || dir_slices (d) == 0
-          || dir_slices (d) > h->capacity >> MM_SLICE_SHIFT)
-        return false;
-      end = off_file (h, off_slice (h, c, dir_start (d) + dir_slices (d)));
-      break;
-    case DIR_CONT:
-    case DIR_EMPTY:
-      break;
-    default:
-      return false;
-    }
+  size_t first, covered;       /* chunks up to here belong to the HUGE block at
+                                  the first one */
+};
+
+/* What is wrong with directory word D of chunk C, which comes after those that
+   V has seen, or NULL: it leads to nothing outside of LENGTH bytes.  I5.  */
+static const char *
+verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length,
+              struct verify *v)
+{
+  unsigned kind = dir_kind (d);
+  size_t n = dir_slices (d), ready = dir_ready (d);
   /* mfree looks at this number, whatever the kind.  */
-  if (dir_kind (d) != DIR_PAGED && dir_ready (d) != 0)
-    return false;
-  return end <= length;
+  if (kind > DIR_CONT || (kind != DIR_PAGED && ready != 0))
+    return "I5: a chunk of no kind";
+  if (kind == DIR_HUGE)
+    {
+      if (c < v->covered || c == 0 || n == 0
+          || dir_start (d) >= MM_CHUNK_SLICES
+          || n > h->capacity >> MM_SLICE_SHIFT
+          || off_file (h, off_slice (h, c, dir_start (d) + n)) > length)
+        return "I5: a huge block has no place";
+      v->first = c;
+      v->covered = c + huge_chunks (dir_start (d), n);
+      return NULL;
+    }
+  if (c < v->covered && kind != DIR_CONT)
+    return "I5: a chunk of a block is something else, too";
+  /* A CONT behind no block is free: it was left by a kill.  */
+  if (c < v->covered && d != dir_cont (c - v->first))
+    return "I5: a chunk of a block points elsewhere";
+  if (kind == DIR_PAGED
+      && (ready == 0 || ready > slice_count (h, c)
+          || off_file (h, off_record (h, c, ready)) > length))
+    return "I5: a chunk has too many records, or none";
+  return NULL;
 }
 
 /* Whether the words that say where other parts of the file lie are right, so
@@ -6658,7 +6550,7 @@ verify_once (struct heap *h)
   enum { N = 2 * MM_PAGE / 8 };
   uint64_t word[N], length = 0;
   size_t dir_at = off_file (h, h->dir);
-  size_t expect = 0, first = 0; /* CONT chunks to come, of the block at FIRST */
+  struct verify v = { 0, 0 };
   for (size_t c = 0; c < h->n_chunks; c++)
     {
       int err = 0;
@@ -6672,25 +6564,18 @@ verify_once (struct heap *h)
       if (err != 0)
         return err;
       uint64_t d = word[c % N];
-      if (!verify_chunk (h, c, d, length)
+      if (verify_chunk (h, c, d, length, &v) != NULL
           || (c == 0
               && (dir_kind (d) != DIR_PAGED
-                  || dir_ready (d) < slice_first_data (h, 0)))
-          || (expect > 0 && d != dir_cont (c - first)))
+                  || dir_ready (d) < slice_first_data (h, 0))))
         return -1;
-      expect -= expect > 0;
-      if (dir_kind (d) == DIR_HUGE)
-        {
-          expect = huge_chunks (dir_start (d), dir_slices (d)) - 1;
-          first = c;
-        }
     }
   struct disk_locks l;
   int err = os_pread_all (h->file.fd, &l, offsetof (struct disk_locks, heap),
                           MM_OFF_LOCKS);
   uint32_t ready = l.streams_ready;
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
-  bool right = expect == 0 && ready >= h->super.n_shared
+  bool right = v.covered <= h->n_chunks && ready >= h->super.n_shared
                && ready <= h->super.n_streams
                && (ready % unit == 0 || ready == h->super.n_streams)
                && off_file (h, &h->stream[ready]) <= length;
@@ -6818,7 +6703,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
     return 0;
   struct disk_index *x = off_index (h, at->c);
   for (size_t i = at->s; i < at->s + at->n; i++)
-    if (!map_get_backed (x, i) && check_stands (at))
+    if (!map_get (x->backed, i) && check_stands (at))
       {
         check_found (k, start, "I3: a used run has no memory behind it");
         break;
@@ -6846,14 +6731,11 @@ check_chunk (struct heap *h, size_t c, struct check *k)
   bool locked = h->file.kind->changes;
   if (locked)
     lock_heap (h);
-  uint64_t d = dir_get (h, c);
-  if (dir_kind (d) == DIR_PAGED)
+  if (dir_kind (dir_get (h, c)) == DIR_PAGED)
     {
       size_t end = run_ready (h, c), n;
       struct disk_index *x = off_index (h, c);
       bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
-      if (dir_ready (d) > slice_count (h, c))
-        check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
       for (size_t s = 0; s < slice_first_data (h, c) && s < end; s++)
         if (head_peek (off_record (h, c, s)) != 0)
           check_found (k, off_slice (h, c, s),
@@ -6898,29 +6780,12 @@ check_directory (struct heap *h, struct check *k)
     check_found (k, h->root, "I6: the file is too short");
   if (locked)
     lock_heap (h);
-  size_t chunks = run_chunks (h);
-  size_t covered = 0;   /* chunks up to here belong to a HUGE block */
-  for (size_t c = 0; c < chunks; c++)
+  struct verify v = { 0, 0 };
+  for (size_t c = 0; c < run_chunks (h); c++)
     {
+      /* The length grows before the words change.  */
       uint64_t d = dir_get (h, c);
-      unsigned kind = dir_kind (d);
-      size_t end = c + huge_chunks (dir_start (d), dir_slices (d));
-      const char *wrong = NULL;
-      if (kind > DIR_CONT)
-        wrong = "I5: a chunk of no kind";
-      else if (kind == DIR_HUGE
-               && (c < covered || c == 0 || dir_slices (d) == 0
-                   || dir_start (d) >= MM_CHUNK_SLICES || end > chunks))
-        wrong = "I5: a huge block has no place";
-      else if (kind == DIR_HUGE)
-        covered = end;
-      else if (c < covered && kind != DIR_CONT)
-        wrong = "I5: a chunk of a block is something else, too";
-      /* A CONT behind no block is free: it was left by a kill.  */
-      else if (c < covered
-               && (dir_distance (d) > c
-                   || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
-        wrong = "I5: a chunk of a block points elsewhere";
+      const char *wrong = verify_chunk (h, c, d, off_length (h), &v);
       if (wrong != NULL)
         check_found (k, off_chunk (h, c), wrong);
     }
@@ -7345,7 +7210,7 @@ attach_back_again (struct heap *h)
                                false);
       for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
         {
-          for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
+          for (n = 0; s + n < end && map_get (off_index (h, c)->backed, s + n);)
             n++;
           if (n > 0)
             err = os_reserve_blocks (&h->file,
@@ -8301,12 +8166,12 @@ mmalloc_info (void *md, struct mmalloc_info *info)
    Keeps: I3, I6.
    Checked by: check_see, check_directory, trim_gives_back.  */
 
-/* Where what is in use ends; chunks behind it are made EMPTY.  */
+/* Where what is in use ends; all chunks behind it are EMPTY.  */
 static char *
 trim_end (struct heap *h)
 {
   size_t c = run_chunks (h);
-  while (c > 1 && sweep_empty_chunk (h, c - 1))
+  while (c > 1 && run_chunk_is_empty (h, c - 1))
     c--;
   uint64_t d = dir_get (h, --c);
   if (dir_kind (d) != DIR_PAGED)
@@ -8316,7 +8181,7 @@ trim_end (struct heap *h)
       return off_slice (h, first, dir_start (d) + dir_slices (d));
     }
   size_t s = run_ready (h, c), first = slice_first_data (h, c);
-  while (s > first && !map_get_backed (off_index (h, c), s - 1))
+  while (s > first && !map_get (off_index (h, c)->backed, s - 1))
     s--;
   return off_slice (h, c, size_max (s, first));
 }
@@ -8337,32 +8202,26 @@ trim_chunk (struct heap *h, size_t c)
     }
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return 0;
-  uint64_t map[MM_CHUNK_SLICES / 64];
-  size_t given = 0;
+  size_t given = 0, end = run_ready (h, c), n;
   lock_heap (h);
-  struct disk_index *x = run_index_locked (h, c);
-  size_t end = run_ready (h, c);
-  for (size_t i = 0; i < MM_CHUNK_SLICES / 64; i++)
-    map[i] = x->free[i] & x->backed[i];
-  /* Unbacked first, then punched: killed between, they only keep blocks.  */
-  for (size_t s = 0; (s = map_next (map, s, end, true)) < end; s++)
-    map_put_backed (x, s, 1, false);
-  unlock_heap (h);
-  for (size_t s = 0; (s = map_next (map, s, end, true)) < end; )
+  for (size_t s = 0;; s += n)
     {
-      size_t stop = map_next (map, s, end, false);
-      if (back_drop (h, off_slice (h, c, s), (stop - s) << MM_SLICE_SHIFT))
-        given += stop - s;
+      struct disk_index *x = run_index_locked (h, c);
+      s = map_next_free (x, s, end, MAP_FREE_BACKED, true);
+      n = map_next_free (x, s, end, MAP_FREE_BACKED, false) - s;
+      if (n == 0)
+        break;
+      /* Unbacked first, then punched: killed between, they only keep blocks.  */
+      map_put (x->backed, s, n, false);
+      unlock_heap (h);
+      bool gone = back_drop (h, off_slice (h, c, s), n << MM_SLICE_SHIFT);
+      lock_heap (h);
+      if (gone)
+        run_less_backed_locked (h, n);
       else
-        {
-          lock_heap (h);
-          map_put_backed (run_index_locked (h, c), s, stop - s, true);
-          unlock_heap (h);
-        }
-      s = stop;
+        map_put (x->backed, s, n, true);
+      given += gone ? n : 0;
     }
-  lock_heap (h);
-  run_less_backed_locked (h, given);
   unlock_heap (h);
   return given << MM_SLICE_SHIFT;
 }
@@ -8375,7 +8234,7 @@ trim_cut (struct heap *h)
   if (!sweep_exclude (h))
     return;
   for (size_t c = 1; c < run_chunks (h); c++)
-    if (dir_kind (dir_get (h, c)) == DIR_PAGED && sweep_empty_chunk (h, c))
+    if (sweep_empty_chunk (h, c))
       trim_chunk (h, c);
   if (h->file.kind->shared)
     {
@@ -8477,19 +8336,11 @@ free_any (const char *call, void *md, void *p)
   return wrong == NULL;
 }
 
-/* A small block, found by the short way.  */
-struct quick
-{
-  struct disk_slice *r;
-  uint64_t head;
-  uint32_t number;
-  uint64_t i;
-};
-
 /* Find the small block of the heap MD, for which cache K is armed, that begins
-   at PTR, live or not; false: it is something else.  */
+   at PTR, live or not: all but its kind, start and size; false: it is something
+   else.  */
 static inline bool
-quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
+quick_locate (struct cache *k, void *md, const void *ptr, struct place *at)
 {
   uintptr_t off = (uintptr_t) ptr - k->grid;
   size_t c = off >> MM_CHUNK_SHIFT;
@@ -8521,15 +8372,13 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
 /* The size of the live small block at PTR, which is at *AT, or 0: it is
    something else.  */
 static inline size_t
-quick_size (struct cache *k, void *md, const void *ptr, struct quick *at)
+quick_size (struct cache *k, void *md, const void *ptr, struct place *at)
 {
   if (!quick_locate (k, md, ptr, at))
     return 0;
   unsigned cl = head_class (at->head);
   return page_fits (k->heap, at->number, cl)
-         && page_live_bits (at->r, cl, (unsigned) (at->i / 64))
-            >> (at->i % 64) & 1
-         ? class_table[cl].size : 0;
+         && page_is_live (at->r, cl, at->i) ? class_table[cl].size : 0;
 }
 
 /* Find the LARGE block that begins at PTR, in the first chunks: all but its
@@ -8589,7 +8438,7 @@ static MM_NOINLINE void
 free_far (void *md, void *ptr)
 {
   struct cache *k = thread.last;
-  struct quick at;
+  struct place at;
   bool full;
   if (!quick_locate (k, md, ptr, &at))
     {
@@ -8707,11 +8556,10 @@ static void *
 realloc_quick (void *md, void *ptr, size_t size)
 {
   struct cache *k = thread.last;
-  struct quick small;
-  size_t usable = quick_size (k, md, ptr, &small);
+  struct place at;
+  size_t usable = quick_size (k, md, ptr, &at);
   if (usable == 0)
     {
-      struct place at;
       int saved = errno;
       bool done = quick_large (k, md, ptr, &at)
                   && resize_block (k->heap, &at, size);
@@ -8735,7 +8583,7 @@ realloc_quick (void *md, void *ptr, size_t size)
   __asm__ ("" : "+r" (n));
   memcpy (p, ptr, n);
   mfree (md, ptr);
-  bin_put_back (k, head_class (small.head), small.r, (unsigned) small.i);
+  bin_put_back (k, &at);
   return p;
 }
 
@@ -8752,7 +8600,7 @@ realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
   else if (op == NULL && k != NULL && at->kind == PLACE_SMALL && !mark_wanted (h))
-    bin_put_back (k, head_class (at->head), at->r, at->i);
+    bin_put_back (k, at);
 }
 
 /* Whether the block at PTR, which the program knows as USER, is SIZE bytes
@@ -8872,11 +8720,10 @@ mmalloc_usable_size (void *md, const void *ptr)
 {
   if (ptr == NULL)
     return 0;
-  struct quick at;
+  struct place at, block, user;
   size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
-  struct place block, user;
   return free_place (heap_of (md), "mmalloc_usable_size", md, ptr, &block,
                      &user) == NULL
            ? user.usable

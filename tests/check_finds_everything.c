@@ -290,6 +290,11 @@ records_too_many (void)
   return dir_becomes (0, dir_paged (MM_CHUNK_SLICES + 1, 0));
 }
 static const void *
+records_none (void)
+{
+  return dir_becomes (chunk (huge), dir_paged (0, 0));
+}
+static const void *
 huge_torn (void)
 {
   must (dir_get (h, chunk (huge) + 1) == dir_cont (1));
@@ -301,6 +306,11 @@ huge_with_pages (void)
   return dir_becomes (chunk (huge) + 1, dir_paged (0, 0));
 }
 static const void *
+huge_with_records (void)
+{
+  return dir_becomes (chunk (huge), dir_get (h, chunk (huge)) | 1);
+}
+static const void *
 huge_of_nothing (void)
 {
   return dir_becomes (chunk (huge), dir_huge (0, 0));
@@ -309,6 +319,12 @@ static const void *
 huge_too_long (void)
 {
   return dir_becomes (chunk (huge), dir_huge (0, 100000));
+}
+static const void *
+huge_behind_end (void)
+{
+  size_t c = chunk (huge), from = off_file (h, off_chunk (h, c));
+  return dir_becomes (c, dir_huge (0, (off_length (h) - from) / MM_SLICE + 1));
 }
 static const void *
 huge_starts_late (void)
@@ -455,17 +471,20 @@ static const struct damage
   { "I3: a used run has no memory behind it", run_unbacked, 0 },
   { "I4: the index calls a used slice free", index_frees, 0 },
   { "I4: the index has lost a free slice", index_loses, 0 },
-  { "I5: a chunk has too many records", records_too_many, 0 },
+  { "I5: a chunk has too many records, or none", records_too_many, 0 },
+  { "I5: a chunk has too many records, or none", records_none, 0 },
   { "I5: a chunk of a block is something else, too", huge_torn, 0 },
   { "I5: a chunk of a block is something else, too", huge_with_pages, 0 },
   { "I5: a huge block has no place", huge_of_nothing, 0 },
   { "I5: a huge block has no place", huge_too_long, 0 },
+  { "I5: a huge block has no place", huge_behind_end, 0 },
   { "I5: a huge block has no place", huge_starts_late, 0 },
   { "I5: a huge block has no place", huge_in_huge, 0 },
   { "I5: a huge block has no place", huge_first, 0 },
   { "I5: a chunk of a block points elsewhere", huge_elsewhere, 0 },
   { "I5: a chunk of a block points elsewhere", huge_nowhere, 0 },
   { "I5: a chunk of no kind", chunk_of_no_kind, 0 },
+  { "I5: a chunk of no kind", huge_with_records, 0 },
   { "I6: the length is beyond the capacity", length_too_much, 0 },
   { "I6: the file is too short", file_too_short, 1 },
   { "I7: a page is claimed by nobody", page_claimed, 0 },

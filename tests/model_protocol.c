@@ -465,7 +465,7 @@ static const struct step
   [SWEEP_LINKS] = { "sweep", 4, "clear the links",
                     "sweep", sweep_links, HINTS },
   [SWEEP_LOOK] = { "sweep", 5, "load own and rem: is there room?",
-                   "page_has_free", sweep_look, HINTS },
+                   "page_count_free", sweep_look, HINTS },
 
   [CHOOSE_HEAD] = { "choose", 1, "load the head: adopt, or a new page?",
                     "take_small", choose_head, HINTS },
@@ -473,7 +473,7 @@ static const struct step
   [FREE_HEAD] = { "free", 1, "load the head",
                   "place_find", free_head, FREES },
   [FREE_USE] = { "free", 2, "use the block too late",
-                 "give_unhinted", free_use, MUTANTS_ONLY }
+                 "give_block", free_use, MUTANTS_ONLY }
 };
 
 

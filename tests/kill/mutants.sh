@@ -157,8 +157,8 @@ mutant head_given_last '/^run_give_locked/,/^}/ {
 
 # The first directory word of a HUGE block is stored before the others.
 mutant huge_head_first '/^huge_take/,/^}/ {
-  s/^          for (size_t i = huge_chunks/\
-          dir_set (h, c, dir_huge (start, n));\
+  s/^      for (size_t i = huge_chunks/\
+      dir_set (h, c, dir_huge (start, n));\
 &/
 }' 'step:malloc: huge'
 
@@ -198,7 +198,7 @@ mutant backed_first '/^grow_back /,/^}/ {
 # The length grows after the slices are published.
 mutant length_late '/^grow_back (/,/^}/ {
   /^  grow_reach (h, off_slice/d
-  /map_put_backed (x, s, k, true)/ {
+  /map_put (x->backed, s, k, true)/ {
     s/$/\
   grow_reach (h, off_slice (h, c, s + k));/
   }
@@ -218,8 +218,8 @@ mutant records_not_cleaned '/^grow_records/,/^}/ {
 
 # Blocks are given back to the disk before the slices are called unbacked.
 mutant punch_first '/^trim_chunk/,/^}/ {
-  s/^    map_put_backed (x, s, 1, false);/\
-    back_drop (h, off_slice (h, c, s), MM_SLICE),\
+  s/^      map_put (x->backed, s, n, false);/\
+      back_drop (h, off_slice (h, c, s), n << MM_SLICE_SHIFT);\
 &/
 }' 'step:trim: beside'
 
@@ -250,7 +250,7 @@ mutant claim_not_recorded '/^page_retire_locked/,/^}/ {
 
 # A claim is cleared before the page is decided.
 mutant claim_cleared_early '/^page_retire_locked/,/^}/ {
-  s/^      empty = page_is_empty (h, r, number, cl);/\
+  s/^      empty = page_count_free (h, r, number, cl) == all;/\
       atomic_store (\&h->locks->claim, 0);\
 &/
 }' 'step:malloc: sweep'
@@ -350,10 +350,10 @@ mutant fresh_noted_late '/^bin_take_noted/,/^}/ {
   return p;/
 }' 'step:mmalloc_to: fast path'
 mutant large_not_noted '/^run_take_locked/,/^}/ {
-  s/^    op_note (h, off_slice.*/    (void) block;/
+  s/^    op_note (h, off_slice.*/    (void) 0;/
 }' 'step:mmalloc_to: large'
 mutant huge_not_noted '/^huge_take/,/^}/ {
-  /^          op_note (h, block/d
+  /^      op_note (h, block/d
 }' 'step:mmalloc_to: huge'
 
 # The slot gets the block before its contents are there.
@@ -432,8 +432,8 @@ mutant change_under_lock_ignored '/^dead_owner_locked/,/^}/ {
 mutant change_not_noted '/^op_note (/,/^}/ {
   s/&op->locked, locked)/\&op->locked, 0 * locked)/
 }' 'step:mmalloc_to: large'
-mutant free_not_noted '/^op_note_free_locked/,/^}/ {
-  s/locked, 1)/locked, 0)/
+mutant free_not_noted '/^give_slices/,/^}/ {
+  s/op_note (h, NULL, true);/(void) 0;/
 }' 'step:mfree_from: large'
 # ... or keeps the freed one on record when the lock is let go.
 mutant freed_stays_recorded '/^op_noted/,/^}/ {
@@ -494,7 +494,7 @@ mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
 
 mutant backed_before_ready '/^grow_back (/,/^}/ {
   /^  dir_set (h, c, dir_paged (ready/d
-  /map_put_backed (x, s, k, true)/ {
+  /map_put (x->backed, s, k, true)/ {
     s/$/\
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));/
   }
@@ -512,8 +512,9 @@ mutant records_taken_away '/^huge_find/,/^}/ {
   s/run_chunk_is_empty (h, c + i)/(& || (dir_kind (dir_get (h, c + i)) == DIR_PAGED \&\& ({\
     lock_heap (h);\
     size_t end = slice_count (h, c + i);\
-    bool all = map_next (run_index_locked (h, c + i)->free,\
-                         slice_first_data (h, c + i), end, false) == end;\
+    bool all = map_next_free (run_index_locked (h, c + i),\
+                              slice_first_data (h, c + i), end, MAP_FREE,\
+                              false) == end;\
     if (all)\
       dir_set (h, c + i, 0);\
     unlock_heap (h);\
@@ -624,7 +625,7 @@ mutant waits_for_itself '/^file_lock/,/^}/ {
 # ---- Damaged numbers ------------------------------------------------------
 
 mutant page_gives_all_it_says '/^page_retire_locked/,/^}/ {
-  s/!page_is_whole (h, r, number, cl) ||/false ||/
+  s/!page_is_whole (h, r, number, cl)$/false/
 }' damage_stays_inside
 mutant roots_anywhere '/^run_is_inside/,/^}/ {
   s/s >= slice_first_data (h, c)/true/
@@ -689,28 +690,31 @@ mutant length_out_of_range '/^super_read/,/^}/ {
 
 # The directory.
 mutant ready_past_chunk '/^verify_chunk/,/^}/ {
-  s/|| dir_ready (d) > slice_count (h, c)/|| false/
+  s/|| ready > slice_count (h, c)/|| false/
 }' damage_golden
 mutant ready_nothing '/^verify_chunk/,/^}/ {
-  s/dir_ready (d) == 0 ||//
+  s/ready == 0 ||//
 }' damage_golden
 mutant chunk_behind_end '/^verify_chunk/,/^}/ {
-  s/return end <= length;/return true;/
-}' damage_golden
+  s/|| off_file (h, off_slice .*) > length/|| false/
+}' check_finds_everything
 mutant huge_starts_anywhere '/^verify_chunk/,/^}/ {
   s/|| dir_start (d) >= MM_CHUNK_SLICES/|| false/
 }' damage_golden
+mutant records_behind_end '/^verify_chunk/,/^}/ {
+  s/|| off_file (h, off_record .*) > length/|| false/
+}' damage_golden
 mutant chunk_of_no_kind '/^verify_chunk/,/^}/ {
-  s/^      return false;/      break;/
+  s/kind > DIR_CONT/false/
 }' damage_golden
 mutant ready_without_records '/^verify_chunk/,/^}/ {
-  s/dir_kind (d) != DIR_PAGED && dir_ready (d) != 0/false/
+  s/(kind != DIR_PAGED && ready != 0)/false/
 }' damage_golden
 mutant first_chunk_lacks_records '/^verify_once/,/^}/ {
   s/|| dir_ready (d) < slice_first_data (h, 0)))/|| false))/
 }' damage_golden
-mutant huge_torn '/^verify_once/,/^}/ {
-  s/(expect > 0 && d != dir_cont (c - first))/false/
+mutant huge_torn '/^verify_chunk/,/^}/ {
+  s/c < v->covered && d != dir_cont (c - v->first)/false/
 }' damage_golden
 mutant streams_too_few '/^verify_once/,/^}/ {
   s/&& ready >= h->super.n_shared/\&\& true/
@@ -874,7 +878,7 @@ mutant limit_not_asked '/^os_may_reach/,/^}/ {
 
 # A page that was empty before it was claimed is empty.
 mutant claimed_unseen '/^page_retire_locked/,/^}/ {
-  s/^      empty = page_is_empty (h, r, number, cl);/      empty = true;/
+  s/^      empty = page_count_free (h, r, number, cl) == all;/      empty = true;/
 }' others_come_between
 
 # A root's name is believed though it may have changed since its value was read.
@@ -900,7 +904,7 @@ mutant root_room_ignored '/^root_record_locked/,/^}/ {
 
 # What another one wrote is left in a HUGE block that shall be zero.
 mutant huge_not_zeroed '/^huge_take/,/^}/ {
-  s/^          if (!is_zero)/          if (false)/
+  s/^      if (!is_zero)/      if (false)/
 }' private_changes_vanish
 
 # Parts of a copy do not get their disk blocks again.
@@ -1044,7 +1048,7 @@ mutant page_class_unseen '/^check_see/,/^}/ {
   s/head_class (at->head) >= MM_CLASSES/false/
 }' check_finds_everything
 mutant run_backing_unseen '/^check_see/,/^}/ {
-  s/!map_get_backed (x, i)/false/
+  s/!map_get (x->backed, i)/false/
 }' check_finds_everything
 mutant run_end_unseen '/^check_see/,/^}/ {
   s/head_slices (at->head) != at->n)/false)/
@@ -1052,8 +1056,8 @@ mutant run_end_unseen '/^check_see/,/^}/ {
 mutant run_overlap_unseen '/^check_see/,/^}/ {
   s/i < at->n; i++/i < 0; i++/
 }' check_finds_everything
-mutant records_too_many_unseen '/^check_chunk/,/^}/ {
-  s/dir_ready (d) > slice_count (h, c)/false/
+mutant records_too_many_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a chunk has too many records, or none"/return NULL/
 }' check_finds_everything
 mutant own_slice_unseen '/^check_chunk/,/^}/ {
   s/s < slice_first_data (h, c) && s < end/false/
@@ -1073,17 +1077,20 @@ mutant length_unseen '/^check_directory/,/^}/ {
 mutant file_size_unseen '/^check_directory/,/^}/ {
   s/(uint64_t) st.st_size < len/false/
 }' check_finds_everything
-mutant huge_torn_unseen '/^check_directory/,/^}/ {
-  s/c < covered && kind != DIR_CONT/false/
+mutant huge_torn_unseen '/^verify_chunk/,/^}/ {
+  s/c < v->covered && kind != DIR_CONT/false/
 }' check_finds_everything
-mutant huge_place_unseen '/^check_directory/,/^}/ {
-  s/wrong = "I5: a huge block has no place"/(void) wrong/
+mutant huge_place_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a huge block has no place"/return NULL/
 }' check_finds_everything
-mutant huge_elsewhere_unseen '/^check_directory/,/^}/ {
-  s/wrong = "I5: a chunk of a block points elsewhere"/(void) wrong/
+mutant huge_elsewhere_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a chunk of a block points elsewhere"/return NULL/
 }' check_finds_everything
-mutant chunk_kind_unseen '/^check_directory/,/^}/ {
-  s/wrong = "I5: a chunk of no kind"/(void) wrong/
+mutant chunk_kind_unseen '/^verify_chunk/,/^}/ {
+  s/return "I5: a chunk of no kind"/return NULL/
+}' check_finds_everything
+mutant directory_unseen '/^check_directory/,/^}/ {
+  s/if (wrong != NULL)/if (false)/
 }' check_finds_everything
 mutant roots_unseen '/^check_roots/,/^}/ {
   s/if (walk.damaged)/if (false)/
@@ -1141,7 +1148,7 @@ mutant chunks_beside_processes '/^sweep_exclude/,/^}/ {
   s/!proc_others_live (h)/true/
 }' chunks_come_back
 mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
-  s/map_next (x->free, first, end, false) == end/true/
+  s/map_next_free (x, first, end, MAP_FREE, false) == end/true/
 }' chunks_come_back step:trim
 mutant chunks_drop_blocks '/^huge_may_drop/,/^}/ {
   s/ || off_length (h) < h->capacity/ || true/

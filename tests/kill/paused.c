@@ -139,7 +139,7 @@ act_other (char what)
       join ();
       break;
     case 'f':                   /* fill chunk 0 */
-      talk->hole = take_slices (class_table[class_of (SIZE)].slices);
+      talk->hole = take_slices (class_table[class_of (SIZE, 16)].slices);
       for (size_t n = 900; n > 0; )
         if (take_slices (n) == 0)
           n /= 2;

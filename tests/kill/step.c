@@ -121,7 +121,7 @@ unmake (void *md, size_t i)
 static size_t
 page_count (size_t size)
 {
-  return class_table[class_of (size)].count;
+  return class_table[class_of (size, 16)].count;
 }
 
 static void
@@ -296,7 +296,7 @@ pre_from_list (void *md)
   some_blocks (md);
   make_many (md, 1000, 3 * n);
   unmake (md, plan->n - 2 * n);
-  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+  while (kill_heap ()->caches->bin[class_of (1000, 16)].avail != 0)
     make (md, 1000);
   wants (1000);
 }
@@ -421,9 +421,9 @@ pre_queue (void *md)
   make_many (md, 1000, 4 * page_count (1000));
   in_thread (free_some, md);
   struct heap *h = kill_heap ();
-  unsigned cl = class_of (1000);
+  unsigned cl = class_of (1000, 16);
   uint32_t *page = &h->caches->page[cl];
-  while (page_has_free (h, off_numbered (h, *page), *page, cl))
+  while (page_count_free (h, off_numbered (h, *page), *page, cl) > 0)
     make (md, 1000);
   wants (1000);
 }
@@ -443,7 +443,7 @@ pre_adopt (void *md)
   in_thread (make_thousands, md);
   make_many (md, 1000, page_count (1000)
                        - (plan->n > 0 ? 5 : 0));
-  while (kill_heap ()->caches->bin[class_of (1000)].avail != 0)
+  while (kill_heap ()->caches->bin[class_of (1000, 16)].avail != 0)
     make (md, 1000);
   wants (1000);
 }
@@ -2055,7 +2055,7 @@ world_survey (size_t *reach_at)
       claims += bytes;
       /* What the words say; the library trusts them only up to the length.  */
       for (size_t s = slice_first_data (h, c); s < told; s++)
-        if (map_get_backed (off_index (h, c), s))
+        if (map_get (off_index (h, c)->backed, s))
           {
             claims += MM_SLICE;
             reach = chunk + ((s + 1) << MM_SLICE_SHIFT);
@@ -2527,7 +2527,7 @@ look_backed (struct heap *h)
   for (size_t c = 0; c < run_chunks (h); c++)
     for (size_t s = slice_count (h, c);
          dir_kind (dir_get (h, c)) == DIR_PAGED && s-- > 0; )
-      if (map_get_backed (off_index (h, c), s)
+      if (map_get (off_index (h, c)->backed, s)
           && off_file (h, off_slice (h, c, s)) >= length)
         {
           bad ("slice %zu of chunk %zu is called backed, behind the end", s,
