@@ -166,7 +166,7 @@
      31  Walking and counting               (walk_ sight_ stat_)
      32  Superblocks and directory          (super_ verify_)
      33  Checking                           (check_)
-     34  Epochs, and making a heap          (epoch_ make_)
+     34  Epochs, and making a heap          (epoch_ make_ range_)
      35  Attaching and leaving              (attach_ detach_)
      36  Regions                            (region_)
      37  Process and fork                   (fork_ process_)
@@ -340,14 +340,22 @@ enum
 #define MM_ALIGN_MAX (UINT64_C (1) << 30)
 
 /* Where new file heaps go: an area that kernels leave alone when they choose
-   addresses, wide enough for some 700 default heaps.  The other area is the
-   one that every sanitizer and valgrind leave to programs; PIE images begin
-   right behind it.  */
-#define MM_AREA UINT64_C (0x200000000000)
+   addresses; with a million places, since heaps that are made apart know
+   nothing of each other, and all of a set have places of their own only if no
+   two of its pairs do not.  A place is as long as most heaps are; reservations
+   overlap.  Below it are the shadow of AddressSanitizer, the heaps of Go
+   (from 0xc000000000 on), of mimalloc and of Java's ZGC (from 4, 8 or 16 TiB
+   on), behind it AddressSanitizer's blocks.  V8 scatters small mappings
+   over the first 64 TiB, of which it fills some millionths.  The other area is
+   the one that every sanitizer and valgrind leave to programs; PIE images
+   begin right behind it.  */
+#define MM_AREA UINT64_C (0x110000000000)
 #define MM_AREA_END UINT64_C (0x500000000000)
 #define MM_AREA_TOOLS UINT64_C (0x550000000000)
 #define MM_AREA_TOOLS_END UINT64_C (0x555000000000)
-#define MM_BASE_ALIGN (UINT64_C (1) << 30)
+#define MM_AREA_SMALL (UINT64_C (1) << 37)
+#define MM_AREA_SMALL_END (UINT64_C (1) << 38)
+#define MM_PLACE (UINT64_C (64) << 20)
 
 /* Bytes for file locks, far beyond any data.  */
 #define MM_LOCK_BYTES (INT64_C (1) << 62)
@@ -682,7 +690,8 @@ struct file
   struct file *next; /* of the process */
   const struct kind *kind;
   uintptr_t base; /* where it is mapped */
-  size_t mapped;  /* bytes from base; 0: not yet */
+  _Atomic size_t mapped; /* bytes from base; 0: not yet.  Gets less if another
+                            heap needs the rest */
   int fd;         /* for file calls; -1: anonymous memory */
   int lock_fd;    /* an open file of its own: carries the locks */
   bool of_process; /* no open file of its own could be had after fork: the locks
@@ -701,7 +710,7 @@ struct heap
   size_t capacity;             /* bytes from base, as recorded */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
-  size_t n_chunks;             /* of the mapped part */
+  size_t n_chunks;             /* of the capacity; not all may be mapped */
   size_t last_chunk;           /* of the capacity; it may be short */
   size_t first_data[3];        /* of the first chunk, others, the last */
   struct disk_locks *locks;
@@ -1163,7 +1172,7 @@ off_stream (struct heap *h, uint32_t number)
 static inline size_t
 off_end (struct heap *h)
 {
-  return size_min (h->file.mapped, h->capacity);
+  return size_min (word_peek (&h->file.mapped), h->capacity);
 }
 
 /* How long the file is as far as anybody uses it.  */
@@ -2182,23 +2191,40 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   os_close (fd);
 }
 
+/* The place in the area for LEN bytes that RANDOM bits choose: any of those
+   behind which there are so many; SMALL: on machines with fewer address
+   bits.  */
+static uintptr_t
+space_place (size_t len, uint64_t random, bool small)
+{
+  uint64_t from = small                ? MM_AREA_SMALL
+                  : process.tools_area ? MM_AREA_TOOLS
+                                       : MM_AREA;
+  uint64_t to = small                ? MM_AREA_SMALL_END
+                : process.tools_area ? MM_AREA_TOOLS_END
+                                     : MM_AREA_END;
+  uint64_t places = len <= to - from ? (to - from - len) / MM_PLACE + 1 : 1;
+  return from + random % places * MM_PLACE;
+}
+
+/* Whether ERR says that there is no place for so many bytes, but perhaps for
+   fewer.  */
+static bool
+space_is_short (int err)
+{
+  return err == ENOMEM || err == EADDRINUSE;
+}
+
 /* Map LEN bytes where nothing is: for files a random place of the area kept
    for them, so that files made apart can be mapped together; 0 or an errno
    value.  */
 static int
 space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 {
-  uint64_t from = process.tools_area ? MM_AREA_TOOLS : MM_AREA;
-  uint64_t to = process.tools_area ? MM_AREA_TOOLS_END : MM_AREA_END;
-  uint64_t unit = round_up (len, MM_BASE_ALIGN);
   int err = EADDRINUSE;
   for (int i = 0; i < 64 && err != 0; i++)
     {
-      /* Some machines have fewer address bits.  */
-      if (i == 32)
-        from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
-      uint64_t places = (to - from) / unit;
-      *base = from + (places > 0 ? os_random () % places * unit : 0);
+      *base = space_place (len, os_random (), i >= 32);
       err = space_map_at (*base, len, prot, flags, fd);
       if (err != EADDRINUSE && err != 0 && i < 31)
         i = 31;
@@ -3177,8 +3203,8 @@ run_ready (struct heap *h, size_t c)
 {
   uint64_t d = dir_get (h, c);
   /* Not behind the file's end, whatever the word says.  */
-  size_t within = slice_count_within (h, c, size_min (off_length (h),
-                                                      h->file.mapped));
+  size_t end = size_min (off_length (h), word_peek (&h->file.mapped));
+  size_t within = slice_count_within (h, c, end);
   return dir_kind (d) == DIR_PAGED ? size_min (dir_ready (d), within) : 0;
 }
 
@@ -3203,7 +3229,7 @@ run_is_inside (struct heap *h, uint32_t number, size_t n)
   size_t end = h->grid - h->file.base
                + (((size_t) number + n) << MM_SLICE_SHIFT);
   return s >= slice_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
-         && end <= h->file.mapped && end <= off_length (h);
+         && end <= word_peek (&h->file.mapped) && end <= off_length (h);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -3231,11 +3257,12 @@ run_look (struct heap *h, size_t c, size_t s, size_t end, uint64_t *head)
   return run_covers (*head, s, end);
 }
 
-/* How many chunks have ever been used.  */
+/* How many chunks have ever been used, as far as they are mapped.  */
 static size_t
 run_chunks (struct heap *h)
 {
-  size_t len = off_length (h), delta = h->grid - h->file.base;
+  size_t len = size_min (off_length (h), word_peek (&h->file.mapped));
+  size_t delta = h->grid - h->file.base;
   if (len <= delta)
     return 0;
   return size_min (round_up (len - delta, MM_CHUNK) / MM_CHUNK, h->n_chunks);
@@ -3658,6 +3685,44 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
     err = grow_by (h, n, align, limit);
   unlock_grow (h);
   return err;
+}
+
+/* Whether heap H lies before BASE and reaches there with what it has mapped but
+   does not use: then that is unmapped.  Growth ends there from now on, in all
+   processes that have the heap, but for readers, who are no limit.  */
+static bool
+grow_give_way (struct heap *h, uintptr_t base)
+{
+  struct file *f = &h->file;
+  size_t cut = base - f->base, mapped = word_peek (&f->mapped);
+  if (f->fd < 0 || base <= f->base || cut >= mapped)
+    return false;
+  if (f->kind->changes)
+    lock_grow (h);
+  bool done = cut >= off_length (h);
+  if (done)
+    {
+      word_put (&f->mapped, cut);
+      if (f->kind->shared && !word_peek (&h->forked))
+        word_put (&h->procs[h->entry].mapped, cut);
+    }
+  if (f->kind->changes)
+    unlock_grow (h);
+  if (done)
+    space_unmap ((char *) base, mapped - cut);
+  return done;
+}
+
+/* Let the one of the process's own heaps that reaches to BASE only with room to
+   grow give that up: whether there was one.  Needs: the open lock.  */
+static bool
+grow_make_room (uintptr_t base)
+{
+  MM_NEEDS (needs.opening);
+  bool done = false;
+  for (struct file *f = process.files; f != NULL && !done; f = f->next)
+    done = f->kind->heap && grow_give_way ((struct heap *) f, base);
+  return done;
 }
 
 
@@ -6857,8 +6922,8 @@ epoch_layout (struct heap *h)
   h->dir = (disk_u64 *) (void *) dir;
   h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
   size_t delta = h->grid - h->file.base;
-  h->n_chunks = (off_end (h) - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
   h->last_chunk = (h->capacity - delta - 1) >> MM_CHUNK_SHIFT;
+  h->n_chunks = h->last_chunk + 1;
   h->first_data[0] = slice_find_first_data (h, 0);
   h->first_data[1] = h->last_chunk > 1 ? slice_find_first_data (h, 1) : 0;
   h->first_data[2] = slice_find_first_data (h, h->last_chunk);
@@ -7010,8 +7075,9 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
     return fail_because (why, EINVAL, "a heap has %zu bytes at most, not %zu",
                          most, want);
   int err = make_map_at (h, base, len);
-  while ((err == ENOMEM || err == EADDRINUSE || err == EINVAL)
-         && len / 2 >= MM_RESERVE_MIN)
+  if (err == EADDRINUSE && base != 0 && grow_make_room (base))
+    err = make_map_at (h, base, len);
+  while ((space_is_short (err) || err == EINVAL) && len / 2 >= MM_RESERVE_MIN)
     {
       len = (len / 2) & ~(page - 1);
       err = make_map_at (h, base, len);
@@ -7032,6 +7098,80 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
   h->capacity = !anon && base == 0 ? want : len;
   mark_range ((void *) h->file.base, h->file.mapped, false);
   return 0;
+}
+
+/* Map the existing heap of H->super at any place that the kernel finds, so far
+   from a slice's start as its own is.  */
+static int
+range_map_anywhere (struct heap *h)
+{
+  struct file *f = &h->file;
+  size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
+  char *p = space_map (NULL, room, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+  if (p == MAP_FAILED)
+    return errno;
+  size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
+  if (before > 0)
+    space_unmap (p, before);
+  space_unmap (p + before + len, room - before - len);
+  f->base = (uintptr_t) p + before;
+  f->mapped = len;
+  return space_map ((void *) f->base, len, PROT_READ,
+                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->fd)
+         == MAP_FAILED ? errno : 0;
+}
+
+/* Map the whole range of the heap of H->super, which lies at F->base, or if
+   that cannot be had a part of it, but LEAST bytes.  */
+static int
+range_map_part (struct heap *h, size_t least)
+{
+  const struct kind *kind = h->file.kind;
+  size_t len = round_up (h->capacity, process.page);
+  int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
+  bool copy = kind->backing == BY_COPY;
+  /* Growth of a copy goes to anonymous memory behind the file's part.  */
+  int flags = MAP_NORESERVE
+              | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+  int fd = copy ? -1 : h->file.fd, err;
+  while ((err = space_map_at (h->file.base, len, prot, flags, fd)) != 0
+         && space_is_short (err) && len > least)
+    len = round_up (size_max (len / 2, least), process.page);
+  if (err == 0)
+    h->file.mapped = len;
+  return err;
+}
+
+/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
+   */
+static int
+range_map (struct heap *h, uint64_t length, uint64_t file_size,
+            struct reason *why)
+{
+  const struct kind *kind = h->file.kind;
+  h->file.base = h->super.base;
+  h->capacity = h->super.capacity;
+  if (kind->anywhere)
+    return range_map_anywhere (h);
+  size_t least = round_up (length, process.page);
+  int err = range_map_part (h, least);
+  if (err == EADDRINUSE && grow_make_room (h->file.base))
+    err = range_map_part (h, least);
+  if (err == EADDRINUSE)
+    space_name_neighbour (h->file.base, least, why);
+  if (err == ENOMEM)
+    return fail_because (why, err,
+                         "the address space has no room for %lu bytes"
+                         " at 0x%lx",
+                         (unsigned long) least, (unsigned long) h->file.base);
+  if (err != 0)
+    return err;
+  size_t part = size_min (round_up (file_size, process.page), h->file.mapped);
+  return kind->backing == BY_COPY
+         && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
+              == MAP_FAILED ? errno : 0;
 }
 
 /* Build the empty heap in the mapped region; for a file under its CREATING
@@ -7120,67 +7260,6 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            " 0x%lx, not 0x%lx",
                            (unsigned long) h->super.app_version,
                            opt->app_version);
-}
-
-/* Map the existing heap of H->super at any place that the kernel finds, so far
-   from a slice's start as its own is.  */
-static int
-attach_map_anywhere (struct heap *h)
-{
-  struct file *f = &h->file;
-  size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
-  char *p = space_map (NULL, room, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-  if (p == MAP_FAILED)
-    return errno;
-  size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
-  if (before > 0)
-    space_unmap (p, before);
-  space_unmap (p + before + len, room - before - len);
-  f->base = (uintptr_t) p + before;
-  f->mapped = len;
-  return space_map ((void *) f->base, len, PROT_READ,
-                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->fd)
-         == MAP_FAILED ? errno : 0;
-}
-
-/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
-   */
-static int
-attach_map (struct heap *h, uint64_t length, uint64_t file_size,
-            struct reason *why)
-{
-  const struct kind *kind = h->file.kind;
-  h->file.base = h->super.base;
-  h->capacity = h->super.capacity;
-  if (kind->anywhere)
-    return attach_map_anywhere (h);
-  size_t len = round_up (h->capacity, process.page);
-  size_t least = round_up (length, process.page);
-  int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
-  bool copy = kind->backing == BY_COPY;
-  /* Growth of a copy goes to anonymous memory behind the file's part.  */
-  int flags = MAP_NORESERVE
-              | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
-  int fd = copy ? -1 : h->file.fd, err;
-  while ((err = space_map_at (h->file.base, len, prot, flags, fd)) == ENOMEM
-         && kind->changes && len != least)
-    len = round_up (size_max (len / 2, least), process.page);
-  if (err == EADDRINUSE)
-    space_name_neighbour (h->file.base, len, why);
-  if (err == ENOMEM)
-    return fail_because (why, err,
-                         "the address space has no room for %lu bytes"
-                         " at 0x%lx",
-                         (unsigned long) len, (unsigned long) h->file.base);
-  if (err != 0)
-    return err;
-  h->file.mapped = len;
-  size_t part = size_min (round_up (file_size, process.page), len);
-  return copy
-         && space_map ((void *) h->file.base, part, prot,
-                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
-              == MAP_FAILED ? errno : 0;
 }
 
 /* The file may be a copy that has lost the blocks behind its holes: back all
@@ -7319,10 +7398,25 @@ attach_see_boot (struct heap *h)
   word_fence_publish ();
 }
 
+/* Whether LENGTH bytes of the heap are mapped.  */
+static int
+attach_reach (struct heap *h, size_t length, struct reason *why)
+{
+  return length <= h->file.mapped
+           ? 0
+           : fail_because (why, ENOMEM,
+                           "the heap grew beyond the %lu bytes that"
+                           " could be mapped",
+                           (unsigned long) h->file.mapped);
+}
+
 /* Nobody else has the heap: the volatile part is made new.  */
 static int
 attach_first (struct heap *h, struct reason *why)
 {
+  /* A child may have less than its parent had, who has gone.  */
+  if (attach_reach (h, off_length (h), why) != 0)
+    return ENOMEM;
   if (file_has_users (&h->file, MM_BYTE_PRIVATE))
     return fail_because (why, EBUSY,
                          "somebody has the heap attached copy-on-write");
@@ -7352,12 +7446,7 @@ attach_beside (struct heap *h, struct reason *why)
   lock_grow (h);
   size_t length = off_length (h);
   unlock_grow (h);
-  return length <= h->file.mapped
-           ? 0
-           : fail_because (why, ENOMEM,
-                           "the heap grew beyond the %lu bytes that"
-                           " could be mapped",
-                           (unsigned long) h->file.mapped);
+  return attach_reach (h, length, why);
 }
 
 /* Become a user of the file with the door closed behind us.  */
@@ -7434,7 +7523,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   if (err == 0)
     err = attach_version (h, opt, why);
   if (err == 0)
-    err = attach_map (h, length, file_size, why);
+    err = range_map (h, length, file_size, why);
   if (err != 0)
     return err;
   mark_range ((void *) h->file.base, h->file.mapped, false);
@@ -7581,13 +7670,24 @@ region_is_size (size_t size, size_t wanted, struct reason *why)
                            size, wanted);
 }
 
+/* Map the file of SIZE bytes at BASE.  */
+static int
+region_map_at (struct file *f, uintptr_t base, size_t size)
+{
+  const int prot = PROT_READ | PROT_WRITE;
+  int err = space_map_at (base, size, prot, MAP_SHARED, f->fd);
+  return err == EADDRINUSE && grow_make_room (base)
+           ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
+           : err;
+}
+
 /* Map the file of SIZE bytes at BASE or, if that is 0, anywhere.  */
 static int
 region_map (struct file *f, uintptr_t base, size_t size, struct reason *why)
 {
   const int prot = PROT_READ | PROT_WRITE;
   int err = base != 0
-              ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
+              ? region_map_at (f, base, size)
               : space_map_anywhere (size, prot, MAP_SHARED, f->fd, &base);
   if (err == EADDRINUSE)
     space_name_neighbour (base, size, why);

@@ -82,7 +82,9 @@ struct mmalloc_options
   void *base;                /* address of a new heap, page aligned, with a
                                 smaller reservation if something lies behind;
                                 NULL: a free place is found.  An existing heap
-                                comes back where it was, whatever this says */
+                                comes back where it was, whatever this says.
+                                The unused reservation of another heap gives
+                                way: that one ends here */
   size_t reserve;            /* address space set aside for a new heap, which
                                 it can never outgrow; 0: 64 GiB */
   size_t initial;            /* bytes of the new heap to back at once; as many
@@ -103,7 +105,7 @@ struct mmalloc_options
    anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
    NULL: EINVAL (flags, options, the file is no heap, or it is empty and
    MMALLOC_CREATE is not given), ENOENT, EEXIST,
-   EACCES, EADDRINUSE (something else sits at the heap's address; the reason
+   EACCES, EADDRINUSE (something else sits where the heap is in use; the reason
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
    or another kind of machine), EPROTO (other application version), EBUSY
    (MMALLOC_PRIVATE against writers, writers against it, or attached to this

@@ -55,7 +55,7 @@ build () { # TEST
     qalloc_two_files)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
+    check_finds_everything|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|machine_went_down|membership|others_come_between|\
     power_cut_roots|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
@@ -918,8 +918,37 @@ mutant fork_child_of_region '/^file_forked/,/^}/ {
 
 # A newcomer has mapped less than there is by now.
 mutant joins_with_less '/^attach_beside/,/^}/ {
-  s/return length <= h->file.mapped/return true/
+  s/return attach_reach (h, length, why)/return 0/
 }' join_while_it_grows
+
+# So has a fork child that was not counted yet, when its parent has gone; what it
+# gives up is not its parent's.
+mutant child_comes_with_less '/^attach_first/,/^}/ {
+  s/attach_reach (h, off_length (h), why) != 0/false/
+}' heaps_made_apart
+mutant child_narrows_parent '/^grow_give_way/,/^}/ {
+  s/ && !word_peek (&h->forked)//
+}' heaps_made_apart
+
+# Heaps that lie in the reservations of others.
+mutant places_are_few '/^#define MM_PLACE/ {
+  s/64) << 20/1) << 30/
+}' heaps_made_apart
+mutant nobody_gives_way '/^grow_give_way/,/^}/ {
+  s/cut >= off_length (h)/false/
+}' heaps_made_apart
+mutant blocks_give_way '/^grow_give_way/,/^}/ {
+  s/cut >= off_length (h)/true/
+}' heaps_made_apart
+mutant gives_way_unseen '/^grow_give_way/,/^}/ {
+  s/word_put (&h->procs\[h->entry\].mapped, cut);/;/
+}' heaps_made_apart
+mutant gives_way_and_goes_on '/^grow_give_way/,/^}/ {
+  s/word_put (&f->mapped, cut);/;/
+}' heaps_made_apart
+mutant no_part_of_a_range '/^range_map_part/,/^}/ {
+  s/space_is_short (err)/err == ENOMEM/
+}' heaps_made_apart
 
 # A HUGE block grows beyond what others have mapped.
 mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
