@@ -708,6 +708,7 @@ struct heap
   struct file file;            /* first: a file with a heap in it is one */
   uintptr_t grid;              /* base rounded up to a slice */
   size_t capacity;             /* bytes from base, as recorded */
+  _Atomic size_t dumped;       /* what lies behind is not in core dumps */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
   size_t n_chunks;             /* of the capacity; not all may be mapped */
@@ -2133,20 +2134,29 @@ space_private (size_t bytes, bool wipe)
   return p;
 }
 
-/* Reserve address space at exactly BASE.  EADDRINUSE if something is there,
-   also on kernels that take the address for a hint.  */
+/* Map LEN bytes of the file from OFF on, or reserve address space, at exactly
+   BASE + OFF.  EADDRINUSE if something is there, also on kernels that take the
+   address for a hint.  */
 static int
-space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
+space_map_part (uintptr_t base, size_t off, size_t len, int prot, int flags,
+                int fd)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = space_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
-                       fd);
-  if (p == (void *) base)
+  void *p = os.mmap ((void *) (base + off), len, prot,
+                     flags | MAP_FIXED_NOREPLACE, fd, (off_t) off);
+  if (p == (void *) (base + off))
     return 0;
   if (p == MAP_FAILED)
     return errno == EEXIST ? EADDRINUSE : errno;
   space_unmap (p, len);
   return EADDRINUSE;
+}
+
+/* The same from the beginning of the file.  */
+static int
+space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
+{
+  return space_map_part (base, 0, len, prot, flags, fd);
 }
 
 /* Put into WHY which mapping sits in [BASE, BASE + LEN).  */
@@ -2208,11 +2218,25 @@ space_place (size_t len, uint64_t random, bool small)
 }
 
 /* Whether ERR says that there is no place for so many bytes, but perhaps for
-   fewer.  */
+   fewer; EAGAIN: what is mapped gets locked (mlockall), up to a limit.  */
 static bool
 space_is_short (int err)
 {
-  return err == ENOMEM || err == EADDRINUSE;
+  return err == ENOMEM || err == EADDRINUSE || err == EAGAIN;
+}
+
+/* ERR, with words if it says that not even LEN bytes can be mapped.  */
+static int
+space_reason (struct reason *why, int err, size_t len)
+{
+  return err == EAGAIN
+           ? fail_because (why, err, "%zu bytes would be more locked memory"
+                                     " than the process may have"
+                                     " (RLIMIT_MEMLOCK)", len)
+         : err == ENOMEM
+           ? fail_because (why, err, "the address space has no room for %zu"
+                                     " bytes (ulimit -v)", len)
+           : err;
 }
 
 /* Map LEN bytes where nothing is: for files a random place of the area kept
@@ -2222,7 +2246,7 @@ static int
 space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 {
   int err = EADDRINUSE;
-  for (int i = 0; i < 64 && err != 0; i++)
+  for (int i = 0; i < 64 && err != 0 && err != EAGAIN; i++)
     {
       *base = space_place (len, os_random (), i >= 32);
       err = space_map_at (*base, len, prot, flags, fd);
@@ -3513,6 +3537,20 @@ run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
    Keeps: I3, I5, I6.
    Checked by: check_see, check_directory, growth_without_fallocate.  */
 
+/* Core dumps have the heap up to LEN from now on, as far as the kernel can do
+   that.  */
+static void
+grow_show (struct heap *h, size_t len)
+{
+  size_t from = word_peek (&h->dumped);
+  size_t to = size_min (round_up (len, MM_CHUNK), off_end (h));
+  to = round_up (to, process.page);
+  if (h->file.fd >= 0 && from < to
+      && space_advise ((char *) h->file.base + from, to - from, MADV_DODUMP)
+         == 0)
+    word_put (&h->dumped, to);
+}
+
 /* The file is in use up to END from now on.  Needs: the grow lock.  */
 static void
 grow_reach (struct heap *h, const char *end)
@@ -3522,6 +3560,7 @@ grow_reach (struct heap *h, const char *end)
   if (len > off_length (h))
     /* Seen by off_length.  */
     word_publish (&h->root->length, len);
+  grow_show (h, len);
 }
 
 /* Slice records of chunk C up to READY are about to be read: give the pages
@@ -5496,6 +5535,8 @@ take_run (struct heap *h, struct cache *k, size_t n, size_t align,
           uint64_t head, uint32_t *number)
 {
   bool due = sweep_is_due (h), swept = false;
+  /* Others may have grown the heap.  */
+  grow_show (h, off_length (h));
   do
     if ((*number = run_reuse (h, n, n, align, head)) != 0)
       return 0;
@@ -7085,7 +7126,7 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
   if (err == EADDRINUSE && base != 0)
     space_name_neighbour (base, page, why);
   if (err != 0)
-    return err;
+    return space_reason (why, err, len);
   if (anon && base == 0 && len < want && len / 2 >= MM_RESERVE_MIN)
     {
       /* Address space is short: leave as much to the rest of the program.  */
@@ -7101,16 +7142,26 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
 }
 
 /* Map the existing heap of H->super at any place that the kernel finds, so far
-   from a slice's start as its own is.  */
+   from a slice's start as its own is; or LEAST bytes of it, where there is room
+   for more behind them.  */
 static int
-range_map_anywhere (struct heap *h)
+range_map_anywhere (struct heap *h, size_t least)
 {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   struct file *f = &h->file;
   size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
-  char *p = space_map (NULL, room, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-  if (p == MAP_FAILED)
-    return errno;
+  char *p = space_map (NULL, room, PROT_NONE, flags, -1);
+  int err = p == MAP_FAILED ? errno : 0;
+  while (space_is_short (err) && len > least)
+    {
+      uintptr_t base;
+      len = round_up (size_max (len / 2, least), process.page);
+      room = len + MM_SLICE;
+      err = space_map_anywhere (room, PROT_NONE, flags, -1, &base);
+      p = (char *) base;
+    }
+  if (err != 0)
+    return err;
   size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
   if (before > 0)
     space_unmap (p, before);
@@ -7143,6 +7194,43 @@ range_map_part (struct heap *h, size_t least)
   return err;
 }
 
+/* What lies behind END, which nobody uses yet, is not for core dumps: they would
+   have all of a file that has lost its name.  */
+static void
+range_hide (struct heap *h, size_t end)
+{
+  struct file *f = &h->file;
+  size_t shown = round_up (end, MM_CHUNK), mapped = word_peek (&f->mapped);
+  word_put (&h->dumped, shown);
+  if (f->fd >= 0 && shown < mapped)
+    space_advise ((char *) f->base + shown, mapped - shown, MADV_DONTDUMP);
+}
+
+/* The heap has LENGTH bytes by now.  Map what a reader has not got of them, or
+   as much of the whole as can be had: 0 or an errno value.  Needs: the
+   registry lock.  */
+static int
+range_map_more (struct heap *h, size_t length)
+{
+  struct file *f = &h->file;
+  size_t from = word_peek (&f->mapped);
+  size_t least = round_up (length, process.page);
+  size_t len = round_up (h->capacity, process.page);
+  int err;
+  if (least <= from)
+    return 0;
+  while ((err = space_map_part (f->base, from, len - from, PROT_READ,
+                                MAP_SHARED | MAP_NORESERVE, f->fd)) != 0
+         && space_is_short (err) && len > least)
+    len = round_up (size_max (from + (len - from) / 2, least), process.page);
+  if (err != 0)
+    return err;
+  space_advise ((char *) f->base + from, len - from, MADV_RANDOM);
+  word_put (&f->mapped, len);
+  range_hide (h, length);
+  return 0;
+}
+
 /* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
    */
 static int
@@ -7152,21 +7240,15 @@ range_map (struct heap *h, uint64_t length, uint64_t file_size,
   const struct kind *kind = h->file.kind;
   h->file.base = h->super.base;
   h->capacity = h->super.capacity;
-  if (kind->anywhere)
-    return range_map_anywhere (h);
   size_t least = round_up (length, process.page);
-  int err = range_map_part (h, least);
+  int err = kind->anywhere ? range_map_anywhere (h, least)
+                           : range_map_part (h, least);
   if (err == EADDRINUSE && grow_make_room (h->file.base))
     err = range_map_part (h, least);
   if (err == EADDRINUSE)
     space_name_neighbour (h->file.base, least, why);
-  if (err == ENOMEM)
-    return fail_because (why, err,
-                         "the address space has no room for %lu bytes"
-                         " at 0x%lx",
-                         (unsigned long) least, (unsigned long) h->file.base);
   if (err != 0)
-    return err;
+    return space_reason (why, err, least);
   size_t part = size_min (round_up (file_size, process.page), h->file.mapped);
   return kind->backing == BY_COPY
          && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
@@ -7509,6 +7591,7 @@ attach_anonymous (struct heap *h, const struct mmalloc_options *opt,
   if (err != 0)
     return err;
   make_super (h, opt);
+  range_hide (h, 0);
   epoch_layout (h);
   return make_heap (h, opt, why);
 }
@@ -7528,6 +7611,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
     return err;
   mark_range ((void *) h->file.base, h->file.mapped, false);
   mark_range ((void *) h->file.base, length, true);
+  range_hide (h, length);
   epoch_layout (h);
   if (slice_first_data (h, 0) >= slice_count (h, 0))
     return fail_because (why, EBADMSG, "the superblock is damaged");
@@ -7988,6 +8072,20 @@ heap_may_change (struct heap *h, struct reason *why)
   return 0;
 }
 
+/* A reader maps what the heap has grown by since, if it could not do so before:
+   0 or an errno value.  */
+static int
+heap_follow (struct heap *h, struct reason *why)
+{
+  size_t length = off_length (h);
+  if (h->file.kind->changes || length <= word_peek (&h->file.mapped))
+    return 0;
+  lock_registry ();
+  int err = length <= h->capacity ? range_map_more (h, length) : EBADMSG;
+  unlock_registry ();
+  return err == 0 ? 0 : attach_reach (h, length, why);
+}
+
 /* A public call under way.  */
 struct call
 {
@@ -8012,11 +8110,12 @@ call_begin (struct call *c, void *md, enum call_kind kind)
 {
   c->saved = errno;
   c->h = heap_of (md);
-  if (c->h == NULL || kind == CALL_ASKS
-      || (kind == CALL_LOOKS && !c->h->file.kind->changes))
+  if (c->h == NULL || (kind == CALL_ASKS && c->h->file.kind->changes))
     return c->h != NULL;
   struct reason why = { "" };
-  int err = heap_may_change (c->h, &why);
+  int err = kind == CALL_CHANGES || c->h->file.kind->changes
+              ? heap_may_change (c->h, &why)
+              : heap_follow (c->h, &why);
   if (err != 0)
     fail_told (c->h, err, why.told);
   return err == 0;
@@ -8830,8 +8929,11 @@ mmalloc_usable_size (void *md, const void *ptr)
   if (size > 0)
     return size;
   struct place block, user;
-  return free_place (heap_of (md), "mmalloc_usable_size", md, ptr, &block,
-                     &user) == NULL
+  struct reason why;
+  struct heap *h = heap_of (md);
+  if (h != NULL)
+    heap_follow (h, &why);
+  return free_place (h, "mmalloc_usable_size", md, ptr, &block, &user) == NULL
            ? user.usable
            : 0;
 }
@@ -9400,10 +9502,15 @@ mmalloc_getkey (void *md, int keynum)
 {
   int saved = errno;
   struct heap *h = md != NULL ? heap_find (md) : NULL;
+  struct reason why;
+  void *key = NULL;
+  if (h != NULL && keynum >= 0 && keynum < MM_KEYS)
+    {
+      key = (void *) (uintptr_t) word_see (&h->root->key[keynum]);
+      heap_follow (h, &why);
+    }
   errno = saved;
-  if (h == NULL || keynum < 0 || keynum >= MM_KEYS)
-    return NULL;
-  return (void *) (uintptr_t) word_see (&h->root->key[keynum]);
+  return key;
 }
 
 MM_PUBLIC int
@@ -9433,8 +9540,11 @@ mmalloc_getroot (void *md, const char *name)
   if (len > 0 && len <= MM_NAME_MAX
       && root_find (c.h, name, len, &walk) == NULL)
     walk.value = 0;
-  call_end (&c, walk.damaged ? EBADMSG : 0, root_broken);
-  return (void *) (uintptr_t) walk.value;
+  /* The block may be newer than the look at the length.  */
+  struct reason why = { "" };
+  int err = walk.damaged ? EBADMSG : heap_follow (c.h, &why);
+  call_end (&c, err, walk.damaged ? root_broken : why.told);
+  return err == 0 ? (void *) (uintptr_t) walk.value : NULL;
 }
 
 MM_PUBLIC int

@@ -62,7 +62,10 @@ extern "C" {
 #define MMALLOC_EXCL      0x02 /* with MMALLOC_CREATE: fail with EEXIST if the
                                   file holds anything */
 #define MMALLOC_RDONLY    0x04 /* read only; needs read permission alone; any
-                                  number of readers beside the writers */
+                                  number of readers beside the writers.  Where
+                                  the whole reservation cannot be mapped, what
+                                  the heap grows by is mapped by calls that ask
+                                  for something in it, as mmalloc_getroot */
 #define MMALLOC_PRIVATE   0x08 /* copy on write: changes stay in this process
                                   and are gone at detach; needs read permission
                                   alone; EBUSY while others write */
@@ -109,8 +112,9 @@ struct mmalloc_options
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
    or another kind of machine), EPROTO (other application version), EBUSY
    (MMALLOC_PRIVATE against writers, writers against it, or attached to this
-   process in another way), ENOLCK (too many processes), or what the file system
-   said.  A file that is neither empty nor a heap is not touched.
+   process in another way), ENOLCK (too many processes), ENOMEM (ulimit -v) and
+   EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address space for what is
+   in use, or what the file system said.  A file that is neither empty nor a heap is not touched.
    Opening takes a time independent of the heap's size, after a kill too.
    Opening the same file again in one process gives the same heap and counts;
    each needs its mmalloc_detach.  */

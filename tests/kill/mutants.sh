@@ -46,7 +46,7 @@ build () { # TEST
     maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
     replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
     damage_stays_inside|file_size_limit|fork_file|limited_address_space|\
-    mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
+    locked_memory|mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
     roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
@@ -55,7 +55,7 @@ build () { # TEST
     qalloc_two_files)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
+    check_finds_everything|core_has_what_is_used|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|machine_went_down|membership|others_come_between|\
     power_cut_roots|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
@@ -949,6 +949,46 @@ mutant gives_way_and_goes_on '/^grow_give_way/,/^}/ {
 mutant no_part_of_a_range '/^range_map_part/,/^}/ {
   s/space_is_short (err)/err == ENOMEM/
 }' heaps_made_apart
+
+# A reader with little address space: its first mapping, what it maps later,
+# here and at another address; and pointers that are newer than that.
+mutant reader_maps_all '/^range_map_part/,/^}/ {
+  s/space_is_short (err) && len/space_is_short (err) \&\& kind->changes \&\& len/
+}' limited_address_space
+mutant reader_stays_behind '/^heap_follow/,/^}/ {
+  s/h->file.kind->changes ||/true ||/
+}' limited_address_space
+mutant reader_maps_elsewhere '/^range_map_more/,/^}/ {
+  s/(f->base, from, len - from,/(f->base, 0, len - from,/
+}' limited_address_space
+mutant no_room_behind_elsewhere '/^range_map_anywhere/,/^}/ {
+  s/err = space_map_anywhere (.*/base = (uintptr_t) space_map (NULL, room, 0, flags, -1), err = base + 1 == 0 ? errno : 0;/
+}' limited_address_space
+mutant key_leads_nowhere '/^mmalloc_getkey/,/^}/ {
+  s/heap_follow (h, &why);/(void) why;/
+}' limited_address_space
+
+# Locked memory.
+mutant locked_is_no_limit '/^space_is_short/,/^}/ {
+  s/ || err == EAGAIN//
+}' locked_memory
+mutant locked_without_words '/^space_reason/,/^}/ {
+  s/return err == EAGAIN/return false/
+}' locked_memory
+
+# What core dumps have.
+mutant dumps_of_all '/^range_hide/,/^}/ {
+  s/f->fd >= 0 && shown < mapped/false/
+}' core_has_what_is_used
+mutant dumps_of_the_beginning '/^grow_reach/,/^}/ {
+  s/^  grow_show (h, len);//
+}' core_has_what_is_used
+mutant dumps_without_others '/^take_run/,/^}/ {
+  s/^  grow_show (h, off_length (h));//
+}' core_has_what_is_used
+mutant dumps_given_up '/^grow_show/,/^}/ {
+  s/^         == 0)/         <= ENOMEM)/
+}' core_has_what_is_used
 
 # A HUGE block grows beyond what others have mapped.
 mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
