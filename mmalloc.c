@@ -402,11 +402,16 @@ struct disk_super
   uint32_t zero;
   uint64_t app_version;
   uint64_t features;    /* none known */
-  uint64_t dev;         /* the file when last opened or closed: a copy has */
-  uint64_t ino;         /* another number and may have lost its blocks */
+  uint64_t dev;         /* the file when last opened or closed, its device or */
+  uint64_t ino;         /* MM_BORN and its birth: a copy has another number */
+                        /* and may have lost its blocks */
   uint64_t blocks;
   uint8_t boot_id[16];
 };
+
+/* Marks a number for a file's time of birth, which no mount changes, apart from
+   the numbers of devices.  */
+#define MM_BORN (UINT64_C (1) << 63)
 
 /* Volatile: means nothing once the last process has gone.  The mutexes are
    made anew by the first process of each epoch.  */
@@ -699,6 +704,9 @@ struct file
   int byte;       /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
+  uint64_t born;  /* MM_BORN and a number for its time of birth, which is its own
+                     like ino, also when another mount has given it another
+                     dev; 0: not known */
   unsigned n_open;
 };
 
@@ -2531,6 +2539,16 @@ unlock_walk (struct heap *h, unsigned begun)
     pthread_rwlock_unlock (&h->walkers);
 }
 
+/* Whether the file is the one that the superblock was written into, and not a
+   copy of it.  */
+static bool
+proc_is_home (struct heap *h)
+{
+  return h->super.ino == h->file.ino
+         && (h->super.dev == h->file.dev
+             || (h->super.dev == h->file.born && h->file.born != 0));
+}
+
 /* Whether the process of entry I lives and has the heap mapped, though its lock
    is not seen: the program may have closed the library's descriptors, or the
    file is there twice, under paths whose locks do not meet.  The mark is read
@@ -2551,8 +2569,7 @@ proc_lives (struct heap *h, uint32_t i)
     return mark == word_peek (&l->mark);
   uint64_t started = word_peek (&e->started);
   return err != EFAULT && err != ESRCH && started != 0
-         && os_started (pid) == started && h->super.dev == h->file.dev
-         && h->super.ino == h->file.ino;
+         && os_started (pid) == started && proc_is_home (h);
 }
 
 /* Whether any other process does.  Needs: the door.  */
@@ -2646,6 +2663,26 @@ file_access (const struct file *f)
   return f->kind->writes_file ? O_RDWR : O_RDONLY;
 }
 
+/* A number for when the file of FD was born, marked with MM_BORN; 0: the file
+   system does not know.  */
+static uint64_t
+file_birth (int fd)
+{
+#ifdef STATX_BTIME
+  struct statx st;
+  if (statx (fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0
+      && (st.stx_mask & STATX_BTIME) != 0)
+    {
+      uint64_t time[2] = { (uint64_t) st.stx_btime.tv_sec,
+                           st.stx_btime.tv_nsec };
+      return sum_bytes (time, sizeof time) | MM_BORN;
+    }
+#else
+  (void) fd;
+#endif
+  return 0;
+}
+
 /* Open PATH, or if that is NULL what FD has open, which stays the caller's;
    CREATE it with MODE if it is missing.  */
 static int
@@ -2672,6 +2709,7 @@ file_open (struct file *f, const char *path, int fd, bool create,
     return fail_because (why, ENOTSUP, "the file is on a network file system");
   f->dev = st.st_dev;
   f->ino = st.st_ino;
+  f->born = file_birth (f->fd);
   return 0;
 }
 
@@ -6540,7 +6578,7 @@ super_save (struct heap *h)
   struct stat st;
   if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
     {
-      s->dev = st.st_dev;
+      s->dev = h->file.born != 0 ? h->file.born : st.st_dev;
       s->ino = st.st_ino;
       s->blocks = (uint64_t) st.st_blocks;
       os_boot_id (s->boot_id);
@@ -7424,7 +7462,7 @@ attach_is_copy (struct heap *h)
   if (os_stat (h->file.fd, &st) != 0)
     return false;
   uint64_t blocks = (uint64_t) st.st_blocks;
-  return h->super.dev != st.st_dev || h->super.ino != st.st_ino
+  return !proc_is_home (h)
          || blocks * 512 / MM_SLICE < word_peek (&h->locks->n_backed)
          || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
 }

@@ -55,7 +55,8 @@ build () { # TEST
     qalloc_two_files)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|core_has_what_is_used|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
+    check_finds_everything|core_has_what_is_used|heaps_made_apart|join_while_it_grows|\
+    other_device_number|late_thread_keeps_the_file|\
     local_pages|machine_went_down|membership|others_come_between|\
     power_cut_roots|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
@@ -788,7 +789,7 @@ mutant root_mark_not_doubted '/^attach_see_boot/,/^}/ {
   s/word_put (&l->roots_doubt, 1)/(void) 0/
 }' power_cut_roots
 mutant root_broken_unsaid '/^mmalloc_getroot/,/^}/ {
-  s/walk.damaged ? EBADMSG : 0/0/
+  s/walk.damaged ? EBADMSG : heap/false ? EBADMSG : heap/
 }' power_cut_roots
 mutant root_set_behind_broken '/^root_set_locked/,/^}/ {
   s/if (walk.damaged)/if (false)/
@@ -967,6 +968,20 @@ mutant no_room_behind_elsewhere '/^range_map_anywhere/,/^}/ {
 mutant key_leads_nowhere '/^mmalloc_getkey/,/^}/ {
   s/heap_follow (h, &why);/(void) why;/
 }' limited_address_space
+
+# Which file is a copy.
+mutant mounted_is_copied '/^proc_is_home/,/^}/ {
+  s/h->file.born != 0/false/
+}' other_device_number
+mutant inode_is_enough '/^file_birth/,/^}/ {
+  s/return sum_bytes (time, sizeof time) | MM_BORN/(void) time; return MM_BORN/
+}' other_device_number
+mutant older_is_copied '/^proc_is_home/,/^}/ {
+  s/h->super.dev == h->file.dev/false/
+}' other_device_number
+mutant copy_is_home '/^attach_is_copy/,/^}/ {
+  s/!proc_is_home (h)/false/
+}' other_device_number
 
 # Locked memory.
 mutant locked_is_no_limit '/^space_is_short/,/^}/ {
