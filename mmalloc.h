@@ -28,6 +28,13 @@
    - Misuse (a block freed twice, a pointer the heap never gave out) is
      reported to the handler of mmalloc_onmisuse; the default one writes a
      line to standard error and aborts.
+   - The handler of misuse, and the function of mmcheck, may be left by longjmp,
+     by the end of the thread or by a C++ exception; the call has changed nothing
+     then.  Other functions that a call is given must return to it.  If one does
+     not, the heap stays whole and in use, but the thread can be cancelled no
+     more, this process cuts the heap's file no more before it detaches it, and
+     after mmalloc_makeroot, mmalloc_region_open and mmalloc_check others may
+     wait until this process has ended.
    - fork: the child of a process with an anonymous heap goes on with its own
      copy; in the child of a process with a file heap the heap is attached
      anew on first use, shared with the parent.

@@ -46,7 +46,7 @@ build () { # TEST
     maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
     replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
     damage_stays_inside|file_size_limit|fork_file|limited_address_space|\
-    locked_memory|mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
+    left_by_jumping|locked_memory|mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
     roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
@@ -982,6 +982,11 @@ mutant older_is_copied '/^proc_is_home/,/^}/ {
 mutant copy_is_home '/^attach_is_copy/,/^}/ {
   s/!proc_is_home (h)/false/
 }' other_device_number
+
+# The handler of misuse may never come back.
+mutant misuse_with_a_lock '/^free_place/,/^}/ {
+  s/^    fail_misuse (call, md, p, wrong);/    lock_walk (h), fail_misuse (call, md, p, wrong), unlock_walk (h, h->forks);/
+}' left_by_jumping
 
 # Locked memory.
 mutant locked_is_no_limit '/^space_is_short/,/^}/ {
