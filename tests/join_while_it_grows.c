@@ -7,7 +7,7 @@
 static void *md;
 
 /* Lets the others grow the heap when the newcomer has mapped it and comes to
-   the witnesses.  */
+   the witness.  */
 static int
 late_fcntl (int fd, int what, ...)
 {
@@ -16,7 +16,8 @@ late_fcntl (int fd, int what, ...)
   va_start (ap, what);
   struct flock *l = va_arg (ap, struct flock *);
   va_end (ap);
-  if (is_lock_of (l, MM_BYTE_WRITERS) && !grown)
+  if (l->l_type == F_WRLCK && l->l_start >= MM_LOCK_BYTES + MM_BYTE_ALIVE
+      && !grown)
     {
       grown = true;
       baton_pass (baton);
