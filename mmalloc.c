@@ -166,7 +166,7 @@
      31  Walking and counting               (walk_ sight_ stat_)
      32  Superblocks and directory          (super_ verify_)
      33  Checking                           (check_)
-     34  Epochs, and making a heap          (epoch_ make_)
+     34  Epochs, and making a heap          (epoch_ make_ range_)
      35  Attaching and leaving              (attach_ detach_)
      36  Regions                            (region_)
      37  Process and fork                   (fork_ process_)
@@ -340,14 +340,22 @@ enum
 #define MM_ALIGN_MAX (UINT64_C (1) << 30)
 
 /* Where new file heaps go: an area that kernels leave alone when they choose
-   addresses, wide enough for some 700 default heaps.  The other area is the
-   one that every sanitizer and valgrind leave to programs; PIE images begin
-   right behind it.  */
-#define MM_AREA UINT64_C (0x200000000000)
+   addresses; with a million places, since heaps that are made apart know
+   nothing of each other, and all of a set have places of their own only if no
+   two of its pairs do not.  A place is as long as most heaps are; reservations
+   overlap.  Below it are the shadow of AddressSanitizer, the heaps of Go
+   (from 0xc000000000 on), of mimalloc and of Java's ZGC (from 4, 8 or 16 TiB
+   on), behind it AddressSanitizer's blocks.  V8 scatters small mappings
+   over the first 64 TiB, of which it fills some millionths.  The other area is
+   the one that every sanitizer and valgrind leave to programs; PIE images
+   begin right behind it.  */
+#define MM_AREA UINT64_C (0x110000000000)
 #define MM_AREA_END UINT64_C (0x500000000000)
 #define MM_AREA_TOOLS UINT64_C (0x550000000000)
 #define MM_AREA_TOOLS_END UINT64_C (0x555000000000)
-#define MM_BASE_ALIGN (UINT64_C (1) << 30)
+#define MM_AREA_SMALL (UINT64_C (1) << 37)
+#define MM_AREA_SMALL_END (UINT64_C (1) << 38)
+#define MM_PLACE (UINT64_C (64) << 20)
 
 /* Bytes for file locks, far beyond any data.  */
 #define MM_LOCK_BYTES (INT64_C (1) << 62)
@@ -395,11 +403,16 @@ struct disk_super
   uint32_t zero;
   uint64_t app_version;
   uint64_t features;    /* none known */
-  uint64_t dev;         /* the file when last opened or closed: a copy has */
-  uint64_t ino;         /* another number and may have lost its blocks */
+  uint64_t dev;         /* the file when last opened or closed, its device or */
+  uint64_t ino;         /* MM_BORN and its birth: a copy has another number */
+                        /* and may have lost its blocks */
   uint64_t blocks;
   uint8_t boot_id[16];
 };
+
+/* Marks a number for a file's time of birth, which no mount changes, apart from
+   the numbers of devices.  */
+#define MM_BORN (UINT64_C (1) << 63)
 
 /* Volatile: means nothing once the last process has gone.  The mutexes are
    made anew by the first process of each epoch.  */
@@ -684,7 +697,8 @@ struct file
   struct file *next; /* of the process */
   const struct kind *kind;
   uintptr_t base; /* where it is mapped */
-  size_t mapped;  /* bytes from base; 0: not yet */
+  _Atomic size_t mapped; /* bytes from base; 0: not yet.  Gets less if another
+                            heap needs the rest */
   int fd;         /* for file calls; -1: anonymous memory */
   int lock_fd;    /* an open file of its own: carries the locks; unless others
                      have to see the very end of the process, it is the one
@@ -694,6 +708,9 @@ struct file
   int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
+  uint64_t born;  /* MM_BORN and a number for its time of birth, which is its own
+                     like ino, also when another mount has given it another
+                     dev; 0: not known */
   unsigned n_open;
 };
 
@@ -703,9 +720,10 @@ struct heap
   struct file file;            /* first: a file with a heap in it is one */
   uintptr_t grid;              /* base rounded up to a slice */
   size_t capacity;             /* bytes from base, as recorded */
+  _Atomic size_t dumped;       /* what lies behind is not in core dumps */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
-  size_t n_chunks;             /* of the mapped part */
+  size_t n_chunks;             /* of the capacity; not all may be mapped */
   size_t last_chunk;           /* of the capacity; it may be short */
   size_t first_data[3];        /* of the first chunk, others, the last */
   struct disk_locks *locks;
@@ -1165,7 +1183,7 @@ off_stream (struct heap *h, uint32_t number)
 static inline size_t
 off_end (struct heap *h)
 {
-  return size_min (h->file.mapped, h->capacity);
+  return size_min (word_peek (&h->file.mapped), h->capacity);
 }
 
 /* How long the file is as far as anybody uses it.  */
@@ -2103,20 +2121,29 @@ space_private (size_t bytes, bool wipe)
   return p;
 }
 
-/* Reserve address space at exactly BASE.  EADDRINUSE if something is there,
-   also on kernels that take the address for a hint.  */
+/* Map LEN bytes of the file from OFF on, or reserve address space, at exactly
+   BASE + OFF.  EADDRINUSE if something is there, also on kernels that take the
+   address for a hint.  */
 static int
-space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
+space_map_part (uintptr_t base, size_t off, size_t len, int prot, int flags,
+                int fd)
 {
   MM_NEEDS (needs.heap == NULL);
-  void *p = space_map ((void *) base, len, prot, flags | MAP_FIXED_NOREPLACE,
-                       fd);
-  if (p == (void *) base)
+  void *p = os.mmap ((void *) (base + off), len, prot,
+                     flags | MAP_FIXED_NOREPLACE, fd, (off_t) off);
+  if (p == (void *) (base + off))
     return 0;
   if (p == MAP_FAILED)
     return errno == EEXIST ? EADDRINUSE : errno;
   space_unmap (p, len);
   return EADDRINUSE;
+}
+
+/* The same from the beginning of the file.  */
+static int
+space_map_at (uintptr_t base, size_t len, int prot, int flags, int fd)
+{
+  return space_map_part (base, 0, len, prot, flags, fd);
 }
 
 /* Put into WHY which mapping sits in [BASE, BASE + LEN).  */
@@ -2161,23 +2188,54 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   os_close (fd);
 }
 
+/* The place in the area for LEN bytes that RANDOM bits choose: any of those
+   behind which there are so many; SMALL: on machines with fewer address
+   bits.  */
+static uintptr_t
+space_place (size_t len, uint64_t random, bool small)
+{
+  uint64_t from = small                ? MM_AREA_SMALL
+                  : process.tools_area ? MM_AREA_TOOLS
+                                       : MM_AREA;
+  uint64_t to = small                ? MM_AREA_SMALL_END
+                : process.tools_area ? MM_AREA_TOOLS_END
+                                     : MM_AREA_END;
+  uint64_t places = len <= to - from ? (to - from - len) / MM_PLACE + 1 : 1;
+  return from + random % places * MM_PLACE;
+}
+
+/* Whether ERR says that there is no place for so many bytes, but perhaps for
+   fewer; EAGAIN: what is mapped gets locked (mlockall), up to a limit.  */
+static bool
+space_is_short (int err)
+{
+  return err == ENOMEM || err == EADDRINUSE || err == EAGAIN;
+}
+
+/* ERR, with words if it says that not even LEN bytes can be mapped.  */
+static int
+space_reason (struct reason *why, int err, size_t len)
+{
+  return err == EAGAIN
+           ? fail_because (why, err, "%zu bytes would be more locked memory"
+                                     " than the process may have"
+                                     " (RLIMIT_MEMLOCK)", len)
+         : err == ENOMEM
+           ? fail_because (why, err, "the address space has no room for %zu"
+                                     " bytes (ulimit -v)", len)
+           : err;
+}
+
 /* Map LEN bytes where nothing is: for files a random place of the area kept
    for them, so that files made apart can be mapped together; 0 or an errno
    value.  */
 static int
 space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 {
-  uint64_t from = process.tools_area ? MM_AREA_TOOLS : MM_AREA;
-  uint64_t to = process.tools_area ? MM_AREA_TOOLS_END : MM_AREA_END;
-  uint64_t unit = round_up (len, MM_BASE_ALIGN);
   int err = EADDRINUSE;
-  for (int i = 0; i < 64 && err != 0; i++)
+  for (int i = 0; i < 64 && err != 0 && err != EAGAIN; i++)
     {
-      /* Some machines have fewer address bits.  */
-      if (i == 32)
-        from = UINT64_C (1) << 37, to = UINT64_C (1) << 38;
-      uint64_t places = (to - from) / unit;
-      *base = from + (places > 0 ? os_random () % places * unit : 0);
+      *base = space_place (len, os_random (), i >= 32);
       err = space_map_at (*base, len, prot, flags, fd);
       if (err != EADDRINUSE && err != 0 && i < 31)
         i = 31;
@@ -2460,6 +2518,16 @@ unlock_walk (struct heap *h, unsigned begun)
     pthread_rwlock_unlock (&h->walkers);
 }
 
+/* Whether the file is the one that the superblock was written into, and not a
+   copy of it.  */
+static bool
+proc_is_home (struct heap *h)
+{
+  return h->super.ino == h->file.ino
+         && (h->super.dev == h->file.dev
+             || (h->super.dev == h->file.born && h->file.born != 0));
+}
+
 /* Whether the process of entry I lives and has the heap mapped, though its lock
    is not seen: the program may have closed the library's descriptors, or the
    file is there twice, under paths whose locks do not meet.  The mark is read
@@ -2480,8 +2548,7 @@ proc_lives (struct heap *h, uint32_t i)
     return mark == word_peek (&l->mark);
   uint64_t started = word_peek (&e->started);
   return err != EFAULT && err != ESRCH && started != 0
-         && os_started (pid) == started && h->super.dev == h->file.dev
-         && h->super.ino == h->file.ino;
+         && os_started (pid) == started && proc_is_home (h);
 }
 
 /* Whether any other process does.  Needs: the door.  */
@@ -2579,6 +2646,26 @@ file_access (const struct file *f)
   return f->kind->writes_file ? O_RDWR : O_RDONLY;
 }
 
+/* A number for when the file of FD was born, marked with MM_BORN; 0: the file
+   system does not know.  */
+static uint64_t
+file_birth (int fd)
+{
+#ifdef STATX_BTIME
+  struct statx st;
+  if (statx (fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0
+      && (st.stx_mask & STATX_BTIME) != 0)
+    {
+      uint64_t time[2] = { (uint64_t) st.stx_btime.tv_sec,
+                           st.stx_btime.tv_nsec };
+      return sum_bytes (time, sizeof time) | MM_BORN;
+    }
+#else
+  (void) fd;
+#endif
+  return 0;
+}
+
 /* Open PATH, or if that is NULL what FD has open, which stays the caller's;
    CREATE it with MODE if it is missing.  */
 static int
@@ -2611,6 +2698,7 @@ file_open (struct file *f, const char *path, int fd, bool create,
     return fail_because (why, EINVAL, "not a regular file");
   if (f->kind->writes_file && byte_is_network (f->fd))
     return fail_because (why, ENOTSUP, "the file is on a network file system");
+  f->born = file_birth (f->fd);
   return 0;
 }
 
@@ -3222,8 +3310,8 @@ run_ready (struct heap *h, size_t c)
 {
   uint64_t d = dir_get (h, c);
   /* Not behind the file's end, whatever the word says.  */
-  size_t within = slice_count_within (h, c, size_min (off_length (h),
-                                                      h->file.mapped));
+  size_t end = size_min (off_length (h), word_peek (&h->file.mapped));
+  size_t within = slice_count_within (h, c, end);
   return dir_kind (d) == DIR_PAGED ? size_min (dir_ready (d), within) : 0;
 }
 
@@ -3248,7 +3336,7 @@ run_is_inside (struct heap *h, uint64_t number, size_t n)
   size_t end = h->grid - h->file.base
                + ((number + n) << MM_SLICE_SHIFT);
   return s >= slice_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
-         && end <= h->file.mapped && end <= off_length (h);
+         && end <= word_peek (&h->file.mapped) && end <= off_length (h);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -3276,11 +3364,12 @@ run_look (struct heap *h, size_t c, size_t s, size_t end, uint64_t *head)
   return run_covers (*head, s, end);
 }
 
-/* How many chunks have ever been used.  */
+/* How many chunks have ever been used, as far as they are mapped.  */
 static size_t
 run_chunks (struct heap *h)
 {
-  size_t len = off_length (h), delta = h->grid - h->file.base;
+  size_t len = size_min (off_length (h), word_peek (&h->file.mapped));
+  size_t delta = h->grid - h->file.base;
   if (len <= delta)
     return 0;
   return size_min (round_up (len - delta, MM_CHUNK) / MM_CHUNK, h->n_chunks);
@@ -3529,6 +3618,20 @@ run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
    Keeps: I3, I5, I6.
    Checked by: check_see, check_directory, growth_without_fallocate.  */
 
+/* Core dumps have the heap up to LEN from now on, as far as the kernel can do
+   that.  */
+static void
+grow_show (struct heap *h, size_t len)
+{
+  size_t from = word_peek (&h->dumped);
+  size_t to = size_min (round_up (len, MM_CHUNK), off_end (h));
+  to = round_up (to, process.page);
+  if (h->file.fd >= 0 && from < to
+      && space_advise ((char *) h->file.base + from, to - from, MADV_DODUMP)
+         == 0)
+    word_put (&h->dumped, to);
+}
+
 /* The file is in use up to END from now on.  Needs: the grow lock.  */
 static void
 grow_reach (struct heap *h, const char *end)
@@ -3538,6 +3641,7 @@ grow_reach (struct heap *h, const char *end)
   if (len > off_length (h))
     /* Seen by off_length.  */
     word_publish (&h->root->length, len);
+  grow_show (h, len);
 }
 
 /* Slice records of chunk C up to READY are about to be read: give the pages
@@ -3701,6 +3805,44 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
     err = grow_by (h, n, align, limit);
   unlock_grow (h);
   return err;
+}
+
+/* Whether heap H lies before BASE and reaches there with what it has mapped but
+   does not use: then that is unmapped.  Growth ends there from now on, in all
+   processes that have the heap, but for readers, who are no limit.  */
+static bool
+grow_give_way (struct heap *h, uintptr_t base)
+{
+  struct file *f = &h->file;
+  size_t cut = base - f->base, mapped = word_peek (&f->mapped);
+  if (f->fd < 0 || base <= f->base || cut >= mapped)
+    return false;
+  if (f->kind->changes)
+    lock_grow (h);
+  bool done = cut >= off_length (h);
+  if (done)
+    {
+      word_put (&f->mapped, cut);
+      if (f->kind->shared && !word_peek (&h->forked))
+        word_put (&h->procs[h->entry].mapped, cut);
+    }
+  if (f->kind->changes)
+    unlock_grow (h);
+  if (done)
+    space_unmap ((char *) base, mapped - cut);
+  return done;
+}
+
+/* Let the one of the process's own heaps that reaches to BASE only with room to
+   grow give that up: whether there was one.  Needs: the open lock.  */
+static bool
+grow_make_room (uintptr_t base)
+{
+  MM_NEEDS (needs.opening);
+  bool done = false;
+  for (struct file *f = process.files; f != NULL && !done; f = f->next)
+    done = f->kind->heap && grow_give_way ((struct heap *) f, base);
+  return done;
 }
 
 
@@ -5463,6 +5605,8 @@ take_run (struct heap *h, struct cache *k, size_t n, size_t align,
           uint64_t head, uint32_t *number)
 {
   bool due = sweep_is_due (h), swept = false;
+  /* Others may have grown the heap.  */
+  grow_show (h, off_length (h));
   do
     if ((*number = run_reuse (h, n, n, align, head)) != 0)
       return 0;
@@ -6445,7 +6589,7 @@ super_save (struct heap *h)
   struct stat st;
   if (os_stat_own (&h->file, h->file.fd, &st) == 0)
     {
-      s->dev = st.st_dev;
+      s->dev = h->file.born != 0 ? h->file.born : st.st_dev;
       s->ino = st.st_ino;
       s->blocks = (uint64_t) st.st_blocks;
       os_boot_id (s->boot_id);
@@ -6852,8 +6996,8 @@ epoch_layout (struct heap *h)
   h->dir = (disk_u64 *) (void *) dir;
   h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
   size_t delta = h->grid - h->file.base;
-  h->n_chunks = (off_end (h) - delta + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
   h->last_chunk = (h->capacity - delta - 1) >> MM_CHUNK_SHIFT;
+  h->n_chunks = h->last_chunk + 1;
   h->first_data[0] = slice_find_first_data (h, 0);
   h->first_data[1] = h->last_chunk > 1 ? slice_find_first_data (h, 1) : 0;
   h->first_data[2] = slice_find_first_data (h, h->last_chunk);
@@ -7005,8 +7149,9 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
     return fail_because (why, EINVAL, "a heap has %zu bytes at most, not %zu",
                          most, want);
   int err = make_map_at (h, base, len);
-  while ((err == ENOMEM || err == EADDRINUSE || err == EINVAL)
-         && len / 2 >= MM_RESERVE_MIN)
+  if (err == EADDRINUSE && base != 0 && grow_make_room (base))
+    err = make_map_at (h, base, len);
+  while ((space_is_short (err) || err == EINVAL) && len / 2 >= MM_RESERVE_MIN)
     {
       len = (len / 2) & ~(page - 1);
       err = make_map_at (h, base, len);
@@ -7014,7 +7159,7 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
   if (err == EADDRINUSE && base != 0)
     space_name_neighbour (base, page, why);
   if (err != 0)
-    return err;
+    return space_reason (why, err, len);
   if (anon && base == 0 && len < want && len / 2 >= MM_RESERVE_MIN)
     {
       /* Address space is short: leave as much to the rest of the program.  */
@@ -7027,6 +7172,121 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
   h->capacity = !anon && base == 0 ? want : len;
   mark_range ((void *) h->file.base, h->file.mapped, false);
   return 0;
+}
+
+/* Map the existing heap of H->super at any place that the kernel finds, so far
+   from a slice's start as its own is; or LEAST bytes of it, where there is room
+   for more behind them.  */
+static int
+range_map_anywhere (struct heap *h, size_t least)
+{
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  struct file *f = &h->file;
+  size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
+  char *p = space_map (NULL, room, PROT_NONE, flags, -1);
+  int err = p == MAP_FAILED ? errno : 0;
+  while (space_is_short (err) && len > least)
+    {
+      uintptr_t base;
+      len = round_up (size_max (len / 2, least), process.page);
+      room = len + MM_SLICE;
+      err = space_map_anywhere (room, PROT_NONE, flags, -1, &base);
+      p = (char *) base;
+    }
+  if (err != 0)
+    return err;
+  size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
+  if (before > 0)
+    space_unmap (p, before);
+  space_unmap (p + before + len, room - before - len);
+  f->base = (uintptr_t) p + before;
+  f->mapped = len;
+  return space_map ((void *) f->base, len, PROT_READ,
+                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->lock_fd)
+         == MAP_FAILED ? errno : 0;
+}
+
+/* Map the whole range of the heap of H->super, which lies at F->base, or if
+   that cannot be had a part of it, but LEAST bytes.  */
+static int
+range_map_part (struct heap *h, size_t least)
+{
+  const struct kind *kind = h->file.kind;
+  size_t len = round_up (h->capacity, process.page);
+  int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
+  bool copy = kind->backing == BY_COPY;
+  /* Growth of a copy goes to anonymous memory behind the file's part.  */
+  int flags = MAP_NORESERVE
+              | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+  int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd, err;
+  while ((err = space_map_at (h->file.base, len, prot, flags, fd)) != 0
+         && space_is_short (err) && len > least)
+    len = round_up (size_max (len / 2, least), process.page);
+  if (err == 0)
+    h->file.mapped = len;
+  return err;
+}
+
+/* What lies behind END, which nobody uses yet, is not for core dumps: they would
+   have all of a file that has lost its name.  */
+static void
+range_hide (struct heap *h, size_t end)
+{
+  struct file *f = &h->file;
+  size_t shown = round_up (end, MM_CHUNK), mapped = word_peek (&f->mapped);
+  word_put (&h->dumped, shown);
+  if (f->fd >= 0 && shown < mapped)
+    space_advise ((char *) f->base + shown, mapped - shown, MADV_DONTDUMP);
+}
+
+/* The heap has LENGTH bytes by now.  Map what a reader has not got of them, or
+   as much of the whole as can be had: 0 or an errno value.  Needs: the
+   registry lock.  */
+static int
+range_map_more (struct heap *h, size_t length)
+{
+  struct file *f = &h->file;
+  size_t from = word_peek (&f->mapped);
+  size_t least = round_up (length, process.page);
+  size_t len = round_up (h->capacity, process.page);
+  int err;
+  if (least <= from)
+    return 0;
+  while ((err = space_map_part (f->base, from, len - from, PROT_READ,
+                                MAP_SHARED | MAP_NORESERVE, f->lock_fd)) != 0
+         && space_is_short (err) && len > least)
+    len = round_up (size_max (from + (len - from) / 2, least), process.page);
+  if (err != 0)
+    return err;
+  space_advise ((char *) f->base + from, len - from, MADV_RANDOM);
+  word_put (&f->mapped, len);
+  range_hide (h, length);
+  return 0;
+}
+
+/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
+   */
+static int
+range_map (struct heap *h, uint64_t length, uint64_t file_size,
+            struct reason *why)
+{
+  const struct kind *kind = h->file.kind;
+  h->file.base = h->super.base;
+  h->capacity = h->super.capacity;
+  size_t least = round_up (length, process.page);
+  int err = kind->anywhere ? range_map_anywhere (h, least)
+                           : range_map_part (h, least);
+  if (err == EADDRINUSE && grow_make_room (h->file.base))
+    err = range_map_part (h, least);
+  if (err == EADDRINUSE)
+    space_name_neighbour (h->file.base, least, why);
+  if (err != 0)
+    return space_reason (why, err, least);
+  size_t part = size_min (round_up (file_size, process.page), h->file.mapped);
+  return kind->backing == BY_COPY
+         && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.lock_fd)
+              == MAP_FAILED ? errno : 0;
 }
 
 /* Build the empty heap in the mapped region; for a file under its CREATING
@@ -7117,68 +7377,6 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            opt->app_version);
 }
 
-/* Map the existing heap of H->super at any place that the kernel finds, so far
-   from a slice's start as its own is.  */
-static int
-attach_map_anywhere (struct heap *h)
-{
-  struct file *f = &h->file;
-  size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
-  char *p = space_map (NULL, room, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-  if (p == MAP_FAILED)
-    return errno;
-  size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
-  if (before > 0)
-    space_unmap (p, before);
-  space_unmap (p + before + len, room - before - len);
-  f->base = (uintptr_t) p + before;
-  f->mapped = len;
-  return space_map ((void *) f->base, len, PROT_READ,
-                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->lock_fd)
-         == MAP_FAILED ? errno : 0;
-}
-
-/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
-   */
-static int
-attach_map (struct heap *h, uint64_t length, uint64_t file_size,
-            struct reason *why)
-{
-  const struct kind *kind = h->file.kind;
-  h->file.base = h->super.base;
-  h->capacity = h->super.capacity;
-  if (kind->anywhere)
-    return attach_map_anywhere (h);
-  size_t len = round_up (h->capacity, process.page);
-  size_t least = round_up (length, process.page);
-  int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
-  bool copy = kind->backing == BY_COPY;
-  /* Growth of a copy goes to anonymous memory behind the file's part.  */
-  int flags = MAP_NORESERVE
-              | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
-  int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd, err;
-  while ((err = space_map_at (h->file.base, len, prot, flags, fd)) == ENOMEM
-         && kind->changes && len != least)
-    len = round_up (size_max (len / 2, least), process.page);
-  if (err == EADDRINUSE)
-    space_name_neighbour (h->file.base, len, why);
-  if (err == ENOMEM)
-    return fail_because (why, err,
-                         "the address space has no room for %lu bytes"
-                         " at 0x%lx",
-                         (unsigned long) len, (unsigned long) h->file.base);
-  if (err != 0)
-    return err;
-  h->file.mapped = len;
-  size_t part = size_min (round_up (file_size, process.page), len);
-  return copy
-         && space_map ((void *) h->file.base, part, prot,
-                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-                       h->file.lock_fd)
-              == MAP_FAILED ? errno : 0;
-}
-
 /* The file may be a copy that has lost the blocks behind its holes: back all
    live parts again, so that no store is the first to learn of a full disk.  */
 static int
@@ -7259,7 +7457,7 @@ attach_is_copy (struct heap *h)
   if (os_stat (h->file.fd, &st) != 0)
     return false;
   uint64_t blocks = (uint64_t) st.st_blocks;
-  return h->super.dev != st.st_dev || h->super.ino != st.st_ino
+  return !proc_is_home (h)
          || blocks * 512 / MM_SLICE < word_peek (&h->locks->n_backed)
          || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
 }
@@ -7318,10 +7516,25 @@ attach_see_boot (struct heap *h)
   word_fence_publish ();
 }
 
+/* Whether LENGTH bytes of the heap are mapped.  */
+static int
+attach_reach (struct heap *h, size_t length, struct reason *why)
+{
+  return length <= h->file.mapped
+           ? 0
+           : fail_because (why, ENOMEM,
+                           "the heap grew beyond the %lu bytes that"
+                           " could be mapped",
+                           (unsigned long) h->file.mapped);
+}
+
 /* Nobody else has the heap: the volatile part is made new.  */
 static int
 attach_first (struct heap *h, struct reason *why)
 {
+  /* A child may have less than its parent had, who has gone.  */
+  if (attach_reach (h, off_length (h), why) != 0)
+    return ENOMEM;
   int err = file_refuse_users (&h->file, MM_BYTE_PRIVATE,
                                "somebody has the heap attached copy-on-write",
                                why);
@@ -7349,12 +7562,7 @@ attach_beside (struct heap *h, struct reason *why)
   lock_grow (h);
   size_t length = off_length (h);
   unlock_grow (h);
-  return length <= h->file.mapped
-           ? 0
-           : fail_because (why, ENOMEM,
-                           "the heap grew beyond the %lu bytes that"
-                           " could be mapped",
-                           (unsigned long) h->file.mapped);
+  return attach_reach (h, length, why);
 }
 
 /* Become a user of the file with the door closed behind us.  */
@@ -7423,6 +7631,7 @@ attach_anonymous (struct heap *h, const struct mmalloc_options *opt,
   if (err != 0)
     return err;
   make_super (h, opt);
+  range_hide (h, 0);
   epoch_layout (h);
   return make_heap (h, opt, why);
 }
@@ -7437,11 +7646,12 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   if (err == 0)
     err = attach_version (h, opt, why);
   if (err == 0)
-    err = attach_map (h, length, file_size, why);
+    err = range_map (h, length, file_size, why);
   if (err != 0)
     return err;
   mark_range ((void *) h->file.base, h->file.mapped, false);
   mark_range ((void *) h->file.base, length, true);
+  range_hide (h, length);
   epoch_layout (h);
   if (slice_first_data (h, 0) >= slice_count (h, 0))
     return fail_because (why, EBADMSG, "the superblock is damaged");
@@ -7588,13 +7798,24 @@ region_is_size (size_t size, size_t wanted, struct reason *why)
                            size, wanted);
 }
 
+/* Map the file of SIZE bytes at BASE.  */
+static int
+region_map_at (struct file *f, uintptr_t base, size_t size)
+{
+  const int prot = PROT_READ | PROT_WRITE;
+  int err = space_map_at (base, size, prot, MAP_SHARED, f->lock_fd);
+  return err == EADDRINUSE && grow_make_room (base)
+           ? space_map_at (base, size, prot, MAP_SHARED, f->lock_fd)
+           : err;
+}
+
 /* Map the file of SIZE bytes at BASE or, if that is 0, anywhere.  */
 static int
 region_map (struct file *f, uintptr_t base, size_t size, struct reason *why)
 {
   const int prot = PROT_READ | PROT_WRITE;
   int err = base != 0
-              ? space_map_at (base, size, prot, MAP_SHARED, f->lock_fd)
+              ? region_map_at (f, base, size)
               : space_map_anywhere (size, prot, MAP_SHARED, f->lock_fd, &base);
   if (err == EADDRINUSE)
     space_name_neighbour (base, size, why);
@@ -7900,6 +8121,20 @@ heap_may_change (struct heap *h, struct reason *why)
   return 0;
 }
 
+/* A reader maps what the heap has grown by since, if it could not do so before:
+   0 or an errno value.  */
+static int
+heap_follow (struct heap *h, struct reason *why)
+{
+  size_t length = off_length (h);
+  if (h->file.kind->changes || length <= word_peek (&h->file.mapped))
+    return 0;
+  lock_registry ();
+  int err = length <= h->capacity ? range_map_more (h, length) : EBADMSG;
+  unlock_registry ();
+  return err == 0 ? 0 : attach_reach (h, length, why);
+}
+
 /* A public call under way.  */
 struct call
 {
@@ -7924,11 +8159,12 @@ call_begin (struct call *c, void *md, enum call_kind kind)
 {
   c->saved = errno;
   c->h = heap_of (md);
-  if (c->h == NULL || kind == CALL_ASKS
-      || (kind == CALL_LOOKS && !c->h->file.kind->changes))
+  if (c->h == NULL || (kind == CALL_ASKS && c->h->file.kind->changes))
     return c->h != NULL;
   struct reason why = { "" };
-  int err = heap_may_change (c->h, &why);
+  int err = kind == CALL_CHANGES || c->h->file.kind->changes
+              ? heap_may_change (c->h, &why)
+              : heap_follow (c->h, &why);
   if (err != 0)
     fail_told (c->h, err, why.told);
   return err == 0;
@@ -8724,8 +8960,11 @@ mmalloc_usable_size (void *md, const void *ptr)
   size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
-  return free_place (heap_of (md), "mmalloc_usable_size", md, ptr, &block,
-                     &user) == NULL
+  struct reason why;
+  struct heap *h = heap_of (md);
+  if (h != NULL)
+    heap_follow (h, &why);
+  return free_place (h, "mmalloc_usable_size", md, ptr, &block, &user) == NULL
            ? user.usable
            : 0;
 }
@@ -9294,10 +9533,15 @@ mmalloc_getkey (void *md, int keynum)
 {
   int saved = errno;
   struct heap *h = md != NULL ? heap_find (md) : NULL;
+  struct reason why;
+  void *key = NULL;
+  if (h != NULL && keynum >= 0 && keynum < MM_KEYS)
+    {
+      key = (void *) (uintptr_t) word_see (&h->root->key[keynum]);
+      heap_follow (h, &why);
+    }
   errno = saved;
-  if (h == NULL || keynum < 0 || keynum >= MM_KEYS)
-    return NULL;
-  return (void *) (uintptr_t) word_see (&h->root->key[keynum]);
+  return key;
 }
 
 MM_PUBLIC int
@@ -9327,8 +9571,11 @@ mmalloc_getroot (void *md, const char *name)
   if (len > 0 && len <= MM_NAME_MAX
       && root_find (c.h, name, len, &walk) == NULL)
     walk.value = 0;
-  call_end (&c, walk.damaged ? EBADMSG : 0, root_broken);
-  return (void *) (uintptr_t) walk.value;
+  /* The block may be newer than the look at the length.  */
+  struct reason why = { "" };
+  int err = walk.damaged ? EBADMSG : heap_follow (c.h, &why);
+  call_end (&c, err, walk.damaged ? root_broken : why.told);
+  return err == 0 ? (void *) (uintptr_t) walk.value : NULL;
 }
 
 MM_PUBLIC int

@@ -28,6 +28,13 @@
    - Misuse (a block freed twice, a pointer the heap never gave out) is
      reported to the handler of mmalloc_onmisuse; the default one writes a
      line to standard error and aborts.
+   - The handler of misuse, and the function of mmcheck, may be left by longjmp,
+     by the end of the thread or by a C++ exception; the call has changed nothing
+     then.  Other functions that a call is given must return to it.  If one does
+     not, the heap stays whole and in use, but the thread can be cancelled no
+     more, this process cuts the heap's file no more before it detaches it, and
+     after mmalloc_makeroot, mmalloc_region_open and mmalloc_check others may
+     wait until this process has ended.
    - fork: the child of a process with an anonymous heap goes on with its own
      copy; in the child of a process with a file heap the heap is attached
      anew on first use, shared with the parent.
@@ -62,7 +69,10 @@ extern "C" {
 #define MMALLOC_EXCL      0x02 /* with MMALLOC_CREATE: fail with EEXIST if the
                                   file holds anything */
 #define MMALLOC_RDONLY    0x04 /* read only; needs read permission alone; any
-                                  number of readers beside the writers */
+                                  number of readers beside the writers.  Where
+                                  the whole reservation cannot be mapped, what
+                                  the heap grows by is mapped by calls that ask
+                                  for something in it, as mmalloc_getroot */
 #define MMALLOC_PRIVATE   0x08 /* copy on write: changes stay in this process
                                   and are gone at detach; needs read permission
                                   alone; EBUSY while others write */
@@ -82,7 +92,9 @@ struct mmalloc_options
   void *base;                /* address of a new heap, page aligned, with a
                                 smaller reservation if something lies behind;
                                 NULL: a free place is found.  An existing heap
-                                comes back where it was, whatever this says */
+                                comes back where it was, whatever this says.
+                                The unused reservation of another heap gives
+                                way: that one ends here */
   size_t reserve;            /* address space set aside for a new heap, which
                                 it can never outgrow; 0: 64 GiB */
   size_t initial;            /* bytes of the new heap to back at once; as many
@@ -103,13 +115,15 @@ struct mmalloc_options
    anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
    NULL: EINVAL (flags, options, the file is no heap, or it is empty and
    MMALLOC_CREATE is not given), ENOENT, EEXIST,
-   EACCES, EADDRINUSE (something else sits at the heap's address; the reason
+   EACCES, EADDRINUSE (something else sits where the heap is in use; the reason
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
    or another kind of machine, or in use in another PID namespace), EPROTO
    (other application version), EBUSY (MMALLOC_PRIVATE against writers, writers
    against it, attached to this process in another way, or locked by others),
-   EDEADLK (locked by this process itself), ENOLCK (too many processes), or what
-   the file system said.  A file that is neither empty nor a heap is not touched.
+   EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
+   (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
+   space for what is in use, or what the file system said.  A file that is
+   neither empty nor a heap is not touched.
    Opening takes a time independent of the heap's size, after a kill too.
    Opening the same file again in one process gives the same heap and counts;
    each needs its mmalloc_detach.  */

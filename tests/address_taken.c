@@ -54,7 +54,36 @@ START_TEST (existing_heap)
   heap_end (md);
   refused (md, md);
   refused (md, md + KIB (64));
-  refused (md, md + capacity / 2);
+  /* Behind what is in use the heap comes as far as it can.  */
+  unsigned char *there = put_in_the_way (md + capacity / 2);
+  static const int flags[] = { 0, MMALLOC_RDONLY, MMALLOC_PRIVATE };
+  for (int i = 0; i < 3; i++)
+    {
+      ck_assert_ptr_eq (mmalloc_open (temp_heap_path (), flags[i], NULL), md);
+      ck_assert_ptr_null (mmalloc_find (there));
+      ck_assert_uint_eq (heap_stats (md).capacity, capacity);
+      heap_end (md);
+    }
+  must (block_holds (there, page, 5));
+}
+END_TEST
+
+/* How far it can grow then.  */
+START_TEST (something_behind)
+{
+  char *md = heap_file ();
+  heap_end (md);
+  unsigned char *there = put_in_the_way (md + MIB (40));
+  ck_assert_ptr_eq (heap_file (), md);
+  static void *blocks[100];
+  size_t n = heap_fill (md, MIB (1), blocks, 100);
+  ck_assert_int_eq (errno, ENOSPC);
+  ck_assert_uint_ge (n, 15);
+  ck_assert_uint_lt (n, 40);
+  for (size_t i = 0; i < n; i++)
+    block_fill (blocks[i], MIB (1), i);
+  must (block_holds (there, page, 5));
+  heap_end (md);
 }
 END_TEST
 
@@ -98,4 +127,4 @@ START_TEST (new_heap_before_something)
 }
 END_TEST
 
-RUN_TESTS (existing_heap, new_heap, new_heap_before_something)
+RUN_TESTS (existing_heap, something_behind, new_heap, new_heap_before_something)

@@ -6,12 +6,15 @@
 static char *md;
 static size_t capacity;
 
-/* The mappings that lie in the heap's range, as the kernel lists them.  */
+/* The mappings that lie in the heap's range, as the kernel lists them; of those
+   that follow each other, as parts for core dumps and others do, the first one
+   up to the end of the last.  */
 static void
 list_mappings (char list[4096])
 {
   char line[PATH_MAX + 200];
   size_t used = 0;
+  uintptr_t last = 0;
   FILE *maps = fopen ("/proc/self/maps", "r");
   ck_assert_ptr_nonnull (maps);
   list[0] = '\0';
@@ -22,10 +25,15 @@ list_mappings (char list[4096])
                         2);
       if (from >= (uintptr_t) md + capacity || to <= (uintptr_t) md)
         continue;
-      used += (size_t) snprintf (list + used, 4096 - used, "%s", line);
+      if (from != last)
+        used += (size_t) snprintf (list + used, 4096 - used, "%" PRIxPTR "-"
+                                   "%" PRIxPTR " %s", last, from,
+                                   strchr (line, ' '));
       ck_assert_uint_lt (used, 4096);
+      last = to;
     }
   fclose (maps);
+  used += (size_t) snprintf (list + used, 4096 - used, "%" PRIxPTR, last);
   ck_assert_uint_gt (used, 0);
 }
 

@@ -7,7 +7,7 @@
 static void *md;
 
 /* Lets the others grow the heap when the newcomer has mapped it and comes to
-   the witnesses.  */
+   the witness.  */
 static int
 late_fcntl (int fd, int what, ...)
 {

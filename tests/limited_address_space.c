@@ -151,6 +151,75 @@ START_TEST (growth_does_not_wait_for_the_dead)
 }
 END_TEST
 
+/* The reader of a heap with much more reserved than it may map, FLAGS.  */
+static void
+narrow_reader (void *flags)
+{
+  address_space_allow (MIB (450));
+  char *md = mmalloc_open (temp_heap_path (), (int) (size_t) flags, NULL);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  struct mmalloc_info info;
+  ck_assert_int_eq (mmalloc_info (md, &info), 0);
+  ptrdiff_t off = md - (char *) info.base;
+  for (size_t n = 1; n <= 3; n++)
+    {
+      char *block = off == 0 ? mmalloc_getkey (md, 0)
+                             : mmalloc_getroot (md, "block");
+      ck_assert_ptr_nonnull (block);
+      must (mmalloc_find (block + off) == md);
+      must (block_holds (block + off, n * MIB (40), n));
+      must (mmalloc_getkey (md, 0) == block);
+      ck_assert_uint_ge (mmalloc_usable_size (md, block + off), n * MIB (40));
+      ck_assert_uint_eq (heap_stats (md).blocks_live, n);
+      heap_is_whole (md);
+      baton_pass (baton);
+      baton_wait (baton);
+    }
+  /* Now it has grown beyond what can be mapped.  */
+  must_fail (md, mmalloc_getroot (md, "block"), ENOMEM);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (md), "grew beyond"));
+  struct mmalloc_stats stats;
+  must_give (mmalloc_stats (md, &stats), -1, ENOMEM);
+  must_give (mmalloc_check (md, NULL, NULL), -1, ENOMEM);
+  ck_assert_ptr_nonnull (mmalloc_getkey (md, 0));
+  ck_assert_ptr_null (mmalloc_detach (md));
+}
+
+START_TEST (reader_of_a_large_reservation)
+{
+  static const int flags[] = { MMALLOC_RDONLY, MMALLOC_ELSEWHERE };
+  if (under_a_tool () || _i == DEFAULT_HEAP)
+    return;
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.reserve = GIB (1024);
+  void *md = mmalloc_open (temp_heap_path (), MMALLOC_CREATE, &opt);
+  ck_assert_ptr_nonnull (md);
+  struct child child = { 0, 0 };
+  for (size_t n = 1; n <= 4; n++)
+    {
+      size_t size = n < 4 ? n * MIB (40) : MIB (400);
+      char *block = mmalloc (md, size);
+      ck_assert_ptr_nonnull (block);
+      block_fill (block, n < 4 ? size : 1, n);
+      ck_assert_int_eq (mmalloc_setkey (md, 0, block), 1);
+      ck_assert_int_eq (mmalloc_setroot (md, "block", block), 0);
+      if (n == 1)
+        {
+          /* Opened beside the mapping of its parent it would be that.  */
+          ck_assert_ptr_null (mmalloc_detach (md));
+          child = child_start (narrow_reader, (void *) (size_t) flags[_i]);
+          md = heap_file ();
+        }
+      else
+        baton_pass (child.baton);
+      if (n < 4)
+        baton_wait (child.baton);
+    }
+  ck_assert_int_eq (child_end (child), 0);
+  heap_end (md);
+}
+END_TEST
+
 static pthread_barrier_t begin, end;
 static void *threads_heap;
 
@@ -220,4 +289,4 @@ END_TEST
 
 RUN_ON_EACH_HEAP (new_heap, existing_heap, growth_waits_for_the_narrowest,
                   growth_does_not_wait_for_the_dead, hardly_any_for_a_file,
-                  hardly_any)
+                  hardly_any, reader_of_a_large_reservation)

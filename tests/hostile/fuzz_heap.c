@@ -708,7 +708,7 @@ fuzz_base (struct base *base, enum base_kind kind)
                     base->fd, 0);
   NEED (base->map == (char *) im->base);
   NEED (mprotect (base->map, im->length, PROT_READ) == 0);
-  /* As attach_map looks for it.  */
+  /* As range_map looks for it.  */
   base->area_len = im->capacity + MM_SLICE;
   char *room = mmap (NULL, base->area_len + MIB (128), PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

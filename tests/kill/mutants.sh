@@ -46,7 +46,8 @@ build () { # TEST
     maps) set -- "$1" "$tests/kill/$1.c" "$dir/qalloc.c" ;;
     replay) set -- "$1" "$tests/hostile/fuzz_heap.c" "$tests/hostile/$1.c" ;;
     damage_stays_inside|file_size_limit|fork_file|limited_address_space|\
-    makeroot|mmcheck_guards|private_changes_vanish|raw_clone_child|region_files|\
+    left_by_jumping|locked_memory|makeroot|mmcheck_guards|\
+    private_changes_vanish|raw_clone_child|region_files|\
     roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
@@ -55,8 +56,9 @@ build () { # TEST
     qalloc_two_files)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
-    local_pages|machine_went_down|makeroot_processes|membership|\
+    check_finds_everything|core_has_what_is_used|heaps_made_apart|\
+    join_while_it_grows|late_thread_keeps_the_file|local_pages|\
+    machine_went_down|makeroot_processes|membership|other_device_number|\
     others_come_between|power_cut_roots|preconditions|slot_calls_wait|\
     words_of_threads)
       set -- "$1" "$tests/$1.c"
@@ -805,7 +807,7 @@ mutant root_mark_not_doubted '/^attach_see_boot/,/^}/ {
   s/word_put (&l->roots_doubt, 1)/(void) 0/
 }' power_cut_roots
 mutant root_broken_unsaid '/^mmalloc_getroot/,/^}/ {
-  s/walk.damaged ? EBADMSG : 0/0/
+  s/walk.damaged ? EBADMSG : heap/false ? EBADMSG : heap/
 }' power_cut_roots
 mutant root_set_behind_broken '/^root_set_locked/,/^}/ {
   s/if (walk.damaged)/if (false)/
@@ -953,8 +955,96 @@ mutant no_namespace_is_one '/^file_verify_users/,/^}/ {
 
 # A newcomer has mapped less than there is by now.
 mutant joins_with_less '/^attach_beside/,/^}/ {
-  s/return length <= h->file.mapped/return true/
+  s/return attach_reach (h, length, why)/return 0/
 }' join_while_it_grows
+
+# So has a fork child that was not counted yet, when its parent has gone; what it
+# gives up is not its parent's.
+mutant child_comes_with_less '/^attach_first/,/^}/ {
+  s/attach_reach (h, off_length (h), why) != 0/false/
+}' heaps_made_apart
+mutant child_narrows_parent '/^grow_give_way/,/^}/ {
+  s/ && !word_peek (&h->forked)//
+}' heaps_made_apart
+
+# Heaps that lie in the reservations of others.
+mutant places_are_few '/^#define MM_PLACE/ {
+  s/64) << 20/1) << 30/
+}' heaps_made_apart
+mutant nobody_gives_way '/^grow_give_way/,/^}/ {
+  s/cut >= off_length (h)/false/
+}' heaps_made_apart
+mutant blocks_give_way '/^grow_give_way/,/^}/ {
+  s/cut >= off_length (h)/true/
+}' heaps_made_apart
+mutant gives_way_unseen '/^grow_give_way/,/^}/ {
+  s/word_put (&h->procs\[h->entry\].mapped, cut);/;/
+}' heaps_made_apart
+mutant gives_way_and_goes_on '/^grow_give_way/,/^}/ {
+  s/word_put (&f->mapped, cut);/;/
+}' heaps_made_apart
+mutant no_part_of_a_range '/^range_map_part/,/^}/ {
+  s/space_is_short (err)/err == ENOMEM/
+}' heaps_made_apart
+
+# A reader with little address space: its first mapping, what it maps later,
+# here and at another address; and pointers that are newer than that.
+mutant reader_maps_all '/^range_map_part/,/^}/ {
+  s/space_is_short (err) && len/space_is_short (err) \&\& kind->changes \&\& len/
+}' limited_address_space
+mutant reader_stays_behind '/^heap_follow/,/^}/ {
+  s/h->file.kind->changes ||/true ||/
+}' limited_address_space
+mutant reader_maps_elsewhere '/^range_map_more/,/^}/ {
+  s/(f->base, from, len - from,/(f->base, 0, len - from,/
+}' limited_address_space
+mutant no_room_behind_elsewhere '/^range_map_anywhere/,/^}/ {
+  s/err = space_map_anywhere (.*/base = (uintptr_t) space_map (NULL, room, 0, flags, -1), err = base + 1 == 0 ? errno : 0;/
+}' limited_address_space
+mutant key_leads_nowhere '/^mmalloc_getkey/,/^}/ {
+  s/heap_follow (h, &why);/(void) why;/
+}' limited_address_space
+
+# Which file is a copy.
+mutant mounted_is_copied '/^proc_is_home/,/^}/ {
+  s/h->file.born != 0/false/
+}' other_device_number
+mutant inode_is_enough '/^file_birth/,/^}/ {
+  s/return sum_bytes (time, sizeof time) | MM_BORN/(void) time; return MM_BORN/
+}' other_device_number
+mutant older_is_copied '/^proc_is_home/,/^}/ {
+  s/h->super.dev == h->file.dev/false/
+}' other_device_number
+mutant copy_is_home '/^attach_is_copy/,/^}/ {
+  s/!proc_is_home (h)/false/
+}' other_device_number
+
+# The handler of misuse may never come back.
+mutant misuse_with_a_lock '/^free_place/,/^}/ {
+  s/^    fail_misuse (call, md, p, wrong);/    lock_walk (h), fail_misuse (call, md, p, wrong), unlock_walk (h, h->forks);/
+}' left_by_jumping
+
+# Locked memory.
+mutant locked_is_no_limit '/^space_is_short/,/^}/ {
+  s/ || err == EAGAIN//
+}' locked_memory
+mutant locked_without_words '/^space_reason/,/^}/ {
+  s/return err == EAGAIN/return false/
+}' locked_memory
+
+# What core dumps have.
+mutant dumps_of_all '/^range_hide/,/^}/ {
+  s/f->fd >= 0 && shown < mapped/false/
+}' core_has_what_is_used
+mutant dumps_of_the_beginning '/^grow_reach/,/^}/ {
+  s/^  grow_show (h, len);//
+}' core_has_what_is_used
+mutant dumps_without_others '/^take_run/,/^}/ {
+  s/^  grow_show (h, off_length (h));//
+}' core_has_what_is_used
+mutant dumps_given_up '/^grow_show/,/^}/ {
+  s/^         == 0)/         <= ENOMEM)/
+}' core_has_what_is_used
 
 # A HUGE block grows beyond what others have mapped.
 mutant huge_grows_anywhere '/^huge_resize/,/^}/ {
