@@ -690,6 +690,7 @@ struct file
   int byte;       /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
+  bool made;      /* the file was not there before this opening */
   unsigned n_open;
 };
 
@@ -1473,6 +1474,19 @@ os_stat (int fd, struct stat *st)
 {
   MM_NEEDS (needs.heap == NULL);
   return os.fstat (fd, st) != 0 ? errno : 0;
+}
+
+/* What PATH leads to.  */
+static int
+os_stat_path (const char *path, struct stat *st)
+{
+  return stat (path, st) != 0 ? errno : 0;
+}
+
+static void
+os_unlink (const char *path)
+{
+  unlink (path);
 }
 
 /* Whether descriptor FD still leads to F, or the program has closed or replaced
@@ -2596,6 +2610,20 @@ file_access (const struct file *f)
   return f->kind->writes_file ? O_RDWR : O_RDONLY;
 }
 
+/* Open PATH; CREATE it with MODE if it is missing.  */
+static void
+file_open_path (struct file *f, const char *path, bool create, unsigned mode)
+{
+  /* O_NONBLOCK: a pipe is refused, not waited for.  */
+  int flags = file_access (f) | O_NONBLOCK | (create ? O_CREAT : 0);
+  /* The system tells who has made a file only if it must not be there.  */
+  f->made = false;
+  if (create)
+    f->made = (f->fd = os_open (path, flags | O_EXCL, mode)) >= 0;
+  if (!create || (f->fd < 0 && errno == EEXIST))
+    f->fd = os_open (path, flags, mode);
+}
+
 /* Open PATH, or if that is NULL what FD has open, which stays the caller's;
    CREATE it with MODE if it is missing.  */
 static int
@@ -2605,9 +2633,7 @@ file_open (struct file *f, const char *path, int fd, bool create,
   struct stat st;
   int access = file_access (f);
   if (path != NULL)
-    /* O_NONBLOCK: a pipe is refused, not waited for.  */
-    f->fd = os_open (path, access | O_NONBLOCK | (create ? O_CREAT : 0),
-                     mode != 0 ? mode : 0666);
+    file_open_path (f, path, create, mode != 0 ? mode : 0666);
   else if (!os_allows (fd, access))
     return fail_because (why, EACCES, "the file is not open for reading%s",
                          access == O_RDWR ? " and writing" : "");
@@ -2696,6 +2722,27 @@ file_enter (struct file *f, const char *path, bool inherited,
                     f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
 }
 
+/* Close what file_open and file_enter have opened.  */
+static void
+file_shut (struct file *f)
+{
+  byte_drop (f);
+  if (f->fd >= 0 && os_own (f, f->fd) == 0)
+    os_close (f->fd);
+  f->fd = f->lock_fd = -1;
+}
+
+/* Whether PATH, if it is not NULL, leads to F.  Where that cannot be told it
+   does.  */
+static bool
+file_is_at (const struct file *f, const char *path)
+{
+  struct stat st;
+  int err = path != NULL ? os_stat_path (path, &st) : ENOTSUP;
+  return err == 0 ? st.st_dev == f->dev && st.st_ino == f->ino
+                  : err != ENOENT && err != ENOTDIR;
+}
+
 /* Let others in.  */
 static void
 file_admit (struct file *f)
@@ -2725,6 +2772,26 @@ file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
   if (!*fresh && (flags & MMALLOC_EXCL))
     return fail_because (why, EEXIST, "the file is not empty");
   return 0;
+}
+
+/* The opening of PATH has failed: take the file away if it was not there before,
+   unless somebody else uses it by now.  Those who wait at the door will find
+   that it is not at PATH any more.  */
+static void
+file_unmake (struct file *f, const char *path)
+{
+  struct reason why;
+  bool fresh;
+  uint64_t size;
+  if (!f->made)
+    return;
+  /* The open file is our own, as it came by a path.  */
+  if (f->lock_fd < 0)
+    f->lock_fd = f->fd;
+  int err = byte_lock (f, MM_BYTE_DOOR, F_WRLCK);
+  if (err != EAGAIN && err != EBADF && file_is_at (f, path)
+      && file_look (f, MMALLOC_CREATE, &fresh, &size, &why) == 0 && fresh)
+    os_unlink (path);
 }
 
 /* Begin to make the file, which will be LENGTH bytes long at least.  Until its
@@ -2792,16 +2859,45 @@ struct opening
   struct reason why;
 };
 
+/* Open the file that O says, with the door closed behind us, but for *KNOWN,
+   which the process has already, or NULL.  *FRESH and *SIZE are as file_look
+   says.  */
+static int
+file_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
+           uint64_t *size)
+{
+  /* As long as files are taken away while we wait; not for ever, because there
+     are systems where no file is where it was opened.  */
+  for (int left = 1000;; left--)
+    {
+      int err = file_open (f, o->path, o->fd, o->flags & MMALLOC_CREATE,
+                           o->mode, &o->why);
+      *known = err == 0 ? file_known (f) : NULL;
+      if (err != 0 || *known != NULL)
+        return err;
+      err = file_enter (f, o->path, false, &o->why);
+      if (err != 0)
+        return err;
+      /* Page by page, since one store must not dirty a large folio.  */
+      if (f->kind->heap && f->kind->in_view)
+        os_advise_file (f->fd, 0, 0, POSIX_FADV_RANDOM);
+      err = file_look (f, o->flags, fresh, size, &o->why);
+      if (err != 0 || !*fresh || left == 0 || file_is_at (f, o->path))
+        return err;
+      file_shut (f);
+    }
+}
+
 /* Open what O says into *F, which then is the file that the process has
-   already, or on the process's list.  0 or an errno value.  */
+   already, or on the process's list.  0 or an errno value; a file that could
+   not be made is not there then.  */
 static int
 file_attach (struct file **f, struct opening *o)
 {
   bool fresh = false;
   uint64_t size = 0;
-  int err = file_open (*f, o->path, o->fd, o->flags & MMALLOC_CREATE, o->mode,
-                       &o->why);
-  struct file *known = err == 0 ? file_known (*f) : NULL;
+  struct file *known = NULL;
+  int err = file_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
     {
       err = o->flags & MMALLOC_EXCL
@@ -2814,20 +2910,15 @@ file_attach (struct file **f, struct opening *o)
       return err;
     }
   if (err == 0)
-    err = file_enter (*f, o->path, false, &o->why);
-  if (err != 0)
-    return err;
-  /* Page by page, since one store must not dirty a large folio.  */
-  if ((*f)->kind->heap && (*f)->kind->in_view)
-    os_advise_file ((*f)->fd, 0, 0, POSIX_FADV_RANDOM);
-  err = file_look (*f, o->flags, &fresh, &size, &o->why);
-  if (err == 0)
     {
       err = o->enter (*f, o, fresh, size);
       if (err != 0 && fresh)
         os_cut (*f, 0);
     }
-  file_admit (*f);
+  if (err != 0)
+    file_unmake (*f, o->path);
+  if ((*f)->lock_fd >= 0)
+    file_admit (*f);
   return err;
 }
 
@@ -2861,9 +2952,7 @@ file_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
-  byte_drop (f);
-  if (f->fd >= 0 && os_own (f, f->fd) == 0)
-    os_close (f->fd);
+  file_shut (f);
   lock_registry ();
   for (struct file *g = process.files; g != NULL; g = g->next)
     if (g->of_process && g->dev == f->dev && g->ino == f->ino)
@@ -6843,7 +6932,7 @@ check_block (struct heap *h, const struct place *block, void *arg)
 static void
 epoch_layout (struct heap *h)
 {
-  /* Before the first touch; why, and the other half, is in file_attach.  */
+  /* Before the first touch; why, and the other half, is in file_come.  */
   if (h->file.kind->in_view)
     space_advise ((void *) h->file.base, h->file.mapped, MADV_RANDOM);
   h->grid = round_up (h->file.base, MM_SLICE);

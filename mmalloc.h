@@ -108,7 +108,8 @@ struct mmalloc_options
    or another kind of machine), EPROTO (other application version), EBUSY
    (MMALLOC_PRIVATE against writers, writers against it, or attached to this
    process in another way), ENOLCK (too many processes), or what the file system
-   said.  A file that is neither empty nor a heap is not touched.
+   said.  A file that is neither empty nor a heap is not touched; where a heap
+   could not be made, a missing file is missing still and an empty one empty.
    Opening takes a time independent of the heap's size, after a kill too.
    Opening the same file again in one process gives the same heap and counts;
    each needs its mmalloc_detach.  */

@@ -51,8 +51,8 @@ build () { # TEST
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    aligned_without_a_place|chunks_come_back|qalloc_sparse_copy|\
-    qalloc_two_files)
+    aligned_without_a_place|chunks_come_back|failed_creation|\
+    qalloc_sparse_copy|qalloc_two_files|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
@@ -1114,6 +1114,15 @@ mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
 mutant chunks_drop_blocks '/^huge_may_drop/,/^}/ {
   s/ || off_length (h) < h->capacity/ || true/
 }' chunks_come_back
+
+# What could not be made is not there, and nobody makes his heap in a file that
+# was taken away while he waited.
+mutant creation_left '/^file_unmake/,/^}/ {
+  s/os_unlink (path)/(void) path/
+}' failed_creation
+mutant creation_elsewhere '/^file_come/,/^}/ {
+  s/ || file_is_at (f, o->path)/ || true/
+}' failed_creation
 
 # ---- Mutants that are none ---------------------------------------------------
 
