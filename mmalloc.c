@@ -7558,7 +7558,32 @@ attach_file (struct file *f, struct opening *o, bool fresh, uint64_t size)
   return err != 0 ? err : attach_register (h, &o->why);
 }
 
-/* The process has the file open already.  */
+/* Put a heap that came through fork to use: this process is a user of its own.
+   Needs: the open lock.  */
+static int
+attach_anew (struct heap *h, struct reason *why)
+{
+  if (!word_see (&h->forked))
+    return 0;
+  int err = file_enter (&h->file, NULL, true, why);
+  if (err == 0)
+    {
+      err = attach_register (h, why);
+      file_admit (&h->file);
+    }
+  if (err == 0)
+    /* Seen by heap_may_change.  */
+    word_publish (&h->forked, false);
+  else
+    {
+      byte_drop (&h->file);
+      h->file.lock_fd = -1;
+    }
+  return err;
+}
+
+/* The process has the file open already, perhaps through fork: then it learns
+   here whether it can become a user of its own.  */
 static int
 attach_again (struct file *f, struct opening *o)
 {
@@ -7568,7 +7593,8 @@ attach_again (struct file *f, struct opening *o)
                          "open here as a map file, not as a heap");
   if (f->kind != kind && (kind->changes || !f->kind->writes_file))
     return fail_because (&o->why, EBUSY, "attached already in another way");
-  return attach_version ((struct heap *) f, o->wanted, &o->why);
+  int err = attach_version ((struct heap *) f, o->wanted, &o->why);
+  return err != 0 ? err : attach_anew ((struct heap *) f, &o->why);
 }
 
 /* Leave the file; if the door cannot be had, as if killed.  */
@@ -7588,30 +7614,12 @@ detach_leave (struct heap *h)
     }
 }
 
-/* Put a heap that came through fork to use: this process is a user of its
-   own.  */
+/* The same for one who does not hold the open lock.  */
 static int
 attach_rejoin (struct heap *h, struct reason *why)
 {
-  int err = 0;
   lock_opening ();
-  if (word_see (&h->forked))
-    {
-      err = file_enter (&h->file, NULL, true, why);
-      if (err == 0)
-        {
-          err = attach_register (h, why);
-          file_admit (&h->file);
-        }
-      if (err == 0)
-        /* Seen by heap_may_change.  */
-        word_publish (&h->forked, false);
-      else
-        {
-          byte_drop (&h->file);
-          h->file.lock_fd = -1;
-        }
-    }
+  int err = attach_anew (h, why);
   unlock_opening ();
   return err;
 }

@@ -52,7 +52,7 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
-    qalloc_sparse_copy|qalloc_two_files|words_of_refusals)
+    qalloc_sparse_copy|qalloc_two_files|too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|join_while_it_grows|late_thread_keeps_the_file|\
@@ -1123,6 +1123,11 @@ mutant creation_left '/^file_unmake/,/^}/ {
 mutant creation_elsewhere '/^file_come/,/^}/ {
   s/ || file_is_at (f, o->path)/ || true/
 }' failed_creation
+
+# A fork child that cannot become a user of its own learns it where it opens.
+mutant again_unjoined '/^attach_again/,/^}/ {
+  s/attach_anew (.*&o->why);/0;/
+}' too_many_processes
 
 # ---- Mutants that are none ---------------------------------------------------
 
