@@ -653,6 +653,9 @@ struct error
 struct words
 {
   struct reason why;
+  uint64_t refused;            /* bytes that the system did not give, in the
+                                  call under way; 0: it gave all */
+  uint64_t reach;              /* and up to which length of the file */
   char told[MM_TOLD + 80];
 };
 
@@ -715,6 +718,7 @@ struct heap
   struct disk_super super;     /* the valid copy as last read or written */
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
+  _Atomic uint64_t limit;      /* and where */
   char *_Atomic local;         /* this process's page of its own; NULL: not
                                   mapped yet */
   _Atomic bool forked;         /* inherited through fork, not yet joined */
@@ -1531,6 +1535,14 @@ os_allows (int fd, int access)
          || ((mode & O_ACCMODE) == O_RDONLY && access == O_RDONLY);
 }
 
+/* Whether FD was opened with FLAG.  */
+static bool
+os_has_flag (int fd, int flag)
+{
+  int flags = os.fcntl (fd, F_GETFL);
+  return flags >= 0 && (flags & flag) != 0;
+}
+
 /* Open PATH, begun again after a signal and closed by exec.  The number is
    above those of the standard streams, to which a program writes without
    asking who has them now; so places of theirs that are free are taken
@@ -1764,15 +1776,21 @@ os_sync (void *p, size_t len)
   return r != 0 ? errno : 0;
 }
 
-/* The file may be END bytes long as far as this process's limit goes; no limit
-   is the largest number.  Asked first, because the kernel's answer is a deadly
-   signal.  */
+/* The process's limit WHAT, RLIMIT_...; none, or not known: the largest number.
+   */
+static uint64_t
+os_limit (int what)
+{
+  struct rlimit limit;
+  return getrlimit (what, &limit) == 0 ? limit.rlim_cur : UINT64_MAX;
+}
+
+/* The file may be END bytes long as far as this process's limit goes.  Asked
+   first, because the kernel's answer is a deadly signal.  */
 static int
 os_may_reach (uint64_t end)
 {
-  struct rlimit limit;
-  bool known = getrlimit (RLIMIT_FSIZE, &limit) == 0;
-  return known && end > limit.rlim_cur ? EFBIG : 0;
+  return end > os_limit (RLIMIT_FSIZE) ? EFBIG : 0;
 }
 
 /* Set disk blocks aside for [OFF, OFF + LEN) of a file that nobody else
@@ -1856,6 +1874,15 @@ os_is_network (int fd)
       if ((unsigned long) fs.f_type == types[i])
         return true;
   return false;
+}
+
+/* Whether files are in huge pages, which can only be mapped.  */
+static bool
+os_is_huge (int fd)
+{
+  struct statfs fs;
+  return fstatfs (fd, &fs) == 0
+         && (unsigned long) fs.f_type == 0x958458f6 /* hugetlbfs */;
 }
 
 /* The identifier of this boot of the system; zero if it is not known.  */
@@ -2043,30 +2070,97 @@ fail_because (struct reason *why, int code, const char *format, ...)
 static const char fail_lost[]
   = "the program has closed or replaced a descriptor of the library";
 
-/* The usual words for a failed allocation.  */
-static void
-fail_room (struct heap *h, int code)
+/* ERR, for the caller to return.  If it is not 0: the system has not given BYTES
+   bytes up to END of a file.  */
+static int
+fail_refused (int err, uint64_t bytes, uint64_t end)
 {
-  const char *told = NULL;
-  struct reason limited;
-  uint64_t pid = h != NULL ? word_peek (&h->limiter) : 0;
-  if (code == ENOSPC && pid != 0)
+  struct words *w = err != 0 ? fail_words () : NULL;
+  if (w != NULL)
     {
-      fail_because (&limited, 0, "no room: process %lu could map only"
-                    " a part of the heap's range", (unsigned long) pid);
-      told = limited.told;
+      w->refused = bytes;
+      w->reach = end;
     }
-  else if (code == ENOSPC)
-    told = "no room: the heap's maximum or the file system is full";
-  else if (code == ENOMEM)
-    told = "no room: the block is too large, or memory is short";
-  else if (code == EFBIG)
-    told = "no room: the process's file size limit (RLIMIT_FSIZE) is reached";
-  else if (code == EROFS)
-    told = "the heap is attached read-only";
-  else if (code == EBADF)
-    told = fail_lost;
-  fail_told (h, code, told);
+  return err;
+}
+
+/* A call begins: the system has refused nothing yet.  */
+static void
+fail_nothing (void)
+{
+  if (thread.words != NULL)
+    thread.words->refused = 0;
+}
+
+/* How many bytes the system has refused, in the call under way.  */
+static unsigned long
+fail_bytes (void)
+{
+  return thread.words != NULL ? (unsigned long) thread.words->refused : 0;
+}
+
+/* The words for CODE, if the system refused memory or disk, and they are not in
+   WHY yet.  CODE, for the caller to return.  */
+static int
+fail_system (struct reason *why, int code)
+{
+  unsigned long n = fail_bytes (), limit;
+  if (why->told[0] != '\0')
+    return code;
+  switch (code)
+    {
+    case EBADF:
+      return fail_because (why, code, "%s", fail_lost);
+    case EFBIG:
+      limit = (unsigned long) os_limit (RLIMIT_FSIZE);
+      if (n == 0 || thread.words->reach <= limit)
+        return fail_because (why, code, "no room: the file system has no files"
+                                        " so large");
+      return fail_because (why, code, "no room: the file would be %lu bytes"
+                                      " long, and the process's limit"
+                                      " (RLIMIT_FSIZE) is %lu",
+                           (unsigned long) thread.words->reach, limit);
+    case EMFILE:
+      limit = (unsigned long) os_limit (RLIMIT_NOFILE);
+      return fail_because (why, code, "the process has all its %lu descriptors"
+                                      " (RLIMIT_NOFILE) in use; each file takes"
+                                      " two", limit);
+    case EPERM:
+      return fail_because (why, code, "the file is sealed or immutable");
+    default:
+      return n == 0 ? code
+             : fail_because (why, code, "no room: the %s no %lu bytes more",
+                             code == ENOSPC   ? "file system has"
+                             : code == EDQUOT ? "disk quota allows"
+                             : code == ENOMEM ? "system has memory for"
+                                              : "system gives", n);
+    }
+}
+
+/* The usual words for call on H that failed with CODE, which wanted SIZE bytes;
+   0: it is not known how many.  */
+static void
+fail_room (struct heap *h, int code, size_t size)
+{
+  const size_t most = PTRDIFF_MAX - MM_ALIGN_MAX;
+  struct reason why = { "" };
+  char wanted[40] = "";
+  bool full = (code == ENOSPC || code == ENOMEM) && fail_bytes () == 0;
+  uint64_t pid = h != NULL && code == ENOSPC ? word_peek (&h->limiter) : 0;
+  if (size > 0)
+    snprintf (wanted, sizeof wanted, " for %zu bytes", size);
+  if (full && size > most)
+    fail_because (&why, code, "no room%s: a block has %zu at most", wanted,
+                  most);
+  else if (full && pid != 0)
+    fail_because (&why, code, "no room%s: process %lu could map only %lu bytes"
+                              " of the heap's %zu", wanted,
+                  (unsigned long) pid, (unsigned long) word_peek (&h->limit),
+                  h->capacity);
+  else if (full && h != NULL)
+    fail_because (&why, code, "no room%s: the heap's maximum is %zu bytes",
+                  wanted, h->capacity);
+  fail_told (h, fail_system (&why, code), why.told);
 }
 
 /* The program misused public call CALL with PTR.  Needs: no lock held.  The
@@ -2196,6 +2290,32 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   os_close (fd);
 }
 
+/* LEN bytes could not be mapped, at BASE or, if that is 0, anywhere, for CODE:
+   the words, if there are none in WHY yet, and CODE again.  */
+static int
+space_reason (struct reason *why, int code, uintptr_t base, size_t len)
+{
+  char at[40] = "", limit[60] = "";
+  int what = code == EAGAIN ? RLIMIT_MEMLOCK : RLIMIT_AS;
+  if (code == 0 || why->told[0] != '\0')
+    return code;
+  if (code == EADDRINUSE && base != 0)
+    {
+      space_name_neighbour (base, len, why);
+      return code;
+    }
+  if (base != 0)
+    snprintf (at, sizeof at, " at 0x%lx", (unsigned long) base);
+  if (os_limit (what) != UINT64_MAX)
+    snprintf (limit, sizeof limit, "; the limit %s is %lu",
+              code == EAGAIN ? "RLIMIT_MEMLOCK" : "RLIMIT_AS",
+              (unsigned long) os_limit (what));
+  return fail_because (why, code, "%s for %zu bytes%s%s",
+                       code == EAGAIN ? "no memory may be locked"
+                                      : "the address space has no room",
+                       len, at, limit);
+}
+
 /* Map LEN bytes where nothing is: for files a random place of the area kept
    for them, so that files made apart can be mapped together; 0 or an errno
    value.  */
@@ -2238,7 +2358,9 @@ back_range (struct heap *h, char *p, size_t len)
   if (h->file.kind->backing == BY_COPY)
     return 0;
   if (h->file.kind->backing == BY_DISK)
-    return os_reserve_blocks (&h->file, off_file (h, p), len, true);
+    return fail_refused (os_reserve_blocks (&h->file, off_file (h, p), len,
+                                            true),
+                         len, off_file (h, p) + len);
   uintptr_t from = (uintptr_t) p & ~(process.page - 1);
   uintptr_t to = round_up ((uintptr_t) p + len, process.page);
   uintptr_t usable = h->file.base + h->usable;
@@ -2261,7 +2383,8 @@ back_range (struct heap *h, char *p, size_t len)
           return 0;
         }
     }
-  return space_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
+  int err = space_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
+  return fail_refused (err, to - from, 0);
 }
 
 /* Make [P, P + LEN), which nobody uses, read as zero without touching it.
@@ -2578,6 +2701,7 @@ proc_limit (struct heap *h)
         }
     }
   word_put (&h->limiter, pid);
+  word_put (&h->limit, limit);
   return limit;
 }
 
@@ -2601,6 +2725,14 @@ file_reason (struct reason *why, int code, const char *told)
   return code == 0 || why->told[0] != '\0'
            ? code
            : fail_because (why, code, "%s", told);
+}
+
+/* The same for a descriptor that was not to be had.  */
+static int
+file_no_fd (struct reason *why, int code, const char *told)
+{
+  return code == EMFILE ? fail_system (why, code)
+                        : file_reason (why, code, told);
 }
 
 /* How F's kind opens its file.  */
@@ -2637,13 +2769,22 @@ file_open (struct file *f, const char *path, int fd, bool create,
   else if (!os_allows (fd, access))
     return fail_because (why, EACCES, "the file is not open for reading%s",
                          access == O_RDWR ? " and writing" : "");
+  else if (os_has_flag (fd, O_DIRECT | O_PATH))
+    return fail_because (why, EINVAL, "the file is open with %s, which does"
+                                      " not go together with mapping it",
+                         os_has_flag (fd, O_PATH) ? "O_PATH" : "O_DIRECT");
   else
     f->fd = os_dup (fd);
-  int err = f->fd < 0 ? errno : os_stat (f->fd, &st);
+  if (f->fd < 0)
+    return file_no_fd (why, errno, "the file cannot be opened");
+  int err = os_stat (f->fd, &st);
   if (err != 0)
-    return err;
+    return file_reason (why, err, "the file cannot be looked at");
   if (!S_ISREG (st.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
+  if (os_is_huge (f->fd))
+    return fail_because (why, ENOTSUP, "the file is on hugetlbfs, where files"
+                                       " are not written");
   if (f->kind->writes_file && os_is_network (f->fd))
     return fail_because (why, ENOTSUP, "the file is on a network file system");
   f->dev = st.st_dev;
@@ -2717,7 +2858,8 @@ file_enter (struct file *f, const char *path, bool inherited,
 {
   int err = file_reopen (f, path, inherited);
   if (err != 0)
-    return file_reason (why, err, "the file cannot be opened for its locks");
+    return file_no_fd (why, err, "the file cannot be opened once more, for its"
+                                 " locks");
   return file_lock (f, MM_BYTE_DOOR,
                     f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
 }
@@ -2800,10 +2942,32 @@ static int
 file_make (struct file *f, uint64_t length)
 {
   static const uint64_t creating = MM_CREATING;
-  int err = os_may_reach (length);
+  int err = fail_refused (os_may_reach (length), length, length);
   if (err == 0)
     err = os_cut (f, 0);
-  return err != 0 ? err : os_pwrite_all (f, &creating, sizeof creating, 0);
+  if (err == 0)
+    err = os_pwrite_all (f, &creating, sizeof creating, 0);
+  return fail_refused (err, length, length);
+}
+
+/* Set the disk blocks of LEN bytes from OFF on aside once more, which the file
+   may have lost when it was copied.  */
+static int
+file_back_again (struct file *f, size_t off, size_t len)
+{
+  return fail_refused (os_reserve_blocks (f, off, len, false), len, off + len);
+}
+
+/* The words for that, of a WHAT.  CODE, for the caller to return.  */
+static int
+file_no_copy (struct reason *why, int code, const char *what)
+{
+  struct reason system = { "" };
+  if (code == 0)
+    return 0;
+  fail_system (&system, code);
+  return fail_because (why, code, "no disk blocks for this copy of the %s%s%.150s",
+                       what, system.told[0] != '\0' ? ": " : "", system.told);
 }
 
 /* Whether others than this process have the file open for writing.  A lock that
@@ -2840,6 +3004,9 @@ file_join (struct file *f, struct reason *why)
       err = f->kind->writes_file ? file_show (f)
                                  : file_lock (f, f->byte, F_RDLCK, why);
     }
+  if (err == EAGAIN)
+    return fail_because (why, ENOLCK, "%d processes use the file already",
+                         MM_BYTES_ALIVE);
   return file_reason (why, err, "the file system has no locks");
 }
 
@@ -5819,9 +5986,18 @@ resize_block (struct heap *h, struct place *at, size_t size)
    Checked by: check_roots, roots_from_many_threads, local_pages,
    power_cut_roots.  */
 
-static const char root_bad_name[] = "the name of a root has 1 to 1000 bytes";
 static const char root_broken[] = "the chain of records with this root is"
                                   " broken: the file is damaged";
+
+/* Whether a name of LEN bytes is one: 0 or an errno value.  */
+static int
+root_length (size_t len, struct reason *why)
+{
+  if (len > 0 && len <= MM_NAME_MAX)
+    return 0;
+  return fail_because (why, len == 0 ? EINVAL : ENAMETOOLONG, "the name of a"
+                       " root has 1 to %d bytes, not %zu", MM_NAME_MAX, len);
+}
 
 /* Whether HEAD is that of a slice for records.  */
 static inline bool
@@ -6449,8 +6625,9 @@ super_verify (const struct disk_super *s, struct reason *why)
   if (s->magic != MM_MAGIC)
     return fail_because (why, EINVAL, "not a heap file");
   if (s->version > MM_FORMAT)
-    return fail_because (why, ENOTSUP,
-                         "made by a newer version of libmmalloc");
+    return fail_because (why, ENOTSUP, "made by a newer version of libmmalloc:"
+                                       " of format %u, not %u",
+                         (unsigned) s->version, (unsigned) MM_FORMAT);
   if (s->sum != super_sum (s))
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (s->version != MM_FORMAT || s->order != MM_ORDER || s->slice != MM_SLICE
@@ -6466,8 +6643,9 @@ super_verify (const struct disk_super *s, struct reason *why)
       || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (s->base % process.page != 0)
-    return fail_because (why, ENOTSUP,
-                         "the system's pages are larger than the maker's");
+    return fail_because (why, ENOTSUP, "the system's pages are larger than the"
+                                       " maker's: 0x%lx is no multiple of %zu",
+                         (unsigned long) s->base, process.page);
   return 0;
 }
 
@@ -6571,8 +6749,13 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
     unread = os_stat (fd, &st);
   if (unread != 0 && unread != EBADMSG)
     return fail_because (why, unread, "the file's length cannot be read");
-  if (unread != 0 || *length > (uint64_t) st.st_size)
-    return fail_because (why, EBADMSG, "the file is truncated");
+  if (unread != 0)
+    return fail_because (why, EBADMSG, "the file is truncated: it has %lu"
+                                       " bytes", (unsigned long) file_size);
+  if (*length > (uint64_t) st.st_size)
+    return fail_because (why, EBADMSG, "the file is truncated: it has %lu bytes"
+                                       " of %lu", (unsigned long) st.st_size,
+                         (unsigned long) *length);
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
     return fail_because (why, EBADMSG, "the length is damaged");
   return 0;
@@ -7090,7 +7273,9 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
   bool anon = h->file.fd < 0;
   size_t want = make_maximum (opt) & ~(page - 1), len = want;
   if (base % page != 0)
-    return fail_because (why, EINVAL, "the base is not page aligned");
+    return fail_because (why, EINVAL, "the base 0x%lx is no multiple of the"
+                                      " page size, %zu",
+                         (unsigned long) base, page);
   if (want < MM_RESERVE_MIN)
     return fail_because (why, EINVAL,
                          "a heap needs %lu bytes at least, not %zu",
@@ -7105,10 +7290,8 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
       len = (len / 2) & ~(page - 1);
       err = make_map_at (h, base, len);
     }
-  if (err == EADDRINUSE && base != 0)
-    space_name_neighbour (base, page, why);
   if (err != 0)
-    return err;
+    return space_reason (why, err, base, err == EADDRINUSE ? page : len);
   if (anon && base == 0 && len < want && len / 2 >= MM_RESERVE_MIN)
     {
       /* Address space is short: leave as much to the rest of the program.  */
@@ -7137,8 +7320,8 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
                          h->capacity, (unsigned) h->super.n_shared);
   if (slice_first_data (h, 0) >= slice_count_within (h, 0, h->file.mapped))
     return fail_because (why, ENOMEM,
-                         "the address space has no room for the"
-                         " heap's own parts");
+                         "the %zu bytes of address space that could be had have"
+                         " no room for the heap's own parts", h->file.mapped);
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
   uint32_t ready = (uint32_t) round_up (h->super.n_shared, unit);
   size_t stream_bytes = ready * sizeof (struct disk_stream);
@@ -7150,7 +7333,9 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   size_t exact = make_maximum (opt);
   exact = exact - exact % process.page == h->capacity
           ? size_min (opt->initial, exact) : h->capacity;
-  int err = whole ? os_reserve_blocks (&h->file, skip, exact - skip, true)
+  int err = whole ? fail_refused (os_reserve_blocks (&h->file, skip,
+                                                     exact - skip, true),
+                                  exact - skip, exact)
                   : 0;
   if (err == 0)
     err = back_range (h, (char *) h->file.base + skip, MM_OFF_INDEX - skip);
@@ -7243,7 +7428,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   h->file.base = h->super.base;
   h->capacity = h->super.capacity;
   if (kind->anywhere)
-    return attach_map_anywhere (h);
+    return space_reason (why, attach_map_anywhere (h), 0, h->capacity);
   size_t len = round_up (h->capacity, process.page);
   size_t least = round_up (length, process.page);
   int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -7255,15 +7440,8 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   while ((err = space_map_at (h->file.base, len, prot, flags, fd)) == ENOMEM
          && kind->changes && len != least)
     len = round_up (size_max (len / 2, least), process.page);
-  if (err == EADDRINUSE)
-    space_name_neighbour (h->file.base, len, why);
-  if (err == ENOMEM)
-    return fail_because (why, err,
-                         "the address space has no room for %lu bytes"
-                         " at 0x%lx",
-                         (unsigned long) len, (unsigned long) h->file.base);
   if (err != 0)
-    return err;
+    return space_reason (why, err, h->file.base, len);
   h->file.mapped = len;
   size_t part = size_min (round_up (file_size, process.page), len);
   return copy
@@ -7277,13 +7455,13 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
 static int
 attach_back_again (struct heap *h)
 {
-  int err = os_reserve_blocks (&h->file, 0, MM_OFF_INDEX, false);
+  int err = file_back_again (&h->file, 0, MM_OFF_INDEX);
   size_t len = off_dir_bytes (h)
                + round_up (word_peek (&h->locks->streams_ready)
                              * sizeof (struct disk_stream),
                            MM_PAGE);
   if (err == 0)
-    err = os_reserve_blocks (&h->file, off_file (h, h->dir), len, false);
+    err = file_back_again (&h->file, off_file (h, h->dir), len);
   for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
     {
       uint64_t d = dir_get (h, c);
@@ -7292,23 +7470,21 @@ attach_back_again (struct heap *h)
           size_t from = off_file (h, off_slice (h, c, dir_start (d)));
           size_t n = dir_slices (d) << MM_SLICE_SHIFT;
           if (from + n <= h->capacity)
-            err = os_reserve_blocks (&h->file, from, n, false);
+            err = file_back_again (&h->file, from, n);
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
       size_t end = run_ready (h, c), n;
       char *x = (char *) off_index (h, c);
-      err = os_reserve_blocks (&h->file, off_file (h, x),
-                               round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
-                               false);
+      err = file_back_again (&h->file, off_file (h, x),
+                             round_up (MM_PAGE + end * MM_RECORD, MM_PAGE));
       for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
         {
           for (n = 0; s + n < end && map_get_backed (off_index (h, c), s + n);)
             n++;
           if (n > 0)
-            err = os_reserve_blocks (&h->file,
-                                     off_file (h, off_slice (h, c, s)),
-                                     n << MM_SLICE_SHIFT, false);
+            err = file_back_again (&h->file, off_file (h, off_slice (h, c, s)),
+                                   n << MM_SLICE_SHIFT);
           n += n == 0;
         }
     }
@@ -7367,7 +7543,12 @@ attach_enter (struct heap *h, struct reason *why)
     {
       struct disk_proc *e = &h->procs[i];
       h->file.byte = MM_BYTE_ALIVE + (int) i;
-      if (file_show (&h->file) != 0)
+      int err = file_show (&h->file);
+      if (err != 0 && err != EAGAIN)
+        return file_reason (why, err, err == EBADF
+                                        ? fail_lost
+                                        : "the file system has no locks");
+      if (err != 0)
         continue;
       if (proc_lives (h, i))
         {
@@ -7419,8 +7600,7 @@ attach_first (struct heap *h, struct reason *why)
     {
       int err = attach_back_again (h);
       if (err != 0 && err != EOPNOTSUPP)
-        return file_reason (why, err,
-                            "no disk blocks for this copy of the heap");
+        return file_no_copy (why, err, "heap");
     }
   attach_see_boot (h);
   super_save (h);
@@ -7445,8 +7625,8 @@ attach_beside (struct heap *h, struct reason *why)
            ? 0
            : fail_because (why, ENOMEM,
                            "the heap grew beyond the %lu bytes that"
-                           " could be mapped",
-                           (unsigned long) h->file.mapped);
+                           " could be mapped, to %zu",
+                           (unsigned long) h->file.mapped, length);
 }
 
 /* Become a user of the file with the door closed behind us.  */
@@ -7534,8 +7714,8 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   if (h->file.kind->changes
       && slice_first_data (h, 0) > slice_count_within (h, 0, h->file.mapped))
     return fail_because (why, ENOMEM,
-                         "the address space has no room for the"
-                         " heap's own parts");
+                         "the %zu bytes of address space that could be had have"
+                         " no room for the heap's own parts", h->file.mapped);
   err = verify_file (h, why);
   if (err != 0)
     return err;
@@ -7686,10 +7866,8 @@ region_map (struct file *f, uintptr_t base, size_t size, struct reason *why)
   int err = base != 0
               ? space_map_at (base, size, prot, MAP_SHARED, f->fd)
               : space_map_anywhere (size, prot, MAP_SHARED, f->fd, &base);
-  if (err == EADDRINUSE)
-    space_name_neighbour (base, size, why);
   if (err != 0)
-    return err;
+    return space_reason (why, err, base, size);
   f->base = base;
   f->mapped = size;
   return 0;
@@ -7705,12 +7883,15 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
     return fail_because (why, EINVAL,
                          "a map file has 64 bytes at least, not %zu", size);
   if (base % process.page != 0)
-    return fail_because (why, EINVAL, "the base is not page aligned");
+    return fail_because (why, EINVAL, "the base 0x%lx is no multiple of the"
+                                      " page size, %zu",
+                         (unsigned long) base, process.page);
   int err = file_make (f, size);
   if (err == 0)
-    err = os_reserve_blocks (f, word, size - word, true);
+    err = fail_refused (os_reserve_blocks (f, word, size - word, true),
+                        size - word, size);
   if (err == 0)
-    err = os_cut (f, (off_t) size);
+    err = fail_refused (os_cut (f, (off_t) size), size, size);
   if (err == 0)
     err = region_map (f, base, size, why);
   if (err == 0)
@@ -7728,10 +7909,10 @@ region_back_again (struct file *f, uint64_t size, struct reason *why)
   int err = os_stat (f->fd, &st);
   if (err != 0 || (uint64_t) st.st_blocks >= size / 512)
     return err;
-  err = os_reserve_blocks (f, 0, size, false);
+  err = file_back_again (f, 0, size);
   return err == EOPNOTSUPP
            ? 0
-           : file_reason (why, err, "no disk blocks for this copy of the map");
+           : file_no_copy (why, err, "map");
 }
 
 /* Map the complete file of SIZE bytes where it was made.  */
@@ -7970,7 +8151,12 @@ heap_of (void *md)
   if (h == NULL && md == NULL)
     fail_told (NULL, ENOMEM, "no address space for the default heap");
   else if (h == NULL)
-    fail_told (NULL, EINVAL, "no heap is attached at this address");
+    {
+      struct reason why;
+      fail_because (&why, EINVAL, "no heap is attached at 0x%lx",
+                    (unsigned long) (uintptr_t) md);
+      fail_told (NULL, EINVAL, why.told);
+    }
   return h;
 }
 
@@ -8008,6 +8194,7 @@ static inline bool
 call_begin (struct call *c, void *md, enum call_kind kind)
 {
   c->saved = errno;
+  fail_nothing ();
   c->h = heap_of (md);
   if (c->h == NULL || kind == CALL_ASKS
       || (kind == CALL_LOOKS && !c->h->file.kind->changes))
@@ -8030,7 +8217,7 @@ call_end (const struct call *c, int err, const char *told)
       return 0;
     }
   if (told == NULL)
-    fail_room (c->h, err);
+    fail_room (c->h, err, 0);
   else
     fail_told (c->h, err, told);
   return -1;
@@ -8372,7 +8559,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
               ? ENOMEM
               : take_block (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
   if (err != 0)
-    return call_end (&c, err, NULL), NULL;
+    return fail_room (h, err, size), NULL;
   struct place at;
   if ((guarded || mark_wanted (h)) && place_find (h, p, false, &at) == NULL)
     {
@@ -8801,8 +8988,10 @@ mmemalign (void *md, size_t alignment, size_t size)
   if (alignment == 0 || (alignment & (alignment - 1)) != 0
       || alignment > MM_ALIGN_MAX)
     {
-      fail_told (heap_of (md), EINVAL,
-                 "the alignment is no power of two up to 1 GiB");
+      struct reason why;
+      fail_because (&why, EINVAL, "an alignment is a power of two up to %zu,"
+                                  " not %zu", (size_t) MM_ALIGN_MAX, alignment);
+      fail_told (heap_of (md), EINVAL, why.told);
       return NULL;
     }
   if (alignment <= 16)
@@ -9035,17 +9224,19 @@ open_options (struct mmalloc_options *to, const struct mmalloc_options *from,
   if (from->size < offsetof (struct mmalloc_options, mode)
       || from->size > MM_PAGE)
     return fail_because (why, EINVAL,
-                         "the options say a size of %zu: begin with"
+                         "the options say a size of %zu, not %zu: begin with"
                          " MMALLOC_OPTIONS_INIT",
-                         from->size);
+                         from->size, sizeof *to);
   memcpy (to, from, size_min (from->size, sizeof *to));
   /* A larger struct comes from a newer header: what we do not know must be
      zero.  */
   for (size_t i = sizeof *to; i < from->size; i++)
     if (((const char *) from)[i] != 0)
       return fail_because (why, EINVAL,
-                           "an option of a newer version of"
-                           " libmmalloc is set");
+                           "an option of a newer version of libmmalloc is set:"
+                           " byte %zu of %zu, where this one knows %zu; begin"
+                           " with MMALLOC_OPTIONS_INIT", i, from->size,
+                           sizeof *to);
   return to->streams <= MM_SHARED_MAX
            ? 0
            : fail_because (why, EINVAL, "there are %d streams at most, not %u",
@@ -9089,7 +9280,8 @@ open_heap (struct opening *o, void **md)
   const struct kind *kind = attach_kind (o->flags);
   struct heap *h = attach_new (anonymous ? &kind_anonymous : kind);
   if (h == NULL)
-    return ENOMEM;
+    return fail_because (&o->why, ENOMEM, "no memory for %zu bytes of the"
+                                          " library's own", sizeof *h);
   o->fd = opt->fd;
   o->mode = opt->mode;
   struct file *f = &h->file;
@@ -9121,6 +9313,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
                        .wanted = &wanted };
   void *md = NULL;
   process_check ();
+  fail_nothing ();
   int err = open_options (&wanted, opt, &o.why);
   if (err == 0)
     err = open_flags (flags,
@@ -9133,6 +9326,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
       err = open_heap (&o, &md);
       unlock_opening ();
     }
+  fail_system (&o.why, err);
   call_end (&c, err, o.why.told);
   return md;
 }
@@ -9209,6 +9403,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                        .enter = region_enter,
                        .wanted = &want };
   process_check ();
+  fail_nothing ();
   int err = open_flags (flags, MMALLOC_CREATE | MMALLOC_EXCL, &o.why);
   if (err == 0 && path == NULL)
     err = fail_because (&o.why, EINVAL, "there is no file name");
@@ -9221,7 +9416,8 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   lock_opening ();
   struct file *fresh = space_private (sizeof *fresh, false), *f = fresh;
   if (f == NULL)
-    err = ENOMEM;
+    err = fail_because (&o.why, ENOMEM, "no memory for %zu bytes of the"
+                                        " library's own", sizeof *f);
   else
     {
       *f = (struct file){ .kind = &kind_region, .fd = -1, .lock_fd = -1 };
@@ -9234,6 +9430,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   void *region = err == 0 ? (void *) f->base : NULL;
   unlock_opening ();
   os_let_cancel (cancel);
+  fail_system (&o.why, err);
   call_end (&c, err, o.why.told);
   return region;
 }
@@ -9284,7 +9481,9 @@ mmalloc_findbase (size_t size)
   struct call c = { .saved = errno };
   process_check ();
   void *base = open_findbase (size);
-  call_end (&c, base != NULL ? 0 : ENOMEM, "no address space of this size");
+  struct reason why;
+  fail_because (&why, ENOMEM, "no %zu bytes of address space are free", size);
+  call_end (&c, base != NULL ? 0 : ENOMEM, why.told);
   return base;
 }
 
@@ -9386,7 +9585,12 @@ mmalloc_setkey (void *md, int keynum, void *key)
   if (!call_begin (&c, md, CALL_CHANGES))
     return 0;
   if (keynum < 0 || keynum >= MM_KEYS)
-    return call_end (&c, EINVAL, "keys have the numbers 0 to 15"), 0;
+    {
+      struct reason why;
+      fail_because (&why, EINVAL, "keys have the numbers 0 to %d, not %d",
+                    MM_KEYS - 1, keynum);
+      return call_end (&c, EINVAL, why.told), 0;
+    }
   /* Seen by mmalloc_getkey.  */
   word_publish (&c.h->root->key[keynum], (uint64_t) (uintptr_t) key);
   return call_end (&c, 0, NULL) == 0;
@@ -9410,10 +9614,10 @@ mmalloc_setroot (void *md, const char *name, void *ptr)
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   size_t len = name != NULL ? strlen (name) : 0;
-  if (len == 0 || len > MM_NAME_MAX)
-    return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name);
   struct reason why = { "" };
-  int err = root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr, &why);
+  int err = root_length (len, &why);
+  if (err == 0)
+    err = root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr, &why);
   return call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
 }
 
@@ -10019,14 +10223,14 @@ mmalloc_makeroot (void *md, const char *name, size_t size,
   uint64_t value = 0;
   if (!call_begin (&c, md, CALL_LOOKS))
     return NULL;
-  if (w.len == 0 || w.len > MM_NAME_MAX)
-    return call_end (&c, w.len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name),
-           NULL;
   if (size == 0)
     return call_end (&c, EINVAL, "a root that is made has a size"), NULL;
-  int cancel = os_hold_cancel ();
-  int err = maker_root (c.h, &w, &value, &why);
+  int cancel = os_hold_cancel (), err = root_length (w.len, &why);
+  if (err == 0)
+    err = maker_root (c.h, &w, &value, &why);
   os_let_cancel (cancel);
-  call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
+  if (err != 0 && why.told[0] == '\0')
+    return fail_room (c.h, err, size), NULL;
+  call_end (&c, err, why.told);
   return err == 0 ? (void *) (uintptr_t) value : NULL;
 }

@@ -1124,6 +1124,24 @@ mutant creation_elsewhere '/^file_come/,/^}/ {
   s/ || file_is_at (f, o->path)/ || true/
 }' failed_creation
 
+# The words for a full heap and a full disk are those of the call that failed;
+# and each refusal has its numbers.
+mutant words_of_before '/^call_begin/,/^}/ {
+  /fail_nothing ()/d
+}' words_of_refusals
+mutant words_of_the_disk '/^fail_refused/,/^}/ {
+  s/w->refused = bytes;/w->refused = 0;/
+}' words_of_refusals
+mutant words_of_descriptors '/^file_no_fd/,/^}/ {
+  s/code == EMFILE/false/
+}' words_of_refusals
+mutant words_of_open_flags '/^file_open (/,/^}/ {
+  s/else if (os_has_flag (fd, O_DIRECT . O_PATH))/else if (false)/
+}' words_of_refusals
+mutant_of qalloc.c words_of_kinds '/^open_map/,/^}/ {
+  s/open_is_other (filename, kind, w)/false/
+}' words_of_refusals
+
 # A fork child that cannot become a user of its own learns it where it opens.
 mutant again_unjoined '/^attach_again/,/^}/ {
   s/attach_anew (.*&o->why);/0;/
