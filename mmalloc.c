@@ -762,6 +762,8 @@ struct thread
   struct words *words;         /* NULL: none yet, or no memory, or leaving */
   int code;                    /* of its last error */
   bool forking;                /* in fork, with all locks */
+  bool opening;                /* in the program's function for a region, with
+                                  the lock of opening */
   bool leaving;                /* its exit hook has run */
   bool hooked;
 };
@@ -2422,11 +2424,12 @@ back_drop (struct heap *h, char *p, size_t len)
    Checked by: waiter, real, raw_clone_child, too_many_processes.  */
 
 /* The locks of the process.  fork takes them first and lets them go last, and
-   other handlers of fork that run in between may call the library.  */
+   other handlers of fork that run in between may call the library; as may the
+   function that looks at a region.  */
 static void
 lock_opening (void)
 {
-  if (thread.forking)
+  if (thread.forking || thread.opening)
     return;
   MM_NEEDS (needs_none () && !needs.opening);
   pthread_mutex_lock (&process.open_lock);
@@ -2446,8 +2449,8 @@ lock_registry (void)
 static void
 unlock_opening (void)
 {
-  MM_NOTE (opening = thread.forking);
-  if (!thread.forking)
+  MM_NOTE (opening = thread.forking || thread.opening);
+  if (!thread.forking && !thread.opening)
     pthread_mutex_unlock (&process.open_lock);
 }
 
@@ -7843,7 +7846,9 @@ region_show (struct file *f, struct opening *o, enum mmalloc_region_why event)
 {
   const struct wanted_region *want = o->wanted;
   const char *reason = NULL;
+  thread.opening = true;
   int err = want->fn ((void *) f->base, f->mapped, event, &reason, want->arg);
+  thread.opening = false;
   return err != 0 && reason != NULL ? fail_because (&o->why, err, "%s", reason)
                                     : err;
 }
@@ -9243,6 +9248,16 @@ open_options (struct mmalloc_options *to, const struct mmalloc_options *from,
                            MM_SHARED_MAX, to->streams);
 }
 
+/* Whether files can be opened and closed here: 0 or an errno value.  */
+static int
+open_allowed (struct reason *why)
+{
+  if (!thread.opening)
+    return 0;
+  return fail_because (why, EDEADLK, "called by the function that"
+                                     " mmalloc_region_open calls");
+}
+
 /* Flags that do not go together: one of each column.  */
 static const struct open_rule
 {
@@ -9259,6 +9274,9 @@ static const struct open_rule
 static int
 open_flags (int flags, int known, struct reason *why)
 {
+  int err = open_allowed (why);
+  if (err != 0)
+    return err;
   if (flags & ~known)
     return fail_because (why, EINVAL, "unknown flags 0x%x",
                          (unsigned) (flags & ~known));
@@ -9355,11 +9373,14 @@ open_end (struct heap *h)
 }
 
 /* Let the file at BASE go once, with a heap in it or without one; not the
-   default heap.  0, or EINVAL if there is none.  */
+   default heap.  0, or EINVAL if there is none, or EDEADLK.  */
 static int
-open_leave (const void *base, bool heap)
+open_leave (const void *base, bool heap, struct reason *why)
 {
   process_check ();
+  int err = open_allowed (why);
+  if (err != 0)
+    return err;
   lock_opening ();
   lock_registry ();
   struct file **at = file_place (base, heap), *f = *at;
@@ -9378,15 +9399,19 @@ open_leave (const void *base, bool heap)
   else if (last)
     region_drop (f);
   unlock_opening ();
-  return ours ? 0 : EINVAL;
+  return ours ? 0
+         : fail_because (why, EINVAL, "no %s is attached at 0x%lx",
+                         heap ? "heap" : "region",
+                         (unsigned long) (uintptr_t) base);
 }
 
 MM_PUBLIC void *
 mmalloc_detach (void *md)
 {
   struct call c = { .saved = errno };
-  int err = md != NULL ? open_leave (md, true) : 0;
-  call_end (&c, err, "no heap is attached at this address");
+  struct reason why;
+  int err = md != NULL ? open_leave (md, true, &why) : 0;
+  call_end (&c, err, why.told);
   return err == 0 ? NULL : md;
 }
 
@@ -9439,8 +9464,8 @@ MM_PUBLIC int
 mmalloc_region_close (void *region)
 {
   struct call c = { .saved = errno };
-  return call_end (&c, open_leave (region, false),
-                   "no region is mapped at this address");
+  struct reason why;
+  return call_end (&c, open_leave (region, false, &why), why.told);
 }
 
 MM_PUBLIC int

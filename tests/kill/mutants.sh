@@ -1142,6 +1142,11 @@ mutant_of qalloc.c words_of_kinds '/^open_map/,/^}/ {
   s/open_is_other (filename, kind, w)/false/
 }' words_of_refusals
 
+# Nothing is opened or closed in the function that looks at a region.
+mutant open_within '/^open_leave/,/^}/ {
+  s/open_allowed (why)/0/
+}' region_files
+
 # A fork child that cannot become a user of its own learns it where it opens.
 mutant again_unjoined '/^attach_again/,/^}/ {
   s/attach_anew (.*&o->why);/0;/
