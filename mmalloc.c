@@ -4480,6 +4480,15 @@ static const char place_foreign[] = "not a block of this heap";
 static const char place_inside[] = "points into a block, not at its start";
 static const char place_free[] = "the block is already free";
 
+/* What is said of a pointer to slice S of chunk C, where no block is: if a block
+   can have been there it was freed, and its memory given back since.  */
+static const char *
+place_without_block (struct heap *h, size_t c, size_t s)
+{
+  return s < slice_count (h, c) && (c > 0 || s >= slice_first_data (h, c))
+           ? place_free : place_foreign;
+}
+
 /* P lies in chunk C, which belongs to a HUGE block or to none: as place_find.
    */
 static const char *
@@ -4487,6 +4496,9 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
                  struct place *at)
 {
   uint64_t d = dir_get (h, c);
+  if (dir_kind (d) == DIR_EMPTY)
+    return place_without_block (h, c, (size_t) (p - off_chunk (h, c))
+                                      >> MM_SLICE_SHIFT);
   if (dir_kind (d) == DIR_CONT && dir_distance (d) <= c)
     {
       c -= dir_distance (d);
@@ -4540,7 +4552,8 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return place_find_huge (h, c, p, interior, at);
   if (s >= run_ready (h, c) || s < slice_first_data (h, c))
-    return place_foreign;
+    return s < slice_first_data (h, c) ? place_foreign
+                                       : place_without_block (h, c, s);
   at->head = place_find_run (h, c, &s);
   at->r = off_record (h, c, s);
   at->number = slice_number (c, s);

@@ -52,6 +52,7 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
+    misuse_double_free|\
     qalloc_sparse_copy|qalloc_two_files|too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
@@ -1146,6 +1147,14 @@ mutant_of qalloc.c words_of_kinds '/^open_map/,/^}/ {
 mutant open_within '/^open_leave/,/^}/ {
   s/open_allowed (why)/0/
 }' region_files
+
+# Whatever became of the memory since, a block freed twice is said to be free.
+mutant freed_without_a_trace '/^place_find_huge/,/^}/ {
+  s/dir_kind (d) == DIR_EMPTY/false/
+}' misuse_double_free
+mutant freed_behind_a_cut '/^place_without_block/,/^}/ {
+  s/slice_count (h, c)/run_ready (h, c)/
+}' misuse_double_free
 
 # A fork child that cannot become a user of its own learns it where it opens.
 mutant again_unjoined '/^attach_again/,/^}/ {
