@@ -610,7 +610,8 @@ struct bin
 /* What one thread keeps about one heap.  It stays with its thread until the
    thread ends.  Lies in memory that a fork child finds zeroed, so that a child
    never allocates from its parent's bins: they are empty, and no slice is
-   hot.  key is also stored by others, to take the fast path away.  */
+   hot.  key is also stored by others, to take the fast path away; and so are
+   name and heap, when the heap goes, which the thread then uses no more.  */
 struct cache
 {
   _Atomic uintptr_t key;       /* heap as the program names it; KEY_NONE: no
@@ -623,10 +624,10 @@ struct cache
                                   kind: it has none of its own */
   uint32_t stream;             /* 0: none yet */
   struct disk_stream *st;      /* its record */
-  uintptr_t name;              /* the same + 1, whether fast or not; 0: none */
+  _Atomic uintptr_t name;      /* the same + 1, whether fast or not; 0: none */
   size_t n_chunks;
   disk_u64 *dir;
-  struct heap *heap;
+  struct heap *_Atomic heap;
   struct cache *next;          /* of the thread; or of the free list */
   struct cache *heap_next;     /* of the heap */
   uint32_t roomy;              /* slice of the block that got more room than it
@@ -2919,8 +2920,8 @@ file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
   return 0;
 }
 
-/* The opening of PATH has failed: take the file away if it was not there before,
-   unless somebody else uses it by now.  Those who wait at the door will find
+/* The opening of PATH has failed: take the file away if it was not there
+   before, unless somebody else uses it by now.  Those who wait at the door will find
    that it is not at PATH any more.  */
 static void
 file_unmake (struct file *f, const char *path)
@@ -2969,8 +2970,8 @@ file_no_copy (struct reason *why, int code, const char *what)
   if (code == 0)
     return 0;
   fail_system (&system, code);
-  return fail_because (why, code, "no disk blocks for this copy of the %s%s%.150s",
-                       what, system.told[0] != '\0' ? ": " : "", system.told);
+  return fail_because (why, code,
+                       "no disk blocks for this copy of the %s%s%.150s", what, system.told[0] != '\0' ? ": " : "", system.told);
 }
 
 /* Whether others than this process have the file open for writing.  A lock that
@@ -4900,8 +4901,8 @@ static void
 cache_arm (struct cache *k, void *md)
 {
   bool slow = word_peek (&process.slow)
-              || word_peek (&k->heap->root->guards) != 0;
-  k->name = (uintptr_t) md + 1;
+              || word_peek (&word_peek (&k->heap)->root->guards) != 0;
+  word_put (&k->name, (uintptr_t) md + 1);
   word_put (&k->key, slow ? KEY_NONE : (uintptr_t) md);
 }
 
@@ -4961,16 +4962,16 @@ cache_empty (struct cache *k)
       bin_clear (&k->bin[cl]);
       k->page[cl] = 0;
     }
-  stream_hold_all (k->heap, k->stream);
+  stream_hold_all (word_peek (&k->heap), k->stream);
 }
 
 /* Give the cache's stream back.  Needs: the registry lock.  */
 static void
 cache_release (struct cache *k)
 {
-  struct heap *h = k->heap;
+  struct heap *h = word_peek (&k->heap);
   word_put (&k->key, KEY_NONE);
-  k->name = 0;
+  word_put (&k->name, 0);
   if (h == NULL)
     return;
   if (k->stream > h->super.n_shared && !word_peek (&h->forked))
@@ -4986,7 +4987,7 @@ cache_release (struct cache *k)
     at = &(*at)->heap_next;
   if (*at != NULL)
     *at = k->heap_next;
-  k->heap = NULL;
+  word_put (&k->heap, NULL);
 }
 
 /* The thread ends: its streams go back, its caches wait for other threads.
@@ -5015,7 +5016,7 @@ static struct cache *
 cache_new (void)
 {
   for (struct cache *k = thread.all; k != NULL; k = k->next)
-    if (k->heap == NULL)
+    if (word_peek (&k->heap) == NULL)
       return k;
   struct cache *k = process.free_caches;
   if (k != NULL)
@@ -5050,7 +5051,7 @@ cache_use (struct heap *h, void *md)
   if (thread.leaving)
     return NULL;
   struct cache *k = thread.all;
-  while (k != NULL && k->heap != h)
+  while (k != NULL && word_peek (&k->heap) != h)
     k = k->next;
   if (k == NULL)
     {
@@ -5069,7 +5070,7 @@ cache_use (struct heap *h, void *md)
                            .mine = UINT32_MAX,
                            .records = (char *) h->grid + MM_OFF_RECORDS };
       lock_registry ();
-      k->heap = h;
+      word_put (&k->heap, h);
       k->heap_next = h->caches;
       h->caches = k;
       unlock_registry ();
@@ -5115,7 +5116,7 @@ bin_put_back (struct cache *k, unsigned cl, struct disk_slice *r, unsigned i)
   struct bin *b = &k->bin[cl];
   if (b->own == &r->own[i / 64]
       && (page_live_bits (r, cl, i / 64) >> (i % 64) & 1) == 0
-      && word_peek (&k->heap->locks->ops_busy) == 0)
+      && word_peek (&word_peek (&k->heap)->locks->ops_busy) == 0)
     b->avail |= UINT64_C (1) << (i % 64);
 }
 
@@ -8144,14 +8145,14 @@ static struct heap *
 heap_find (void *md)
 {
   struct cache *k = thread.last;
-  if (k->name == (uintptr_t) md + 1)
-    return k->heap;
+  if (word_peek (&k->name) == (uintptr_t) md + 1)
+    return word_peek (&k->heap);
   process_check ();
   for (k = thread.all; k != NULL; k = k->next)
-    if (k->name == (uintptr_t) md + 1)
+    if (word_peek (&k->name) == (uintptr_t) md + 1)
       {
         thread.last = k;
-        return k->heap;
+        return word_peek (&k->heap);
       }
   if (md == NULL)
     return heap_default ();
@@ -8681,7 +8682,7 @@ quick_size (struct cache *k, void *md, const void *ptr, struct quick *at)
   if (!quick_locate (k, md, ptr, at))
     return 0;
   unsigned cl = head_class (at->head);
-  return page_fits (k->heap, at->number, cl)
+  return page_fits (word_peek (&k->heap), at->number, cl)
          && page_live_bits (at->r, cl, (unsigned) (at->i / 64))
             >> (at->i % 64) & 1
          ? class_table[cl].size : 0;
@@ -8699,13 +8700,14 @@ quick_large (struct cache *k, void *md, const void *ptr, struct place *at)
     return false;
   at->kind = PLACE_LARGE;
   at->number = (uint32_t) (off >> MM_SLICE_SHIFT);
-  cache_heat (k->heap, k, at->number);
+  cache_heat (word_peek (&k->heap), k, at->number);
   if (off >= k->hot_bytes)
     return false;
-  at->head = head_see (off_numbered (k->heap, at->number));
+  at->head = head_see (off_numbered (word_peek (&k->heap), at->number));
   at->usable = head_slices (at->head) << MM_SLICE_SHIFT;
   return head_kind (at->head) == HEAD_LARGE
-         && run_is_inside (k->heap, at->number, head_slices (at->head));
+         && run_is_inside (word_peek (&k->heap), at->number,
+                           head_slices (at->head));
 }
 
 /* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
@@ -8713,7 +8715,7 @@ static MM_NOINLINE void *
 alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
 {
   if (!cache_is_exclusive (k)
-      || !take_refill (k->heap, k, (unsigned) (b - k->bin)))
+      || !take_refill (word_peek (&k->heap), k, (unsigned) (b - k->bin)))
     return alloc_any (md, size, 16, 0);
   return bin_take (b);
 }
@@ -8734,7 +8736,8 @@ static MM_NOINLINE void
 free_large (struct cache *k, void *md, void *ptr)
 {
   struct place at;
-  if (!quick_large (k, md, ptr, &at) || !give_slices (k->heap, &at))
+  if (!quick_large (k, md, ptr, &at)
+      || !give_slices (word_peek (&k->heap), &at))
     free_any ("mfree", md, ptr);
 }
 
@@ -8753,16 +8756,16 @@ free_far (void *md, void *ptr)
     }
   if (head_is_mine (head_beside (k->mine, at.head)))
     {
-      cache_heat (k->heap, k, at.number);
+      cache_heat (word_peek (&k->heap), k, at.number);
       if (!page_free_own (at.r, at.i, &full))
         free_any ("mfree", md, ptr);
       else if (full)
-        page_relist (k->heap, k->stream, at.r, at.number);
+        page_relist (word_peek (&k->heap), k->stream, at.r, at.number);
     }
   else if (!page_free_remote (at.r, at.i, &full))
     free_any ("mfree", md, ptr);
   else if (full)
-    queue_push (k->heap, head_owner (at.head), at.r, at.number);
+    queue_push (word_peek (&k->heap), head_owner (at.head), at.r, at.number);
 }
 
 /* The rest of mfree for block I of page R, of the caller's stream and in a hot
@@ -8869,7 +8872,7 @@ realloc_quick (void *md, void *ptr, size_t size)
       struct place at;
       int saved = errno;
       bool done = quick_large (k, md, ptr, &at)
-                  && resize_block (k->heap, &at, size);
+                  && resize_block (word_peek (&k->heap), &at, size);
       errno = saved;
       return done ? ptr : NULL;
     }

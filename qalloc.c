@@ -904,8 +904,8 @@ open_dynamic (const char *filename, int flags, void *addr, struct wish *w)
   return NULL;
 }
 
-/* Whether the file, which could not be opened as a map of KIND, is something else:
-   then what was asked for and what was found are told in W.  */
+/* Whether the file, which could not be opened as a map of KIND, is something
+   else: then what was asked for and what was found are told in W.  */
 static bool
 open_is_other (const char *filename, enum kind kind, struct wish *w)
 {
@@ -920,7 +920,8 @@ open_is_other (const char *filename, enum kind kind, struct wish *w)
     return false;
   if (is_static || is_dynamic)
     snprintf (w->told, sizeof w->told, "a %s map was asked for, and the file"
-              " has a %s map", names[kind], names[is_static ? STATIC : DYNAMIC]);
+              " has a %s map", names[kind],
+              names[is_static ? STATIC : DYNAMIC]);
   else if (is_heap)
     snprintf (w->told, sizeof w->told, "a %s map was asked for, and the file"
               " has a heap of application version 0x%lx, not 0x%lx",
