@@ -1529,21 +1529,11 @@ os_dup (int fd)
   return os.fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
-/* Whether FD is open for ACCESS, or what it is cannot be told.  */
-static bool
-os_allows (int fd, int access)
+/* How FD was opened, as to open; negative: that cannot be told.  */
+static int
+os_flags (int fd)
 {
-  int mode = os.fcntl (fd, F_GETFL);
-  return mode < 0 || (mode & O_ACCMODE) == O_RDWR
-         || ((mode & O_ACCMODE) == O_RDONLY && access == O_RDONLY);
-}
-
-/* Whether FD was opened with FLAG.  */
-static bool
-os_has_flag (int fd, int flag)
-{
-  int flags = os.fcntl (fd, F_GETFL);
-  return flags >= 0 && (flags & flag) != 0;
+  return os.fcntl (fd, F_GETFL);
 }
 
 /* Open PATH, begun again after a signal and closed by exec.  The number is
@@ -1779,8 +1769,7 @@ os_sync (void *p, size_t len)
   return r != 0 ? errno : 0;
 }
 
-/* The process's limit WHAT, RLIMIT_...; none, or not known: the largest number.
-   */
+/* The process's limit RLIMIT_...; none, or not known: the largest number.  */
 static uint64_t
 os_limit (int what)
 {
@@ -1857,37 +1846,6 @@ os_clock (void)
   return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
-/* Whether mapped files and locks of the file system are not coherent between
-   machines.  */
-static bool
-os_is_network (int fd)
-{
-  static const unsigned long types[] = {
-    0x6969 /* NFS */,
-    0x517b /* SMB */,
-    0xff534d42 /* CIFS */,
-    0xfe534d42 /* SMB2 */,
-    0x5346414f /* AFS */,
-    0x00c36400 /* Ceph */,
-    0x01021997 /* 9P */
-  };
-  struct statfs fs;
-  if (fstatfs (fd, &fs) == 0)
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-      if ((unsigned long) fs.f_type == types[i])
-        return true;
-  return false;
-}
-
-/* Whether files are in huge pages, which can only be mapped.  */
-static bool
-os_is_huge (int fd)
-{
-  struct statfs fs;
-  return fstatfs (fd, &fs) == 0
-         && (unsigned long) fs.f_type == 0x958458f6 /* hugetlbfs */;
-}
-
 /* The identifier of this boot of the system; zero if it is not known.  */
 static void
 os_boot_id (uint8_t id[16])
@@ -1908,11 +1866,39 @@ os_boot_id (uint8_t id[16])
 
 /* ---- 11. The system: locks of files ------------------------------------- */
 
-/* Owns: the locks on single bytes of a file, MM_BYTE_...
+/* Owns: the locks on single bytes of a file, MM_BYTE_..., and where there are
+   such.
    Needs: no heap lock.
    Crash: the kernel drops the locks with their process.
    Keeps: nothing.
    Checked by: membership, file_calls_fail.  */
+
+/* What is wrong with the file system of FD, or NULL: files are not written
+   there, or mapped files and locks are not coherent between machines, which
+   matters to who WRITES.  */
+static const char *
+byte_wrong_system (int fd, bool writes)
+{
+  static const unsigned long network[] = {
+    0x6969 /* NFS */,
+    0x517b /* SMB */,
+    0xff534d42 /* CIFS */,
+    0xfe534d42 /* SMB2 */,
+    0x5346414f /* AFS */,
+    0x00c36400 /* Ceph */,
+    0x01021997 /* 9P */
+  };
+  struct statfs fs;
+  if (fstatfs (fd, &fs) != 0)
+    return NULL;
+  unsigned long type = (unsigned long) fs.f_type;
+  if (type == 0x958458f6)
+    return "hugetlbfs, where files are not written";
+  for (size_t i = 0; writes && i < sizeof network / sizeof *network; i++)
+    if (type == network[i])
+      return "a network file system";
+  return NULL;
+}
 
 /* A new open file for file F, so that locks on it are this process's alone.
    PATH, if known, where /proc is missing.  -1 and errno.  */
@@ -2767,16 +2753,17 @@ file_open (struct file *f, const char *path, int fd, bool create,
            unsigned mode, struct reason *why)
 {
   struct stat st;
-  int access = file_access (f);
+  int access = file_access (f), flags = path == NULL ? os_flags (fd) : 0;
   if (path != NULL)
     file_open_path (f, path, create, mode != 0 ? mode : 0666);
-  else if (!os_allows (fd, access))
+  else if (flags >= 0 && (flags & O_ACCMODE) != O_RDWR
+           && ((flags & O_ACCMODE) != O_RDONLY || access != O_RDONLY))
     return fail_because (why, EACCES, "the file is not open for reading%s",
                          access == O_RDWR ? " and writing" : "");
-  else if (os_has_flag (fd, O_DIRECT | O_PATH))
+  else if (flags >= 0 && (flags & (O_DIRECT | O_PATH)))
     return fail_because (why, EINVAL, "the file is open with %s, which does"
                                       " not go together with mapping it",
-                         os_has_flag (fd, O_PATH) ? "O_PATH" : "O_DIRECT");
+                         flags & O_PATH ? "O_PATH" : "O_DIRECT");
   else
     f->fd = os_dup (fd);
   if (f->fd < 0)
@@ -2786,11 +2773,9 @@ file_open (struct file *f, const char *path, int fd, bool create,
     return file_reason (why, err, "the file cannot be looked at");
   if (!S_ISREG (st.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
-  if (os_is_huge (f->fd))
-    return fail_because (why, ENOTSUP, "the file is on hugetlbfs, where files"
-                                       " are not written");
-  if (f->kind->writes_file && os_is_network (f->fd))
-    return fail_because (why, ENOTSUP, "the file is on a network file system");
+  const char *wrong = byte_wrong_system (f->fd, f->kind->writes_file);
+  if (wrong != NULL)
+    return fail_because (why, ENOTSUP, "the file is on %s", wrong);
   f->dev = st.st_dev;
   f->ino = st.st_ino;
   return 0;

@@ -669,7 +669,7 @@ mutant any_kind_of_file '/^file_open/,/^}/ {
 
 # The length.
 mutant length_beyond_file '/^super_read/,/^}/ {
-  s/|| \*length > (uint64_t) st.st_size/|| false/
+  s/if (\*length > (uint64_t) st.st_size)/if (false)/
 }' damage_truncated
 mutant length_out_of_range '/^super_read/,/^}/ {
   s/\*length > s->capacity || \*length < MM_OFF_RECORDS/false/
@@ -845,7 +845,7 @@ mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
 mutant growth_without_memory '/^grow_back_bare (/,/^}/ {
   s/^        err = back_range (h, off_slice/        back_range (h, off_slice/
 }' file_calls_fail
-mutant lock_file_left_open '/^file_drop/,/^}/ {
+mutant lock_file_left_open '/^file_shut/,/^}/ {
   s/byte_drop (f);/(void) f;/
 }' file_calls_fail
 mutant mapping_left '/^file_drop/,/^}/ {
@@ -1137,7 +1137,7 @@ mutant words_of_descriptors '/^file_no_fd/,/^}/ {
   s/code == EMFILE/false/
 }' words_of_refusals
 mutant words_of_open_flags '/^file_open (/,/^}/ {
-  s/else if (os_has_flag (fd, O_DIRECT . O_PATH))/else if (false)/
+  s/flags & (O_DIRECT . O_PATH)/false/
 }' words_of_refusals
 mutant_of qalloc.c words_of_kinds '/^open_map/,/^}/ {
   s/open_is_other (filename, kind, w)/false/
