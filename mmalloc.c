@@ -625,7 +625,8 @@ struct bin
 /* What one thread keeps about one heap.  It stays with its thread until the
    thread ends.  Lies in memory that a fork child finds zeroed, so that a child
    never allocates from its parent's bins: they are empty, and no slice is
-   hot.  key is also stored by others, to take the fast path away.  */
+   hot.  key is also stored by others, to take the fast path away; and so are
+   name and heap, when the heap goes, which the thread then uses no more.  */
 struct cache
 {
   _Atomic uintptr_t key;       /* heap as the program names it; KEY_NONE: no
@@ -638,10 +639,10 @@ struct cache
                                   kind: it has none of its own */
   uint32_t stream;             /* 0: none yet */
   struct disk_stream *st;      /* its record */
-  uintptr_t name;              /* the same + 1, whether fast or not; 0: none */
+  _Atomic uintptr_t name;      /* the same + 1, whether fast or not; 0: none */
   size_t n_chunks;
   disk_u64 *dir;
-  struct heap *heap;
+  struct heap *_Atomic heap;
   struct cache *next;          /* of the thread; or of the free list */
   struct cache *heap_next;     /* of the heap */
   uint32_t roomy;              /* slice of the block that got more room than it
@@ -668,6 +669,9 @@ struct error
 struct words
 {
   struct reason why;
+  uint64_t refused;            /* bytes that the system did not give, in the
+                                  call under way; 0: it gave all */
+  uint64_t reach;              /* and up to which length of the file */
   char told[MM_TOLD + 80];
 };
 
@@ -711,6 +715,7 @@ struct file
   uint64_t born;  /* MM_BORN and a number for its time of birth, which is its own
                      like ino, also when another mount has given it another
                      dev; 0: not known */
+  bool made;      /* the file was not there before this opening */
   unsigned n_open;
 };
 
@@ -736,6 +741,7 @@ struct heap
   struct disk_super super;     /* the valid copy as last read or written */
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
+  _Atomic uint64_t limit;      /* and where */
   char *_Atomic local;         /* this process's page of its own; NULL: not
                                   mapped yet */
   _Atomic bool forked;         /* inherited through fork, not yet joined */
@@ -776,6 +782,8 @@ struct thread
   struct words *words;         /* NULL: none yet, or no memory, or leaving */
   int code;                    /* of its last error */
   bool forking;                /* in fork, with all locks */
+  bool opening;                /* in the program's function for a region, with
+                                  the lock of opening */
   bool leaving;                /* its exit hook has run */
   bool hooked;
 };
@@ -1454,6 +1462,19 @@ os_stat (int fd, struct stat *st)
   return os.fstat (fd, st) != 0 ? errno : 0;
 }
 
+/* What PATH leads to.  */
+static int
+os_stat_path (const char *path, struct stat *st)
+{
+  return stat (path, st) != 0 ? errno : 0;
+}
+
+static void
+os_unlink (const char *path)
+{
+  unlink (path);
+}
+
 /* The same of a descriptor of F, if it still leads there, and the program has
    not closed or replaced it: else EBADF.  */
 static int
@@ -1501,13 +1522,11 @@ os_dup (int fd)
   return os.fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
-/* Whether FD is open for ACCESS, or what it is cannot be told.  */
-static bool
-os_allows (int fd, int access)
+/* How FD was opened, as to open; negative: that cannot be told.  */
+static int
+os_flags (int fd)
 {
-  int mode = os.fcntl (fd, F_GETFL);
-  return mode < 0 || (mode & O_ACCMODE) == O_RDWR
-         || ((mode & O_ACCMODE) == O_RDONLY && access == O_RDONLY);
+  return os.fcntl (fd, F_GETFL);
 }
 
 /* Open PATH, begun again after a signal and closed by exec.  The number is
@@ -1743,15 +1762,20 @@ os_sync (void *p, size_t len)
   return r != 0 ? errno : 0;
 }
 
-/* The file may be END bytes long as far as this process's limit goes; no limit
-   is the largest number.  Asked first, because the kernel's answer is a deadly
-   signal.  */
+/* The process's limit RLIMIT_...; none, or not known: the largest number.  */
+static uint64_t
+os_limit (int what)
+{
+  struct rlimit limit;
+  return getrlimit (what, &limit) == 0 ? limit.rlim_cur : UINT64_MAX;
+}
+
+/* The file may be END bytes long as far as this process's limit goes.  Asked
+   first, because the kernel's answer is a deadly signal.  */
 static int
 os_may_reach (uint64_t end)
 {
-  struct rlimit limit;
-  bool known = getrlimit (RLIMIT_FSIZE, &limit) == 0;
-  return known && end > limit.rlim_cur ? EFBIG : 0;
+  return end > os_limit (RLIMIT_FSIZE) ? EFBIG : 0;
 }
 
 /* Set disk blocks aside for [OFF, OFF + LEN) of a file that nobody else
@@ -1835,11 +1859,39 @@ os_boot_id (uint8_t id[16])
 
 /* ---- 11. The system: locks of files ------------------------------------- */
 
-/* Owns: the locks on single bytes of a file, MM_BYTE_...
+/* Owns: the locks on single bytes of a file, MM_BYTE_..., and where there are
+   such.
    Needs: no heap lock.
    Crash: the kernel drops the locks with their process.
    Keeps: nothing.
    Checked by: membership, file_calls_fail.  */
+
+/* What is wrong with the file system of FD, or NULL: files are not written
+   there, or mapped files and locks are not coherent between machines, which
+   matters to who WRITES.  */
+static const char *
+byte_wrong_system (int fd, bool writes)
+{
+  static const unsigned long network[] = {
+    0x6969 /* NFS */,
+    0x517b /* SMB */,
+    0xff534d42 /* CIFS */,
+    0xfe534d42 /* SMB2 */,
+    0x5346414f /* AFS */,
+    0x00c36400 /* Ceph */,
+    0x01021997 /* 9P */
+  };
+  struct statfs fs;
+  if (fstatfs (fd, &fs) != 0)
+    return NULL;
+  unsigned long type = (unsigned long) fs.f_type;
+  if (type == 0x958458f6)
+    return "hugetlbfs, where files are not written";
+  for (size_t i = 0; writes && i < sizeof network / sizeof *network; i++)
+    if (type == network[i])
+      return "a network file system";
+  return NULL;
+}
 
 /* A new open file for file F, so that locks on it are this process's alone.
    PATH, if known, where /proc is missing.  -1 and errno.  */
@@ -1857,28 +1909,6 @@ byte_reopen (const struct file *f, int access, const char *path)
   os_close (own);
   errno = err == EBADF ? ENOENT : err;
   return -1;
-}
-
-/* Whether locks, and mapped files, are not coherent between the machines that
-   have FD's file system.  */
-static bool
-byte_is_network (int fd)
-{
-  static const unsigned long types[] = {
-    0x6969 /* NFS */,
-    0x517b /* SMB */,
-    0xff534d42 /* CIFS */,
-    0xfe534d42 /* SMB2 */,
-    0x5346414f /* AFS */,
-    0x00c36400 /* Ceph */,
-    0x01021997 /* 9P */
-  };
-  struct statfs fs;
-  if (fstatfs (fd, &fs) == 0)
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-      if ((unsigned long) fs.f_type == types[i])
-        return true;
-  return false;
 }
 
 /* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
@@ -2026,30 +2056,97 @@ fail_because (struct reason *why, int code, const char *format, ...)
 static const char fail_lost[]
   = "the program has closed or replaced a descriptor of the library";
 
-/* The usual words for a failed allocation.  */
-static void
-fail_room (struct heap *h, int code)
+/* ERR, for the caller to return.  If it is not 0: the system has not given BYTES
+   bytes up to END of a file.  */
+static int
+fail_refused (int err, uint64_t bytes, uint64_t end)
 {
-  const char *told = NULL;
-  struct reason limited;
-  uint64_t pid = h != NULL ? word_peek (&h->limiter) : 0;
-  if (code == ENOSPC && pid != 0)
+  struct words *w = err != 0 ? fail_words () : NULL;
+  if (w != NULL)
     {
-      fail_because (&limited, 0, "no room: process %lu could map only"
-                    " a part of the heap's range", (unsigned long) pid);
-      told = limited.told;
+      w->refused = bytes;
+      w->reach = end;
     }
-  else if (code == ENOSPC)
-    told = "no room: the heap's maximum or the file system is full";
-  else if (code == ENOMEM)
-    told = "no room: the block is too large, or memory is short";
-  else if (code == EFBIG)
-    told = "no room: the process's file size limit (RLIMIT_FSIZE) is reached";
-  else if (code == EROFS)
-    told = "the heap is attached read-only";
-  else if (code == EBADF)
-    told = fail_lost;
-  fail_told (h, code, told);
+  return err;
+}
+
+/* A call begins: the system has refused nothing yet.  */
+static void
+fail_nothing (void)
+{
+  if (thread.words != NULL)
+    thread.words->refused = 0;
+}
+
+/* How many bytes the system has refused, in the call under way.  */
+static unsigned long
+fail_bytes (void)
+{
+  return thread.words != NULL ? (unsigned long) thread.words->refused : 0;
+}
+
+/* The words for CODE, if the system refused memory or disk, and they are not in
+   WHY yet.  CODE, for the caller to return.  */
+static int
+fail_system (struct reason *why, int code)
+{
+  unsigned long n = fail_bytes (), limit;
+  if (why->told[0] != '\0')
+    return code;
+  switch (code)
+    {
+    case EBADF:
+      return fail_because (why, code, "%s", fail_lost);
+    case EFBIG:
+      limit = (unsigned long) os_limit (RLIMIT_FSIZE);
+      if (n == 0 || thread.words->reach <= limit)
+        return fail_because (why, code, "no room: the file system has no files"
+                                        " so large");
+      return fail_because (why, code, "no room: the file would be %lu bytes"
+                                      " long, and the process's limit"
+                                      " (RLIMIT_FSIZE) is %lu",
+                           (unsigned long) thread.words->reach, limit);
+    case EMFILE:
+      limit = (unsigned long) os_limit (RLIMIT_NOFILE);
+      return fail_because (why, code, "the process has all its %lu descriptors"
+                                      " (RLIMIT_NOFILE) in use; each file takes"
+                                      " two", limit);
+    case EPERM:
+      return fail_because (why, code, "the file is sealed or immutable");
+    default:
+      return n == 0 ? code
+             : fail_because (why, code, "no room: the %s no %lu bytes more",
+                             code == ENOSPC   ? "file system has"
+                             : code == EDQUOT ? "disk quota allows"
+                             : code == ENOMEM ? "system has memory for"
+                                              : "system gives", n);
+    }
+}
+
+/* The usual words for call on H that failed with CODE, which wanted SIZE bytes;
+   0: it is not known how many.  */
+static void
+fail_room (struct heap *h, int code, size_t size)
+{
+  const size_t most = PTRDIFF_MAX - MM_ALIGN_MAX;
+  struct reason why = { "" };
+  char wanted[40] = "";
+  bool full = (code == ENOSPC || code == ENOMEM) && fail_bytes () == 0;
+  uint64_t pid = h != NULL && code == ENOSPC ? word_peek (&h->limiter) : 0;
+  if (size > 0)
+    snprintf (wanted, sizeof wanted, " for %zu bytes", size);
+  if (full && size > most)
+    fail_because (&why, code, "no room%s: a block has %zu at most", wanted,
+                  most);
+  else if (full && pid != 0)
+    fail_because (&why, code, "no room%s: process %lu could map only %lu bytes"
+                              " of the heap's %zu", wanted,
+                  (unsigned long) pid, (unsigned long) word_peek (&h->limit),
+                  h->capacity);
+  else if (full && h != NULL)
+    fail_because (&why, code, "no room%s: the heap's maximum is %zu bytes",
+                  wanted, h->capacity);
+  fail_told (h, fail_system (&why, code), why.told);
 }
 
 /* The program misused public call CALL with PTR.  Needs: no lock held.  The
@@ -2212,18 +2309,30 @@ space_is_short (int err)
   return err == ENOMEM || err == EADDRINUSE || err == EAGAIN;
 }
 
-/* ERR, with words if it says that not even LEN bytes can be mapped.  */
+/* LEN bytes could not be mapped, at BASE or, if that is 0, anywhere, for CODE:
+   the words, if there are none in WHY yet, and CODE again.  */
 static int
-space_reason (struct reason *why, int err, size_t len)
+space_reason (struct reason *why, int code, uintptr_t base, size_t len)
 {
-  return err == EAGAIN
-           ? fail_because (why, err, "%zu bytes would be more locked memory"
-                                     " than the process may have"
-                                     " (RLIMIT_MEMLOCK)", len)
-         : err == ENOMEM
-           ? fail_because (why, err, "the address space has no room for %zu"
-                                     " bytes (ulimit -v)", len)
-           : err;
+  char at[40] = "", limit[60] = "";
+  int what = code == EAGAIN ? RLIMIT_MEMLOCK : RLIMIT_AS;
+  if (code == 0 || why->told[0] != '\0')
+    return code;
+  if (code == EADDRINUSE && base != 0)
+    {
+      space_name_neighbour (base, len, why);
+      return code;
+    }
+  if (base != 0)
+    snprintf (at, sizeof at, " at 0x%lx", (unsigned long) base);
+  if (os_limit (what) != UINT64_MAX)
+    snprintf (limit, sizeof limit, "; the limit %s is %lu",
+              code == EAGAIN ? "RLIMIT_MEMLOCK" : "RLIMIT_AS",
+              (unsigned long) os_limit (what));
+  return fail_because (why, code, "%s for %zu bytes%s%s",
+                       code == EAGAIN ? "no memory may be locked"
+                                      : "the address space has no room",
+                       len, at, limit);
 }
 
 /* Map LEN bytes where nothing is: for files a random place of the area kept
@@ -2261,7 +2370,9 @@ back_range (struct heap *h, char *p, size_t len)
   if (h->file.kind->backing == BY_COPY)
     return 0;
   if (h->file.kind->backing == BY_DISK)
-    return os_reserve_blocks (&h->file, off_file (h, p), len, true);
+    return fail_refused (os_reserve_blocks (&h->file, off_file (h, p), len,
+                                            true),
+                         len, off_file (h, p) + len);
   uintptr_t from = (uintptr_t) p & ~(process.page - 1);
   uintptr_t to = round_up ((uintptr_t) p + len, process.page);
   uintptr_t usable = h->file.base + h->usable;
@@ -2284,7 +2395,8 @@ back_range (struct heap *h, char *p, size_t len)
           return 0;
         }
     }
-  return space_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
+  int err = space_usable ((void *) from, to - from) != 0 ? ENOMEM : 0;
+  return fail_refused (err, to - from, 0);
 }
 
 /* Make [P, P + LEN), which nobody uses, read as zero without touching it.
@@ -2322,11 +2434,12 @@ back_drop (struct heap *h, char *p, size_t len)
    Checked by: waiter, real, raw_clone_child, too_many_processes.  */
 
 /* The locks of the process.  fork takes them first and lets them go last, and
-   other handlers of fork that run in between may call the library.  */
+   other handlers of fork that run in between may call the library; as may the
+   function that looks at a region.  */
 static void
 lock_opening (void)
 {
-  if (thread.forking)
+  if (thread.forking || thread.opening)
     return;
   MM_NEEDS (needs_none () && !needs.opening);
   pthread_mutex_lock (&process.open_lock);
@@ -2346,8 +2459,8 @@ lock_registry (void)
 static void
 unlock_opening (void)
 {
-  MM_NOTE (opening = thread.forking);
-  if (!thread.forking)
+  MM_NOTE (opening = thread.forking || thread.opening);
+  if (!thread.forking && !thread.opening)
     pthread_mutex_unlock (&process.open_lock);
 }
 
@@ -2614,6 +2727,7 @@ proc_limit (struct heap *h)
         }
     }
   word_put (&h->limiter, pid);
+  word_put (&h->limit, limit);
   return limit;
 }
 
@@ -2637,6 +2751,14 @@ file_reason (struct reason *why, int code, const char *told)
   return code == 0 || why->told[0] != '\0'
            ? code
            : fail_because (why, code, "%s", told);
+}
+
+/* The same for a descriptor that was not to be had.  */
+static int
+file_no_fd (struct reason *why, int code, const char *told)
+{
+  return code == EMFILE ? fail_system (why, code)
+                        : file_reason (why, code, told);
 }
 
 /* How F's kind opens its file.  */
@@ -2666,6 +2788,20 @@ file_birth (int fd)
   return 0;
 }
 
+/* Open PATH; CREATE it with MODE if it is missing.  */
+static void
+file_open_path (struct file *f, const char *path, bool create, unsigned mode)
+{
+  /* O_NONBLOCK: a pipe is refused, not waited for.  */
+  int flags = file_access (f) | O_NONBLOCK | (create ? O_CREAT : 0);
+  /* The system tells who has made a file only if it must not be there.  */
+  f->made = false;
+  if (create)
+    f->made = (f->fd = os_open (path, flags | O_EXCL, mode)) >= 0;
+  if (!create || (f->fd < 0 && errno == EEXIST))
+    f->fd = os_open (path, flags, mode);
+}
+
 /* Open PATH, or if that is NULL what FD has open, which stays the caller's;
    CREATE it with MODE if it is missing.  */
 static int
@@ -2673,31 +2809,35 @@ file_open (struct file *f, const char *path, int fd, bool create,
            unsigned mode, struct reason *why)
 {
   struct stat st;
-  int access = file_access (f);
+  int access = file_access (f), flags = path == NULL ? os_flags (fd) : 0;
   if (path != NULL)
-    /* O_NONBLOCK: a pipe is refused, not waited for.  */
-    f->fd = os_open (path, access | O_NONBLOCK | (create ? O_CREAT : 0),
-                     mode != 0 ? mode : 0666);
-  else if (!os_allows (fd, access))
+    file_open_path (f, path, create, mode != 0 ? mode : 0666);
+  else if (flags >= 0 && (flags & O_ACCMODE) != O_RDWR
+           && ((flags & O_ACCMODE) != O_RDONLY || access != O_RDONLY))
     return fail_because (why, EACCES, "the file is not open for reading%s",
                          access == O_RDWR ? " and writing" : "");
+  else if (flags >= 0 && (flags & (O_DIRECT | O_PATH)))
+    return fail_because (why, EINVAL, "the file is open with %s, which does"
+                                      " not go together with mapping it",
+                         flags & O_PATH ? "O_PATH" : "O_DIRECT");
   else
     f->fd = os_dup (fd);
   if (f->fd < 0)
-    return errno;
+    return file_no_fd (why, errno, "the file cannot be opened");
   int err = os_stat (f->fd, &st);
   if (err != 0)
     {
       os_close (f->fd);
       f->fd = -1;
-      return err;
+      return file_reason (why, err, "the file cannot be looked at");
     }
   f->dev = st.st_dev;
   f->ino = st.st_ino;
   if (!S_ISREG (st.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
-  if (f->kind->writes_file && byte_is_network (f->fd))
-    return fail_because (why, ENOTSUP, "the file is on a network file system");
+  const char *wrong = byte_wrong_system (f->fd, f->kind->writes_file);
+  if (wrong != NULL)
+    return fail_because (why, ENOTSUP, "the file is on %s", wrong);
   f->born = file_birth (f->fd);
   return 0;
 }
@@ -2777,9 +2917,30 @@ file_enter (struct file *f, const char *path, bool inherited,
 {
   int err = file_reopen (f, path, inherited);
   if (err != 0)
-    return file_reason (why, err, "the file cannot be opened for its locks");
+    return file_no_fd (why, err, "the file cannot be opened once more, for its"
+                                 " locks");
   return file_lock (f, MM_BYTE_DOOR,
                     f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
+}
+
+/* Close what file_open and file_enter have opened.  */
+static void
+file_shut (struct file *f)
+{
+  byte_drop (f);
+  os_close_own (f, f->fd);
+  f->fd = f->lock_fd = -1;
+}
+
+/* Whether PATH, if it is not NULL, leads to F.  Where that cannot be told it
+   does.  */
+static bool
+file_is_at (const struct file *f, const char *path)
+{
+  struct stat st;
+  int err = path != NULL ? os_stat_path (path, &st) : ENOTSUP;
+  return err == 0 ? st.st_dev == f->dev && st.st_ino == f->ino
+                  : err != ENOENT && err != ENOTDIR;
 }
 
 /* Let others in.  */
@@ -2813,16 +2974,58 @@ file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
   return 0;
 }
 
+/* The opening of PATH has failed: take the file away if it was not there
+   before, unless somebody else uses it by now.  Those who wait at the door will find
+   that it is not at PATH any more.  */
+static void
+file_unmake (struct file *f, const char *path)
+{
+  struct reason why;
+  bool fresh;
+  uint64_t size;
+  if (!f->made)
+    return;
+  /* The open file is our own, as it came by a path.  */
+  if (f->lock_fd < 0)
+    f->lock_fd = f->fd;
+  int err = byte_lock (f, MM_BYTE_DOOR, F_WRLCK);
+  if (err != EAGAIN && err != EBADF && file_is_at (f, path)
+      && file_look (f, MMALLOC_CREATE, &fresh, &size, &why) == 0 && fresh)
+    os_unlink (path);
+}
+
 /* Begin to make the file, which will be LENGTH bytes long at least.  Until its
    first word is another one it is as good as empty.  */
 static int
 file_make (struct file *f, uint64_t length)
 {
   static const uint64_t creating = MM_CREATING;
-  int err = os_may_reach (length);
+  int err = fail_refused (os_may_reach (length), length, length);
   if (err == 0)
     err = os_cut (f, 0);
-  return err != 0 ? err : os_pwrite_all (f, &creating, sizeof creating, 0);
+  if (err == 0)
+    err = os_pwrite_all (f, &creating, sizeof creating, 0);
+  return fail_refused (err, length, length);
+}
+
+/* Set the disk blocks of LEN bytes from OFF on aside once more, which the file
+   may have lost when it was copied.  */
+static int
+file_back_again (struct file *f, size_t off, size_t len)
+{
+  return fail_refused (os_reserve_blocks (f, off, len, false), len, off + len);
+}
+
+/* The words for that, of a WHAT.  CODE, for the caller to return.  */
+static int
+file_no_copy (struct reason *why, int code, const char *what)
+{
+  struct reason system = { "" };
+  if (code == 0)
+    return 0;
+  fail_system (&system, code);
+  return fail_because (why, code,
+                       "no disk blocks for this copy of the %s%s%.150s", what, system.told[0] != '\0' ? ": " : "", system.told);
 }
 
 /* Whether others than this process have the file open with WITNESS: *FOUND, and
@@ -2916,6 +3119,9 @@ file_join (struct file *f, struct reason *why)
       err = f->kind->writes_file ? file_show (f)
                                  : file_lock (f, f->byte, F_RDLCK, why);
     }
+  if (err == EAGAIN)
+    return fail_because (why, ENOLCK, "%d processes use the file already",
+                         MM_BYTES_HOME);
   return file_lock_reason (why, err);
 }
 
@@ -2935,16 +3141,45 @@ struct opening
   struct reason why;
 };
 
+/* Open the file that O says, with the door closed behind us, but for *KNOWN,
+   which the process has already, or NULL.  *FRESH and *SIZE are as file_look
+   says.  */
+static int
+file_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
+           uint64_t *size)
+{
+  /* As long as files are taken away while we wait; not for ever, because there
+     are systems where no file is where it was opened.  */
+  for (int left = 1000;; left--)
+    {
+      int err = file_open (f, o->path, o->fd, o->flags & MMALLOC_CREATE,
+                           o->mode, &o->why);
+      *known = err == 0 ? file_known (f) : NULL;
+      if (err != 0 || *known != NULL)
+        return err;
+      err = file_enter (f, o->path, false, &o->why);
+      if (err != 0)
+        return err;
+      /* Page by page, since one store must not dirty a large folio.  */
+      if (f->kind->heap && f->kind->in_view)
+        os_advise_file (f->fd, 0, 0, POSIX_FADV_RANDOM);
+      err = file_look (f, o->flags, fresh, size, &o->why);
+      if (err != 0 || !*fresh || left == 0 || file_is_at (f, o->path))
+        return err;
+      file_shut (f);
+    }
+}
+
 /* Open what O says into *F, which then is the file that the process has
-   already, or on the process's list.  0 or an errno value.  */
+   already, or on the process's list.  0 or an errno value; a file that could
+   not be made is not there then.  */
 static int
 file_attach (struct file **f, struct opening *o)
 {
   bool fresh = false;
   uint64_t size = 0;
-  int err = file_open (*f, o->path, o->fd, o->flags & MMALLOC_CREATE, o->mode,
-                       &o->why);
-  struct file *known = err == 0 ? file_known (*f) : NULL;
+  struct file *known = NULL;
+  int err = file_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
     {
       err = o->flags & MMALLOC_EXCL
@@ -2957,20 +3192,15 @@ file_attach (struct file **f, struct opening *o)
       return err;
     }
   if (err == 0)
-    err = file_enter (*f, o->path, false, &o->why);
-  if (err != 0)
-    return err;
-  /* Page by page, since one store must not dirty a large folio.  */
-  if ((*f)->kind->heap && (*f)->kind->in_view)
-    os_advise_file ((*f)->fd, 0, 0, POSIX_FADV_RANDOM);
-  err = file_look (*f, o->flags, &fresh, &size, &o->why);
-  if (err == 0)
     {
       err = o->enter (*f, o, fresh, size);
       if (err != 0 && fresh)
         os_cut (*f, 0);
     }
-  file_admit (*f);
+  if (err != 0)
+    file_unmake (*f, o->path);
+  if ((*f)->lock_fd >= 0)
+    file_admit (*f);
   return err;
 }
 
@@ -3004,8 +3234,7 @@ file_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
-  byte_drop (f);
-  os_close_own (f, f->fd);
+  file_shut (f);
   lock_registry ();
   for (struct file *g = process.files; g != NULL; g = g->next)
     if (g->of_process && g->dev == f->dev && g->ino == f->ino)
@@ -4393,6 +4622,15 @@ static const char place_foreign[] = "not a block of this heap";
 static const char place_inside[] = "points into a block, not at its start";
 static const char place_free[] = "the block is already free";
 
+/* What is said of a pointer to slice S of chunk C, where no block is: if a block
+   can have been there it was freed, and its memory given back since.  */
+static const char *
+place_without_block (struct heap *h, size_t c, size_t s)
+{
+  return s < slice_count (h, c) && (c > 0 || s >= slice_first_data (h, c))
+           ? place_free : place_foreign;
+}
+
 /* P lies in chunk C, which belongs to a HUGE block or to none: as place_find.
    */
 static const char *
@@ -4400,6 +4638,9 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
                  struct place *at)
 {
   uint64_t d = dir_get (h, c);
+  if (dir_kind (d) == DIR_EMPTY)
+    return place_without_block (h, c, (size_t) (p - off_chunk (h, c))
+                                      >> MM_SLICE_SHIFT);
   if (dir_kind (d) == DIR_CONT && dir_distance (d) <= c)
     {
       c -= dir_distance (d);
@@ -4453,7 +4694,8 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return place_find_huge (h, c, p, interior, at);
   if (s >= run_ready (h, c) || s < slice_first_data (h, c))
-    return place_foreign;
+    return s < slice_first_data (h, c) ? place_foreign
+                                       : place_without_block (h, c, s);
   at->head = place_find_run (h, c, &s);
   at->r = off_record (h, c, s);
   at->number = slice_number (c, s);
@@ -4820,8 +5062,8 @@ static void
 cache_arm (struct cache *k, void *md)
 {
   bool slow = word_peek (&process.slow)
-              || word_peek (&k->heap->root->guards) != 0;
-  k->name = (uintptr_t) md + 1;
+              || word_peek (&word_peek (&k->heap)->root->guards) != 0;
+  word_put (&k->name, (uintptr_t) md + 1);
   word_put (&k->key, slow ? KEY_NONE : (uintptr_t) md);
 }
 
@@ -4881,16 +5123,16 @@ cache_empty (struct cache *k)
       bin_clear (&k->bin[cl]);
       k->page[cl] = 0;
     }
-  stream_hold_all (k->heap, k->stream);
+  stream_hold_all (word_peek (&k->heap), k->stream);
 }
 
 /* Give the cache's stream back.  Needs: the registry lock.  */
 static void
 cache_release (struct cache *k)
 {
-  struct heap *h = k->heap;
+  struct heap *h = word_peek (&k->heap);
   word_put (&k->key, KEY_NONE);
-  k->name = 0;
+  word_put (&k->name, 0);
   if (h == NULL)
     return;
   if (k->stream > h->super.n_shared && !word_peek (&h->forked))
@@ -4906,7 +5148,7 @@ cache_release (struct cache *k)
     at = &(*at)->heap_next;
   if (*at != NULL)
     *at = k->heap_next;
-  k->heap = NULL;
+  word_put (&k->heap, NULL);
 }
 
 /* The thread ends: its streams go back, its caches wait for other threads.
@@ -4937,7 +5179,7 @@ static struct cache *
 cache_new (void)
 {
   for (struct cache *k = thread.all; k != NULL; k = k->next)
-    if (k->heap == NULL)
+    if (word_peek (&k->heap) == NULL)
       return k;
   struct cache *k = process.free_caches;
   if (k != NULL)
@@ -4972,7 +5214,7 @@ cache_use (struct heap *h, void *md)
   if (thread.leaving)
     return NULL;
   struct cache *k = thread.all;
-  while (k != NULL && k->heap != h)
+  while (k != NULL && word_peek (&k->heap) != h)
     k = k->next;
   if (k == NULL)
     {
@@ -4991,7 +5233,7 @@ cache_use (struct heap *h, void *md)
                            .mine = UINT32_MAX,
                            .records = (char *) h->grid + MM_OFF_RECORDS };
       lock_registry ();
-      k->heap = h;
+      word_put (&k->heap, h);
       k->heap_next = h->caches;
       h->caches = k;
       unlock_registry ();
@@ -5037,7 +5279,7 @@ bin_put_back (struct cache *k, const struct place *at)
   unsigned cl = head_class (at->head);
   struct bin *b = &k->bin[cl];
   if (b->own == &at->r->own[at->i / 64] && !page_is_live (at->r, cl, at->i)
-      && word_peek (&k->heap->locks->ops_busy) == 0)
+      && word_peek (&word_peek (&k->heap)->locks->ops_busy) == 0)
     b->avail |= UINT64_C (1) << (at->i % 64);
 }
 
@@ -5883,9 +6125,18 @@ resize_block (struct heap *h, struct place *at, size_t size)
    Checked by: check_roots, roots_from_many_threads, local_pages,
    power_cut_roots.  */
 
-static const char root_bad_name[] = "the name of a root has 1 to 1000 bytes";
 static const char root_broken[] = "the chain of records with this root is"
                                   " broken: the file is damaged";
+
+/* Whether a name of LEN bytes is one: 0 or an errno value.  */
+static int
+root_length (size_t len, struct reason *why)
+{
+  if (len > 0 && len <= MM_NAME_MAX)
+    return 0;
+  return fail_because (why, len == 0 ? EINVAL : ENAMETOOLONG, "the name of a"
+                       " root has 1 to %d bytes, not %zu", MM_NAME_MAX, len);
+}
 
 /* Whether HEAD is that of a slice for records.  */
 static inline bool
@@ -6515,8 +6766,9 @@ super_verify (const struct disk_super *s, struct reason *why)
   if (s->magic != MM_MAGIC)
     return fail_because (why, EINVAL, "not a heap file");
   if (s->version > MM_FORMAT)
-    return fail_because (why, ENOTSUP,
-                         "made by a newer version of libmmalloc");
+    return fail_because (why, ENOTSUP, "made by a newer version of libmmalloc:"
+                                       " of format %u, not %u",
+                         (unsigned) s->version, (unsigned) MM_FORMAT);
   if (s->sum != super_sum (s))
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (s->version != MM_FORMAT || s->order != MM_ORDER || s->slice != MM_SLICE
@@ -6532,8 +6784,9 @@ super_verify (const struct disk_super *s, struct reason *why)
       || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (s->base % process.page != 0)
-    return fail_because (why, ENOTSUP,
-                         "the system's pages are larger than the maker's");
+    return fail_because (why, ENOTSUP, "the system's pages are larger than the"
+                                       " maker's: 0x%lx is no multiple of %zu",
+                         (unsigned long) s->base, process.page);
   return 0;
 }
 
@@ -6637,8 +6890,13 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
     unread = os_stat (fd, &st);
   if (unread != 0 && unread != EBADMSG)
     return fail_because (why, unread, "the file's length cannot be read");
-  if (unread != 0 || *length > (uint64_t) st.st_size)
-    return fail_because (why, EBADMSG, "the file is truncated");
+  if (unread != 0)
+    return fail_because (why, EBADMSG, "the file is truncated: it has %lu"
+                                       " bytes", (unsigned long) file_size);
+  if (*length > (uint64_t) st.st_size)
+    return fail_because (why, EBADMSG, "the file is truncated: it has %lu bytes"
+                                       " of %lu", (unsigned long) st.st_size,
+                         (unsigned long) *length);
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
     return fail_because (why, EBADMSG, "the length is damaged");
   return 0;
@@ -6982,7 +7240,7 @@ check_block (struct heap *h, const struct place *block, void *arg)
 static void
 epoch_layout (struct heap *h)
 {
-  /* Before the first touch; why, and the other half, is in file_attach.  */
+  /* Before the first touch; why, and the other half, is in file_come.  */
   if (h->file.kind->in_view)
     space_advise ((void *) h->file.base, h->file.mapped, MADV_RANDOM);
   h->grid = round_up (h->file.base, MM_SLICE);
@@ -7140,7 +7398,9 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
   bool anon = h->file.fd < 0;
   size_t want = make_maximum (opt) & ~(page - 1), len = want;
   if (base % page != 0)
-    return fail_because (why, EINVAL, "the base is not page aligned");
+    return fail_because (why, EINVAL, "the base 0x%lx is no multiple of the"
+                                      " page size, %zu",
+                         (unsigned long) base, page);
   if (want < MM_RESERVE_MIN)
     return fail_because (why, EINVAL,
                          "a heap needs %lu bytes at least, not %zu",
@@ -7156,10 +7416,8 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
       len = (len / 2) & ~(page - 1);
       err = make_map_at (h, base, len);
     }
-  if (err == EADDRINUSE && base != 0)
-    space_name_neighbour (base, page, why);
   if (err != 0)
-    return space_reason (why, err, len);
+    return space_reason (why, err, base, err == EADDRINUSE ? page : len);
   if (anon && base == 0 && len < want && len / 2 >= MM_RESERVE_MIN)
     {
       /* Address space is short: leave as much to the rest of the program.  */
@@ -7278,10 +7536,8 @@ range_map (struct heap *h, uint64_t length, uint64_t file_size,
                            : range_map_part (h, least);
   if (err == EADDRINUSE && grow_make_room (h->file.base))
     err = range_map_part (h, least);
-  if (err == EADDRINUSE)
-    space_name_neighbour (h->file.base, least, why);
   if (err != 0)
-    return space_reason (why, err, least);
+    return space_reason (why, err, kind->anywhere ? 0 : h->file.base, least);
   size_t part = size_min (round_up (file_size, process.page), h->file.mapped);
   return kind->backing == BY_COPY
          && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
@@ -7303,8 +7559,8 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
                          h->capacity, (unsigned) h->super.n_shared);
   if (slice_first_data (h, 0) >= slice_count_within (h, 0, h->file.mapped))
     return fail_because (why, ENOMEM,
-                         "the address space has no room for the"
-                         " heap's own parts");
+                         "the %zu bytes of address space that could be had have"
+                         " no room for the heap's own parts", h->file.mapped);
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
   uint32_t ready = (uint32_t) round_up (h->super.n_shared, unit);
   size_t stream_bytes = ready * sizeof (struct disk_stream);
@@ -7316,7 +7572,9 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   size_t exact = make_maximum (opt);
   exact = exact - exact % process.page == h->capacity
           ? size_min (opt->initial, exact) : h->capacity;
-  int err = whole ? os_reserve_blocks (&h->file, skip, exact - skip, true)
+  int err = whole ? fail_refused (os_reserve_blocks (&h->file, skip,
+                                                     exact - skip, true),
+                                  exact - skip, exact)
                   : 0;
   if (err == 0)
     err = back_range (h, (char *) h->file.base + skip, MM_OFF_INDEX - skip);
@@ -7382,13 +7640,13 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
 static int
 attach_back_again (struct heap *h)
 {
-  int err = os_reserve_blocks (&h->file, 0, MM_OFF_INDEX, false);
+  int err = file_back_again (&h->file, 0, MM_OFF_INDEX);
   size_t len = off_dir_bytes (h)
                + round_up (word_peek (&h->locks->streams_ready)
                              * sizeof (struct disk_stream),
                            MM_PAGE);
   if (err == 0)
-    err = os_reserve_blocks (&h->file, off_file (h, h->dir), len, false);
+    err = file_back_again (&h->file, off_file (h, h->dir), len);
   for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
     {
       uint64_t d = dir_get (h, c);
@@ -7397,23 +7655,21 @@ attach_back_again (struct heap *h)
           size_t from = off_file (h, off_slice (h, c, dir_start (d)));
           size_t n = dir_slices (d) << MM_SLICE_SHIFT;
           if (from + n <= h->capacity)
-            err = os_reserve_blocks (&h->file, from, n, false);
+            err = file_back_again (&h->file, from, n);
         }
       if (dir_kind (d) != DIR_PAGED)
         continue;
       size_t end = run_ready (h, c), n;
       char *x = (char *) off_index (h, c);
-      err = os_reserve_blocks (&h->file, off_file (h, x),
-                               round_up (MM_PAGE + end * MM_RECORD, MM_PAGE),
-                               false);
+      err = file_back_again (&h->file, off_file (h, x),
+                             round_up (MM_PAGE + end * MM_RECORD, MM_PAGE));
       for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
         {
           for (n = 0; s + n < end && map_get (off_index (h, c)->backed, s + n);)
             n++;
           if (n > 0)
-            err = os_reserve_blocks (&h->file,
-                                     off_file (h, off_slice (h, c, s)),
-                                     n << MM_SLICE_SHIFT, false);
+            err = file_back_again (&h->file, off_file (h, off_slice (h, c, s)),
+                                   n << MM_SLICE_SHIFT);
           n += n == 0;
         }
     }
@@ -7542,7 +7798,7 @@ attach_first (struct heap *h, struct reason *why)
     return err;
   if (attach_is_copy (h) && (err = attach_back_again (h)) != 0
       && err != EOPNOTSUPP)
-    return file_reason (why, err, "no disk blocks for this copy of the heap");
+    return file_no_copy (why, err, "heap");
   attach_see_boot (h);
   super_save (h);
   epoch_begin (h);
@@ -7658,8 +7914,8 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   if (h->file.kind->changes
       && slice_first_data (h, 0) > slice_count_within (h, 0, h->file.mapped))
     return fail_because (why, ENOMEM,
-                         "the address space has no room for the"
-                         " heap's own parts");
+                         "the %zu bytes of address space that could be had have"
+                         " no room for the heap's own parts", h->file.mapped);
   err = verify_file (h, why);
   if (err != 0)
     return err;
@@ -7682,7 +7938,32 @@ attach_file (struct file *f, struct opening *o, bool fresh, uint64_t size)
   return err != 0 ? err : attach_register (h, &o->why);
 }
 
-/* The process has the file open already.  */
+/* Put a heap that came through fork to use: this process is a user of its own.
+   Needs: the open lock.  */
+static int
+attach_anew (struct heap *h, struct reason *why)
+{
+  if (!word_see (&h->forked))
+    return 0;
+  int err = file_enter (&h->file, NULL, true, why);
+  if (err == 0)
+    {
+      err = attach_register (h, why);
+      file_admit (&h->file);
+    }
+  if (err == 0)
+    /* Seen by heap_may_change.  */
+    word_publish (&h->forked, false);
+  else
+    {
+      byte_drop (&h->file);
+      h->file.lock_fd = -1;
+    }
+  return err;
+}
+
+/* The process has the file open already, perhaps through fork: then it learns
+   here whether it can become a user of its own.  */
 static int
 attach_again (struct file *f, struct opening *o)
 {
@@ -7692,7 +7973,8 @@ attach_again (struct file *f, struct opening *o)
                          "open here as a map file, not as a heap");
   if (f->kind != kind && (kind->changes || !f->kind->writes_file))
     return fail_because (&o->why, EBUSY, "attached already in another way");
-  return attach_version ((struct heap *) f, o->wanted, &o->why);
+  int err = attach_version ((struct heap *) f, o->wanted, &o->why);
+  return err != 0 ? err : attach_anew ((struct heap *) f, &o->why);
 }
 
 /* Leave the file; if the door cannot be had, as if killed.  */
@@ -7716,30 +7998,12 @@ detach_leave (struct heap *h)
     }
 }
 
-/* Put a heap that came through fork to use: this process is a user of its
-   own.  */
+/* The same for one who does not hold the open lock.  */
 static int
 attach_rejoin (struct heap *h, struct reason *why)
 {
-  int err = 0;
   lock_opening ();
-  if (word_see (&h->forked))
-    {
-      err = file_enter (&h->file, NULL, true, why);
-      if (err == 0)
-        {
-          err = attach_register (h, why);
-          file_admit (&h->file);
-        }
-      if (err == 0)
-        /* Seen by heap_may_change.  */
-        word_publish (&h->forked, false);
-      else
-        {
-          byte_drop (&h->file);
-          h->file.lock_fd = -1;
-        }
-    }
+  int err = attach_anew (h, why);
   unlock_opening ();
   return err;
 }
@@ -7783,7 +8047,9 @@ region_show (struct file *f, struct opening *o, enum mmalloc_region_why event)
 {
   const struct wanted_region *want = o->wanted;
   const char *reason = NULL;
+  thread.opening = true;
   int err = want->fn ((void *) f->base, f->mapped, event, &reason, want->arg);
+  thread.opening = false;
   return err != 0 && reason != NULL ? fail_because (&o->why, err, "%s", reason)
                                     : err;
 }
@@ -7817,10 +8083,8 @@ region_map (struct file *f, uintptr_t base, size_t size, struct reason *why)
   int err = base != 0
               ? region_map_at (f, base, size)
               : space_map_anywhere (size, prot, MAP_SHARED, f->lock_fd, &base);
-  if (err == EADDRINUSE)
-    space_name_neighbour (base, size, why);
   if (err != 0)
-    return err;
+    return space_reason (why, err, base, size);
   f->base = base;
   f->mapped = size;
   return 0;
@@ -7836,12 +8100,15 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
     return fail_because (why, EINVAL,
                          "a map file has 64 bytes at least, not %zu", size);
   if (base % process.page != 0)
-    return fail_because (why, EINVAL, "the base is not page aligned");
+    return fail_because (why, EINVAL, "the base 0x%lx is no multiple of the"
+                                      " page size, %zu",
+                         (unsigned long) base, process.page);
   int err = file_make (f, size);
   if (err == 0)
-    err = os_reserve_blocks (f, word, size - word, true);
+    err = fail_refused (os_reserve_blocks (f, word, size - word, true),
+                        size - word, size);
   if (err == 0)
-    err = os_cut (f, (off_t) size);
+    err = fail_refused (os_cut (f, (off_t) size), size, size);
   if (err == 0)
     err = region_map (f, base, size, why);
   if (err == 0)
@@ -7859,10 +8126,10 @@ region_back_again (struct file *f, uint64_t size, struct reason *why)
   int err = os_stat (f->fd, &st);
   if (err != 0 || (uint64_t) st.st_blocks >= size / 512)
     return err;
-  err = os_reserve_blocks (f, 0, size, false);
+  err = file_back_again (f, 0, size);
   return err == EOPNOTSUPP
            ? 0
-           : file_reason (why, err, "no disk blocks for this copy of the map");
+           : file_no_copy (why, err, "map");
 }
 
 /* Map the complete file of SIZE bytes where it was made.  */
@@ -8081,14 +8348,14 @@ static struct heap *
 heap_find (void *md)
 {
   struct cache *k = thread.last;
-  if (k->name == (uintptr_t) md + 1)
-    return k->heap;
+  if (word_peek (&k->name) == (uintptr_t) md + 1)
+    return word_peek (&k->heap);
   process_check ();
   for (k = thread.all; k != NULL; k = k->next)
-    if (k->name == (uintptr_t) md + 1)
+    if (word_peek (&k->name) == (uintptr_t) md + 1)
       {
         thread.last = k;
-        return k->heap;
+        return word_peek (&k->heap);
       }
   if (md == NULL)
     return heap_default ();
@@ -8106,7 +8373,12 @@ heap_of (void *md)
   if (h == NULL && md == NULL)
     fail_told (NULL, ENOMEM, "no address space for the default heap");
   else if (h == NULL)
-    fail_told (NULL, EINVAL, "no heap is attached at this address");
+    {
+      struct reason why;
+      fail_because (&why, EINVAL, "no heap is attached at 0x%lx",
+                    (unsigned long) (uintptr_t) md);
+      fail_told (NULL, EINVAL, why.told);
+    }
   return h;
 }
 
@@ -8158,6 +8430,7 @@ static inline bool
 call_begin (struct call *c, void *md, enum call_kind kind)
 {
   c->saved = errno;
+  fail_nothing ();
   c->h = heap_of (md);
   if (c->h == NULL || (kind == CALL_ASKS && c->h->file.kind->changes))
     return c->h != NULL;
@@ -8181,7 +8454,7 @@ call_end (const struct call *c, int err, const char *told)
       return 0;
     }
   if (told == NULL)
-    fail_room (c->h, err);
+    fail_room (c->h, err, 0);
   else
     fail_told (c->h, err, told);
   return -1;
@@ -8517,7 +8790,7 @@ alloc_any (void *md, size_t size, size_t align, unsigned how)
               ? ENOMEM
               : take_block (h, k, need, align, how & ALLOC_GROWN, &zero, &p);
   if (err != 0)
-    return call_end (&c, err, NULL), NULL;
+    return fail_room (h, err, size), NULL;
   struct place at;
   if ((guarded || mark_wanted (h)) && place_find (h, p, false, &at) == NULL)
     {
@@ -8613,7 +8886,7 @@ quick_size (struct cache *k, void *md, const void *ptr, struct place *at)
   if (!quick_locate (k, md, ptr, at))
     return 0;
   unsigned cl = head_class (at->head);
-  return page_fits (k->heap, at->number, cl)
+  return page_fits (word_peek (&k->heap), at->number, cl)
          && page_is_live (at->r, cl, at->i) ? class_table[cl].size : 0;
 }
 
@@ -8629,13 +8902,14 @@ quick_large (struct cache *k, void *md, const void *ptr, struct place *at)
     return false;
   at->kind = PLACE_LARGE;
   at->number = (uint32_t) (off >> MM_SLICE_SHIFT);
-  cache_heat (k->heap, k, at->number);
+  cache_heat (word_peek (&k->heap), k, at->number);
   if (off >= k->hot_bytes)
     return false;
-  at->head = head_see (off_numbered (k->heap, at->number));
+  at->head = head_see (off_numbered (word_peek (&k->heap), at->number));
   at->usable = head_slices (at->head) << MM_SLICE_SHIFT;
   return head_kind (at->head) == HEAD_LARGE
-         && run_is_inside (k->heap, at->number, head_slices (at->head));
+         && run_is_inside (word_peek (&k->heap), at->number,
+                           head_slices (at->head));
 }
 
 /* Allocation of up to MM_FAST_MAX bytes when the bin has run out.  */
@@ -8643,7 +8917,7 @@ static MM_NOINLINE void *
 alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
 {
   if (!cache_is_exclusive (k)
-      || !take_refill (k->heap, k, (unsigned) (b - k->bin)))
+      || !take_refill (word_peek (&k->heap), k, (unsigned) (b - k->bin)))
     return alloc_any (md, size, 16, 0);
   return bin_take (b);
 }
@@ -8664,7 +8938,8 @@ static MM_NOINLINE void
 free_large (struct cache *k, void *md, void *ptr)
 {
   struct place at;
-  if (!quick_large (k, md, ptr, &at) || !give_slices (k->heap, &at))
+  if (!quick_large (k, md, ptr, &at)
+      || !give_slices (word_peek (&k->heap), &at))
     free_any ("mfree", md, ptr);
 }
 
@@ -8683,16 +8958,16 @@ free_far (void *md, void *ptr)
     }
   if (head_is_mine (head_beside (k->mine, at.head)))
     {
-      cache_heat (k->heap, k, at.number);
+      cache_heat (word_peek (&k->heap), k, at.number);
       if (!page_free_own (at.r, at.i, &full))
         free_any ("mfree", md, ptr);
       else if (full)
-        page_relist (k->heap, k->stream, at.r, at.number);
+        page_relist (word_peek (&k->heap), k->stream, at.r, at.number);
     }
   else if (!page_free_remote (at.r, at.i, &full))
     free_any ("mfree", md, ptr);
   else if (full)
-    queue_push (k->heap, head_owner (at.head), at.r, at.number);
+    queue_push (word_peek (&k->heap), head_owner (at.head), at.r, at.number);
 }
 
 /* The rest of mfree for block I of page R, of the caller's stream and in a hot
@@ -8798,7 +9073,7 @@ realloc_quick (void *md, void *ptr, size_t size)
     {
       int saved = errno;
       bool done = quick_large (k, md, ptr, &at)
-                  && resize_block (k->heap, &at, size);
+                  && resize_block (word_peek (&k->heap), &at, size);
       errno = saved;
       return done ? ptr : NULL;
     }
@@ -8935,8 +9210,10 @@ mmemalign (void *md, size_t alignment, size_t size)
   if (alignment == 0 || (alignment & (alignment - 1)) != 0
       || alignment > MM_ALIGN_MAX)
     {
-      fail_told (heap_of (md), EINVAL,
-                 "the alignment is no power of two up to 1 GiB");
+      struct reason why;
+      fail_because (&why, EINVAL, "an alignment is a power of two up to %zu,"
+                                  " not %zu", (size_t) MM_ALIGN_MAX, alignment);
+      fail_told (heap_of (md), EINVAL, why.told);
       return NULL;
     }
   if (alignment <= 16)
@@ -9171,21 +9448,33 @@ open_options (struct mmalloc_options *to, const struct mmalloc_options *from,
   if (from->size < offsetof (struct mmalloc_options, mode)
       || from->size > MM_PAGE)
     return fail_because (why, EINVAL,
-                         "the options say a size of %zu: begin with"
+                         "the options say a size of %zu, not %zu: begin with"
                          " MMALLOC_OPTIONS_INIT",
-                         from->size);
+                         from->size, sizeof *to);
   memcpy (to, from, size_min (from->size, sizeof *to));
   /* A larger struct comes from a newer header: what we do not know must be
      zero.  */
   for (size_t i = sizeof *to; i < from->size; i++)
     if (((const char *) from)[i] != 0)
       return fail_because (why, EINVAL,
-                           "an option of a newer version of"
-                           " libmmalloc is set");
+                           "an option of a newer version of libmmalloc is set:"
+                           " byte %zu of %zu, where this one knows %zu; begin"
+                           " with MMALLOC_OPTIONS_INIT", i, from->size,
+                           sizeof *to);
   return to->streams <= MM_SHARED_MAX
            ? 0
            : fail_because (why, EINVAL, "there are %d streams at most, not %u",
                            MM_SHARED_MAX, to->streams);
+}
+
+/* Whether files can be opened and closed here: 0 or an errno value.  */
+static int
+open_allowed (struct reason *why)
+{
+  if (!thread.opening)
+    return 0;
+  return fail_because (why, EDEADLK, "called by the function that"
+                                     " mmalloc_region_open calls");
 }
 
 /* Flags that do not go together: one of each column.  */
@@ -9204,6 +9493,9 @@ static const struct open_rule
 static int
 open_flags (int flags, int known, struct reason *why)
 {
+  int err = open_allowed (why);
+  if (err != 0)
+    return err;
   if (flags & ~known)
     return fail_because (why, EINVAL, "unknown flags 0x%x",
                          (unsigned) (flags & ~known));
@@ -9225,7 +9517,8 @@ open_heap (struct opening *o, void **md)
   const struct kind *kind = attach_kind (o->flags);
   struct heap *h = attach_new (anonymous ? &kind_anonymous : kind);
   if (h == NULL)
-    return ENOMEM;
+    return fail_because (&o->why, ENOMEM, "no memory for %zu bytes of the"
+                                          " library's own", sizeof *h);
   o->fd = opt->fd;
   o->mode = opt->mode;
   struct file *f = &h->file;
@@ -9257,6 +9550,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
                        .wanted = &wanted };
   void *md = NULL;
   process_check ();
+  fail_nothing ();
   int err = open_options (&wanted, opt, &o.why);
   if (err == 0)
     err = open_flags (flags,
@@ -9269,6 +9563,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
       err = open_heap (&o, &md);
       unlock_opening ();
     }
+  fail_system (&o.why, err);
   call_end (&c, err, o.why.told);
   return md;
 }
@@ -9297,11 +9592,14 @@ open_end (struct heap *h)
 }
 
 /* Let the file at BASE go once, with a heap in it or without one; not the
-   default heap.  0, or EINVAL if there is none.  */
+   default heap.  0, or EINVAL if there is none, or EDEADLK.  */
 static int
-open_leave (const void *base, bool heap)
+open_leave (const void *base, bool heap, struct reason *why)
 {
   process_check ();
+  int err = open_allowed (why);
+  if (err != 0)
+    return err;
   lock_opening ();
   lock_registry ();
   struct file **at = file_place (base, heap), *f = *at;
@@ -9320,15 +9618,19 @@ open_leave (const void *base, bool heap)
   else if (last)
     region_drop (f);
   unlock_opening ();
-  return ours ? 0 : EINVAL;
+  return ours ? 0
+         : fail_because (why, EINVAL, "no %s is attached at 0x%lx",
+                         heap ? "heap" : "region",
+                         (unsigned long) (uintptr_t) base);
 }
 
 MM_PUBLIC void *
 mmalloc_detach (void *md)
 {
   struct call c = { .saved = errno };
-  int err = md != NULL ? open_leave (md, true) : 0;
-  call_end (&c, err, "no heap is attached at this address");
+  struct reason why;
+  int err = md != NULL ? open_leave (md, true, &why) : 0;
+  call_end (&c, err, why.told);
   return err == 0 ? NULL : md;
 }
 
@@ -9345,6 +9647,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                        .enter = region_enter,
                        .wanted = &want };
   process_check ();
+  fail_nothing ();
   int err = open_flags (flags, MMALLOC_CREATE | MMALLOC_EXCL, &o.why);
   if (err == 0 && path == NULL)
     err = fail_because (&o.why, EINVAL, "there is no file name");
@@ -9357,7 +9660,8 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   lock_opening ();
   struct file *fresh = space_private (sizeof *fresh, false), *f = fresh;
   if (f == NULL)
-    err = ENOMEM;
+    err = fail_because (&o.why, ENOMEM, "no memory for %zu bytes of the"
+                                        " library's own", sizeof *f);
   else
     {
       *f = (struct file){ .kind = &kind_region, .fd = -1, .lock_fd = -1 };
@@ -9370,6 +9674,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   void *region = err == 0 ? (void *) f->base : NULL;
   unlock_opening ();
   os_let_cancel (cancel);
+  fail_system (&o.why, err);
   call_end (&c, err, o.why.told);
   return region;
 }
@@ -9378,8 +9683,8 @@ MM_PUBLIC int
 mmalloc_region_close (void *region)
 {
   struct call c = { .saved = errno };
-  return call_end (&c, open_leave (region, false),
-                   "no region is mapped at this address");
+  struct reason why;
+  return call_end (&c, open_leave (region, false, &why), why.told);
 }
 
 MM_PUBLIC int
@@ -9420,7 +9725,9 @@ mmalloc_findbase (size_t size)
   struct call c = { .saved = errno };
   process_check ();
   void *base = open_findbase (size);
-  call_end (&c, base != NULL ? 0 : ENOMEM, "no address space of this size");
+  struct reason why;
+  fail_because (&why, ENOMEM, "no %zu bytes of address space are free", size);
+  call_end (&c, base != NULL ? 0 : ENOMEM, why.told);
   return base;
 }
 
@@ -9522,7 +9829,12 @@ mmalloc_setkey (void *md, int keynum, void *key)
   if (!call_begin (&c, md, CALL_CHANGES))
     return 0;
   if (keynum < 0 || keynum >= MM_KEYS)
-    return call_end (&c, EINVAL, "keys have the numbers 0 to 15"), 0;
+    {
+      struct reason why;
+      fail_because (&why, EINVAL, "keys have the numbers 0 to %d, not %d",
+                    MM_KEYS - 1, keynum);
+      return call_end (&c, EINVAL, why.told), 0;
+    }
   /* Seen by mmalloc_getkey.  */
   word_publish (&c.h->root->key[keynum], (uint64_t) (uintptr_t) key);
   return call_end (&c, 0, NULL) == 0;
@@ -9551,10 +9863,10 @@ mmalloc_setroot (void *md, const char *name, void *ptr)
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   size_t len = name != NULL ? strlen (name) : 0;
-  if (len == 0 || len > MM_NAME_MAX)
-    return call_end (&c, len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name);
   struct reason why = { "" };
-  int err = root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr, &why);
+  int err = root_length (len, &why);
+  if (err == 0)
+    err = root_set (c.h, name, len, (uint64_t) (uintptr_t) ptr, &why);
   return call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
 }
 
@@ -10131,16 +10443,16 @@ mmalloc_makeroot (void *md, const char *name, size_t size,
   uint64_t value = 0;
   if (!call_begin (&c, md, CALL_LOOKS))
     return NULL;
-  if (w.len == 0 || w.len > MM_NAME_MAX)
-    return call_end (&c, w.len == 0 ? EINVAL : ENAMETOOLONG, root_bad_name),
-           NULL;
   if (size == 0)
     return call_end (&c, EINVAL, "a root that is made has a size"), NULL;
   if (thread.number == 0)
     thread.number = word_add (&process.n_makers, 1) + 1;
-  int cancel = os_hold_cancel ();
-  int err = maker_root (&w, c.h, &value, &why);
+  int cancel = os_hold_cancel (), err = root_length (w.len, &why);
+  if (err == 0)
+    err = maker_root (&w, c.h, &value, &why);
   os_let_cancel (cancel);
-  call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
+  if (err != 0 && why.told[0] == '\0')
+    return fail_room (c.h, err, size), NULL;
+  call_end (&c, err, why.told);
   return err == 0 ? (void *) (uintptr_t) value : NULL;
 }

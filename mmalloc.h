@@ -123,7 +123,8 @@ struct mmalloc_options
    EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
    (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
    space for what is in use, or what the file system said.  A file that is
-   neither empty nor a heap is not touched.
+   neither empty nor a heap is not touched; where a heap could not be made, a
+   missing file is missing still and an empty one empty.
    Opening takes a time independent of the heap's size, after a kill too.
    Opening the same file again in one process gives the same heap and counts;
    each needs its mmalloc_detach.  */
@@ -490,7 +491,8 @@ void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
                            builds the structure and stores its magic last
      MMALLOC_REGION_FIRST  nobody else has the file; locks in it are stale
      MMALLOC_REGION_JOIN   others use it now, perhaps this very process
-   and gives 0, or an errno value and *REASON, and the call fails with it.
+   and gives 0, or an errno value and *REASON, and the call fails with it.  FN may
+   use heaps, but not fork; calls that open or close fail in it with EDEADLK.
    Opening a file again in one process gives the same address and counts.
    Returns the address, or NULL and an error as mmalloc_open, for
    mmalloc_errno (NULL).  A fork child is a user of its own.  */

@@ -85,6 +85,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdalign.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -114,7 +115,8 @@ enum
   QA_KEY_STREAMS = 15,         /* keys of the heap that is a dynamic map */
   QA_KEY_ROOT = 14,
   QA_ALIGN_MAX = 16,
-  QA_STREAMS_MAX = UINT16_MAX, /* the heap of a dynamic map has its own */
+  QA_STREAMS_MAX = UINT16_MAX,
+  QA_DYNAMIC_STREAMS = 512,    /* as the heap of a dynamic map has */
   QA_LINE = 64 / 8,            /* words in a cache line */
   QA_SEATS = 4,                /* maps a thread knows at a time; with more of
                                   them a lock is taken now and then */
@@ -274,6 +276,18 @@ fail (int code, const char *told)
   error_code = code;
   errno = code;
   return NULL;
+}
+
+/* The same with words as printf makes them.  */
+__attribute__ ((format (printf, 2, 3))) static void *
+fail_because (int code, const char *format, ...)
+{
+  char told[QA_TOLD];
+  va_list words;
+  va_start (words, format);
+  vsnprintf (told, sizeof told, format, words);
+  va_end (words);
+  return fail (code, told);
 }
 
 /* A call of mmalloc.h failed, on heap MD or without one.  */
@@ -672,7 +686,8 @@ item_search (const struct mapinfo_s *m, struct seat *t)
         if (p != NULL)
           return p;
       }
-  return fail (ENOSPC, "all items of the map are taken");
+  return fail_because (ENOSPC, "all %zu items of the map are taken",
+                       m->n_items);
 }
 
 static inline void *
@@ -828,6 +843,12 @@ disk_enter (void *region, size_t size, enum mmalloc_region_why why,
   if (why == MMALLOC_REGION_NEW)
     return disk_make (d, &w->m);
   int err = disk_verify (d, size, reason);
+  if (err == EBADMSG && d->size != size)
+    {
+      snprintf (w->told, sizeof w->told, "%s: %zu bytes, not %zu", *reason,
+                size, (size_t) d->size);
+      *reason = w->told;
+    }
   if (err == 0
       && (wish_differs (w, w->m.item_size, d->item_size,
                         "the file has items of %zu bytes, not %zu")
@@ -883,6 +904,34 @@ open_dynamic (const char *filename, int flags, void *addr, struct wish *w)
   return NULL;
 }
 
+/* Whether the file, which could not be opened as a map of KIND, is something
+   else: then what was asked for and what was found are told in W.  */
+static bool
+open_is_other (const char *filename, enum kind kind, struct wish *w)
+{
+  static const char *const names[] = { "", "static", "dynamic" };
+  struct mmalloc_info info;
+  int r = mmalloc_probe (filename, -1, &info);
+  bool is_static = info.magic == QA_MAGIC;
+  bool is_heap = info.kind == MMALLOC_FILE_HEAP;
+  bool is_dynamic = is_heap && info.app_version == QA_DYNAMIC;
+  if (r != 0 || info.kind == MMALLOC_FILE_EMPTY
+      || (kind == STATIC ? is_static : is_dynamic))
+    return false;
+  if (is_static || is_dynamic)
+    snprintf (w->told, sizeof w->told, "a %s map was asked for, and the file"
+              " has a %s map", names[kind],
+              names[is_static ? STATIC : DYNAMIC]);
+  else if (is_heap)
+    snprintf (w->told, sizeof w->told, "a %s map was asked for, and the file"
+              " has a heap of application version 0x%lx, not 0x%lx",
+              names[kind], info.app_version, (unsigned long) QA_DYNAMIC);
+  else
+    snprintf (w->told, sizeof w->told, "a %s map was asked for, and the file"
+              " has none: it begins with 0x%lx", names[kind], info.magic);
+  return true;
+}
+
 /* Make or load a map of the kind of W: its handle, or NULL and the error.  */
 static void *
 open_map (const char *filename, int flags, void *addr, struct wish *w)
@@ -896,10 +945,17 @@ open_map (const char *filename, int flags, void *addr, struct wish *w)
                  ? mmalloc_region_open (filename, flags, addr, w->m.map.size,
                                         disk_enter, w)
                  : open_dynamic (filename, flags, addr, w);
-  if (base == NULL && errno == EPROTO)
-    return fail (EINVAL, "the file is a heap, not a dynamic map");
   if (base == NULL)
-    return fail (errno, w->told[0] != '\0' ? w->told : mmalloc_strerror (NULL));
+    {
+      int code = errno;
+      if (w->told[0] == '\0')
+        snprintf (w->told, sizeof w->told, "%s", mmalloc_strerror (NULL));
+      /* The second look has an error of its own, if it fails.  */
+      if ((code == EPROTO || code == EINVAL)
+          && open_is_other (filename, kind, w))
+        code = EINVAL;
+      return fail (code, w->told);
+    }
   struct map *m = map_enter (&w->m);
   if (m == NULL)
     {
@@ -919,7 +975,9 @@ seat_of_kind (void *handle, enum kind kind)
 {
   struct seat *t = seat_of (handle);
   if (QA_UNLIKELY (t != NULL && t->map->kind != kind))
-    return fail (EINVAL, "the map is of the other kind");
+    return fail_because (EINVAL, "the map is %s one, and the call is for %s",
+                         kind == STATIC ? "a dynamic" : "a static",
+                         kind == STATIC ? "static ones" : "dynamic ones");
   return t;
 }
 
@@ -941,13 +999,17 @@ qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
                                     .streams = streams },
                            .item_size = itemsize } };
   if (filesize <= 0)
-    return fail (EINVAL, "the file size is not positive");
+    return fail_because (EINVAL, "a file size is positive, not %lld",
+                         (long long) filesize);
   if (itemsize == 0)
     return fail (EINVAL, "the item size is 0");
   if (streams == 0 || streams > QA_STREAMS_MAX)
-    return fail (EINVAL, "there are 1 to 65535 streams");
+    return fail_because (EINVAL, "there are 1 to %d streams, not %zu",
+                         QA_STREAMS_MAX, streams);
   if (item_layout (&w.m) != 0)
-    return fail (EINVAL, "the file size leaves no room for an item");
+    return fail_because (EINVAL, "a file of %zu bytes with %zu streams has no"
+                                 " room for an item of %zu bytes",
+                         (size_t) filesize, streams, itemsize);
   return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
@@ -959,9 +1021,11 @@ qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
                                     .size = (size_t) filesize,
                                     .streams = streams } } };
   if (filesize <= 0)
-    return fail (EINVAL, "the file size is not positive");
-  if (streams == 0 || streams > UINT16_MAX)
-    return fail (EINVAL, "there are 1 to 512 streams");
+    return fail_because (EINVAL, "a file size is positive, not %lld",
+                         (long long) filesize);
+  if (streams == 0 || streams > QA_DYNAMIC_STREAMS)
+    return fail_because (EINVAL, "there are 1 to %d streams, not %zu",
+                         QA_DYNAMIC_STREAMS, streams);
   return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
@@ -1051,12 +1115,14 @@ qalloc_calloc (void *map, size_t nmemb, size_t size)
   if (t == NULL)
     return NULL;
   if (__builtin_mul_overflow (nmemb, size, &n))
-    return fail (ENOMEM, "the size overflows");
+    return fail_because (ENOMEM, "the size overflows: %zu items of %zu bytes",
+                         nmemb, size);
   if (t->map->kind == DYNAMIC)
     return dynamic_block (t->map->base, n, mcalloc (t->map->base, 1, n));
   const struct mapinfo_s *m = map;
   if (n > m->item_size)
-    return fail (EINVAL, "the size is larger than an item");
+    return fail_because (EINVAL, "an item has %zu bytes, not %zu", m->item_size,
+                         n);
   void *p = item_malloc (m, t);
   return p != NULL ? memset (p, 0, m->item_size) : NULL;
 }
@@ -1114,7 +1180,8 @@ qalloc_realloc (void *block, void *map, size_t size)
   if (what != NULL)
     return fail (EINVAL, what);
   if (size > m->item_size)
-    return fail (EINVAL, "the size is larger than an item");
+    return fail_because (EINVAL, "an item has %zu bytes, not %zu", m->item_size,
+                         size);
   if (block == NULL)
     return item_malloc (m, t);
   if (size != 0)

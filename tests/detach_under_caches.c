@@ -4,6 +4,8 @@
 
 #include "support.h"
 
+#include <sched.h>
+
 enum { THREADS = 5, BLOCKS = 200 };
 static void *md;
 static pthread_barrier_t barrier;
@@ -89,4 +91,41 @@ START_TEST (same_heap_again)
 }
 END_TEST
 
-RUN_ON_OWN_HEAPS (other_heap_at_the_same_address, same_heap_again)
+/* A thread has said that it uses one heap no more, and goes on with others
+   while that one goes.  For ThreadSanitizer.  */
+static void *others[2];
+static atomic_int stage;
+
+static void *
+leave_one (void *unused)
+{
+  (void) unused;
+  for (int i = 0; i < 2; i++)
+    mfree (others[i], mmalloc (others[i], 100));
+  mfree (md, mmalloc (md, 100));
+  atomic_store_explicit (&stage, 1, memory_order_release);
+  for (int round = 0; atomic_load_explicit (&stage, memory_order_relaxed) == 1
+                      || round < 1000; round++)
+    for (int i = 0; i < 2; i++)
+      mfree (others[i], mmalloc (others[i], 100 + 5000 * (size_t) i));
+  return NULL;
+}
+
+START_TEST (beside_other_heaps)
+{
+  md = heap_new (_i);
+  for (int i = 0; i < 2; i++)
+    others[i] = heap_new (ANONYMOUS);
+  pthread_t thread = thread_start (leave_one, NULL);
+  while (atomic_load_explicit (&stage, memory_order_acquire) != 1)
+    sched_yield ();
+  ck_assert_ptr_null (mmalloc_detach (md));
+  atomic_store_explicit (&stage, 2, memory_order_relaxed);
+  thread_end (thread);
+  for (int i = 0; i < 2; i++)
+    heap_end (others[i]);
+}
+END_TEST
+
+RUN_ON_OWN_HEAPS (other_heap_at_the_same_address, same_heap_again,
+                  beside_other_heaps)

@@ -29,6 +29,7 @@ START_TEST (by_the_same_thread)
       misuse_was ("mfree", block);
       mfree (md, any_ptr (block));
       misuse_was ("mfree", block);
+      ck_assert_str_eq (misuse_seen.what, "the block is already free");
       mfree (md, keep);
       ck_assert_int_eq (misuse_seen.count, 0);
       mfree (md, any_ptr (keep));
@@ -61,6 +62,30 @@ START_TEST (by_other_threads)
       mfree (md, keep);
     }
   ck_assert_uint_eq (heap_stats (md).blocks_live, 0);
+  heap_end (md);
+}
+END_TEST
+
+/* Also where the file was cut since.  */
+START_TEST (behind_a_trim)
+{
+  enum { N = 3000 };
+  static void *block[N];
+  md = heap_new (_i);
+  misuse_record ();
+  for (int i = 0; i < N; i++)
+    block[i] = mmalloc (md, 8000);
+  for (int i = 0; i < N; i++)
+    mfree (md, block[i]);
+  ck_assert_int_gt (mmalloc_trim (md), 0);
+  for (int i = 0; i < N; i += N / 7)
+    {
+      mfree (md, any_ptr (block[i]));
+      misuse_was ("mfree", block[i]);
+      ck_assert_str_eq (misuse_seen.what, "the block is already free");
+      must_fail (md, mrealloc (md, any_ptr (block[i]), 20), EINVAL);
+      misuse_was ("mrealloc", block[i]);
+    }
   heap_end (md);
 }
 END_TEST
@@ -120,6 +145,6 @@ START_TEST (after_trim)
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (by_the_same_thread, by_other_threads,
+RUN_ON_EACH_HEAP (behind_a_trim, by_the_same_thread, by_other_threads,
                   every_second_one_of_many, after_detach_and_attach,
                   after_trim)

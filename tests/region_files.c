@@ -36,6 +36,46 @@ prepare (void *at, size_t size, enum mmalloc_region_why why,
 
 static uint64_t number = 77;
 
+/* What FN may do, and what it is told if it tries more.  */
+static int
+works_within (void *at, size_t size, enum mmalloc_region_why why,
+              const char **reason, void *heap)
+{
+  (void) size, (void) reason;
+  void *scratch = mmalloc (NULL, 100);
+  ck_assert_ptr_nonnull (scratch);
+  mfree (NULL, scratch);
+  mfree (heap, mmalloc (heap, 5000));
+  must_fail (NULL, mmalloc_open (temp_path ("more"), MMALLOC_CREATE, NULL),
+             EDEADLK);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL),
+                                 "mmalloc_region_open"));
+  must_fail (NULL, mmalloc_open (NULL, 0, NULL), EDEADLK);
+  must_fail (NULL, mmalloc_region_open (temp_path ("more"), MMALLOC_CREATE,
+                                        NULL, SIZE, works_within, heap),
+             EDEADLK);
+  must_give (mmalloc_region_close (at), -1, EDEADLK);
+  errno = 0;
+  ck_assert_ptr_eq (mmalloc_detach (heap), heap);
+  ck_assert_int_eq (errno, EDEADLK);
+  calls[why]++;
+  return 0;
+}
+
+START_TEST (calls_within)
+{
+  void *heap = heap_file ();
+  void *region = mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                      NULL, SIZE, works_within, heap);
+  ck_assert_ptr_nonnull (region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_NEW], 1);
+  ck_assert_int_ne (access (temp_path ("more"), F_OK), 0);
+  heap_end (heap_new (ANONYMOUS));
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  heap_end (heap);
+}
+END_TEST
+
 static struct region *
 region_open (int flags, void *base, size_t size)
 {
@@ -170,5 +210,5 @@ START_TEST (misuse_reported_for_the_caller)
 }
 END_TEST
 
-RUN_TESTS (made_found_shared, joined_by_another_process,
+RUN_TESTS (calls_within, made_found_shared, joined_by_another_process,
            left_to_a_fork_child, refused, misuse_reported_for_the_caller)

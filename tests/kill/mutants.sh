@@ -52,8 +52,9 @@ build () { # TEST
     trim_gives_back)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    aligned_without_a_place|chunks_come_back|pid_namespaces|qalloc_sparse_copy|\
-    qalloc_two_files)
+    aligned_without_a_place|chunks_come_back|failed_creation|\
+    misuse_double_free|pid_namespaces|qalloc_sparse_copy|qalloc_two_files|\
+    too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|heaps_made_apart|\
@@ -684,7 +685,7 @@ mutant any_kind_of_file '/^file_open/,/^}/ {
 
 # The length.
 mutant length_beyond_file '/^super_read/,/^}/ {
-  s/|| \*length > (uint64_t) st.st_size/|| false/
+  s/if (\*length > (uint64_t) st.st_size)/if (false)/
 }' damage_truncated
 mutant length_out_of_range '/^super_read/,/^}/ {
   s/\*length > s->capacity || \*length < MM_OFF_RECORDS/false/
@@ -863,7 +864,7 @@ mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
 mutant growth_without_memory '/^grow_back_bare (/,/^}/ {
   s/^        err = back_range (h, off_slice/        back_range (h, off_slice/
 }' file_calls_fail
-mutant lock_file_left_open '/^file_drop/,/^}/ {
+mutant lock_file_left_open '/^file_shut/,/^}/ {
   s/byte_drop (f);/(void) f;/
 }' file_calls_fail
 mutant mapping_left '/^file_drop/,/^}/ {
@@ -1352,6 +1353,51 @@ mutant maker_fit_at_once '/^maker_root/,/^}/ {
 mutant root_may_cross '/^root_write_locked/,/^}/ {
   s/!root_crosses (.*))/true)/
 }' preconditions
+
+# What could not be made is not there, and nobody makes his heap in a file that
+# was taken away while he waited.
+mutant creation_left '/^file_unmake/,/^}/ {
+  s/os_unlink (path)/(void) path/
+}' failed_creation
+mutant creation_elsewhere '/^file_come/,/^}/ {
+  s/ || file_is_at (f, o->path)/ || true/
+}' failed_creation
+
+# The words for a full heap and a full disk are those of the call that failed;
+# and each refusal has its numbers.
+mutant words_of_before '/^call_begin/,/^}/ {
+  /fail_nothing ()/d
+}' words_of_refusals
+mutant words_of_the_disk '/^fail_refused/,/^}/ {
+  s/w->refused = bytes;/w->refused = 0;/
+}' words_of_refusals
+mutant words_of_descriptors '/^file_no_fd/,/^}/ {
+  s/code == EMFILE/false/
+}' words_of_refusals
+mutant words_of_open_flags '/^file_open (/,/^}/ {
+  s/flags & (O_DIRECT . O_PATH)/false/
+}' words_of_refusals
+mutant_of qalloc.c words_of_kinds '/^open_map/,/^}/ {
+  s/open_is_other (filename, kind, w)/false/
+}' words_of_refusals
+
+# Nothing is opened or closed in the function that looks at a region.
+mutant open_within '/^open_leave/,/^}/ {
+  s/open_allowed (why)/0/
+}' region_files
+
+# Whatever became of the memory since, a block freed twice is said to be free.
+mutant freed_without_a_trace '/^place_find_huge/,/^}/ {
+  s/dir_kind (d) == DIR_EMPTY/false/
+}' misuse_double_free
+mutant freed_behind_a_cut '/^place_without_block/,/^}/ {
+  s/slice_count (h, c)/run_ready (h, c)/
+}' misuse_double_free
+
+# A fork child that cannot become a user of its own learns it where it opens.
+mutant again_unjoined '/^attach_again/,/^}/ {
+  s/attach_anew (.*&o->why);/0;/
+}' too_many_processes
 
 # ---- Mutants that are none ---------------------------------------------------
 
