@@ -819,7 +819,7 @@ static struct
   size_t fresh_caches;
   pthread_key_t exit_key;
   bool have_key;
-  size_t page;                 /* the system's page size */
+  size_t system_page;          /* the system's page size, bytes */
   bool tools_area;             /* a sanitizer wants low addresses */
   bool valgrind;               /* tell valgrind about blocks */
   bool asan;                   /* tell AddressSanitizer about blocks */
@@ -1456,17 +1456,17 @@ os_close (int fd)
 }
 
 static int
-os_stat (int fd, struct stat *st)
+os_stat (int fd, struct stat *status)
 {
   MM_NEEDS (needs.heap == NULL);
-  return os.fstat (fd, st) != 0 ? errno : 0;
+  return os.fstat (fd, status) != 0 ? errno : 0;
 }
 
 /* What PATH leads to.  */
 static int
-os_stat_path (const char *path, struct stat *st)
+os_stat_path (const char *path, struct stat *status)
 {
-  return stat (path, st) != 0 ? errno : 0;
+  return stat (path, status) != 0 ? errno : 0;
 }
 
 static void
@@ -1478,10 +1478,10 @@ os_unlink (const char *path)
 /* The same of a descriptor of F, if it still leads there, and the program has
    not closed or replaced it: else EBADF.  */
 static int
-os_stat_own (const struct file *f, int fd, struct stat *st)
+os_stat_own (const struct file *f, int fd, struct stat *status)
 {
-  int err = os_stat (fd, st);
-  return err != 0 || (st->st_dev == f->dev && st->st_ino == f->ino) ? err
+  int err = os_stat (fd, status);
+  return err != 0 || (status->st_dev == f->dev && status->st_ino == f->ino) ? err
                                                                     : EBADF;
 }
 
@@ -1490,8 +1490,8 @@ os_stat_own (const struct file *f, int fd, struct stat *st)
 static int
 os_own (const struct file *f, int fd)
 {
-  struct stat st;
-  return os_stat_own (f, fd, &st);
+  struct stat status;
+  return os_stat_own (f, fd, &status);
 }
 
 /* Close FD, if it still leads to F.  Where that cannot be told, it does.  */
@@ -1506,13 +1506,13 @@ os_close_own (const struct file *f, int fd)
 static int
 os_cut (const struct file *f, off_t len)
 {
-  int r = 0, err = os_own (f, f->fd);
+  int result = 0, err = os_own (f, f->fd);
   if (err != 0)
     return err;
   do
-    r = os.ftruncate (f->fd, len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
+    result = os.ftruncate (f->fd, len);
+  while (result != 0 && errno == EINTR);
+  return result != 0 ? errno : 0;
 }
 
 /* Another number for the open file of FD; -1 and errno.  */
@@ -1592,9 +1592,9 @@ os_pid_is_gone (uint64_t pid)
 static uint32_t
 os_pid_namespace (void)
 {
-  struct stat st;
-  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &st) == 0)
-    process.pid_namespace = (uint32_t) st.st_ino;
+  struct stat status;
+  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &status) == 0)
+    process.pid_namespace = (uint32_t) status.st_ino;
   return process.pid_namespace;
 }
 
@@ -1631,13 +1631,14 @@ os_variable (const char *name)
 static uint64_t
 os_random (void)
 {
-  uint64_t r = 0;
-  if (syscall (SYS_getrandom, &r, sizeof r, 1 /* nonblocking */) == sizeof r)
-    return r;
+  uint64_t result = 0;
+  if (syscall (SYS_getrandom, &result, sizeof result, 1 /* nonblocking */)
+      == sizeof result)
+    return result;
   struct timespec t;
   clock_gettime (CLOCK_REALTIME, &t);
   uint64_t seed[4] = { (uint64_t) t.tv_nsec, (uint64_t) t.tv_sec,
-                       (uint64_t) getpid (), (uintptr_t) &r };
+                       (uint64_t) getpid (), (uintptr_t) &result };
   return sum_bytes (seed, sizeof seed);
 }
 
@@ -1650,11 +1651,11 @@ os_move_all (int fd, char *to, const char *from, size_t n, off_t at)
   for (size_t i = 0; i < n && err == 0;)
     {
       off_t off = at + (off_t) i;
-      ssize_t r = to != NULL ? os.pread (fd, to + i, n - i, off)
+      ssize_t result = to != NULL ? os.pread (fd, to + i, n - i, off)
                              : os.pwrite (fd, from + i, n - i, off);
-      if (r > 0)
-        i += (size_t) r;
-      else if (r == 0)
+      if (result > 0)
+        i += (size_t) result;
+      else if (result == 0)
         err = to != NULL ? EBADMSG : ENOSPC;
       else if (errno != EINTR)
         err = errno;
@@ -1731,9 +1732,9 @@ static int
 os_fallocate (int fd, int mode, size_t off, size_t len)
 {
   int state = os_hold_cancel ();
-  int r = os.fallocate (fd, mode, (off_t) off, (off_t) len);
+  int result = os.fallocate (fd, mode, (off_t) off, (off_t) len);
   os_let_cancel (state);
-  return r != 0 ? errno : 0;
+  return result != 0 ? errno : 0;
 }
 
 /* Give the blocks of [OFF, OFF + LEN) of a file back: 0 or an errno value.  */
@@ -1754,12 +1755,12 @@ os_punch (const struct file *f, size_t off, size_t len)
 static int
 os_sync (void *p, size_t len)
 {
-  int r, state = os_hold_cancel ();
+  int result, state = os_hold_cancel ();
   do
-    r = os.msync (p, len, MS_SYNC);
-  while (r != 0 && errno == EINTR);
+    result = os.msync (p, len, MS_SYNC);
+  while (result != 0 && errno == EINTR);
   os_let_cancel (state);
-  return r != 0 ? errno : 0;
+  return result != 0 ? errno : 0;
 }
 
 /* The process's limit RLIMIT_...; none, or not known: the largest number.  */
@@ -1918,14 +1919,14 @@ byte_lock (const struct file *f, int64_t byte, short type)
 {
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  int r, err = os_own (f, f->lock_fd);
+  int result, err = os_own (f, f->lock_fd);
   /* What cannot be told keeps no lock.  */
   if (err == EBADF || (err != 0 && type != F_UNLCK))
     return err;
   do
-    r = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
-  while (r != 0 && errno == EINTR);
-  return r == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
+    result = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
+  while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
 }
 
 /* Let go of all locks of F and close its descriptor for them.  To close it is
@@ -2253,12 +2254,12 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   int state = os_hold_cancel ();
   char buf[4096], *line, *end;
   size_t have = 0;
-  ssize_t r;
+  ssize_t result;
   bool found = false;
   while (fd >= 0 && !found
-         && (r = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
+         && (result = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
     {
-      have += (size_t) r;
+      have += (size_t) result;
       buf[have] = '\0';
       for (line = buf; !found && (end = strchr (line, '\n')) != NULL;
            line = end + 1)
@@ -2373,8 +2374,8 @@ back_range (struct heap *h, char *p, size_t len)
     return fail_refused (os_reserve_blocks (&h->file, off_file (h, p), len,
                                             true),
                          len, off_file (h, p) + len);
-  uintptr_t from = (uintptr_t) p & ~(process.page - 1);
-  uintptr_t to = round_up ((uintptr_t) p + len, process.page);
+  uintptr_t from = (uintptr_t) p & ~(process.system_page - 1);
+  uintptr_t to = round_up ((uintptr_t) p + len, process.system_page);
   uintptr_t usable = h->file.base + h->usable;
   if (to <= usable)
     return 0;
@@ -2383,7 +2384,7 @@ back_range (struct heap *h, char *p, size_t len)
       /* More than was asked for, so that there are few calls: memory costs
          nothing before it is touched.  */
       size_t ahead = size_max (MM_AHEAD_MIN,
-                               round_up (h->usable / 4, process.page));
+                               round_up (h->usable / 4, process.system_page));
       uintptr_t end = size_max (usable + size_min (ahead, MM_AHEAD_MAX), to);
       end = size_min (end, h->file.base + h->file.mapped);
       if (space_usable ((void *) usable, end - usable) == 0)
@@ -2534,17 +2535,17 @@ static void dead_owner_locked (struct heap *h);
 static int
 lock_wait (pthread_mutex_t *m)
 {
-  int r = pthread_mutex_trylock (m);
-  while (r == EBUSY || r == ETIMEDOUT)
+  int result = pthread_mutex_trylock (m);
+  while (result == EBUSY || result == ETIMEDOUT)
     {
       struct timespec t;
       clock_gettime (CLOCK_REALTIME, &t);
       t.tv_nsec += 100 * 1000 * 1000;
       t.tv_sec += t.tv_nsec / 1000000000;
       t.tv_nsec %= 1000000000;
-      r = pthread_mutex_timedlock (m, &t);
+      result = pthread_mutex_timedlock (m, &t);
     }
-  return r;
+  return result;
 }
 
 /* Take mutex M of the lock area; if its holder has died, put in order what he
@@ -2600,11 +2601,11 @@ lock_stream (struct heap *h, uint32_t n, bool wait)
 {
   MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
   pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
-  int r = wait ? lock_wait (m) : pthread_mutex_trylock (m);
-  if (MM_UNLIKELY (r == EOWNERDEAD))
-    r = pthread_mutex_consistent (m);
-  MM_NOTE (streams += r == 0);
-  return r == 0;
+  int result = wait ? lock_wait (m) : pthread_mutex_trylock (m);
+  if (MM_UNLIKELY (result == EOWNERDEAD))
+    result = pthread_mutex_consistent (m);
+  MM_NOTE (streams += result == 0);
+  return result == 0;
 }
 
 static inline void
@@ -2808,7 +2809,7 @@ static int
 file_open (struct file *f, const char *path, int fd, bool create,
            unsigned mode, struct reason *why)
 {
-  struct stat st;
+  struct stat status;
   int access = file_access (f), flags = path == NULL ? os_flags (fd) : 0;
   if (path != NULL)
     file_open_path (f, path, create, mode != 0 ? mode : 0666);
@@ -2824,16 +2825,16 @@ file_open (struct file *f, const char *path, int fd, bool create,
     f->fd = os_dup (fd);
   if (f->fd < 0)
     return file_no_fd (why, errno, "the file cannot be opened");
-  int err = os_stat (f->fd, &st);
+  int err = os_stat (f->fd, &status);
   if (err != 0)
     {
       os_close (f->fd);
       f->fd = -1;
       return file_reason (why, err, "the file cannot be looked at");
     }
-  f->dev = st.st_dev;
-  f->ino = st.st_ino;
-  if (!S_ISREG (st.st_mode))
+  f->dev = status.st_dev;
+  f->ino = status.st_ino;
+  if (!S_ISREG (status.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
   const char *wrong = byte_wrong_system (f->fd, f->kind->writes_file);
   if (wrong != NULL)
@@ -2937,9 +2938,9 @@ file_shut (struct file *f)
 static bool
 file_is_at (const struct file *f, const char *path)
 {
-  struct stat st;
-  int err = path != NULL ? os_stat_path (path, &st) : ENOTSUP;
-  return err == 0 ? st.st_dev == f->dev && st.st_ino == f->ino
+  struct stat status;
+  int err = path != NULL ? os_stat_path (path, &status) : ENOTSUP;
+  return err == 0 ? status.st_dev == f->dev && status.st_ino == f->ino
                   : err != ENOENT && err != ENOTDIR;
 }
 
@@ -2956,17 +2957,17 @@ static int
 file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
            struct reason *why)
 {
-  struct stat st;
+  struct stat status;
   uint64_t magic = MM_CREATING;
-  int err = os_stat (f->fd, &st);
-  if (err == 0 && st.st_size >= (off_t) sizeof magic)
+  int err = os_stat (f->fd, &status);
+  if (err == 0 && status.st_size >= (off_t) sizeof magic)
     err = os_pread_all (f->fd, &magic, sizeof magic, 0);
-  else if (err == 0 && st.st_size > 0)
+  else if (err == 0 && status.st_size > 0)
     magic = 0;
   if (err != 0)
     return file_reason (why, err, "the file cannot be read");
   *fresh = magic == MM_CREATING;
-  *size = (uint64_t) st.st_size;
+  *size = (uint64_t) status.st_size;
   if (*fresh && !(flags & MMALLOC_CREATE))
     return fail_because (why, EINVAL, "the file is empty");
   if (!*fresh && (flags & MMALLOC_EXCL))
@@ -3220,11 +3221,12 @@ file_list (struct file *f)
 static struct file **
 file_place (const void *base, bool heap)
 {
-  struct file **at = &process.files;
-  while (*at != NULL
-         && ((const void *) (*at)->base != base || (*at)->kind->heap != heap))
-    at = &(*at)->next;
-  return at;
+  struct file **link = &process.files;
+  while (*link != NULL
+         && ((const void *) (*link)->base != base
+             || (*link)->kind->heap != heap))
+    link = &(*link)->next;
+  return link;
 }
 
 /* Unmap and close what is ours.  With its descriptor go the locks that belong
@@ -3854,7 +3856,7 @@ grow_show (struct heap *h, size_t len)
 {
   size_t from = word_peek (&h->dumped);
   size_t to = size_min (round_up (len, MM_CHUNK), off_end (h));
-  to = round_up (to, process.page);
+  to = round_up (to, process.system_page);
   if (h->file.fd >= 0 && from < to
       && space_advise ((char *) h->file.base + from, to - from, MADV_DODUMP)
          == 0)
@@ -5143,11 +5145,11 @@ cache_release (struct cache *k)
       word_add (&h->locks->n_orphans, 1);
       unlock_heap (h);
     }
-  struct cache **at = &h->caches;
-  while (*at != NULL && *at != k)
-    at = &(*at)->heap_next;
-  if (*at != NULL)
-    *at = k->heap_next;
+  struct cache **link = &h->caches;
+  while (*link != NULL && *link != k)
+    link = &(*link)->heap_next;
+  if (*link != NULL)
+    *link = k->heap_next;
   word_put (&k->heap, NULL);
 }
 
@@ -5296,21 +5298,21 @@ bin_take_noted (struct heap *h, struct bin *b)
 static inline bool
 bin_fill (struct heap *h, struct bin *b, unsigned cl, uint32_t number)
 {
-  struct disk_slice *r = off_numbered (h, number);
+  struct disk_slice *result = off_numbered (h, number);
   char *start = page_start (h, number);
   unsigned words = class_words (cl), w = b->word;
-  bool mixed = word_see (&r->foreign) != 0
+  bool mixed = word_see (&result->foreign) != 0
                || word_peek (&h->locks->ops_busy) != 0;
   for (unsigned i = 0; i < words; i++)
     {
-      uint64_t own = word_peek (&r->own[w]);
+      uint64_t own = word_peek (&result->own[w]);
       uint64_t avail = MM_UNLIKELY (mixed)
-                       ? page_free_bits (h, r, start, cl, w)
+                       ? page_free_bits (h, result, start, cl, w)
                        : ~own & class_valid (cl, w);
       if (avail != 0)
         {
           b->word = w;
-          b->own = &r->own[w];
+          b->own = &result->own[w];
           b->size = class_table[cl].size;
           b->base = start + (size_t) w * 64 * b->size;
           b->avail = avail;
@@ -6196,23 +6198,23 @@ root_start (struct heap *h, size_t bucket, struct root_walk *walk)
   walk->damaged = false;
 }
 
-/* Read record R, which another process may be giving to another name just now:
+/* Read record ROOT, which another process may be giving to another name just now:
    then it has no value.  Whether it is one that the chain can lead to: after a
    power cut a link may be newer than the page that it leads to.  */
 static bool
-root_read (struct disk_name *r, struct root_walk *walk)
+root_read (struct disk_name *root, struct root_walk *walk)
 {
-  uint64_t turn = word_see (&r->turn);
-  uint64_t value = word_see (&r->value);
-  uint32_t hash = word_peek (&r->hash);
-  size_t len = word_peek (&r->len);
+  uint64_t turn = word_see (&root->turn);
+  uint64_t value = word_see (&root->value);
+  uint32_t hash = word_peek (&root->hash);
+  size_t len = word_peek (&root->len);
   if (hash % MM_BUCKETS != walk->bucket || len == 0 || len > MM_NAME_MAX)
     return false;
   for (size_t i = 0; i < len; i++)
-    walk->name[i] = word_peek (&r->name[i]);
+    walk->name[i] = word_peek (&root->name[i]);
   walk->name[len] = '\0';
   word_fence_see ();
-  bool changes = (turn & 1) != 0 || word_peek (&r->turn) != turn;
+  bool changes = (turn & 1) != 0 || word_peek (&root->turn) != turn;
   walk->value = changes ? 0 : value;
   return changes || (uint32_t) sum_bytes (walk->name, len) == hash;
 }
@@ -6224,15 +6226,15 @@ root_step (struct heap *h, struct root_walk *walk)
   uint64_t off = word_see (walk->link);
   if (off == 0)
     return NULL;
-  struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
-  walk->damaged = r == NULL || !root_read (r, walk);
+  struct disk_name *root = off != walk->mark ? root_at (h, off) : NULL;
+  walk->damaged = root == NULL || !root_read (root, walk);
   if (walk->damaged)
     return NULL;
-  walk->link = &r->next;
+  walk->link = &root->next;
   walk->steps++;
   if ((walk->steps & (walk->steps - 1)) == 0)
     walk->mark = off;
-  return r;
+  return root;
 }
 
 /* Whether LEN bytes at OFF lie in two pages.  */
@@ -6242,22 +6244,22 @@ root_crosses (uint64_t off, size_t len)
   return off % MM_PAGE + len > MM_PAGE;
 }
 
-/* Give record R, which has no value, a name.  */
+/* Give record ROOT, which has no value, a name.  */
 static void
-root_write_locked (struct disk_name *r, const char *name, size_t len,
+root_write_locked (struct disk_name *root, const char *name, size_t len,
                    uint32_t hash)
 {
   /* Of two pages a power cut may keep one.  */
-  MM_NEEDS (!root_crosses ((uintptr_t) r, sizeof *r + len));
-  uint64_t turn = word_peek (&r->turn) | 1;
-  word_put (&r->turn, turn);
+  MM_NEEDS (!root_crosses ((uintptr_t) root, sizeof *root + len));
+  uint64_t turn = word_peek (&root->turn) | 1;
+  word_put (&root->turn, turn);
   word_fence_publish ();
-  word_put (&r->hash, hash);
-  word_put (&r->len, (uint16_t) len);
+  word_put (&root->hash, hash);
+  word_put (&root->len, (uint16_t) len);
   for (size_t i = 0; i < len; i++)
-    word_put (&r->name[i], name[i]);
+    word_put (&root->name[i], name[i]);
   /* Seen by root_read.  */
-  word_publish (&r->turn, turn + 1);
+  word_publish (&root->turn, turn + 1);
 }
 
 /* The record of NAME, which WALK has read, if it has a value.  Else NULL, with
@@ -6266,12 +6268,12 @@ static struct disk_name *
 root_find (struct heap *h, const char *name, size_t len,
            struct root_walk *walk)
 {
-  struct disk_name *r;
+  struct disk_name *root;
   root_start (h, (uint32_t) sum_bytes (name, len) % MM_BUCKETS, walk);
-  while ((r = root_step (h, walk)) != NULL)
+  while ((root = root_step (h, walk)) != NULL)
     if (walk->value != 0 && strcmp (walk->name, name) == 0)
       break;
-  return r;
+  return root;
 }
 
 /* Take free slice NUMBER for the processes' own pages.  Those who have not
@@ -6318,17 +6320,17 @@ root_mend_locked (struct heap *h)
 {
   MM_NEEDS (needs_heap_lock (h));
   struct root_walk walk;
-  struct disk_name *r;
+  struct disk_name *root;
   uint64_t slab = word_peek (&h->root->slab);
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
       root_start (h, b, &walk);
-      while ((r = root_step (h, &walk)) != NULL)
+      while ((root = root_step (h, &walk)) != NULL)
         {
-          uint64_t from_grid = (uintptr_t) r - h->grid;
+          uint64_t from_grid = (uintptr_t) root - h->grid;
           uint64_t end = (from_grid >> MM_SLICE_SHIFT << 32)
-                         + from_grid % MM_SLICE + sizeof *r
-                         + round_up (r->room, 16);
+                         + from_grid % MM_SLICE + sizeof *root
+                         + round_up (root->room, 16);
           if (end >> 32 == slab >> 32 && end > slab)
             slab = end;
         }
@@ -6347,17 +6349,17 @@ root_record_locked (struct heap *h, struct root_walk *walk, size_t len,
                     disk_u64 **link)
 {
   MM_NEEDS (needs_heap_lock (h));
-  struct disk_name *r;
+  struct disk_name *root;
   root_start (h, walk->bucket, walk);
-  while ((r = root_step (h, walk)) != NULL)
-    if (word_peek (&r->value) == 0 && r->room >= len
-        && !root_crosses (off_file (h, r), sizeof *r + len)
-        && !op_makes_root_at (h, off_file (h, &r->value)))
-      return r;
+  while ((root = root_step (h, walk)) != NULL)
+    if (word_peek (&root->value) == 0 && root->room >= len
+        && !root_crosses (off_file (h, root), sizeof *root + len)
+        && !op_makes_root_at (h, off_file (h, &root->value)))
+      return root;
   if (word_peek (&h->locks->roots_doubt) != 0)
     root_mend_locked (h);
   uint64_t slab = word_peek (&h->root->slab);
-  size_t need = round_up (len + sizeof *r, 16);
+  size_t need = round_up (len + sizeof *root, 16);
   if (root_crosses (slab, need))
     slab = round_up (slab, MM_PAGE);
   uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
@@ -6366,12 +6368,12 @@ root_record_locked (struct heap *h, struct root_walk *walk, size_t len,
   /* The mark first: a kill wastes the room.  */
   word_settle (&h->root->slab, slab + need);
   *link = walk->link;
-  r = (struct disk_name *) (void *) (page_start (h, number) + used);
-  r->room = (uint16_t) (need - sizeof *r);
-  word_put (&r->value, 0);
-  word_put (&r->turn, 0);
-  word_put (&r->next, 0);
-  return r;
+  root = (struct disk_name *) (void *) (page_start (h, number) + used);
+  root->room = (uint16_t) (need - sizeof *root);
+  word_put (&root->value, 0);
+  word_put (&root->turn, 0);
+  word_put (&root->next, 0);
+  return root;
 }
 
 /* No errno value: a slice for records is needed.  */
@@ -6384,23 +6386,23 @@ root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
   MM_NEEDS (needs_heap_lock (h));
   struct root_walk walk;
   disk_u64 *link = NULL;
-  struct disk_name *r = root_find (h, name, len, &walk);
+  struct disk_name *root = root_find (h, name, len, &walk);
   if (walk.damaged)
     return EBADMSG;
-  if (r == NULL && value == 0)
+  if (root == NULL && value == 0)
     return 0;
-  if (r == NULL)
+  if (root == NULL)
     {
-      r = root_record_locked (h, &walk, len, &link);
-      if (r == NULL)
+      root = root_record_locked (h, &walk, len, &link);
+      if (root == NULL)
         return ROOT_NO_SLICE;
-      root_write_locked (r, name, len, (uint32_t) sum_bytes (name, len));
+      root_write_locked (root, name, len, (uint32_t) sum_bytes (name, len));
     }
   /* Seen by root_read.  */
-  word_publish (&r->value, value);
+  word_publish (&root->value, value);
   if (link != NULL)
     /* Seen by root_step.  */
-    word_publish (link, off_file (h, r));
+    word_publish (link, off_file (h, root));
   return 0;
 }
 
@@ -6557,24 +6559,26 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
   for (size_t c = 0; c < run_chunks (h) && stop == 0; c++)
     {
       uint64_t d = dir_get (h, c);
-      struct sight at = { NULL, 0, c, dir_start (d), dir_slices (d) };
+      struct sight seen = { NULL, 0, c, dir_start (d), dir_slices (d) };
       if (dir_kind (d) == DIR_HUGE)
         {
-          if (off_file (h, off_slice (h, c, at.s)) + (at.n << MM_SLICE_SHIFT)
+          if (off_file (h, off_slice (h, c, seen.s))
+                + (seen.n << MM_SLICE_SHIFT)
               <= off_length (h))
-            stop = see (h, &at, arg);
+            stop = see (h, &seen, arg);
           continue;
         }
       /* The end each time: a new run may reach into records that were not
          there before.  */
-      for (at.s = slice_first_data (h, c);
-           at.s < run_ready (h, c) && stop == 0; at.s += at.n > 0 ? at.n : 1)
+      for (seen.s = slice_first_data (h, c);
+           seen.s < run_ready (h, c) && stop == 0;
+           seen.s += seen.n > 0 ? seen.n : 1)
         {
-          at.r = off_record (h, c, at.s);
-          at.head = head_see (at.r);
+          seen.r = off_record (h, c, seen.s);
+          seen.head = head_see (seen.r);
           /* Behind the head: it was stored after the end.  */
-          at.n = run_covers (at.head, at.s, run_ready (h, c));
-          stop = see (h, &at, arg);
+          seen.n = run_covers (seen.head, seen.s, run_ready (h, c));
+          stop = see (h, &seen, arg);
         }
     }
   unlock_walk (h, walk);
@@ -6583,16 +6587,16 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
 
 /* What a sight is: one block of whole slices; a page; else roots or free.  */
 static bool
-sight_is_block (const struct sight *at)
+sight_is_block (const struct sight *seen)
 {
-  return at->r == NULL || head_kind (at->head) == HEAD_LARGE;
+  return seen->r == NULL || head_kind (seen->head) == HEAD_LARGE;
 }
 
 static bool
-sight_is_page (const struct sight *at)
+sight_is_page (const struct sight *seen)
 {
-  return at->r != NULL && at->n > 0 && head_kind (at->head) == HEAD_PAGE
-         && head_class (at->head) < MM_CLASSES;
+  return seen->r != NULL && seen->n > 0 && head_kind (seen->head) == HEAD_PAGE
+         && head_class (seen->head) < MM_CLASSES;
 }
 
 /* For blocks: FN of mmalloc_walk, with guards taken off.  */
@@ -6622,25 +6626,26 @@ struct sight_call
 
 /* Make CALL for every live block of a run.  */
 static int
-sight_blocks (struct heap *h, const struct sight *at, void *call)
+sight_blocks (struct heap *h, const struct sight *seen, void *call)
 {
   const struct sight_call *to = call;
-  struct place block = { .start = off_slice (h, at->c, at->s),
-                         .usable = at->n << MM_SLICE_SHIFT };
+  struct place block = { .start = off_slice (h, seen->c, seen->s),
+                         .usable = seen->n << MM_SLICE_SHIFT };
   int stop = 0;
   /* In a damaged heap a run may reach too far.  */
   if (off_file (h, block.start) + block.usable > off_length (h))
     return 0;
-  if (sight_is_block (at))
+  if (sight_is_block (seen))
     return to->fn (h, &block, to->arg);
-  if (!sight_is_page (at) || at->n < class_table[head_class (at->head)].slices)
+  if (!sight_is_page (seen)
+      || seen->n < class_table[head_class (seen->head)].slices)
     return 0;
-  unsigned cl = head_class (at->head);
+  unsigned cl = head_class (seen->head);
   char *start = block.start;
   block.usable = class_table[cl].size;
   for (unsigned w = 0; w < class_words (cl); w++)
-    for (uint64_t live = page_live_bits (at->r, cl, w); live != 0 && stop == 0;
-         live &= live - 1)
+    for (uint64_t live = page_live_bits (seen->r, cl, w);
+         live != 0 && stop == 0; live &= live - 1)
       {
         block.start = start + (w * 64 + bit_lowest (live)) * block.usable;
         stop = to->fn (h, &block, to->arg);
@@ -6657,52 +6662,52 @@ struct stat_count
 };
 
 static int
-stat_see (struct heap *h, const struct sight *at, void *arg)
+stat_see (struct heap *h, const struct sight *seen, void *arg)
 {
   struct stat_count *count = arg;
-  struct mmalloc_stats *st = count->st;
-  struct mmalloc_class_stats *cl = &st->classes[MM_CLASSES];
-  size_t bytes = at->n << MM_SLICE_SHIFT;
-  if (at->r != NULL && at->n == 0)
+  struct mmalloc_stats *stats = count->st;
+  struct mmalloc_class_stats *cl = &stats->classes[MM_CLASSES];
+  size_t bytes = seen->n << MM_SLICE_SHIFT;
+  if (seen->r != NULL && seen->n == 0)
     {
-      if (!map_get (off_index (h, at->c)->backed, at->s))
+      if (!map_get (off_index (h, seen->c)->backed, seen->s))
         return 0;
-      uint32_t number = slice_number (at->c, at->s);
+      uint32_t number = slice_number (seen->c, seen->s);
       count->run = number == count->next ? count->run + 1 : 1;
       count->longest = size_max (count->longest, count->run);
       count->next = number + 1;
-      st->bytes_free += MM_SLICE;
+      stats->bytes_free += MM_SLICE;
       bytes = MM_SLICE;
     }
-  else if (sight_is_block (at))
+  else if (sight_is_block (seen))
     {
       cl->blocks_live++;
-      st->blocks_live++;
-      st->bytes_live += bytes;
+      stats->blocks_live++;
+      stats->bytes_live += bytes;
     }
-  else if (sight_is_page (at))
+  else if (sight_is_page (seen))
     {
-      unsigned n = head_class (at->head), live = 0;
+      unsigned n = head_class (seen->head), live = 0;
       for (unsigned w = 0; w < class_words (n); w++)
-        live += bit_count (page_live_bits (at->r, n, w));
+        live += bit_count (page_live_bits (seen->r, n, w));
       unsigned free = class_table[n].count - live;
-      cl = &st->classes[n];
+      cl = &stats->classes[n];
       cl->blocks_live += live;
       cl->blocks_free += free;
-      st->blocks_live += live;
-      st->blocks_free += free;
-      st->bytes_live += (size_t) live * class_table[n].size;
-      st->bytes_free += (size_t) free * class_table[n].size;
+      stats->blocks_live += live;
+      stats->blocks_free += free;
+      stats->bytes_live += (size_t) live * class_table[n].size;
+      stats->bytes_free += (size_t) free * class_table[n].size;
     }
   else
-    st->bytes_meta += bytes;
-  st->bytes_backed += bytes;
+    stats->bytes_meta += bytes;
+  stats->bytes_backed += bytes;
   return 0;
 }
 
 /* In a file that has all of its length EMPTY chunks keep their disk blocks.  */
 static void
-stat_whole_chunks (struct heap *h, struct mmalloc_stats *st,
+stat_whole_chunks (struct heap *h, struct mmalloc_stats *stats,
                    struct stat_count *count)
 {
   size_t run = 0;
@@ -6711,16 +6716,16 @@ stat_whole_chunks (struct heap *h, struct mmalloc_stats *st,
       size_t n = run_chunk_is_empty (h, c) ? slice_count (h, c) : 0;
       run = n > 0 ? run + n : 0;
       count->longest = size_max (count->longest, run);
-      st->bytes_free += n << MM_SLICE_SHIFT;
-      st->bytes_backed += n << MM_SLICE_SHIFT;
+      stats->bytes_free += n << MM_SLICE_SHIFT;
+      stats->bytes_backed += n << MM_SLICE_SHIFT;
     }
 }
 
 /* Count what there is, and what the heap needs for itself.  */
 static void
-stat_heap (struct heap *h, struct mmalloc_stats *st)
+stat_heap (struct heap *h, struct mmalloc_stats *stats)
 {
-  struct stat_count count = { .st = st };
+  struct stat_count count = { .st = stats };
   walk_heap (h, stat_see, &count);
   size_t meta = MM_OFF_INDEX + off_dir_bytes (h)
                 + word_peek (&h->locks->streams_ready)
@@ -6731,10 +6736,10 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
       meta += MM_PAGE + run_ready (h, c) * MM_RECORD;
   unlock_walk (h, walk);
   if (!huge_may_drop (h))
-    stat_whole_chunks (h, st, &count);
-  st->bytes_meta += meta;
-  st->bytes_backed += meta;
-  st->largest_free = count.longest << MM_SLICE_SHIFT;
+    stat_whole_chunks (h, stats, &count);
+  stats->bytes_meta += meta;
+  stats->bytes_backed += meta;
+  stats->largest_free = count.longest << MM_SLICE_SHIFT;
 }
 
 
@@ -6783,10 +6788,10 @@ super_verify (const struct disk_super *s, struct reason *why)
       || s->n_shared > MM_SHARED_MAX || s->n_streams < s->n_shared
       || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
     return fail_because (why, EBADMSG, "the superblock is damaged");
-  if (s->base % process.page != 0)
+  if (s->base % process.system_page != 0)
     return fail_because (why, ENOTSUP, "the system's pages are larger than the"
                                        " maker's: 0x%lx is no multiple of %zu",
-                         (unsigned long) s->base, process.page);
+                         (unsigned long) s->base, process.system_page);
   return 0;
 }
 
@@ -6839,12 +6844,12 @@ static void
 super_save (struct heap *h)
 {
   struct disk_super *s = &h->super;
-  struct stat st;
-  if (os_stat_own (&h->file, h->file.fd, &st) == 0)
+  struct stat status;
+  if (os_stat_own (&h->file, h->file.fd, &status) == 0)
     {
-      s->dev = h->file.born != 0 ? h->file.born : st.st_dev;
-      s->ino = st.st_ino;
-      s->blocks = (uint64_t) st.st_blocks;
+      s->dev = h->file.born != 0 ? h->file.born : status.st_dev;
+      s->ino = status.st_ino;
+      s->blocks = (uint64_t) status.st_blocks;
       os_boot_id (s->boot_id);
     }
   /* Others, a fork parent for instance, may have saved one since ours.  */
@@ -6882,20 +6887,20 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   *s = copy[err[0] != 0
             || (err[1] == 0 && copy[1].generation > copy[0].generation)];
   /* The size after the length: others may grow the file just now.  */
-  struct stat st;
+  struct stat status;
   int unread = file_size < MM_OFF_RECORDS
                  ? EBADMSG
                  : os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
   if (unread == 0)
-    unread = os_stat (fd, &st);
+    unread = os_stat (fd, &status);
   if (unread != 0 && unread != EBADMSG)
     return fail_because (why, unread, "the file's length cannot be read");
   if (unread != 0)
     return fail_because (why, EBADMSG, "the file is truncated: it has %lu"
                                        " bytes", (unsigned long) file_size);
-  if (*length > (uint64_t) st.st_size)
+  if (*length > (uint64_t) status.st_size)
     return fail_because (why, EBADMSG, "the file is truncated: it has %lu bytes"
-                                       " of %lu", (unsigned long) st.st_size,
+                                       " of %lu", (unsigned long) status.st_size,
                          (unsigned long) *length);
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
     return fail_because (why, EBADMSG, "the length is damaged");
@@ -7017,16 +7022,16 @@ struct check
 
 /* One more finding, about WHERE.  */
 static void
-check_found (struct check *k, const void *where, const char *finding)
+check_found (struct check *check, const void *where, const char *finding)
 {
-  k->n++;
-  if (k->report != NULL)
-    k->report (finding, where, k->arg);
+  check->n++;
+  if (check->report != NULL)
+    check->report (finding, where, check->arg);
 }
 
 /* I8.  */
 static void
-check_roots (struct heap *h, struct check *k)
+check_roots (struct heap *h, struct check *check)
 {
   struct root_walk walk;
   for (size_t b = 0; b < MM_BUCKETS; b++)
@@ -7035,92 +7040,95 @@ check_roots (struct heap *h, struct check *k)
       while (root_step (h, &walk) != NULL)
         continue;
       if (walk.damaged)
-        check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
+        check_found (check, &h->bucket[b], "I8: a chain of roots is broken");
     }
   bool damaged;
   root_local_number (h, &damaged);
   if (damaged)
-    check_found (k, &h->root->local,
+    check_found (check, &h->root->local,
                  "I8: the slice of the processes' pages is another");
 }
 
-/* Whether the run at AT is what it was until now: a finding about one that
+/* Whether the run at SEEN is what it was until now: a finding about one that
    others changed meanwhile is none.  */
 static bool
-check_stands (const struct sight *at)
+check_stands (const struct sight *seen)
 {
   word_fence_see ();
-  return head_see (at->r) == at->head;
+  return head_see (seen->r) == seen->head;
 }
 
 /* I7.  The claim begins before the head says so and ends after it.  Between
    two looks one page may be claimed twice; hardly so many times.  */
 static bool
-check_orphaned (struct heap *h, const struct sight *at)
+check_orphaned (struct heap *h, const struct sight *seen)
 {
-  uint32_t number = slice_number (at->c, at->s);
+  uint32_t number = slice_number (seen->c, seen->s);
   int left = 1000;
-  while (left > 0 && word_see (&h->locks->claim) != number && check_stands (at))
+  while (left > 0 && word_see (&h->locks->claim) != number
+         && check_stands (seen))
     left--;
   return left == 0;
 }
 
-/* I1, I2, I7 of the page at AT.  */
+/* I1, I2, I7 of the page at SEEN.  */
 static void
-check_page (struct heap *h, const struct sight *at, struct check *k)
+check_page (struct heap *h, const struct sight *seen, struct check *check)
 {
-  unsigned cl = head_class (at->head);
-  char *start = off_slice (h, at->c, at->s);
-  uint32_t stream = head_owner (at->head);
+  unsigned cl = head_class (seen->head);
+  char *start = off_slice (h, seen->c, seen->s);
+  uint32_t stream = head_owner (seen->head);
   if (stream == 0 || stream > h->super.n_streams)
-    check_found (k, start, "I1: a page belongs to no stream");
-  if (head_slices (at->head) != class_table[cl].slices)
-    check_found (k, start, "I1: a page has another length than its class");
-  if (head_state (at->head) > HEAD_CLAIMED)
-    check_found (k, start, "I1: a page is in no state");
-  if (head_state (at->head) == HEAD_CLAIMED && check_orphaned (h, at))
-    check_found (k, start, "I7: a page is claimed by nobody");
+    check_found (check, start, "I1: a page belongs to no stream");
+  if (head_slices (seen->head) != class_table[cl].slices)
+    check_found (check, start, "I1: a page has another length than its class");
+  if (head_state (seen->head) > HEAD_CLAIMED)
+    check_found (check, start, "I1: a page is in no state");
+  if (head_state (seen->head) == HEAD_CLAIMED && check_orphaned (h, seen))
+    check_found (check, start, "I7: a page is claimed by nobody");
   for (unsigned w = 0; w < class_words (cl); w++)
     {
-      uint64_t rem = word_see (&at->r->rem[w]);
-      if (rem != 0 && bit_rem (at->r, w) != rem && check_stands (at)
-          && word_see (&at->r->foreign) == 0)
-        check_found (k, start, "I2: others freed here without a mark");
-      uint64_t equal = ~(word_peek (&at->r->own[w]) ^ bit_rem (at->r, w));
-      if ((equal & ~class_valid (cl, w)) && check_stands (at))
-        check_found (k, start, "I2: a bit behind the last block is free");
+      uint64_t rem = word_see (&seen->r->rem[w]);
+      if (rem != 0 && bit_rem (seen->r, w) != rem && check_stands (seen)
+          && word_see (&seen->r->foreign) == 0)
+        check_found (check, start, "I2: others freed here without a mark");
+      uint64_t equal = ~(word_peek (&seen->r->own[w]) ^ bit_rem (seen->r, w));
+      if ((equal & ~class_valid (cl, w)) && check_stands (seen))
+        check_found (check, start, "I2: a bit behind the last block is free");
     }
-  for (size_t i = 1; i < at->n; i++)
-    if (head_see (off_record (h, at->c, at->s + i)) != head_cont (i)
-        && check_stands (at))
-      check_found (k, start, "I1: a page has lost a continuation");
+  for (size_t i = 1; i < seen->n; i++)
+    if (head_see (off_record (h, seen->c, seen->s + i)) != head_cont (i)
+        && check_stands (seen))
+      check_found (check, start, "I1: a page has lost a continuation");
 }
 
 static int
-check_see (struct heap *h, const struct sight *at, void *arg)
+check_see (struct heap *h, const struct sight *seen, void *arg)
 {
-  struct check *k = arg;
-  char *start = off_slice (h, at->c, at->s);
-  if (at->r == NULL || at->n == 0)
+  struct check *check = arg;
+  char *start = off_slice (h, seen->c, seen->s);
+  if (seen->r == NULL || seen->n == 0)
     return 0;
-  struct disk_index *x = off_index (h, at->c);
-  for (size_t i = at->s; i < at->s + at->n; i++)
-    if (!map_get (x->backed, i) && check_stands (at))
+  struct disk_index *x = off_index (h, seen->c);
+  for (size_t i = seen->s; i < seen->s + seen->n; i++)
+    if (!map_get (x->backed, i) && check_stands (seen))
       {
-        check_found (k, start, "I3: a used run has no memory behind it");
+        check_found (check, start, "I3: a used run has no memory behind it");
         break;
       }
-  if (head_kind (at->head) == HEAD_PAGE && head_class (at->head) >= MM_CLASSES)
-    check_found (k, start, "I1: a page is of no class");
-  else if (head_kind (at->head) == HEAD_PAGE)
-    check_page (h, at, k);
-  else if (head_slices (at->head) != at->n)
-    check_found (k, start, "I1: a run reaches past its chunk's end");
+  if (head_kind (seen->head) == HEAD_PAGE
+      && head_class (seen->head) >= MM_CLASSES)
+    check_found (check, start, "I1: a page is of no class");
+  else if (head_kind (seen->head) == HEAD_PAGE)
+    check_page (h, seen, check);
+  else if (head_slices (seen->head) != seen->n)
+    check_found (check, start, "I1: a run reaches past its chunk's end");
   else
-    for (size_t i = 1; i < at->n; i++)
-      if (head_kind (head_see (&at->r[i])) != HEAD_FREE && check_stands (at))
+    for (size_t i = 1; i < seen->n; i++)
+      if (head_kind (head_see (&seen->r[i])) != HEAD_FREE
+          && check_stands (seen))
         {
-          check_found (k, start, "I1: two runs overlap");
+          check_found (check, start, "I1: two runs overlap");
           break;
         }
   return 0;
@@ -7128,7 +7136,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
 
 /* I1, I4: free slices and the index of chunk C.  */
 static void
-check_chunk (struct heap *h, size_t c, struct check *k)
+check_chunk (struct heap *h, size_t c, struct check *check)
 {
   bool locked = h->file.kind->changes;
   if (locked)
@@ -7140,7 +7148,7 @@ check_chunk (struct heap *h, size_t c, struct check *k)
       bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
       for (size_t s = 0; s < slice_first_data (h, c) && s < end; s++)
         if (head_peek (off_record (h, c, s)) != 0)
-          check_found (k, off_slice (h, c, s),
+          check_found (check, off_slice (h, c, s),
                        "I1: a slice of the heap's own has a head");
       for (size_t s = slice_first_data (h, c); s < end; s += n)
         {
@@ -7150,11 +7158,11 @@ check_chunk (struct heap *h, size_t c, struct check *k)
           n = n > 0 ? n : 1;
           if (!used && head_kind (head) != HEAD_FREE
               && head_kind (head) != HEAD_CONT)
-            check_found (k, off_slice (h, c, s), "I1: a head of no kind");
+            check_found (check, off_slice (h, c, s), "I1: a head of no kind");
           for (size_t i = s; fresh && i < s + n; i++)
             if (map_get (x->free, i) == used)
               {
-                check_found (k, off_slice (h, c, s),
+                check_found (check, off_slice (h, c, s),
                              used ? "I4: the index calls a used slice free"
                                   : "I4: the index has lost a free slice");
                 break;
@@ -7167,19 +7175,19 @@ check_chunk (struct heap *h, size_t c, struct check *k)
 
 /* I5, I6.  An errno value if the file cannot be looked at.  */
 static int
-check_directory (struct heap *h, struct check *k)
+check_directory (struct heap *h, struct check *check)
 {
   bool locked = h->file.kind->changes;
   uint64_t len = off_length (h);
-  struct stat st;
+  struct stat status;
   if (len > h->capacity)
-    check_found (k, h->root, "I6: the length is beyond the capacity");
+    check_found (check, h->root, "I6: the length is beyond the capacity");
   int err = h->file.kind->writes_file
-              ? os_stat_own (&h->file, h->file.fd, &st) : 0;
+              ? os_stat_own (&h->file, h->file.fd, &status) : 0;
   if (err != 0)
     return err;
-  if (h->file.kind->writes_file && (uint64_t) st.st_size < len)
-    check_found (k, h->root, "I6: the file is too short");
+  if (h->file.kind->writes_file && (uint64_t) status.st_size < len)
+    check_found (check, h->root, "I6: the file is too short");
   if (locked)
     lock_heap (h);
   struct verify v = { 0, 0 };
@@ -7189,7 +7197,7 @@ check_directory (struct heap *h, struct check *k)
       uint64_t d = dir_get (h, c);
       const char *wrong = verify_chunk (h, c, d, off_length (h), &v);
       if (wrong != NULL)
-        check_found (k, off_chunk (h, c), wrong);
+        check_found (check, off_chunk (h, c), wrong);
     }
   if (locked)
     unlock_heap (h);
@@ -7199,7 +7207,7 @@ check_directory (struct heap *h, struct check *k)
 /* I9.  Others may be saving a superblock just now, which tears the older copy,
    and the other one while we go on to that; hardly so many times.  */
 static void
-check_supers (struct heap *h, struct check *k)
+check_supers (struct heap *h, struct check *check)
 {
   uint64_t known = h->super.generation, newest = known;
   if (h->file.fd >= 0)
@@ -7207,9 +7215,10 @@ check_supers (struct heap *h, struct check *k)
       if ((newest = super_newest (h, NULL)) >= known)
         break;
   if (newest == 0)
-    check_found (k, (char *) h->file.base, "I9: neither superblock is valid");
+    check_found (check, (char *) h->file.base,
+                 "I9: neither superblock is valid");
   else if (newest < known)
-    check_found (k, (char *) h->file.base + (known & 1) * MM_PAGE,
+    check_found (check, (char *) h->file.base + (known & 1) * MM_PAGE,
                  "I9: the newer superblock is damaged");
 }
 
@@ -7283,9 +7292,9 @@ epoch_begin (struct heap *h)
   h->epoch = word_peek (&l->epoch) + 1;
   if (h->file.kind->shared)
     {
-      uint64_t r = os_random ();
-      h->epoch = (uint32_t) r;
-      word_put (&l->index_epoch, (uint32_t) (r >> 32));
+      uint64_t result = os_random ();
+      h->epoch = (uint32_t) result;
+      word_put (&l->index_epoch, (uint32_t) (result >> 32));
     }
   h->epoch += h->epoch == 0;
   word_put (&l->epoch, h->epoch);
@@ -7393,7 +7402,7 @@ static int
 make_map (struct heap *h, const struct mmalloc_options *opt,
           struct reason *why)
 {
-  const size_t page = process.page, most = (size_t) 1 << 46;
+  const size_t page = process.system_page, most = (size_t) 1 << 46;
   const uintptr_t base = (uintptr_t) opt->base;
   bool anon = h->file.fd < 0;
   size_t want = make_maximum (opt) & ~(page - 1), len = want;
@@ -7440,13 +7449,14 @@ range_map_anywhere (struct heap *h, size_t least)
 {
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   struct file *f = &h->file;
-  size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
+  size_t len = round_up (h->capacity, process.system_page);
+  size_t room = len + MM_SLICE;
   char *p = space_map (NULL, room, PROT_NONE, flags, -1);
   int err = p == MAP_FAILED ? errno : 0;
   while (space_is_short (err) && len > least)
     {
       uintptr_t base;
-      len = round_up (size_max (len / 2, least), process.page);
+      len = round_up (size_max (len / 2, least), process.system_page);
       room = len + MM_SLICE;
       err = space_map_anywhere (room, PROT_NONE, flags, -1, &base);
       p = (char *) base;
@@ -7470,7 +7480,7 @@ static int
 range_map_part (struct heap *h, size_t least)
 {
   const struct kind *kind = h->file.kind;
-  size_t len = round_up (h->capacity, process.page);
+  size_t len = round_up (h->capacity, process.system_page);
   int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
   bool copy = kind->backing == BY_COPY;
   /* Growth of a copy goes to anonymous memory behind the file's part.  */
@@ -7479,7 +7489,7 @@ range_map_part (struct heap *h, size_t least)
   int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd, err;
   while ((err = space_map_at (h->file.base, len, prot, flags, fd)) != 0
          && space_is_short (err) && len > least)
-    len = round_up (size_max (len / 2, least), process.page);
+    len = round_up (size_max (len / 2, least), process.system_page);
   if (err == 0)
     h->file.mapped = len;
   return err;
@@ -7505,15 +7515,15 @@ range_map_more (struct heap *h, size_t length)
 {
   struct file *f = &h->file;
   size_t from = word_peek (&f->mapped);
-  size_t least = round_up (length, process.page);
-  size_t len = round_up (h->capacity, process.page);
+  size_t least = round_up (length, process.system_page);
+  size_t len = round_up (h->capacity, process.system_page);
   int err;
   if (least <= from)
     return 0;
   while ((err = space_map_part (f->base, from, len - from, PROT_READ,
                                 MAP_SHARED | MAP_NORESERVE, f->lock_fd)) != 0
          && space_is_short (err) && len > least)
-    len = round_up (size_max (from + (len - from) / 2, least), process.page);
+    len = round_up (size_max (from + (len - from) / 2, least), process.system_page);
   if (err != 0)
     return err;
   space_advise ((char *) f->base + from, len - from, MADV_RANDOM);
@@ -7531,14 +7541,14 @@ range_map (struct heap *h, uint64_t length, uint64_t file_size,
   const struct kind *kind = h->file.kind;
   h->file.base = h->super.base;
   h->capacity = h->super.capacity;
-  size_t least = round_up (length, process.page);
+  size_t least = round_up (length, process.system_page);
   int err = kind->anywhere ? range_map_anywhere (h, least)
                            : range_map_part (h, least);
   if (err == EADDRINUSE && grow_make_room (h->file.base))
     err = range_map_part (h, least);
   if (err != 0)
     return space_reason (why, err, kind->anywhere ? 0 : h->file.base, least);
-  size_t part = size_min (round_up (file_size, process.page), h->file.mapped);
+  size_t part = size_min (round_up (file_size, process.system_page), h->file.mapped);
   return kind->backing == BY_COPY
          && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.lock_fd)
@@ -7570,7 +7580,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   /* Such a file may end within a page, which the heap leaves alone; not if
      there was address space for a part of it only.  */
   size_t exact = make_maximum (opt);
-  exact = exact - exact % process.page == h->capacity
+  exact = exact - exact % process.system_page == h->capacity
           ? size_min (opt->initial, exact) : h->capacity;
   int err = whole ? fail_refused (os_reserve_blocks (&h->file, skip,
                                                      exact - skip, true),
@@ -7687,12 +7697,12 @@ attach_mark_block (struct heap *h, const struct place *block, void *arg)
 }
 
 static int
-attach_mark_see (struct heap *h, const struct sight *at, void *arg)
+attach_mark_see (struct heap *h, const struct sight *seen, void *arg)
 {
-  if (sight_is_page (at) && process.asan)
-    __asan_poison_memory_region (off_slice (h, at->c, at->s),
-                                 at->n << MM_SLICE_SHIFT);
-  return sight_blocks (h, at, &(struct sight_call){ attach_mark_block, arg });
+  if (sight_is_page (seen) && process.asan)
+    __asan_poison_memory_region (off_slice (h, seen->c, seen->s),
+                                 seen->n << MM_SLICE_SHIFT);
+  return sight_blocks (h, seen, &(struct sight_call){ attach_mark_block, arg });
 }
 
 /* The blocks of a heap that goes are no blocks of this process any more.  */
@@ -7709,10 +7719,10 @@ detach_mark_block (struct heap *h, const struct place *block, void *arg)
 static bool
 attach_is_copy (struct heap *h)
 {
-  struct stat st;
-  if (os_stat (h->file.fd, &st) != 0)
+  struct stat status;
+  if (os_stat (h->file.fd, &status) != 0)
     return false;
-  uint64_t blocks = (uint64_t) st.st_blocks;
+  uint64_t blocks = (uint64_t) status.st_blocks;
   return !proc_is_home (h)
          || blocks * 512 / MM_SLICE < word_peek (&h->locks->n_backed)
          || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
@@ -8099,10 +8109,10 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
   if (size < 64)
     return fail_because (why, EINVAL,
                          "a map file has 64 bytes at least, not %zu", size);
-  if (base % process.page != 0)
+  if (base % process.system_page != 0)
     return fail_because (why, EINVAL, "the base 0x%lx is no multiple of the"
                                       " page size, %zu",
-                         (unsigned long) base, process.page);
+                         (unsigned long) base, process.system_page);
   int err = file_make (f, size);
   if (err == 0)
     err = fail_refused (os_reserve_blocks (f, word, size - word, true),
@@ -8122,9 +8132,9 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
 static int
 region_back_again (struct file *f, uint64_t size, struct reason *why)
 {
-  struct stat st;
-  int err = os_stat (f->fd, &st);
-  if (err != 0 || (uint64_t) st.st_blocks >= size / 512)
+  struct stat status;
+  int err = os_stat (f->fd, &status);
+  if (err != 0 || (uint64_t) status.st_blocks >= size / 512)
     return err;
   err = file_back_again (f, 0, size);
   return err == EOPNOTSUPP
@@ -8142,7 +8152,7 @@ region_map_again (struct file *f, size_t size, struct reason *why)
               : os_pread_all (f->fd, &first, sizeof first, 0);
   if (err != 0 && err != EBADMSG)
     return err;
-  if (err != 0 || first.base == 0 || first.base % process.page != 0
+  if (err != 0 || first.base == 0 || first.base % process.system_page != 0
       || first.base > UINT64_C (1) << 56)
     return fail_because (why, EINVAL, "no map file");
   return region_map (f, first.base, size, why);
@@ -8265,7 +8275,7 @@ fork_child (void)
 static void
 process_start (void)
 {
-  process.page = os_page_size ();
+  process.system_page = os_page_size ();
   process.have_key = pthread_key_create (&process.exit_key,
                                          cache_thread_exit) == 0;
   process.asan = __asan_poison_memory_region != NULL;
@@ -8282,7 +8292,7 @@ process_start (void)
     }
 #endif
   word_put (&process.slow, slow);
-  process.fork_mark = space_private (process.page, true);
+  process.fork_mark = space_private (process.system_page, true);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   pthread_atfork (fork_prepare, fork_release, fork_child);
@@ -8596,23 +8606,23 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   struct call c = { .saved = errno };
   struct file f = { .kind = &kind_reader, .fd = -1, .lock_fd = -1 };
   struct reason why = { "" };
-  struct stat st;
+  struct stat status;
   process_check ();
   int err = file_open (&f, path, fd, false, 0, &why);
   f.lock_fd = f.fd;
   if (err == 0)
-    err = os_stat (f.fd, &st);
+    err = os_stat (f.fd, &status);
   memset (info, 0, sizeof *info);
   /* Again, if the size was another one before the end: somebody makes the file
      or lets it grow.  */
   bool again = err == 0;
   for (int left = 100; again; left--)
     {
-      *info = (struct mmalloc_info){ .file_size = (size_t) st.st_size };
+      *info = (struct mmalloc_info){ .file_size = (size_t) status.st_size };
       why.told[0] = '\0';
       err = probe_file (&f, info, &why);
-      again = left > 0 && os_stat (f.fd, &st) == 0
-              && (size_t) st.st_size != info->file_size;
+      again = left > 0 && os_stat (f.fd, &status) == 0
+              && (size_t) status.st_size != info->file_size;
     }
   file_drop (&f);
   return call_end (&c, err, why.told);
@@ -8622,7 +8632,7 @@ MM_PUBLIC int
 mmalloc_info (void *md, struct mmalloc_info *info)
 {
   struct call c = { .saved = errno };
-  struct stat st;
+  struct stat status;
   memset (info, 0, sizeof *info);
   if (md == NULL)
     {
@@ -8657,8 +8667,8 @@ mmalloc_info (void *md, struct mmalloc_info *info)
       info->in_use = f->kind->writes_file || f->fd < 0
                      || probe_is_used (f);
       info->clean = info->clean && !info->in_use;
-      if (os_stat_own (f, f->fd, &st) == 0)
-        info->file_size = (size_t) st.st_size;
+      if (os_stat_own (f, f->fd, &status) == 0)
+        info->file_size = (size_t) status.st_size;
     }
   unlock_registry ();
   return call_end (&c, f != NULL ? 0 : EINVAL,
@@ -9225,7 +9235,7 @@ MM_PUBLIC void *
 mvalloc (void *md, size_t size)
 {
   process_check ();
-  return alloc_any (md, size, process.page, 0);
+  return alloc_any (md, size, process.system_page, 0);
 }
 
 MM_PUBLIC size_t
@@ -9602,7 +9612,7 @@ open_leave (const void *base, bool heap, struct reason *why)
     return err;
   lock_opening ();
   lock_registry ();
-  struct file **at = file_place (base, heap), *f = *at;
+  struct file **link = file_place (base, heap), *f = *link;
   struct heap *h = (struct heap *) f;
   bool ours = f != NULL && h != process.default_heap;
   bool last = ours && --f->n_open == 0;
@@ -9610,7 +9620,7 @@ open_leave (const void *base, bool heap, struct reason *why)
     {
       while (heap && h->caches != NULL)
         cache_release (h->caches);
-      *at = f->next;
+      *link = f->next;
     }
   unlock_registry ();
   if (last && heap)
@@ -9939,20 +9949,20 @@ mmalloc_sync (void *md)
   if (!call_begin (&c, md, CALL_ASKS))
     return -1;
   struct file *f = &c.h->file;
-  size_t length = round_up (off_length (c.h), process.page);
+  size_t length = round_up (off_length (c.h), process.system_page);
   int err = f->kind->writes_file ? os_sync ((void *) f->base, length) : 0;
   return call_end (&c, err, "the heap could not be written to the disk");
 }
 
 /* Ask for what a run or a HUGE block has in the file.  */
 static int
-prefetch_see (struct heap *h, const struct sight *at, void *arg)
+prefetch_see (struct heap *h, const struct sight *seen, void *arg)
 {
   /* In steps that keep the kernel's folios small.  */
   enum { STEP = 128 << 10 };
   (void) arg;
-  size_t from = off_file (h, off_slice (h, at->c, at->s));
-  size_t end = from + (at->n << MM_SLICE_SHIFT);
+  size_t from = off_file (h, off_slice (h, seen->c, seen->s));
+  size_t end = from + (seen->n << MM_SLICE_SHIFT);
   for (; from < end; from += STEP)
     os_advise_file (h->file.fd, from, size_min (end - from, STEP),
                     POSIX_FADV_WILLNEED);
@@ -9991,7 +10001,7 @@ MM_PUBLIC int
 mmalloc_stats (void *md, struct mmalloc_stats *stats)
 {
   struct call c;
-  struct stat st;
+  struct stat status;
   if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
   struct heap *h = c.h;
@@ -10002,8 +10012,8 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   stat_heap (h, stats);
   stats->capacity = h->capacity;
   stats->length = off_length (h);
-  if (os_stat_own (&h->file, h->file.fd, &st) == 0)
-    stats->file_bytes = (size_t) st.st_blocks * 512;
+  if (os_stat_own (&h->file, h->file.fd, &status) == 0)
+    stats->file_bytes = (size_t) status.st_blocks * 512;
   return call_end (&c, 0, NULL);
 }
 
@@ -10030,27 +10040,28 @@ mmalloc_check (void *md,
                void *arg)
 {
   struct call c;
-  struct check k = { report, arg, 0 };
+  struct check check = { report, arg, 0 };
   if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
   struct heap *h = c.h;
   /* REPORT may be called with a lock held.  */
   int cancel = os_hold_cancel ();
-  int err = check_directory (h, &k);
+  int err = check_directory (h, &check);
   if (err == 0)
     {
       unsigned walk = lock_walk (h);
-      check_supers (h, &k);
+      check_supers (h, &check);
       for (size_t chunk = 0; chunk < run_chunks (h); chunk++)
-        check_chunk (h, chunk, &k);
+        check_chunk (h, chunk, &check);
       unlock_walk (h, walk);
-      walk_heap (h, check_see, &k);
-      check_roots (h, &k);
+      walk_heap (h, check_see, &check);
+      check_roots (h, &check);
       if (word_peek (&h->root->guards) != 0)
-        walk_heap (h, sight_blocks, &(struct sight_call){ check_block, &k });
+        walk_heap (h, sight_blocks,
+                   &(struct sight_call){ check_block, &check });
     }
   os_let_cancel (cancel);
-  return call_end (&c, err, "the file cannot be looked at") == 0 ? k.n : -1;
+  return call_end (&c, err, "the file cannot be looked at") == 0 ? check.n : -1;
 }
 
 MM_PUBLIC void
@@ -10096,14 +10107,14 @@ mmcheck (void *md, void (*func) (void))
 MM_PUBLIC struct mstats
 mmstats (void *md)
 {
-  struct mmalloc_stats st;
-  if (mmalloc_stats (md, &st) != 0)
-    memset (&st, 0, sizeof st);
-  return (struct mstats){ .bytes_total = st.bytes_backed,
-                          .chunks_used = st.blocks_live,
-                          .bytes_used = st.bytes_live,
-                          .chunks_free = st.blocks_free,
-                          .bytes_free = st.bytes_free };
+  struct mmalloc_stats stats;
+  if (mmalloc_stats (md, &stats) != 0)
+    memset (&stats, 0, sizeof stats);
+  return (struct mstats){ .bytes_total = stats.bytes_backed,
+                          .chunks_used = stats.blocks_live,
+                          .bytes_used = stats.bytes_live,
+                          .chunks_free = stats.blocks_free,
+                          .bytes_free = stats.bytes_free };
 }
 
 MM_PUBLIC int
@@ -10120,9 +10131,9 @@ mmtrace (void)
       return 0;
     }
   os_write_line (fd, "= Start\n", 8, 9);
-  struct stat st;
-  if (os_stat (fd, &st) == 0)
-    process.trace = (struct file){ .dev = st.st_dev, .ino = st.st_ino };
+  struct stat status;
+  if (os_stat (fd, &status) == 0)
+    process.trace = (struct file){ .dev = status.st_dev, .ino = status.st_ino };
   word_put (&process.slow, true);
   /* Seen by trace_event.  */
   word_publish (&process.trace_fd, fd);
@@ -10177,11 +10188,11 @@ maker_record (struct heap *h, struct disk_op *op)
 static bool
 maker_is_for (struct heap *h, struct disk_op *op, const struct wish *w)
 {
-  struct disk_name *r = maker_record (h, op);
-  if (r == NULL || word_peek (&r->len) != w->len)
+  struct disk_name *root = maker_record (h, op);
+  if (root == NULL || word_peek (&root->len) != w->len)
     return false;
   size_t i = 0;
-  while (i < w->len && word_peek (&r->name[i]) == w->name[i])
+  while (i < w->len && word_peek (&root->name[i]) == w->name[i])
     i++;
   return i == w->len;
 }
@@ -10229,18 +10240,18 @@ maker_begin_locked (struct heap *h, const struct wish *w,
 {
   MM_NEEDS (needs_heap_lock (h));
   disk_u64 *link = NULL;
-  struct disk_name *r = root_record_locked (h, walk, w->len, &link);
-  if (r == NULL)
+  struct disk_name *root = root_record_locked (h, walk, w->len, &link);
+  if (root == NULL)
     return ROOT_NO_SLICE;
-  root_write_locked (r, w->name, w->len,
+  root_write_locked (root, w->name, w->len,
                      (uint32_t) sum_bytes (w->name, w->len));
   if (link != NULL)
     /* Seen by root_step.  */
-    word_publish (link, off_file (h, r));
+    word_publish (link, off_file (h, root));
   h->making[op - h->op].turn = word_peek (&op->turn);
   word_put (&h->making[op - h->op].by, thread.number);
   word_put (&op->moved, 0);
-  word_put (&op->slot, off_file (h, &r->value));
+  word_put (&op->slot, off_file (h, &root->value));
   /* Release: it makes the record that of a root, and so comes last.  */
   word_settle (&op->from, MM_MAKES_ROOT);
   return 0;
@@ -10281,15 +10292,15 @@ maker_publish (const struct wish *w, struct heap *h, struct disk_op *op,
   struct root_walk walk;
   lock_heap (h);
   bool there = root_find (h, w->name, w->len, &walk) != NULL;
-  struct disk_name *r = maker_record (h, op);
-  bool damaged = walk.damaged || r == NULL;
+  struct disk_name *root = maker_record (h, op);
+  bool damaged = walk.damaged || root == NULL;
   if (!there && !damaged)
     {
       /* If we die: nobody has the lock before somebody has looked whether the
          root has the block.  */
       word_settle (&op->locked, 1);
       /* Seen by root_read.  */
-      word_publish (&r->value, (uintptr_t) p);
+      word_publish (&root->value, (uintptr_t) p);
       word_settle (&op->fresh, 0);
       word_settle (&op->locked, 0);
     }
