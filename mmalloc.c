@@ -849,6 +849,8 @@ static _Thread_local struct
   const struct heap *grow, *heap, *alone;
 } needs;
 
+/* A precondition does not hold: say which, of what function, and stop.  Test
+   builds only.  */
 __attribute__ ((noreturn, noinline)) static void
 needs_failed (const char *function, const char *claim)
 {
@@ -864,12 +866,15 @@ needs_none (void)
          && needs.heap == NULL;
 }
 
+/* Whether the thread has the heap lock of H, or H is its own for now: being
+   made, or cut off from others.  */
 static inline bool
 needs_heap_lock (const struct heap *h)
 {
   return needs.heap == h || needs.alone == h;
 }
 
+/* The same of the grow lock.  */
 static inline bool
 needs_grow_lock (const struct heap *h)
 {
@@ -895,6 +900,7 @@ needs_grow_lock (const struct heap *h)
    Keeps: nothing by itself.
    Checked by: man_format.  */
 
+/* The number of the lowest bit that is set.  Needs: X is not 0.  */
 static inline unsigned
 bit_lowest (uint64_t x)
 {
@@ -913,6 +919,7 @@ bit_count (uint64_t x)
   return (unsigned) (x * UINT64_C (0x0101010101010101) >> 56);
 }
 
+/* The smaller, and the larger, of two sizes.  */
 static inline size_t
 size_min (size_t a, size_t b)
 {
@@ -1008,6 +1015,7 @@ head_see (struct disk_slice *r)
   return word_see (&r->head);
 }
 
+/* The same where what lies behind the head is the caller's anyway.  */
 static inline uint64_t
 head_peek (struct disk_slice *r)
 {
@@ -1032,6 +1040,7 @@ dir_paged (size_t ready, size_t reach)
          | (uint64_t) reach << 48;
 }
 
+/* START and SLICES: where in the chunk the block begins, and its length.  */
 static inline uint64_t
 dir_huge (size_t start, size_t slices)
 {
@@ -1039,6 +1048,7 @@ dir_huge (size_t start, size_t slices)
          | (uint64_t) slices << 32;
 }
 
+/* BACK: how many chunks before this one the block begins.  */
 static inline uint64_t
 dir_cont (size_t back)
 {
@@ -1075,12 +1085,14 @@ off_chunk (struct heap *h, size_t c)
   return (char *) h->grid + (c << MM_CHUNK_SHIFT);
 }
 
+/* Slice S of chunk C: its memory.  S may be the end of the chunk.  */
 static inline char *
 off_slice (struct heap *h, size_t c, size_t s)
 {
   return off_chunk (h, c) + (s << MM_SLICE_SHIFT);
 }
 
+/* The record of slice S; S may be one more than there are, for ends.  */
 static inline struct disk_slice *
 off_record (struct heap *h, size_t c, size_t s)
 {
@@ -1088,6 +1100,8 @@ off_record (struct heap *h, size_t c, size_t s)
   return (void *) (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
 }
 
+/* The index of chunk C.  Needs: the chunk is or was PAGED; in others this is
+   memory of a block.  */
 static inline struct disk_index *
 off_index (struct heap *h, size_t c)
 {
@@ -1117,6 +1131,7 @@ off_numbered (struct heap *h, uint32_t number)
   return off_record (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
 }
 
+/* Stream NUMBER; 0 is no stream, and so may stand for none in a head.  */
 static inline struct disk_stream *
 off_stream (struct heap *h, uint32_t number)
 {
@@ -1363,6 +1378,8 @@ mark_block (struct heap *h, const void *p, size_t len)
 #endif
 }
 
+/* [P, P + LEN), which was a block, is none any more: whoever touches it is
+   told so by the tool.  */
 static void
 mark_free (struct heap *h, const void *p, size_t len)
 {
@@ -1417,6 +1434,7 @@ os_hold_cancel (void)
   return state;
 }
 
+/* Let it be cancelled as before.  STATE: what os_hold_cancel gave.  */
 static void
 os_let_cancel (int state)
 {
@@ -1445,6 +1463,7 @@ os_cut (int fd, off_t len)
   return r != 0 ? errno : 0;
 }
 
+/* What fstat tells of FD: 0 or an errno value.  */
 static int
 os_stat (int fd, struct stat *st)
 {
@@ -1496,12 +1515,15 @@ os_open (const char *path, int flags, unsigned mode)
   return fd;
 }
 
+/* Advice on [OFF, OFF + LEN) of a file; nobody minds if it is not taken.  */
 static void
 os_advise_file (int fd, size_t off, size_t len, int advice)
 {
   posix_fadvise (fd, (off_t) off, (off_t) len, advice);
 }
 
+/* The process's number, as it is stored in files.  Asked for each time: a
+   child made by clone has another and has run no fork handler.  */
 static uint64_t
 os_pid (void)
 {
@@ -1544,6 +1566,7 @@ os_give_memory (void *p, size_t len)
   os.munmap (p, len);
 }
 
+/* Bytes of a page of the system; never 0.  */
 static size_t
 os_page_size (void)
 {
@@ -1619,6 +1642,8 @@ os_write_line (int fd, const char *line, int n, size_t room)
   os_let_cancel (state);
 }
 
+/* fallocate, never cancelled in the middle: 0 or an errno value, EINTR among
+   them, since only callers know how far they have come.  */
 static int
 os_fallocate (int fd, int mode, size_t off, size_t len)
 {
@@ -1823,6 +1848,7 @@ fail_leave (void)
   thread.words = NULL;
 }
 
+/* Let TOLD, NULL: nothing, be the reason in WHY.  */
 static void
 fail_tell (struct reason *why, const char *told)
 {
@@ -1922,6 +1948,7 @@ space_map (void *at, size_t len, int prot, int flags, int fd)
   return os.mmap (at, len, prot, flags, fd, 0);
 }
 
+/* Give a mapping back.  Needs: nobody can find it any more.  */
 static void
 space_unmap (void *p, size_t len)
 {
@@ -2128,6 +2155,8 @@ lock_opening (void)
   MM_NOTE (opening = true);
 }
 
+/* The lists of what is open in this process, and of their caches.  Held for
+   moments, never around a system call that may wait for others.  */
 static void
 lock_registry (void)
 {
@@ -2138,6 +2167,8 @@ lock_registry (void)
   MM_NOTE (registry = true);
 }
 
+/* The two come off in any order.  In a fork the thread keeps both until the
+   handler in the parent, or in the child, has run.  */
 static void
 unlock_opening (void)
 {
@@ -2244,6 +2275,7 @@ lock_heap (struct heap *h)
   lock_take (h, &h->locks->heap.mutex);
 }
 
+/* From here on others may see what was changed, in one piece.  */
 static inline void
 unlock_heap (struct heap *h)
 {
@@ -2252,6 +2284,8 @@ unlock_heap (struct heap *h)
   pthread_mutex_unlock (&h->locks->heap.mutex);
 }
 
+/* Who has it makes slices usable or takes that from them: no other does, so
+   system calls between are safe without the heap lock.  */
 static inline void
 lock_grow (struct heap *h)
 {
@@ -2260,6 +2294,7 @@ lock_grow (struct heap *h)
   MM_NOTE (grow = h);
 }
 
+/* Let others grow the heap.  */
 static inline void
 unlock_grow (struct heap *h)
 {
@@ -2281,6 +2316,7 @@ lock_stream (struct heap *h, uint32_t n, bool wait)
   return r == 0;
 }
 
+/* Let others have shared stream ST.  */
 static inline void
 unlock_stream (struct disk_stream *st)
 {
@@ -2298,6 +2334,8 @@ lock_walk (struct heap *h)
   return h->forks;
 }
 
+/* BEGUN: what lock_walk gave.  If the process is another by now, the lock is
+   the parent's, and the child has a fresh one.  */
 static void
 unlock_walk (struct heap *h, unsigned begun)
 {
@@ -3413,6 +3451,8 @@ page_is_empty (struct heap *h, struct disk_slice *r, uint32_t number,
   return true;
 }
 
+/* Whether the page of slice NUMBER and class CL has a block that is free and
+   has memory behind it.  A look without a lock: a hint.  */
 static bool
 page_has_free (struct heap *h, struct disk_slice *r, uint32_t number,
                unsigned cl)
@@ -4851,6 +4891,7 @@ sweep_exclude (struct heap *h)
   return false;
 }
 
+/* Let others in again, in the reverse order.  */
 static void
 sweep_admit (struct heap *h)
 {
@@ -5753,6 +5794,8 @@ sight_is_block (const struct sight *at)
   return at->r == NULL || head_kind (at->head) == HEAD_LARGE;
 }
 
+/* Whether AT is a page of blocks.  In a damaged heap the class of a head may
+   be none.  */
 static bool
 sight_is_page (const struct sight *at)
 {
@@ -5767,6 +5810,8 @@ struct walk
   void *arg;
 };
 
+/* Call the program's function for BLOCK, as the program knows it: between the
+   guards if there are some.  */
 static int
 walk_block (struct heap *h, const struct place *block, void *arg)
 {
@@ -5821,6 +5866,8 @@ struct stat_count
   size_t run, longest;
 };
 
+/* Count what is seen AT: a free slice, a block of whole slices, a page's
+   blocks, or something of the heap's own.  */
 static int
 stat_see (struct heap *h, const struct sight *at, void *arg)
 {
@@ -6242,6 +6289,9 @@ check_page (struct heap *h, const struct sight *at, struct check *k)
       check_found (k, start, "I1: a page has lost a continuation");
 }
 
+/* I1, I3: what a run says of itself against its neighbours, and against the
+   index.  Whoever works on the heap meanwhile may make it look wrong for a
+   moment, so each finding is looked at again.  */
 static int
 check_see (struct heap *h, const struct sight *at, void *arg)
 {
@@ -6797,6 +6847,8 @@ attach_mark_block (struct heap *h, const struct place *block, void *arg)
   return 0;
 }
 
+/* Tell the tools of the blocks of a run; what is free in a page is nobody's.
+   */
 static int
 attach_mark_see (struct heap *h, const struct sight *at, void *arg)
 {
@@ -7290,6 +7342,8 @@ fork_adopt (void)
     }
 }
 
+/* The handler in the child: once, even if handlers of others, which ran
+   before, have used the library.  */
 static void
 fork_child (void)
 {
@@ -7561,6 +7615,8 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   return file_reason (why, err, "the file cannot be read");
 }
 
+/* Looks at the file by reading, never by mapping: it may be anybody's, and
+   shrink meanwhile.  */
 MM_PUBLIC int
 mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
 {
@@ -7591,6 +7647,8 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   return call_end (&c, err, why.told);
 }
 
+/* As mmalloc_probe, of what this process has open: from memory, with the
+   registry lock, so that nobody closes it meanwhile.  */
 MM_PUBLIC int
 mmalloc_info (void *md, struct mmalloc_info *info)
 {
@@ -7971,6 +8029,9 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
    Keeps: nothing by itself.
    Checked by: api_smoke, model_random, errno_is_kept.  */
 
+/* The fast path: the thread's cache is armed for this heap, and the bin of the
+   class has a block in its word.  Then one store to that word allocates.  SIZE
+   0 wraps around and goes the long way.  */
 MM_PUBLIC void *
 mmalloc (void *md, size_t size)
 {
@@ -7989,6 +8050,9 @@ mmalloc (void *md, size_t size)
   return alloc_any (md, size, 16, 0);
 }
 
+/* The fast path: a block of a page of the caller's stream, in a hot slice, in
+   which nobody else has freed.  One store, to the word of bits.  All else is
+   found out step by step: free_first, free_beside, free_far, free_any.  */
 MM_PUBLIC void
 mfree (void *md, void *ptr)
 {
@@ -8027,6 +8091,9 @@ mfree (void *md, void *ptr)
   free_far (md, ptr);
 }
 
+/* An overflow becomes a size that no heap has, so the error is that of a heap
+   too small.  Long blocks that are fresh from the system are not zeroed again.
+   */
 MM_PUBLIC void *
 mcalloc (void *md, size_t nmemb, size_t size)
 {
@@ -8168,12 +8235,15 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
   return p != NULL ? p : realloc_long (call, md, ptr, size);
 }
 
+/* The ways, shortest first: realloc_quick, in place by the long way, a new
+   block and a copy.  The old one is freed last: a kill leaves it, or both.  */
 MM_PUBLIC void *
 mrealloc (void *md, void *ptr, size_t size)
 {
   return realloc_any ("mrealloc", md, ptr, size);
 }
 
+/* As mcalloc in its sizes, as mrealloc in all else.  */
 MM_PUBLIC void *
 mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
 {
@@ -8183,6 +8253,9 @@ mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
   return realloc_any ("mreallocarray", md, ptr, bytes);
 }
 
+/* Every block is aligned to 16 bytes, and that of a class to the largest power
+   of two in its size, so that many alignments cost nothing but the choice of a
+   class.  */
 MM_PUBLIC void *
 mmemalign (void *md, size_t alignment, size_t size)
 {
@@ -8198,6 +8271,7 @@ mmemalign (void *md, size_t alignment, size_t size)
   return alloc_any (md, size, alignment, 0);
 }
 
+/* Aligned to the system's pages, which may be larger than MM_PAGE.  */
 MM_PUBLIC void *
 mvalloc (void *md, size_t size)
 {
@@ -8205,6 +8279,8 @@ mvalloc (void *md, size_t size)
   return alloc_any (md, size, process.page, 0);
 }
 
+/* What was asked for is not on record; this is the room that the block has.
+   */
 MM_PUBLIC size_t
 mmalloc_usable_size (void *md, const void *ptr)
 {
@@ -8362,24 +8438,33 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
   return call_end (&c, 0, NULL);
 }
 
+/* The block is on record before it is live, and in the slot before it is off
+   the record again.  */
 MM_PUBLIC int
 mmalloc_to (void *md, void **slot, size_t size)
 {
   return slot_change ("mmalloc_to", md, slot, size, true);
 }
 
+/* The slot leads to the old block or to the new one at any time; the other one
+   is on record.  */
 MM_PUBLIC int
 mrealloc_in (void *md, void **slot, size_t size)
 {
   return slot_change ("mrealloc_in", md, slot, size, false);
 }
 
+/* The slot is emptied first: a kill behind that frees the block from the
+   record.  */
 MM_PUBLIC int
 mfree_from (void *md, void **slot)
 {
   return slot_change ("mfree_from", md, slot, 0, false);
 }
 
+/* Two stores to two slots, between which both have the block.  The record says
+   so: whoever finds it after a kill takes the block out of the slot that it
+   came from.  */
 MM_PUBLIC int
 mmalloc_move (void *md, void **to, void **from)
 {
@@ -8409,6 +8494,8 @@ mmalloc_move (void *md, void **to, void **from)
   return call_end (&c, 0, NULL);
 }
 
+/* Waits for those slot calls only that were under way at the start: TURN tells
+   one from its successor on the same record.  */
 MM_PUBLIC int
 mmalloc_recover (void *md)
 {
@@ -8537,6 +8624,7 @@ open_heap (const char *path, int flags, const struct mmalloc_options *opt,
   return err;
 }
 
+/* Flags and options are looked at before the file is.  */
 MM_PUBLIC void *
 mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
 {
@@ -8560,6 +8648,8 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
   return call_end (&c, err, why.told) == 0 ? md : NULL;
 }
 
+/* The historical call: a descriptor makes a heap in its file or opens it, none
+   makes one in memory.  */
 MM_PUBLIC void *
 mmalloc_attach (int fd, void *base)
 {
@@ -8583,6 +8673,8 @@ open_end (struct heap *h)
   attach_drop (h);
 }
 
+/* Caches are released before the heap goes, with the registry lock held: a
+   thread that ends at the same time finds its cache gone, not half.  */
 MM_PUBLIC void *
 mmalloc_detach (void *md)
 {
@@ -8613,6 +8705,8 @@ mmalloc_detach (void *md)
            : md;
 }
 
+/* FN sees the region while nobody else can come or go, so what it makes there
+   is whole for all others.  */
 MM_PUBLIC void *
 mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                      mmalloc_region_fn fn, void *arg)
@@ -8656,6 +8750,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   return region;
 }
 
+/* In the order of mmalloc_detach; a region has no caches.  */
 MM_PUBLIC int
 mmalloc_region_close (void *region)
 {
@@ -8675,6 +8770,7 @@ mmalloc_region_close (void *region)
                    "no region is mapped at this address");
 }
 
+/* Of any mapped stretch, so the region is not looked for.  */
 MM_PUBLIC int
 mmalloc_region_sync (void *region, size_t size)
 {
@@ -8683,6 +8779,8 @@ mmalloc_region_sync (void *region, size_t size)
                    "the region could not be written to the disk");
 }
 
+/* An address where a heap could be made now.  It is free when it is found and
+   may be taken a moment later, which opening would tell.  */
 MM_PUBLIC void *
 mmalloc_findbase (size_t size)
 {
@@ -8716,6 +8814,8 @@ mmalloc_findbase (size_t size)
            : NULL;
 }
 
+/* One look at what is open.  A heap that is closed at the same time is the
+   caller's race.  */
 MM_PUBLIC void *
 mmalloc_find (const void *ptr)
 {
@@ -8748,6 +8848,8 @@ open_error (void *md)
   return e;
 }
 
+/* A heap remembers the last error of any thread, so that a program can ask
+   once at the end; without a heap it is the thread's own.  */
 MM_PUBLIC int
 mmalloc_errno (void *md)
 {
@@ -8774,6 +8876,7 @@ open_words (const struct error *e, struct words *w)
   return w->told;
 }
 
+/* The words live in the thread until its next call of this.  */
 MM_PUBLIC const char *
 mmalloc_strerror (void *md)
 {
@@ -8790,6 +8893,7 @@ mmalloc_strerror (void *md)
   return told;
 }
 
+/* The library's, which may be newer than the header's.  */
 MM_PUBLIC const char *
 mmalloc_version (void)
 {
@@ -8805,6 +8909,7 @@ mmalloc_version (void)
    Keeps: nothing by itself.
    Checked by: compat_keys, api_smoke, errno_is_kept.  */
 
+/* 0 says failure here, as it did in the historical package.  */
 MM_PUBLIC int
 mmalloc_setkey (void *md, int keynum, void *key)
 {
@@ -8820,6 +8925,7 @@ mmalloc_setkey (void *md, int keynum, void *key)
   return call_end (&c, 0, NULL) == 0;
 }
 
+/* A key is an address or a number: nothing is known about it.  */
 MM_PUBLIC void *
 mmalloc_getkey (void *md, int keynum)
 {
@@ -8831,6 +8937,8 @@ mmalloc_getkey (void *md, int keynum)
   return (void *) (uintptr_t) word_see (&h->root->key[keynum]);
 }
 
+/* A name costs a record once and for all; its value is one store.  NULL takes
+   the root away, and its record waits for the next name that fits.  */
 MM_PUBLIC int
 mmalloc_setroot (void *md, const char *name, void *ptr)
 {
@@ -8845,6 +8953,8 @@ mmalloc_setroot (void *md, const char *name, void *ptr)
                    NULL);
 }
 
+/* No lock: root_step and root_read notice when a record changes under them.
+   That there is no such root is no error, so errno stays as it was.  */
 MM_PUBLIC void *
 mmalloc_getroot (void *md, const char *name)
 {
@@ -8861,6 +8971,7 @@ mmalloc_getroot (void *md, const char *name)
   return (void *) (uintptr_t) value;
 }
 
+/* FN may set roots, those of new names too; it sees them or not.  */
 MM_PUBLIC int
 mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
                void *arg)
@@ -8885,6 +8996,8 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
   return stop;
 }
 
+/* The page is a slice of the heap that holds no block; each process maps
+   memory of its own over it.  */
 MM_PUBLIC void *
 mmalloc_local (void *md, size_t size)
 {
@@ -8902,6 +9015,8 @@ mmalloc_local (void *md, size_t size)
   return p;
 }
 
+/* The mapping is written from base to length.  Blocks that are changed
+   meanwhile reach the disk or not; what was stored before this call does.  */
 MM_PUBLIC int
 mmalloc_sync (void *md)
 {
@@ -8930,6 +9045,7 @@ prefetch_see (struct heap *h, const struct sight *at, void *arg)
   return 0;
 }
 
+/* Of what is in use, run by run: holes and free stretches are not read.  */
 MM_PUBLIC int
 mmalloc_prefetch (void *md)
 {
@@ -8941,6 +9057,8 @@ mmalloc_prefetch (void *md)
   return call_end (&c, 0, NULL);
 }
 
+/* First the pages that have become empty go back, then free slices lose their
+   memory, and at last the file its end, if nobody else is there.  */
 MM_PUBLIC ptrdiff_t
 mmalloc_trim (void *md)
 {
@@ -8958,6 +9076,8 @@ mmalloc_trim (void *md)
   return (ptrdiff_t) given;
 }
 
+/* Counted by looking at every record, without stopping anybody: exact for a
+   heap at rest.  */
 MM_PUBLIC int
 mmalloc_stats (void *md, struct mmalloc_stats *stats)
 {
@@ -8978,6 +9098,8 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   return call_end (&c, 0, NULL);
 }
 
+/* A block that is allocated or freed meanwhile is seen or not; what lives all
+   the time is seen once.  The file is not cut between.  */
 MM_PUBLIC int
 mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
               void *arg)
@@ -8994,6 +9116,8 @@ mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
   return stop;
 }
 
+/* The rooms' invariants in their order: directory, superblocks, indexes, runs
+   and pages, roots, guards.  */
 MM_PUBLIC int
 mmalloc_check (void *md,
                void (*report) (const char *finding, const void *where,
@@ -9024,12 +9148,15 @@ mmalloc_check (void *md,
   return call_end (&c, err, "the file cannot be looked at") == 0 ? k.n : -1;
 }
 
+/* For layers above, qalloc and shims, whose own misuse goes to the same
+   handler.  */
 MM_PUBLIC void
 mmalloc_misuse (const char *call, void *md, const void *ptr, const char *what)
 {
   fail_misuse (call, md, ptr, what);
 }
 
+/* Plain stores: to be called before there are threads that misuse.  */
 MM_PUBLIC void
 mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg)
 {
@@ -9037,6 +9164,8 @@ mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg)
   process.on_misuse = handler;
 }
 
+/* Guards are a property of the heap and stay with the file.  Blocks from
+   before have none, so the flag is set before the first one unless FORCE.  */
 MM_PUBLIC int
 mmcheckf (void *md, void (*func) (void), int force)
 {
@@ -9058,12 +9187,14 @@ mmcheckf (void *md, void (*func) (void), int force)
   return 1;
 }
 
+/* The historical call: false once the heap has blocks.  */
 MM_PUBLIC int
 mmcheck (void *md, void (*func) (void))
 {
   return mmcheckf (md, func, 0);
 }
 
+/* The historical struct; a chunk is what is called a block today.  */
 MM_PUBLIC struct mstats
 mmstats (void *md)
 {
@@ -9080,6 +9211,8 @@ mmstats (void *md)
   return old;
 }
 
+/* In the format of glibc's mtrace, for its scripts.  From here on no call of
+   any thread takes a fast path.  */
 MM_PUBLIC int
 mmtrace (void)
 {

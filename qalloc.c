@@ -265,6 +265,8 @@ desk_need (void)
   return desk;
 }
 
+/* The call fails with CODE; TOLD, NULL: nothing more, is the reason in words.
+   NULL, for those who return it.  */
 static void *
 fail (int code, const char *told)
 {
@@ -290,6 +292,7 @@ fail_below (void *md)
    closing below happens outside of the lock.  The program may have the same
    file open by calls of mmalloc.h, too, so that the count below is another.  */
 
+/* Around each look at the lists, and never around a call of mmalloc.h.  */
 static void
 process_lock (void)
 {
@@ -318,6 +321,8 @@ process_forked (void)
 
 static void seat_leave_all (void *end);
 
+/* Once, before the first map: what happens at the end of a thread and in a
+   fork.  */
 static void
 process_start (void)
 {
@@ -538,6 +543,7 @@ seat_of (void *handle)
 /* Owns: the words of bits.  Needs: no lock.  Crash: each function changes a
    word with one atomic instruction.  Keeps: Q2.  */
 
+/* N, or the next multiple of UNIT, a power of two.  */
 static size_t
 round_up (size_t n, size_t unit)
 {
@@ -588,12 +594,14 @@ item_no_bits (const struct mapinfo_s *m, size_t w)
          ? ~UINT64_C (0) << m->n_items % 64 : 0;
 }
 
+/* The bits of word W: 1 is a live item, or none at all.  */
 static inline uint64_t
 item_bits (const struct mapinfo_s *m, size_t w)
 {
   return atomic_load_explicit (&m->word[w], memory_order_relaxed);
 }
 
+/* The item of bit BIT of word W.  */
 static inline void *
 item_address (const struct mapinfo_s *m, size_t w, unsigned bit)
 {
@@ -675,6 +683,7 @@ item_search (const struct mapinfo_s *m, struct seat *t)
   return fail (ENOSPC, "all items of the map are taken");
 }
 
+/* A block of stream T: from the word it works on, else from another.  */
 static inline void *
 item_malloc (const struct mapinfo_s *m, struct seat *t)
 {
@@ -735,6 +744,8 @@ wish_differs (struct wish *w, size_t wanted, size_t has, const char *format)
 
 static const char other_streams[] = "the file has %zu streams, not %zu";
 
+/* A sum over all that a header says once and for all, so that a flipped bit
+   does not become another layout.  */
 static uint32_t
 disk_sum (const struct disk_map *d)
 {
@@ -746,6 +757,8 @@ disk_sum (const struct disk_map *d)
   return (uint32_t) (sum ^ sum >> 32);
 }
 
+/* The mutexes of the old interface lie in the file.  This library takes none
+   of them: items are words of bits, dynamic maps are heaps.  */
 static void
 disk_make_mutexes (struct disk_map *d)
 {
@@ -933,6 +946,7 @@ dynamic_block (void *md, size_t size, void *block)
   return block;
 }
 
+/* Looked at before the file is opened: a refusal leaves no file.  */
 QA_PUBLIC void *
 qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
                     size_t itemsize, const size_t streams)
@@ -952,6 +966,8 @@ qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
   return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
+/* The number of streams is looked at again below, where the limit is that of
+   heaps.  */
 QA_PUBLIC void *
 qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
                    const size_t streams)
@@ -966,6 +982,8 @@ qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
   return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
+/* The file itself knows what it is; which of the two ways of opening is right
+   is asked first, and verified by opening.  */
 QA_PUBLIC void *
 qalloc_loadmap (const char *filename)
 {
@@ -979,6 +997,7 @@ qalloc_loadmap (const char *filename)
   return open_map (filename, 0, NULL, &w);
 }
 
+/* The last close of a map in this process unmaps it.  */
 QA_PUBLIC int
 qalloc_close (void *map)
 {
@@ -989,6 +1008,8 @@ qalloc_close (void *map)
   return 0;
 }
 
+/* All maps of the process, one after the other, without the lock: writing may
+   take long, and others may open and close meanwhile.  */
 QA_PUBLIC void
 qalloc_checkpoint (void)
 {
@@ -1007,6 +1028,7 @@ qalloc_checkpoint (void)
   errno = error_code != 0 ? error_code : saved;
 }
 
+/* Written first, then closed, however often they were opened.  */
 QA_PUBLIC void
 qalloc_cleanup (void)
 {
@@ -1016,6 +1038,8 @@ qalloc_cleanup (void)
     map_leave (m);
 }
 
+/* The calls that know the kind of their map spare the question; on a map of
+   the other kind they fail.  */
 QA_PUBLIC void *
 qalloc_statmalloc (mapinfo_t *map)
 {
@@ -1023,6 +1047,7 @@ qalloc_statmalloc (mapinfo_t *map)
   return QA_LIKELY (t != NULL) ? item_malloc (map, t) : NULL;
 }
 
+/* Streams are the heap's own: threads find theirs as in any heap.  */
 QA_PUBLIC void *
 qalloc_dynmalloc (dynmapinfo_t *map, size_t size)
 {
@@ -1032,6 +1057,7 @@ qalloc_dynmalloc (dynmapinfo_t *map, size_t size)
   return dynamic_block (md, size, mmalloc (md, size));
 }
 
+/* SIZE means nothing to a static map: it has one size.  */
 QA_PUBLIC void *
 qalloc_malloc (void *map, size_t size)
 {
@@ -1044,6 +1070,8 @@ qalloc_malloc (void *map, size_t size)
   return dynamic_block (md, size, mmalloc (md, size));
 }
 
+/* An item may be used before and is zeroed whole; the heap knows which of its
+   memory is zero.  */
 QA_PUBLIC void *
 qalloc_calloc (void *map, size_t nmemb, size_t size)
 {
@@ -1072,6 +1100,7 @@ free_item (const char *call, const struct mapinfo_s *m, struct seat *t,
     mmalloc_misuse (call, (void *) (uintptr_t) m, block, what);
 }
 
+/* NULL is no block, as for free.  */
 QA_PUBLIC void
 qalloc_statfree (void *block, mapinfo_t *map)
 {
@@ -1080,6 +1109,7 @@ qalloc_statfree (void *block, mapinfo_t *map)
     free_item ("qalloc_statfree", map, t, block);
 }
 
+/* Misuse is found, and told, by the heap.  */
 QA_PUBLIC void
 qalloc_dynfree (void *block, dynmapinfo_t *map)
 {
@@ -1088,6 +1118,7 @@ qalloc_dynfree (void *block, dynmapinfo_t *map)
     mfree (map->map.base, block);
 }
 
+/* The map knows its kind; the block need not.  */
 QA_PUBLIC void
 qalloc_free (void *block, void *map)
 {
@@ -1100,6 +1131,8 @@ qalloc_free (void *block, void *map)
     mfree (t->map->base, block);
 }
 
+/* An item cannot grow: it stays, or it is refused.  Size 0 frees, as in the
+   historical package.  */
 QA_PUBLIC void *
 qalloc_realloc (void *block, void *map, size_t size)
 {
@@ -1126,6 +1159,7 @@ qalloc_realloc (void *block, void *map, size_t size)
   return NULL;
 }
 
+/* For an item the size it was made for, without what fills up the stride.  */
 QA_PUBLIC size_t
 qalloc_usable_size (const void *block, void *map)
 {
@@ -1142,6 +1176,8 @@ qalloc_usable_size (const void *block, void *map)
   return 0;
 }
 
+/* A static map has one word for a root, without a name; a dynamic one has the
+   heap's, and a key for the one without a name.  */
 QA_PUBLIC int
 qalloc_setroot (void *map, const char *name, void *ptr)
 {
@@ -1160,6 +1196,7 @@ qalloc_setroot (void *map, const char *name, void *ptr)
   return 0;
 }
 
+/* NULL for a root that was never set, without an error.  */
 QA_PUBLIC void *
 qalloc_getroot (void *map, const char *name)
 {
@@ -1175,12 +1212,14 @@ qalloc_getroot (void *map, const char *name)
     (&((struct disk_map *) (void *) t->map->base)->root, memory_order_acquire);
 }
 
+/* Of the thread, as errno.  */
 QA_PUBLIC int
 qalloc_errno (void)
 {
   return error_code;
 }
 
+/* The words stay until the next call of the thread that fails.  */
 QA_PUBLIC const char *
 qalloc_strerror (void)
 {
@@ -1189,6 +1228,7 @@ qalloc_strerror (void)
   return desk->told[0] != '\0' ? desk->told : strerror (error_code);
 }
 
+/* Counted from the bits, without stopping anybody.  */
 QA_PUBLIC int
 qalloc_stats (void *map, struct qalloc_stats *stats)
 {
@@ -1223,6 +1263,7 @@ qalloc_stats (void *map, struct qalloc_stats *stats)
   return 0;
 }
 
+/* A word of bits is read once: what is freed meanwhile may be seen.  */
 QA_PUBLIC int
 qalloc_walk (void *map, int (*fn) (void *block, size_t size, void *arg),
              void *arg)
@@ -1242,6 +1283,7 @@ qalloc_walk (void *map, int (*fn) (void *block, size_t size, void *arg),
   return r;
 }
 
+/* Of a static map the header; bits are right whatever they say.  */
 QA_PUBLIC int
 qalloc_check (void *map,
               void (*report) (const char *finding, const void *where,
