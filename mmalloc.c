@@ -760,7 +760,7 @@ static struct
   size_t fresh_caches;
   pthread_key_t exit_key;
   bool have_key;
-  size_t page;                 /* the system's page size */
+  size_t system_page;          /* the system's page size, bytes */
   bool tools_area;             /* a sanitizer wants low addresses */
   bool valgrind;               /* tell valgrind about blocks */
   bool asan;                   /* tell AddressSanitizer about blocks */
@@ -1455,20 +1455,20 @@ os_close (int fd)
 static int
 os_cut (int fd, off_t len)
 {
-  int r;
+  int result;
   MM_NEEDS (needs.heap == NULL);
   do
-    r = os.ftruncate (fd, len);
-  while (r != 0 && errno == EINTR);
-  return r != 0 ? errno : 0;
+    result = os.ftruncate (fd, len);
+  while (result != 0 && errno == EINTR);
+  return result != 0 ? errno : 0;
 }
 
 /* What fstat tells of FD: 0 or an errno value.  */
 static int
-os_stat (int fd, struct stat *st)
+os_stat (int fd, struct stat *status)
 {
   MM_NEEDS (needs.heap == NULL);
-  return os.fstat (fd, st) != 0 ? errno : 0;
+  return os.fstat (fd, status) != 0 ? errno : 0;
 }
 
 /* Another number for the open file of FD; -1 and errno.  */
@@ -1545,9 +1545,9 @@ os_pid_is_gone (uint64_t pid)
 static uint32_t
 os_pid_namespace (void)
 {
-  struct stat st;
-  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &st) == 0)
-    process.pid_namespace = (uint32_t) st.st_ino;
+  struct stat status;
+  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &status) == 0)
+    process.pid_namespace = (uint32_t) status.st_ino;
   return process.pid_namespace;
 }
 
@@ -1585,13 +1585,14 @@ os_variable (const char *name)
 static uint64_t
 os_random (void)
 {
-  uint64_t r = 0;
-  if (syscall (SYS_getrandom, &r, sizeof r, 1 /* nonblocking */) == sizeof r)
-    return r;
+  uint64_t result = 0;
+  if (syscall (SYS_getrandom, &result, sizeof result, 1 /* nonblocking */)
+      == sizeof result)
+    return result;
   struct timespec t;
   clock_gettime (CLOCK_REALTIME, &t);
   uint64_t seed[4] = { (uint64_t) t.tv_nsec, (uint64_t) t.tv_sec,
-                       (uint64_t) getpid (), (uintptr_t) &r };
+                       (uint64_t) getpid (), (uintptr_t) &result };
   return sum_bytes (seed, sizeof seed);
 }
 
@@ -1604,11 +1605,11 @@ os_move_all (int fd, char *to, const char *from, size_t n, off_t at)
   for (size_t i = 0; i < n && err == 0;)
     {
       off_t off = at + (off_t) i;
-      ssize_t r = to != NULL ? os.pread (fd, to + i, n - i, off)
+      ssize_t result = to != NULL ? os.pread (fd, to + i, n - i, off)
                              : os.pwrite (fd, from + i, n - i, off);
-      if (r > 0)
-        i += (size_t) r;
-      else if (r == 0)
+      if (result > 0)
+        i += (size_t) result;
+      else if (result == 0)
         err = to != NULL ? EBADMSG : ENOSPC;
       else if (errno != EINTR)
         err = errno;
@@ -1648,9 +1649,9 @@ static int
 os_fallocate (int fd, int mode, size_t off, size_t len)
 {
   int state = os_hold_cancel ();
-  int r = os.fallocate (fd, mode, (off_t) off, (off_t) len);
+  int result = os.fallocate (fd, mode, (off_t) off, (off_t) len);
   os_let_cancel (state);
-  return r != 0 ? errno : 0;
+  return result != 0 ? errno : 0;
 }
 
 /* Give the blocks of [OFF, OFF + LEN) of a file back: 0 or an errno value.  */
@@ -1668,12 +1669,12 @@ os_punch (int fd, size_t off, size_t len)
 static int
 os_sync (void *p, size_t len)
 {
-  int r, state = os_hold_cancel ();
+  int result, state = os_hold_cancel ();
   do
-    r = os.msync (p, len, MS_SYNC);
-  while (r != 0 && errno == EINTR);
+    result = os.msync (p, len, MS_SYNC);
+  while (result != 0 && errno == EINTR);
   os_let_cancel (state);
-  return r != 0 ? errno : 0;
+  return result != 0 ? errno : 0;
 }
 
 /* The file may be END bytes long as far as this process's limit goes; no limit
@@ -1730,12 +1731,12 @@ os_lock (int fd, int byte, short type, bool wait)
 {
   struct flock l = { .l_type = type, .l_whence = SEEK_SET,
                      .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
-  int r, state = os_hold_cancel ();
+  int result, state = os_hold_cancel ();
   do
-    r = os.fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
-  while (r != 0 && errno == EINTR);
+    result = os.fcntl (fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
+  while (result != 0 && errno == EINTR);
   os_let_cancel (state);
-  return r != 0 ? errno : 0;
+  return result != 0 ? errno : 0;
 }
 
 /* Let go of all locks of FD, if it is open, and close it.  To close it is not
@@ -2009,12 +2010,12 @@ space_name_neighbour (uintptr_t base, size_t len, struct reason *why)
   int state = os_hold_cancel ();
   char buf[4096], *line, *end;
   size_t have = 0;
-  ssize_t r;
+  ssize_t result;
   bool found = false;
   while (fd >= 0 && !found
-         && (r = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
+         && (result = read (fd, buf + have, sizeof buf - 1 - have)) > 0)
     {
-      have += (size_t) r;
+      have += (size_t) result;
       buf[have] = '\0';
       for (line = buf; !found && (end = strchr (line, '\n')) != NULL;
            line = end + 1)
@@ -2084,8 +2085,8 @@ back_range (struct heap *h, char *p, size_t len)
     return 0;
   if (h->file.kind->backing == BY_DISK)
     return os_reserve_blocks (h->file.fd, off_file (h, p), len, true);
-  uintptr_t from = (uintptr_t) p & ~(process.page - 1);
-  uintptr_t to = round_up ((uintptr_t) p + len, process.page);
+  uintptr_t from = (uintptr_t) p & ~(process.system_page - 1);
+  uintptr_t to = round_up ((uintptr_t) p + len, process.system_page);
   uintptr_t usable = h->file.base + h->usable;
   if (to <= usable)
     return 0;
@@ -2094,7 +2095,7 @@ back_range (struct heap *h, char *p, size_t len)
       /* More than was asked for, so that there are few calls: memory costs
          nothing before it is touched.  */
       size_t ahead = size_max (MM_AHEAD_MIN,
-                               round_up (h->usable / 4, process.page));
+                               round_up (h->usable / 4, process.system_page));
       uintptr_t end = size_max (usable + size_min (ahead, MM_AHEAD_MAX), to);
       end = size_min (end, h->file.base + h->file.mapped);
       if (space_usable ((void *) usable, end - usable) == 0)
@@ -2239,17 +2240,17 @@ static void dead_owner_locked (struct heap *h);
 static int
 lock_wait (pthread_mutex_t *m)
 {
-  int r = pthread_mutex_trylock (m);
-  while (r == EBUSY || r == ETIMEDOUT)
+  int result = pthread_mutex_trylock (m);
+  while (result == EBUSY || result == ETIMEDOUT)
     {
       struct timespec t;
       clock_gettime (CLOCK_REALTIME, &t);
       t.tv_nsec += 100 * 1000 * 1000;
       t.tv_sec += t.tv_nsec / 1000000000;
       t.tv_nsec %= 1000000000;
-      r = pthread_mutex_timedlock (m, &t);
+      result = pthread_mutex_timedlock (m, &t);
     }
-  return r;
+  return result;
 }
 
 /* Take mutex M of the lock area; if its holder has died, put in order what he
@@ -2309,11 +2310,11 @@ lock_stream (struct heap *h, uint32_t n, bool wait)
 {
   MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
   pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
-  int r = wait ? lock_wait (m) : pthread_mutex_trylock (m);
-  if (MM_UNLIKELY (r == EOWNERDEAD))
-    r = pthread_mutex_consistent (m);
-  MM_NOTE (streams += r == 0);
-  return r == 0;
+  int result = wait ? lock_wait (m) : pthread_mutex_trylock (m);
+  if (MM_UNLIKELY (result == EOWNERDEAD))
+    result = pthread_mutex_consistent (m);
+  MM_NOTE (streams += result == 0);
+  return result == 0;
 }
 
 /* Let others have shared stream ST.  */
@@ -2413,7 +2414,7 @@ static int
 file_open (struct file *f, const char *path, int fd, bool create,
            unsigned mode, struct reason *why)
 {
-  struct stat st;
+  struct stat status;
   int access = file_access (f);
   if (path != NULL)
     /* O_NONBLOCK: a pipe is refused, not waited for.  */
@@ -2424,15 +2425,15 @@ file_open (struct file *f, const char *path, int fd, bool create,
                          access == O_RDWR ? " and writing" : "");
   else
     f->fd = os_dup (fd);
-  int err = f->fd < 0 ? errno : os_stat (f->fd, &st);
+  int err = f->fd < 0 ? errno : os_stat (f->fd, &status);
   if (err != 0)
     return err;
-  if (!S_ISREG (st.st_mode))
+  if (!S_ISREG (status.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
   if (f->kind->writes_file && os_is_network (f->fd))
     return fail_because (why, ENOTSUP, "the file is on a network file system");
-  f->dev = st.st_dev;
-  f->ino = st.st_ino;
+  f->dev = status.st_dev;
+  f->ino = status.st_ino;
   return 0;
 }
 
@@ -2477,17 +2478,17 @@ static int
 file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
            struct reason *why)
 {
-  struct stat st;
+  struct stat status;
   uint64_t magic = MM_CREATING;
-  int err = os_stat (f->fd, &st);
-  if (err == 0 && st.st_size >= (off_t) sizeof magic)
+  int err = os_stat (f->fd, &status);
+  if (err == 0 && status.st_size >= (off_t) sizeof magic)
     err = os_pread_all (f->fd, &magic, sizeof magic, 0);
-  else if (err == 0 && st.st_size > 0)
+  else if (err == 0 && status.st_size > 0)
     magic = 0;
   if (err != 0)
     return file_reason (why, err, "the file cannot be read");
   *fresh = magic == MM_CREATING;
-  *size = (uint64_t) st.st_size;
+  *size = (uint64_t) status.st_size;
   if (*fresh && !(flags & MMALLOC_CREATE))
     return fail_because (why, EINVAL, "the file is empty");
   if (!*fresh && (flags & MMALLOC_EXCL))
@@ -2604,11 +2605,12 @@ file_list (struct file *f)
 static struct file **
 file_place (const void *base, bool heap)
 {
-  struct file **at = &process.files;
-  while (*at != NULL
-         && ((const void *) (*at)->base != base || (*at)->kind->heap != heap))
-    at = &(*at)->next;
-  return at;
+  struct file **link = &process.files;
+  while (*link != NULL
+         && ((const void *) (*link)->base != base
+             || (*link)->kind->heap != heap))
+    link = &(*link)->next;
+  return link;
 }
 
 /* Unmap and close.  */
@@ -4406,11 +4408,11 @@ cache_release (struct cache *k)
       word_add (&h->locks->n_orphans, 1);
       unlock_heap (h);
     }
-  struct cache **at = &h->caches;
-  while (*at != NULL && *at != k)
-    at = &(*at)->heap_next;
-  if (*at != NULL)
-    *at = k->heap_next;
+  struct cache **link = &h->caches;
+  while (*link != NULL && *link != k)
+    link = &(*link)->heap_next;
+  if (*link != NULL)
+    *link = k->heap_next;
   k->heap = NULL;
 }
 
@@ -4557,21 +4559,21 @@ bin_take_noted (struct heap *h, struct bin *b)
 static inline bool
 bin_fill (struct heap *h, struct bin *b, unsigned cl, uint32_t number)
 {
-  struct disk_slice *r = off_numbered (h, number);
+  struct disk_slice *result = off_numbered (h, number);
   char *start = page_start (h, number);
   unsigned words = class_words (cl), w = b->word;
-  bool mixed = word_see (&r->foreign) != 0
+  bool mixed = word_see (&result->foreign) != 0
                || word_peek (&h->locks->ops_busy) != 0;
   for (unsigned i = 0; i < words; i++)
     {
-      uint64_t own = word_peek (&r->own[w]);
+      uint64_t own = word_peek (&result->own[w]);
       uint64_t avail = MM_UNLIKELY (mixed)
-                       ? page_free_bits (h, r, start, cl, w)
+                       ? page_free_bits (h, result, start, cl, w)
                        : ~own & class_valid (cl, w);
       if (avail != 0)
         {
           b->word = w;
-          b->own = &r->own[w];
+          b->own = &result->own[w];
           b->size = class_table[cl].size;
           b->base = start + (size_t) w * 64 * b->size;
           b->avail = avail;
@@ -5471,46 +5473,46 @@ root_step (struct heap *h, struct root_walk *walk)
   uint64_t off = word_see (walk->link);
   if (off == 0)
     return NULL;
-  struct disk_name *r = off != walk->mark ? root_at (h, off) : NULL;
-  walk->damaged = r == NULL;
-  walk->link = r != NULL ? &r->next : walk->link;
+  struct disk_name *root = off != walk->mark ? root_at (h, off) : NULL;
+  walk->damaged = root == NULL;
+  walk->link = root != NULL ? &root->next : walk->link;
   walk->steps++;
   if ((walk->steps & (walk->steps - 1)) == 0)
     walk->mark = off;
-  return r;
+  return root;
 }
 
-/* Read record R, which another process may be giving to another name just now:
-   its value, 0 if it has none, with the name in NAME.  */
+/* Read record ROOT, which another process may be giving to another name just
+   now: its value, 0 if it has none, with the name in NAME.  */
 static uint64_t
-root_read (struct disk_name *r, char name[MM_NAME_MAX + 1])
+root_read (struct disk_name *root, char name[MM_NAME_MAX + 1])
 {
-  uint64_t turn = word_see (&r->turn);
-  uint64_t value = word_see (&r->value);
-  size_t len = word_peek (&r->len);
+  uint64_t turn = word_see (&root->turn);
+  uint64_t value = word_see (&root->value);
+  size_t len = word_peek (&root->len);
   if (value == 0 || (turn & 1) != 0 || len > MM_NAME_MAX)
     return 0;
   for (size_t i = 0; i < len; i++)
-    name[i] = word_peek (&r->name[i]);
+    name[i] = word_peek (&root->name[i]);
   name[len] = '\0';
   word_fence_see ();
-  return word_peek (&r->turn) == turn ? value : 0;
+  return word_peek (&root->turn) == turn ? value : 0;
 }
 
-/* Give record R, which has no value, a name.  */
+/* Give record ROOT, which has no value, a name.  */
 static void
-root_write_locked (struct disk_name *r, const char *name, size_t len,
+root_write_locked (struct disk_name *root, const char *name, size_t len,
                    uint32_t hash)
 {
-  uint64_t turn = word_peek (&r->turn) | 1;
-  word_put (&r->turn, turn);
+  uint64_t turn = word_peek (&root->turn) | 1;
+  word_put (&root->turn, turn);
   word_fence_publish ();
-  word_put (&r->hash, hash);
-  word_put (&r->len, (uint16_t) len);
+  word_put (&root->hash, hash);
+  word_put (&root->len, (uint16_t) len);
   for (size_t i = 0; i < len; i++)
-    word_put (&r->name[i], name[i]);
+    word_put (&root->name[i], name[i]);
   /* Seen by root_read.  */
-  word_publish (&r->turn, turn + 1);
+  word_publish (&root->turn, turn + 1);
 }
 
 /* The record of NAME if it has a value, which is put into VALUE; or NULL.  */
@@ -5519,13 +5521,13 @@ root_find (struct heap *h, const char *name, size_t len, uint32_t hash,
            uint64_t *value)
 {
   struct root_walk walk = { .link = &h->bucket[hash % MM_BUCKETS] };
-  struct disk_name *r;
+  struct disk_name *root;
   char found[MM_NAME_MAX + 1];
-  while ((r = root_step (h, &walk)) != NULL)
-    if (word_peek (&r->hash) == hash && word_peek (&r->len) == len
-        && (*value = root_read (r, found)) != 0
+  while ((root = root_step (h, &walk)) != NULL)
+    if (word_peek (&root->hash) == hash && word_peek (&root->len) == len
+        && (*value = root_read (root, found)) != 0
         && memcmp (found, name, len + 1) == 0)
-      return r;
+      return root;
   return NULL;
 }
 
@@ -5574,24 +5576,24 @@ root_record_locked (struct heap *h, disk_u64 *bucket, size_t len, bool *fresh)
 {
   MM_NEEDS (needs_heap_lock (h));
   struct root_walk walk = { .link = bucket };
-  struct disk_name *r;
-  while ((r = root_step (h, &walk)) != NULL)
-    if (word_peek (&r->value) == 0 && r->room >= len)
-      return r;
+  struct disk_name *root;
+  while ((root = root_step (h, &walk)) != NULL)
+    if (word_peek (&root->value) == 0 && root->room >= len)
+      return root;
   uint64_t slab = word_peek (&h->root->slab);
   uint32_t number = (uint32_t) (slab >> 32), used = (uint32_t) slab;
   if (!root_fits (h, number, used))
     return NULL;
-  size_t need = round_up (len + sizeof *r, 16);
+  size_t need = round_up (len + sizeof *root, 16);
   /* The mark first: a kill wastes the room.  */
   word_settle (&h->root->slab, slab + need);
   *fresh = true;
-  r = (struct disk_name *) (void *) (page_start (h, number) + used);
-  r->room = (uint16_t) (need - sizeof *r);
-  word_put (&r->value, 0);
-  word_put (&r->turn, 0);
-  word_put (&r->next, word_peek (bucket));
-  return r;
+  root = (struct disk_name *) (void *) (page_start (h, number) + used);
+  root->room = (uint16_t) (need - sizeof *root);
+  word_put (&root->value, 0);
+  word_put (&root->turn, 0);
+  word_put (&root->next, word_peek (bucket));
+  return root;
 }
 
 /* Set root NAME of LEN bytes to VALUE; false: a slice for records is needed.
@@ -5604,21 +5606,21 @@ root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
   disk_u64 *bucket = &h->bucket[hash % MM_BUCKETS];
   uint64_t old;
   bool fresh = false;
-  struct disk_name *r = root_find (h, name, len, hash, &old);
-  if (r == NULL && value == 0)
+  struct disk_name *root = root_find (h, name, len, hash, &old);
+  if (root == NULL && value == 0)
     return true;
-  if (r == NULL)
+  if (root == NULL)
     {
-      r = root_record_locked (h, bucket, len, &fresh);
-      if (r == NULL)
+      root = root_record_locked (h, bucket, len, &fresh);
+      if (root == NULL)
         return false;
-      root_write_locked (r, name, len, hash);
+      root_write_locked (root, name, len, hash);
     }
   /* Seen by root_read.  */
-  word_publish (&r->value, value);
+  word_publish (&root->value, value);
   if (fresh)
     /* Seen by root_step.  */
-    word_publish (bucket, off_file (h, r));
+    word_publish (bucket, off_file (h, root));
   return true;
 }
 
@@ -5763,24 +5765,26 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
   for (size_t c = 0; c < run_chunks (h) && stop == 0; c++)
     {
       uint64_t d = dir_get (h, c);
-      struct sight at = { NULL, 0, c, dir_start (d), dir_slices (d) };
+      struct sight seen = { NULL, 0, c, dir_start (d), dir_slices (d) };
       if (dir_kind (d) == DIR_HUGE)
         {
-          if (off_file (h, off_slice (h, c, at.s)) + (at.n << MM_SLICE_SHIFT)
+          if (off_file (h, off_slice (h, c, seen.s))
+                + (seen.n << MM_SLICE_SHIFT)
               <= off_length (h))
-            stop = see (h, &at, arg);
+            stop = see (h, &seen, arg);
           continue;
         }
       /* The end each time: a new run may reach into records that were not
          there before.  */
-      for (at.s = slice_first_data (h, c);
-           at.s < run_ready (h, c) && stop == 0; at.s += at.n > 0 ? at.n : 1)
+      for (seen.s = slice_first_data (h, c);
+           seen.s < run_ready (h, c) && stop == 0;
+           seen.s += seen.n > 0 ? seen.n : 1)
         {
-          at.r = off_record (h, c, at.s);
-          at.head = head_see (at.r);
+          seen.r = off_record (h, c, seen.s);
+          seen.head = head_see (seen.r);
           /* Behind the head: it was stored after the end.  */
-          at.n = run_covers (at.head, at.s, run_ready (h, c));
-          stop = see (h, &at, arg);
+          seen.n = run_covers (seen.head, seen.s, run_ready (h, c));
+          stop = see (h, &seen, arg);
         }
     }
   unlock_walk (h, walk);
@@ -5789,18 +5793,18 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
 
 /* What a sight is: one block of whole slices; a page; else roots or free.  */
 static bool
-sight_is_block (const struct sight *at)
+sight_is_block (const struct sight *seen)
 {
-  return at->r == NULL || head_kind (at->head) == HEAD_LARGE;
+  return seen->r == NULL || head_kind (seen->head) == HEAD_LARGE;
 }
 
-/* Whether AT is a page of blocks.  In a damaged heap the class of a head may
+/* Whether SEEN is a page of blocks.  In a damaged heap the class of a head may
    be none.  */
 static bool
-sight_is_page (const struct sight *at)
+sight_is_page (const struct sight *seen)
 {
-  return at->r != NULL && at->n > 0 && head_kind (at->head) == HEAD_PAGE
-         && head_class (at->head) < MM_CLASSES;
+  return seen->r != NULL && seen->n > 0 && head_kind (seen->head) == HEAD_PAGE
+         && head_class (seen->head) < MM_CLASSES;
 }
 
 /* For blocks: FN of mmalloc_walk, with guards taken off.  */
@@ -5832,25 +5836,26 @@ struct sight_call
 
 /* Make CALL for every live block of a run.  */
 static int
-sight_blocks (struct heap *h, const struct sight *at, void *call)
+sight_blocks (struct heap *h, const struct sight *seen, void *call)
 {
   const struct sight_call *to = call;
-  struct place block = { .start = off_slice (h, at->c, at->s),
-                         .usable = at->n << MM_SLICE_SHIFT };
+  struct place block = { .start = off_slice (h, seen->c, seen->s),
+                         .usable = seen->n << MM_SLICE_SHIFT };
   int stop = 0;
   /* In a damaged heap a run may reach too far.  */
   if (off_file (h, block.start) + block.usable > off_length (h))
     return 0;
-  if (sight_is_block (at))
+  if (sight_is_block (seen))
     return to->fn (h, &block, to->arg);
-  if (!sight_is_page (at) || at->n < class_table[head_class (at->head)].slices)
+  if (!sight_is_page (seen)
+      || seen->n < class_table[head_class (seen->head)].slices)
     return 0;
-  unsigned cl = head_class (at->head);
+  unsigned cl = head_class (seen->head);
   char *start = block.start;
   block.usable = class_table[cl].size;
   for (unsigned w = 0; w < class_words (cl); w++)
-    for (uint64_t live = page_live_bits (at->r, cl, w); live != 0 && stop == 0;
-         live &= live - 1)
+    for (uint64_t live = page_live_bits (seen->r, cl, w);
+         live != 0 && stop == 0; live &= live - 1)
       {
         block.start = start + (w * 64 + bit_lowest (live)) * block.usable;
         stop = to->fn (h, &block, to->arg);
@@ -5866,55 +5871,55 @@ struct stat_count
   size_t run, longest;
 };
 
-/* Count what is seen AT: a free slice, a block of whole slices, a page's
+/* Count what is seen SEEN: a free slice, a block of whole slices, a page's
    blocks, or something of the heap's own.  */
 static int
-stat_see (struct heap *h, const struct sight *at, void *arg)
+stat_see (struct heap *h, const struct sight *seen, void *arg)
 {
   struct stat_count *count = arg;
-  struct mmalloc_stats *st = count->st;
-  struct mmalloc_class_stats *cl = &st->classes[MM_CLASSES];
-  size_t bytes = at->n << MM_SLICE_SHIFT;
-  if (at->r != NULL && at->n == 0)
+  struct mmalloc_stats *stats = count->st;
+  struct mmalloc_class_stats *cl = &stats->classes[MM_CLASSES];
+  size_t bytes = seen->n << MM_SLICE_SHIFT;
+  if (seen->r != NULL && seen->n == 0)
     {
-      if (!map_get_backed (off_index (h, at->c), at->s))
+      if (!map_get_backed (off_index (h, seen->c), seen->s))
         return 0;
-      uint32_t number = slice_number (at->c, at->s);
+      uint32_t number = slice_number (seen->c, seen->s);
       count->run = number == count->next ? count->run + 1 : 1;
       count->longest = size_max (count->longest, count->run);
       count->next = number + 1;
-      st->bytes_free += MM_SLICE;
+      stats->bytes_free += MM_SLICE;
       bytes = MM_SLICE;
     }
-  else if (sight_is_block (at))
+  else if (sight_is_block (seen))
     {
       cl->blocks_live++;
-      st->blocks_live++;
-      st->bytes_live += bytes;
+      stats->blocks_live++;
+      stats->bytes_live += bytes;
     }
-  else if (sight_is_page (at))
+  else if (sight_is_page (seen))
     {
-      unsigned n = head_class (at->head), live = 0;
+      unsigned n = head_class (seen->head), live = 0;
       for (unsigned w = 0; w < class_words (n); w++)
-        live += bit_count (page_live_bits (at->r, n, w));
+        live += bit_count (page_live_bits (seen->r, n, w));
       unsigned free = class_table[n].count - live;
-      cl = &st->classes[n];
+      cl = &stats->classes[n];
       cl->blocks_live += live;
       cl->blocks_free += free;
-      st->blocks_live += live;
-      st->blocks_free += free;
-      st->bytes_live += (size_t) live * class_table[n].size;
-      st->bytes_free += (size_t) free * class_table[n].size;
+      stats->blocks_live += live;
+      stats->blocks_free += free;
+      stats->bytes_live += (size_t) live * class_table[n].size;
+      stats->bytes_free += (size_t) free * class_table[n].size;
     }
   else
-    st->bytes_meta += bytes;
-  st->bytes_backed += bytes;
+    stats->bytes_meta += bytes;
+  stats->bytes_backed += bytes;
   return 0;
 }
 
 /* In a file that has all of its length EMPTY chunks keep their disk blocks.  */
 static void
-stat_whole_chunks (struct heap *h, struct mmalloc_stats *st,
+stat_whole_chunks (struct heap *h, struct mmalloc_stats *stats,
                    struct stat_count *count)
 {
   size_t run = 0;
@@ -5923,16 +5928,16 @@ stat_whole_chunks (struct heap *h, struct mmalloc_stats *st,
       size_t n = run_chunk_is_empty (h, c) ? slice_count (h, c) : 0;
       run = n > 0 ? run + n : 0;
       count->longest = size_max (count->longest, run);
-      st->bytes_free += n << MM_SLICE_SHIFT;
-      st->bytes_backed += n << MM_SLICE_SHIFT;
+      stats->bytes_free += n << MM_SLICE_SHIFT;
+      stats->bytes_backed += n << MM_SLICE_SHIFT;
     }
 }
 
 /* Count what there is, and what the heap needs for itself.  */
 static void
-stat_heap (struct heap *h, struct mmalloc_stats *st)
+stat_heap (struct heap *h, struct mmalloc_stats *stats)
 {
-  struct stat_count count = { .st = st };
+  struct stat_count count = { .st = stats };
   walk_heap (h, stat_see, &count);
   size_t meta = MM_OFF_INDEX + off_dir_bytes (h)
                 + word_peek (&h->locks->streams_ready)
@@ -5943,10 +5948,10 @@ stat_heap (struct heap *h, struct mmalloc_stats *st)
       meta += MM_PAGE + run_ready (h, c) * MM_RECORD;
   unlock_walk (h, walk);
   if (!huge_may_drop (h))
-    stat_whole_chunks (h, st, &count);
-  st->bytes_meta += meta;
-  st->bytes_backed += meta;
-  st->largest_free = count.longest << MM_SLICE_SHIFT;
+    stat_whole_chunks (h, stats, &count);
+  stats->bytes_meta += meta;
+  stats->bytes_backed += meta;
+  stats->largest_free = count.longest << MM_SLICE_SHIFT;
 }
 
 
@@ -5994,7 +5999,7 @@ super_verify (const struct disk_super *s, struct reason *why)
       || s->n_shared > MM_SHARED_MAX || s->n_streams < s->n_shared
       || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
     return fail_because (why, EBADMSG, "the superblock is damaged");
-  if (s->base % process.page != 0)
+  if (s->base % process.system_page != 0)
     return fail_because (why, ENOTSUP,
                          "the system's pages are larger than the maker's");
   return 0;
@@ -6040,12 +6045,12 @@ static void
 super_save (struct heap *h)
 {
   struct disk_super *s = &h->super;
-  struct stat st;
-  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
+  struct stat status;
+  if (h->file.fd >= 0 && os_stat (h->file.fd, &status) == 0)
     {
-      s->dev = st.st_dev;
-      s->ino = st.st_ino;
-      s->blocks = (uint64_t) st.st_blocks;
+      s->dev = status.st_dev;
+      s->ino = status.st_ino;
+      s->blocks = (uint64_t) status.st_blocks;
       super_boot_id (s->boot_id);
     }
   /* Others, a fork parent for instance, may have saved one since ours.  */
@@ -6083,15 +6088,15 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   *s = copy[err[0] != 0
             || (err[1] == 0 && copy[1].generation > copy[0].generation)];
   /* The size after the length: others may grow the file just now.  */
-  struct stat st;
+  struct stat status;
   int unread = file_size < MM_OFF_RECORDS
                  ? EBADMSG
                  : os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
   if (unread == 0)
-    unread = os_stat (fd, &st);
+    unread = os_stat (fd, &status);
   if (unread != 0 && unread != EBADMSG)
     return fail_because (why, unread, "the file's length cannot be read");
-  if (unread != 0 || *length > (uint64_t) st.st_size)
+  if (unread != 0 || *length > (uint64_t) status.st_size)
     return fail_because (why, EBADMSG, "the file is truncated");
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
     return fail_because (why, EBADMSG, "the length is damaged");
@@ -6210,113 +6215,116 @@ struct check
 
 /* One more finding, about WHERE.  */
 static void
-check_found (struct check *k, const void *where, const char *finding)
+check_found (struct check *check, const void *where, const char *finding)
 {
-  k->n++;
-  if (k->report != NULL)
-    k->report (finding, where, k->arg);
+  check->n++;
+  if (check->report != NULL)
+    check->report (finding, where, check->arg);
 }
 
 /* I8.  */
 static void
-check_roots (struct heap *h, struct check *k)
+check_roots (struct heap *h, struct check *check)
 {
   for (size_t b = 0; b < MM_BUCKETS; b++)
     {
       struct root_walk walk = { .link = &h->bucket[b] };
-      struct disk_name *r;
-      while (!walk.damaged && (r = root_step (h, &walk)) != NULL)
-        walk.damaged = word_peek (&r->hash) % MM_BUCKETS != b;
+      struct disk_name *root;
+      while (!walk.damaged && (root = root_step (h, &walk)) != NULL)
+        walk.damaged = word_peek (&root->hash) % MM_BUCKETS != b;
       if (walk.damaged)
-        check_found (k, &h->bucket[b], "I8: a chain of roots is broken");
+        check_found (check, &h->bucket[b], "I8: a chain of roots is broken");
     }
   bool damaged;
   root_local_number (h, &damaged);
   if (damaged)
-    check_found (k, &h->root->local,
+    check_found (check, &h->root->local,
                  "I8: the slice of the processes' pages is another");
 }
 
-/* Whether the run at AT is what it was until now: a finding about one that
+/* Whether the run at SEEN is what it was until now: a finding about one that
    others changed meanwhile is none.  */
 static bool
-check_stands (const struct sight *at)
+check_stands (const struct sight *seen)
 {
   word_fence_see ();
-  return head_see (at->r) == at->head;
+  return head_see (seen->r) == seen->head;
 }
 
 /* I7.  The claim begins before the head says so and ends after it.  Between
    two looks one page may be claimed twice; hardly so many times.  */
 static bool
-check_orphaned (struct heap *h, const struct sight *at)
+check_orphaned (struct heap *h, const struct sight *seen)
 {
-  uint32_t number = slice_number (at->c, at->s);
+  uint32_t number = slice_number (seen->c, seen->s);
   int left = 1000;
-  while (left > 0 && word_see (&h->locks->claim) != number && check_stands (at))
+  while (left > 0 && word_see (&h->locks->claim) != number
+         && check_stands (seen))
     left--;
   return left == 0;
 }
 
-/* I1, I2, I7 of the page at AT.  */
+/* I1, I2, I7 of the page at SEEN.  */
 static void
-check_page (struct heap *h, const struct sight *at, struct check *k)
+check_page (struct heap *h, const struct sight *seen, struct check *check)
 {
-  unsigned cl = head_class (at->head);
-  char *start = off_slice (h, at->c, at->s);
-  uint32_t stream = head_owner (at->head);
+  unsigned cl = head_class (seen->head);
+  char *start = off_slice (h, seen->c, seen->s);
+  uint32_t stream = head_owner (seen->head);
   if (stream == 0 || stream > h->super.n_streams)
-    check_found (k, start, "I1: a page belongs to no stream");
-  if (head_slices (at->head) != class_table[cl].slices)
-    check_found (k, start, "I1: a page has another length than its class");
-  if (head_state (at->head) > HEAD_CLAIMED)
-    check_found (k, start, "I1: a page is in no state");
-  if (head_state (at->head) == HEAD_CLAIMED && check_orphaned (h, at))
-    check_found (k, start, "I7: a page is claimed by nobody");
+    check_found (check, start, "I1: a page belongs to no stream");
+  if (head_slices (seen->head) != class_table[cl].slices)
+    check_found (check, start, "I1: a page has another length than its class");
+  if (head_state (seen->head) > HEAD_CLAIMED)
+    check_found (check, start, "I1: a page is in no state");
+  if (head_state (seen->head) == HEAD_CLAIMED && check_orphaned (h, seen))
+    check_found (check, start, "I7: a page is claimed by nobody");
   for (unsigned w = 0; w < class_words (cl); w++)
     {
-      uint64_t rem = word_see (&at->r->rem[w]);
-      if (rem != 0 && bit_rem (at->r, w) != rem && check_stands (at)
-          && word_see (&at->r->foreign) == 0)
-        check_found (k, start, "I2: others freed here without a mark");
-      uint64_t equal = ~(word_peek (&at->r->own[w]) ^ bit_rem (at->r, w));
-      if ((equal & ~class_valid (cl, w)) && check_stands (at))
-        check_found (k, start, "I2: a bit behind the last block is free");
+      uint64_t rem = word_see (&seen->r->rem[w]);
+      if (rem != 0 && bit_rem (seen->r, w) != rem && check_stands (seen)
+          && word_see (&seen->r->foreign) == 0)
+        check_found (check, start, "I2: others freed here without a mark");
+      uint64_t equal = ~(word_peek (&seen->r->own[w]) ^ bit_rem (seen->r, w));
+      if ((equal & ~class_valid (cl, w)) && check_stands (seen))
+        check_found (check, start, "I2: a bit behind the last block is free");
     }
-  for (size_t i = 1; i < at->n; i++)
-    if (head_see (off_record (h, at->c, at->s + i)) != head_cont (i)
-        && check_stands (at))
-      check_found (k, start, "I1: a page has lost a continuation");
+  for (size_t i = 1; i < seen->n; i++)
+    if (head_see (off_record (h, seen->c, seen->s + i)) != head_cont (i)
+        && check_stands (seen))
+      check_found (check, start, "I1: a page has lost a continuation");
 }
 
 /* I1, I3: what a run says of itself against its neighbours, and against the
    index.  Whoever works on the heap meanwhile may make it look wrong for a
    moment, so each finding is looked at again.  */
 static int
-check_see (struct heap *h, const struct sight *at, void *arg)
+check_see (struct heap *h, const struct sight *seen, void *arg)
 {
-  struct check *k = arg;
-  char *start = off_slice (h, at->c, at->s);
-  if (at->r == NULL || at->n == 0)
+  struct check *check = arg;
+  char *start = off_slice (h, seen->c, seen->s);
+  if (seen->r == NULL || seen->n == 0)
     return 0;
-  struct disk_index *x = off_index (h, at->c);
-  for (size_t i = at->s; i < at->s + at->n; i++)
-    if (!map_get_backed (x, i) && check_stands (at))
+  struct disk_index *x = off_index (h, seen->c);
+  for (size_t i = seen->s; i < seen->s + seen->n; i++)
+    if (!map_get_backed (x, i) && check_stands (seen))
       {
-        check_found (k, start, "I3: a used run has no memory behind it");
+        check_found (check, start, "I3: a used run has no memory behind it");
         break;
       }
-  if (head_kind (at->head) == HEAD_PAGE && head_class (at->head) >= MM_CLASSES)
-    check_found (k, start, "I1: a page is of no class");
-  else if (head_kind (at->head) == HEAD_PAGE)
-    check_page (h, at, k);
-  else if (head_slices (at->head) != at->n)
-    check_found (k, start, "I1: a run reaches past its chunk's end");
+  if (head_kind (seen->head) == HEAD_PAGE
+      && head_class (seen->head) >= MM_CLASSES)
+    check_found (check, start, "I1: a page is of no class");
+  else if (head_kind (seen->head) == HEAD_PAGE)
+    check_page (h, seen, check);
+  else if (head_slices (seen->head) != seen->n)
+    check_found (check, start, "I1: a run reaches past its chunk's end");
   else
-    for (size_t i = 1; i < at->n; i++)
-      if (head_kind (head_see (&at->r[i])) != HEAD_FREE && check_stands (at))
+    for (size_t i = 1; i < seen->n; i++)
+      if (head_kind (head_see (&seen->r[i])) != HEAD_FREE
+          && check_stands (seen))
         {
-          check_found (k, start, "I1: two runs overlap");
+          check_found (check, start, "I1: two runs overlap");
           break;
         }
   return 0;
@@ -6324,7 +6332,7 @@ check_see (struct heap *h, const struct sight *at, void *arg)
 
 /* I1, I4: free slices and the index of chunk C.  */
 static void
-check_chunk (struct heap *h, size_t c, struct check *k)
+check_chunk (struct heap *h, size_t c, struct check *check)
 {
   bool locked = h->file.kind->changes;
   if (locked)
@@ -6336,10 +6344,11 @@ check_chunk (struct heap *h, size_t c, struct check *k)
       struct disk_index *x = off_index (h, c);
       bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
       if (dir_ready (d) > slice_count (h, c))
-        check_found (k, off_chunk (h, c), "I5: a chunk has too many records");
+        check_found (check, off_chunk (h, c),
+                     "I5: a chunk has too many records");
       for (size_t s = 0; s < slice_first_data (h, c) && s < end; s++)
         if (head_peek (off_record (h, c, s)) != 0)
-          check_found (k, off_slice (h, c, s),
+          check_found (check, off_slice (h, c, s),
                        "I1: a slice of the heap's own has a head");
       for (size_t s = slice_first_data (h, c); s < end; s += n)
         {
@@ -6349,11 +6358,11 @@ check_chunk (struct heap *h, size_t c, struct check *k)
           n = n > 0 ? n : 1;
           if (!used && head_kind (head) != HEAD_FREE
               && head_kind (head) != HEAD_CONT)
-            check_found (k, off_slice (h, c, s), "I1: a head of no kind");
+            check_found (check, off_slice (h, c, s), "I1: a head of no kind");
           for (size_t i = s; fresh && i < s + n; i++)
             if (map_get (x->free, i) == used)
               {
-                check_found (k, off_slice (h, c, s),
+                check_found (check, off_slice (h, c, s),
                              used ? "I4: the index calls a used slice free"
                                   : "I4: the index has lost a free slice");
                 break;
@@ -6366,18 +6375,18 @@ check_chunk (struct heap *h, size_t c, struct check *k)
 
 /* I5, I6.  An errno value if the file cannot be looked at.  */
 static int
-check_directory (struct heap *h, struct check *k)
+check_directory (struct heap *h, struct check *check)
 {
   bool locked = h->file.kind->changes;
   uint64_t len = off_length (h);
-  struct stat st;
+  struct stat status;
   if (len > h->capacity)
-    check_found (k, h->root, "I6: the length is beyond the capacity");
-  int err = h->file.kind->writes_file ? os_stat (h->file.fd, &st) : 0;
+    check_found (check, h->root, "I6: the length is beyond the capacity");
+  int err = h->file.kind->writes_file ? os_stat (h->file.fd, &status) : 0;
   if (err != 0)
     return err;
-  if (h->file.kind->writes_file && (uint64_t) st.st_size < len)
-    check_found (k, h->root, "I6: the file is too short");
+  if (h->file.kind->writes_file && (uint64_t) status.st_size < len)
+    check_found (check, h->root, "I6: the file is too short");
   if (locked)
     lock_heap (h);
   size_t chunks = run_chunks (h);
@@ -6404,7 +6413,7 @@ check_directory (struct heap *h, struct check *k)
                    || dir_kind (dir_get (h, c - dir_distance (d))) != DIR_HUGE))
         wrong = "I5: a chunk of a block points elsewhere";
       if (wrong != NULL)
-        check_found (k, off_chunk (h, c), wrong);
+        check_found (check, off_chunk (h, c), wrong);
     }
   if (locked)
     unlock_heap (h);
@@ -6414,7 +6423,7 @@ check_directory (struct heap *h, struct check *k)
 /* I9.  Others may be saving a superblock just now, which tears the older copy,
    and the other one while we go on to that; hardly so many times.  */
 static void
-check_supers (struct heap *h, struct check *k)
+check_supers (struct heap *h, struct check *check)
 {
   uint64_t known = h->super.generation, newest = known;
   if (h->file.fd >= 0)
@@ -6422,9 +6431,10 @@ check_supers (struct heap *h, struct check *k)
       if ((newest = super_newest (h)) >= known)
         break;
   if (newest == 0)
-    check_found (k, (char *) h->file.base, "I9: neither superblock is valid");
+    check_found (check, (char *) h->file.base,
+                 "I9: neither superblock is valid");
   else if (newest < known)
-    check_found (k, (char *) h->file.base + (known & 1) * MM_PAGE,
+    check_found (check, (char *) h->file.base + (known & 1) * MM_PAGE,
                  "I9: the newer superblock is damaged");
 }
 
@@ -6497,9 +6507,9 @@ epoch_begin (struct heap *h)
   h->epoch = word_peek (&l->epoch) + 1;
   if (h->file.kind->shared)
     {
-      uint64_t r = os_random ();
-      h->epoch = (uint32_t) r;
-      word_put (&l->index_epoch, (uint32_t) (r >> 32));
+      uint64_t result = os_random ();
+      h->epoch = (uint32_t) result;
+      word_put (&l->index_epoch, (uint32_t) (result >> 32));
     }
   h->epoch += h->epoch == 0;
   word_put (&l->epoch, h->epoch);
@@ -6607,7 +6617,7 @@ static int
 make_map (struct heap *h, const struct mmalloc_options *opt,
           struct reason *why)
 {
-  const size_t page = process.page, most = (size_t) 1 << 46;
+  const size_t page = process.system_page, most = (size_t) 1 << 46;
   const uintptr_t base = (uintptr_t) opt->base;
   bool anon = h->file.fd < 0;
   size_t want = make_maximum (opt) & ~(page - 1), len = want;
@@ -6670,7 +6680,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   /* Such a file may end within a page, which the heap leaves alone; not if
      there was address space for a part of it only.  */
   size_t exact = make_maximum (opt);
-  exact = exact - exact % process.page == h->capacity
+  exact = exact - exact % process.system_page == h->capacity
           ? size_min (opt->initial, exact) : h->capacity;
   int err = whole ? os_reserve_blocks (h->file.fd, skip, exact - skip, true)
                   : 0;
@@ -6739,7 +6749,8 @@ static int
 attach_map_anywhere (struct heap *h)
 {
   struct file *f = &h->file;
-  size_t len = round_up (h->capacity, process.page), room = len + MM_SLICE;
+  size_t len = round_up (h->capacity, process.system_page);
+  size_t room = len + MM_SLICE;
   char *p = space_map (NULL, room, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
   if (p == MAP_FAILED)
@@ -6766,8 +6777,8 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   h->capacity = h->super.capacity;
   if (kind->anywhere)
     return attach_map_anywhere (h);
-  size_t len = round_up (h->capacity, process.page);
-  size_t least = round_up (length, process.page);
+  size_t len = round_up (h->capacity, process.system_page);
+  size_t least = round_up (length, process.system_page);
   int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
   bool copy = kind->backing == BY_COPY;
   /* Growth of a copy goes to anonymous memory behind the file's part.  */
@@ -6776,7 +6787,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   int fd = copy ? -1 : h->file.fd, err;
   while ((err = space_map_at (h->file.base, len, prot, flags, fd)) == ENOMEM
          && kind->changes && len != least)
-    len = round_up (size_max (len / 2, least), process.page);
+    len = round_up (size_max (len / 2, least), process.system_page);
   if (err == EADDRINUSE)
     space_name_neighbour (h->file.base, len, why);
   if (err == ENOMEM)
@@ -6787,7 +6798,7 @@ attach_map (struct heap *h, uint64_t length, uint64_t file_size,
   if (err != 0)
     return err;
   h->file.mapped = len;
-  size_t part = size_min (round_up (file_size, process.page), len);
+  size_t part = size_min (round_up (file_size, process.system_page), len);
   return copy
          && space_map ((void *) h->file.base, part, prot,
                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.fd)
@@ -6850,12 +6861,12 @@ attach_mark_block (struct heap *h, const struct place *block, void *arg)
 /* Tell the tools of the blocks of a run; what is free in a page is nobody's.
    */
 static int
-attach_mark_see (struct heap *h, const struct sight *at, void *arg)
+attach_mark_see (struct heap *h, const struct sight *seen, void *arg)
 {
-  if (sight_is_page (at) && process.asan)
-    __asan_poison_memory_region (off_slice (h, at->c, at->s),
-                                 at->n << MM_SLICE_SHIFT);
-  return sight_blocks (h, at, &(struct sight_call){ attach_mark_block, arg });
+  if (sight_is_page (seen) && process.asan)
+    __asan_poison_memory_region (off_slice (h, seen->c, seen->s),
+                                 seen->n << MM_SLICE_SHIFT);
+  return sight_blocks (h, seen, &(struct sight_call){ attach_mark_block, arg });
 }
 
 /* The blocks of a heap that goes are no blocks of this process any more.  */
@@ -6872,11 +6883,11 @@ detach_mark_block (struct heap *h, const struct place *block, void *arg)
 static bool
 attach_is_copy (struct heap *h)
 {
-  struct stat st;
-  if (os_stat (h->file.fd, &st) != 0)
+  struct stat status;
+  if (os_stat (h->file.fd, &status) != 0)
     return false;
-  uint64_t blocks = (uint64_t) st.st_blocks;
-  return h->super.dev != st.st_dev || h->super.ino != st.st_ino
+  uint64_t blocks = (uint64_t) status.st_blocks;
+  return h->super.dev != status.st_dev || h->super.ino != status.st_ino
          || blocks * 512 / MM_SLICE < word_peek (&h->locks->n_backed)
          || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
 }
@@ -7200,7 +7211,7 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
   if (size < 64)
     return fail_because (why, EINVAL,
                          "a map file has 64 bytes at least, not %zu", size);
-  if (base % process.page != 0)
+  if (base % process.system_page != 0)
     return fail_because (why, EINVAL, "the base is not page aligned");
   int err = file_make (f, size);
   if (err == 0)
@@ -7220,9 +7231,9 @@ region_make (struct file *f, uintptr_t base, size_t size, struct reason *why)
 static int
 region_back_again (struct file *f, uint64_t size, struct reason *why)
 {
-  struct stat st;
-  int err = os_stat (f->fd, &st);
-  if (err != 0 || (uint64_t) st.st_blocks >= size / 512)
+  struct stat status;
+  int err = os_stat (f->fd, &status);
+  if (err != 0 || (uint64_t) status.st_blocks >= size / 512)
     return err;
   err = os_reserve_blocks (f->fd, 0, size, false);
   return err == EOPNOTSUPP
@@ -7240,7 +7251,7 @@ region_map_again (struct file *f, size_t size, struct reason *why)
               : os_pread_all (f->fd, &first, sizeof first, 0);
   if (err != 0 && err != EBADMSG)
     return err;
-  if (err != 0 || first.base == 0 || first.base % process.page != 0
+  if (err != 0 || first.base == 0 || first.base % process.system_page != 0
       || first.base > UINT64_C (1) << 56)
     return fail_because (why, EINVAL, "no map file");
   return region_map (f, first.base, size, why);
@@ -7359,7 +7370,7 @@ fork_child (void)
 static void
 process_start (void)
 {
-  process.page = os_page_size ();
+  process.system_page = os_page_size ();
   process.have_key = pthread_key_create (&process.exit_key,
                                          cache_thread_exit) == 0;
   process.asan = __asan_poison_memory_region != NULL;
@@ -7376,7 +7387,7 @@ process_start (void)
     }
 #endif
   word_put (&process.slow, slow);
-  process.fork_mark = space_private (process.page, true);
+  process.fork_mark = space_private (process.system_page, true);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   pthread_atfork (fork_prepare, fork_release, fork_child);
@@ -7623,11 +7634,11 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   struct call c = { .saved = errno };
   struct file f = { .kind = &kind_reader, .fd = -1, .lock_fd = -1 };
   struct reason why = { "" };
-  struct stat st, then;
+  struct stat status, then;
   process_check ();
   int err = file_open (&f, path, fd, false, 0, &why);
   if (err == 0)
-    err = os_stat (f.fd, &st);
+    err = os_stat (f.fd, &status);
   /* Again, if the size was another one before the end: somebody makes the file
      or lets it grow.  */
   for (int left = 100;; left--)
@@ -7635,10 +7646,11 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
       memset (info, 0, sizeof *info);
       if (err != 0)
         break;
-      info->file_size = (size_t) st.st_size;
-      then = st;
+      info->file_size = (size_t) status.st_size;
+      then = status;
       err = probe_file (&f, info, &why);
-      if (left == 0 || os_stat (f.fd, &st) != 0 || st.st_size == then.st_size)
+      if (left == 0 || os_stat (f.fd, &status) != 0
+          || status.st_size == then.st_size)
         break;
       err = 0;
       why.told[0] = '\0';
@@ -7653,7 +7665,7 @@ MM_PUBLIC int
 mmalloc_info (void *md, struct mmalloc_info *info)
 {
   struct call c = { .saved = errno };
-  struct stat st;
+  struct stat status;
   memset (info, 0, sizeof *info);
   if (md == NULL)
     {
@@ -7686,8 +7698,8 @@ mmalloc_info (void *md, struct mmalloc_info *info)
       info->in_use = f->kind->writes_file || f->fd < 0
                      || probe_is_used (f->lock_fd);
       info->clean = info->clean && !info->in_use;
-      if (f->fd >= 0 && os_stat (f->fd, &st) == 0)
-        info->file_size = (size_t) st.st_size;
+      if (f->fd >= 0 && os_stat (f->fd, &status) == 0)
+        info->file_size = (size_t) status.st_size;
     }
   unlock_registry ();
   return call_end (&c, f != NULL ? 0 : EINVAL,
@@ -7888,7 +7900,7 @@ struct quick
 /* Find the small block of the heap MD, for which cache K is armed, that begins
    at PTR, live or not; false: it is something else.  */
 static inline bool
-quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
+quick_locate (struct cache *k, void *md, const void *ptr, struct quick *quick)
 {
   uintptr_t off = (uintptr_t) ptr - k->grid;
   size_t c = off >> MM_CHUNK_SHIFT;
@@ -7899,35 +7911,35 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct quick *at)
   if (word_peek (&k->key) != (uintptr_t) md || c >= k->n_chunks
       || s >= dir_ready (word_see (&k->dir[c])))
     return false;
-  at->r = (struct disk_slice *) (void *)
+  quick->r = (struct disk_slice *) (void *)
           (k->records + (c << MM_CHUNK_SHIFT) + s * MM_RECORD);
-  at->head = head_see (at->r);
-  if (head_kind (at->head) == HEAD_CONT && head_distance (at->head) <= s)
+  quick->head = head_see (quick->r);
+  if (head_kind (quick->head) == HEAD_CONT && head_distance (quick->head) <= s)
     {
-      back = head_distance (at->head);
-      at->r -= back;
-      at->head = head_see (at->r);
+      back = head_distance (quick->head);
+      quick->r -= back;
+      quick->head = head_see (quick->r);
     }
-  at->number = slice_number (c, s - back);
-  return head_kind (at->head) == HEAD_PAGE
-         && head_class (at->head) < MM_CLASSES
-         && back < class_table[head_class (at->head)].slices
-         && class_index (&class_table[head_class (at->head)],
+  quick->number = slice_number (c, s - back);
+  return head_kind (quick->head) == HEAD_PAGE
+         && head_class (quick->head) < MM_CLASSES
+         && back < class_table[head_class (quick->head)].slices
+         && class_index (&class_table[head_class (quick->head)],
                          (back << MM_SLICE_SHIFT) + (off & (MM_SLICE - 1)),
-                         &at->i);
+                         &quick->i);
 }
 
-/* The size of the live small block at PTR, which is at *AT, or 0: it is
+/* The size of the live small block at PTR, which is at *QUICK, or 0: it is
    something else.  */
 static inline size_t
-quick_size (struct cache *k, void *md, const void *ptr, struct quick *at)
+quick_size (struct cache *k, void *md, const void *ptr, struct quick *quick)
 {
-  if (!quick_locate (k, md, ptr, at))
+  if (!quick_locate (k, md, ptr, quick))
     return 0;
-  unsigned cl = head_class (at->head);
-  return page_fits (k->heap, at->number, cl)
-         && page_live_bits (at->r, cl, (unsigned) (at->i / 64))
-            >> (at->i % 64) & 1
+  unsigned cl = head_class (quick->head);
+  return page_fits (k->heap, quick->number, cl)
+         && page_live_bits (quick->r, cl, (unsigned) (quick->i / 64))
+            >> (quick->i % 64) & 1
          ? class_table[cl].size : 0;
 }
 
@@ -7987,25 +7999,25 @@ static MM_NOINLINE void
 free_far (void *md, void *ptr)
 {
   struct cache *k = thread.last;
-  struct quick at;
+  struct quick quick;
   bool full;
-  if (!quick_locate (k, md, ptr, &at))
+  if (!quick_locate (k, md, ptr, &quick))
     {
       free_large (k, md, ptr);
       return;
     }
-  if (head_is_mine (head_beside (k->mine, at.head)))
+  if (head_is_mine (head_beside (k->mine, quick.head)))
     {
-      cache_heat (k->heap, k, at.number);
-      if (!page_free_own (at.r, at.i, &full))
+      cache_heat (k->heap, k, quick.number);
+      if (!page_free_own (quick.r, quick.i, &full))
         free_any ("mfree", md, ptr);
       else if (full)
-        page_relist (k->heap, k->stream, at.r, at.number);
+        page_relist (k->heap, k->stream, quick.r, quick.number);
     }
-  else if (!page_free_remote (at.r, at.i, &full))
+  else if (!page_free_remote (quick.r, quick.i, &full))
     free_any ("mfree", md, ptr);
   else if (full)
-    queue_push (k->heap, head_owner (at.head), at.r, at.number);
+    queue_push (k->heap, head_owner (quick.head), quick.r, quick.number);
 }
 
 /* The rest of mfree for block I of page R, of the caller's stream and in a hot
@@ -8276,7 +8288,7 @@ MM_PUBLIC void *
 mvalloc (void *md, size_t size)
 {
   process_check ();
-  return alloc_any (md, size, process.page, 0);
+  return alloc_any (md, size, process.system_page, 0);
 }
 
 /* What was asked for is not on record; this is the room that the block has.
@@ -8287,8 +8299,8 @@ mmalloc_usable_size (void *md, const void *ptr)
   static const char call[] = "mmalloc_usable_size";
   if (ptr == NULL)
     return 0;
-  struct quick at;
-  size_t size = quick_size (thread.last, md, ptr, &at);
+  struct quick quick;
+  size_t size = quick_size (thread.last, md, ptr, &quick);
   if (size > 0)
     return size;
   struct heap *h;
@@ -8684,7 +8696,7 @@ mmalloc_detach (void *md)
   process_check ();
   lock_opening ();
   lock_registry ();
-  struct file **at = file_place (md, true), *f = *at;
+  struct file **link = file_place (md, true), *f = *link;
   struct heap *h = (struct heap *) f;
   bool ours = f != NULL && h != process.default_heap;
   bool last = ours && --f->n_open == 0;
@@ -8692,7 +8704,7 @@ mmalloc_detach (void *md)
     {
       while (h->caches != NULL)
         cache_release (h->caches);
-      *at = f->next;
+      *link = f->next;
     }
   unlock_registry ();
   if (last)
@@ -8758,10 +8770,10 @@ mmalloc_region_close (void *region)
   process_check ();
   lock_opening ();
   lock_registry ();
-  struct file **at = file_place (region, false), *f = *at;
+  struct file **link = file_place (region, false), *f = *link;
   bool last = f != NULL && --f->n_open == 0;
   if (last)
-    *at = f->next;
+    *link = f->next;
   unlock_registry ();
   if (last)
     region_drop (f);
@@ -8983,11 +8995,11 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
   for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
     {
       struct root_walk walk = { .link = &h->bucket[b] };
-      struct disk_name *r;
-      while (stop == 0 && (r = root_step (h, &walk)) != NULL)
+      struct disk_name *root;
+      while (stop == 0 && (root = root_step (h, &walk)) != NULL)
         {
           char name[MM_NAME_MAX + 1];
-          uint64_t value = root_read (r, name);
+          uint64_t value = root_read (root, name);
           if (value != 0)
             stop = fn (name, (void *) (uintptr_t) value, arg);
         }
@@ -9024,21 +9036,22 @@ mmalloc_sync (void *md)
   if (!call_begin (&c, md, CALL_ASKS))
     return -1;
   struct file *f = &c.h->file;
-  int err = f->kind->writes_file ? os_sync (
-              (void *) f->base, round_up (off_length (c.h), process.page))
-                                 : 0;
+  int err = 0;
+  if (f->kind->writes_file)
+    err = os_sync ((void *) f->base,
+                   round_up (off_length (c.h), process.system_page));
   return call_end (&c, err, "the heap could not be written to the disk");
 }
 
 /* Ask for what a run or a HUGE block has in the file.  */
 static int
-prefetch_see (struct heap *h, const struct sight *at, void *arg)
+prefetch_see (struct heap *h, const struct sight *seen, void *arg)
 {
   /* In steps that keep the kernel's folios small.  */
   enum { STEP = 128 << 10 };
   (void) arg;
-  size_t from = off_file (h, off_slice (h, at->c, at->s));
-  size_t end = from + (at->n << MM_SLICE_SHIFT);
+  size_t from = off_file (h, off_slice (h, seen->c, seen->s));
+  size_t end = from + (seen->n << MM_SLICE_SHIFT);
   for (; from < end; from += STEP)
     os_advise_file (h->file.fd, from, size_min (end - from, STEP),
                     POSIX_FADV_WILLNEED);
@@ -9082,7 +9095,7 @@ MM_PUBLIC int
 mmalloc_stats (void *md, struct mmalloc_stats *stats)
 {
   struct call c;
-  struct stat st;
+  struct stat status;
   if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
   struct heap *h = c.h;
@@ -9093,8 +9106,8 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   stat_heap (h, stats);
   stats->capacity = h->capacity;
   stats->length = off_length (h);
-  if (h->file.fd >= 0 && os_stat (h->file.fd, &st) == 0)
-    stats->file_bytes = (size_t) st.st_blocks * 512;
+  if (h->file.fd >= 0 && os_stat (h->file.fd, &status) == 0)
+    stats->file_bytes = (size_t) status.st_blocks * 512;
   return call_end (&c, 0, NULL);
 }
 
@@ -9125,27 +9138,28 @@ mmalloc_check (void *md,
                void *arg)
 {
   struct call c;
-  struct check k = { report, arg, 0 };
+  struct check check = { report, arg, 0 };
   if (!call_begin (&c, md, CALL_LOOKS))
     return -1;
   struct heap *h = c.h;
   /* REPORT may be called with a lock held.  */
   int cancel = os_hold_cancel ();
-  int err = check_directory (h, &k);
+  int err = check_directory (h, &check);
   if (err == 0)
     {
       unsigned walk = lock_walk (h);
-      check_supers (h, &k);
+      check_supers (h, &check);
       for (size_t chunk = 0; chunk < run_chunks (h); chunk++)
-        check_chunk (h, chunk, &k);
+        check_chunk (h, chunk, &check);
       unlock_walk (h, walk);
-      walk_heap (h, check_see, &k);
-      check_roots (h, &k);
+      walk_heap (h, check_see, &check);
+      check_roots (h, &check);
       if (word_peek (&h->root->guards) != 0)
-        walk_heap (h, sight_blocks, &(struct sight_call){ check_block, &k });
+        walk_heap (h, sight_blocks,
+                   &(struct sight_call){ check_block, &check });
     }
   os_let_cancel (cancel);
-  return call_end (&c, err, "the file cannot be looked at") == 0 ? k.n : -1;
+  return call_end (&c, err, "the file cannot be looked at") == 0 ? check.n : -1;
 }
 
 /* For layers above, qalloc and shims, whose own misuse goes to the same
@@ -9198,15 +9212,15 @@ mmcheck (void *md, void (*func) (void))
 MM_PUBLIC struct mstats
 mmstats (void *md)
 {
-  struct mmalloc_stats st;
+  struct mmalloc_stats stats;
   struct mstats old = { 0, 0, 0, 0, 0 };
-  if (mmalloc_stats (md, &st) == 0)
+  if (mmalloc_stats (md, &stats) == 0)
     {
-      old.bytes_total = st.bytes_backed;
-      old.chunks_used = st.blocks_live;
-      old.bytes_used = st.bytes_live;
-      old.chunks_free = st.blocks_free;
-      old.bytes_free = st.bytes_free;
+      old.bytes_total = stats.bytes_backed;
+      old.chunks_used = stats.blocks_live;
+      old.bytes_used = stats.bytes_live;
+      old.chunks_free = stats.blocks_free;
+      old.bytes_free = stats.bytes_free;
     }
   return old;
 }

@@ -308,15 +308,15 @@ mutant lists_believed '/^page_take_back/,/^}/ {
 
 # A root is linked before its record is complete.
 mutant root_linked_early '/^root_set_locked/,/^}/ {
-  s/^      root_write_locked (r,.*/      if (fresh)\
-        word_publish (bucket, off_file (h, r));\
+  s/^      root_write_locked (root,.*/      if (fresh)\
+        word_publish (bucket, off_file (h, root));\
 &/
 }' 'step:setroot'
 
 # A root's value is stored before its name.
 mutant root_value_first '/^root_set_locked/,/^}/ {
-  s/^      root_write_locked (r,.*/\
-      word_publish (\&r->value, value);\
+  s/^      root_write_locked (root,.*/\
+      word_publish (\&root->value, value);\
 &/
 }' 'step:setroot: record of'
 
@@ -326,7 +326,7 @@ mutant root_mark_late '/^root_record_locked/,/^}/ {
 }
 /^root_set_locked/,/^}/ {
   s/^  return true;/  if (fresh)\
-    word_add (\&h->root->slab, round_up (sizeof *r + r->room, 16));\
+    word_add (\&h->root->slab, round_up (sizeof *root + root->room, 16));\
 &/
 }' 'step:setroot: new record'
 
@@ -629,12 +629,12 @@ mutant no_shared_stream '/^super_verify/,/^}/ {
   s/s->n_shared == 0/false/
 }' damage_foreign
 mutant any_kind_of_file '/^file_open/,/^}/ {
-  s/!S_ISREG (st.st_mode)/false/
+  s/!S_ISREG (status.st_mode)/false/
 }' damage_foreign
 
 # The length.
 mutant length_beyond_file '/^super_read/,/^}/ {
-  s/|| \*length > (uint64_t) st.st_size/|| false/
+  s/|| \*length > (uint64_t) status.st_size/|| false/
 }' damage_truncated
 mutant length_out_of_range '/^super_read/,/^}/ {
   s/\*length > s->capacity || \*length < MM_OFF_RECORDS/false/
@@ -704,7 +704,7 @@ mutant block_behind_end '/^place_find (/,/^}/ {
   s/off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_length (h)/false/
 }' damage_truncated:1
 mutant walk_of_half_a_page '/^sight_blocks/,/^}/ {
-  s/|| at->n < class_table\[head_class (at->head)\].slices/|| false/
+  s/|| seen->n < class_table\[head_class (seen->head)\].slices/|| false/
 }' damage_truncated:1
 
 # Named roots.
@@ -735,16 +735,16 @@ mutant root_in_other_bucket '/^check_roots/,/^}/ {
 
 # Calls of the system that fail, are interrupted or do half of what they should.
 mutant half_a_read_is_all '/^os_move_all/,/^}/ {
-  s/i += (size_t) r;/i = to != NULL ? n : i + (size_t) r;/
+  s/i += (size_t) result;/i = to != NULL ? n : i + (size_t) result;/
 }' file_calls_fail
 mutant half_a_write_is_all '/^os_move_all/,/^}/ {
-  s/i += (size_t) r;/i = from != NULL ? n : i + (size_t) r;/
+  s/i += (size_t) result;/i = from != NULL ? n : i + (size_t) result;/
 }' file_calls_fail
 mutant cut_interrupted '/^os_cut/,/^}/ {
-  s/while (r != 0 && errno == EINTR)/while (false)/
+  s/while (result != 0 && errno == EINTR)/while (false)/
 }' file_calls_fail
 mutant lock_interrupted '/^os_lock/,/^}/ {
-  s/while (r != 0 && errno == EINTR)/while (false)/
+  s/while (result != 0 && errno == EINTR)/while (false)/
 }' file_calls_fail
 mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
   s/err != EOPNOTSUPP \&\& err != ENOSYS/true/
@@ -759,7 +759,7 @@ mutant mapping_left '/^file_drop/,/^}/ {
   s/space_unmap ((void \*) f->base, f->mapped);/(void) f;/
 }' file_calls_fail
 mutant sync_always_works '/^os_sync/,/^}/ {
-  s/return r != 0 ? errno : 0;/return 0;/
+  s/return result != 0 ? errno : 0;/return 0;/
 }' file_calls_fail
 mutant limit_not_asked '/^os_may_reach/,/^}/ {
   s/? EFBIG : 0;/? 0 : 0;/
@@ -774,10 +774,10 @@ mutant claimed_unseen '/^page_retire_locked/,/^}/ {
 
 # A root's name is believed though it may have changed since its value was read.
 mutant root_turn_ignored '/^root_read/,/^}/ {
-  s/word_peek (&r->turn) == turn ? value : 0/value/
+  s/word_peek (&root->turn) == turn ? value : 0/value/
 }' others_come_between
 mutant root_turn_stays '/^root_write_locked/,/^}/ {
-  s/&r->turn, turn + 1)/\&r->turn, turn - 1)/
+  s/&root->turn, turn + 1)/\&root->turn, turn - 1)/
 }' others_come_between
 
 # A thread without a cache frees while the file is cut.
@@ -790,7 +790,7 @@ mutant late_free_overlooked '/^give_block/,/^}/ {
 
 # A long name gets the room of a short one.
 mutant root_room_ignored '/^root_record_locked/,/^}/ {
-  s/ && r->room >= len//
+  s/ && root->room >= len//
 }' roots_many
 
 # What another one wrote is left in a HUGE block that shall be zero.
@@ -897,13 +897,13 @@ mutant page_of_nobody_unseen '/^check_page/,/^}/ {
   s/stream == 0 || stream > h->super.n_streams/false/
 }' check_finds_everything
 mutant page_length_unseen '/^check_page/,/^}/ {
-  s/head_slices (at->head) != class_table\[cl\].slices/false/
+  s/head_slices (seen->head) != class_table\[cl\].slices/false/
 }' check_finds_everything
 mutant page_state_unseen '/^check_page/,/^}/ {
-  s/head_state (at->head) > HEAD_CLAIMED/false/
+  s/head_state (seen->head) > HEAD_CLAIMED/false/
 }' check_finds_everything
 mutant page_claim_unseen '/^check_page/,/^}/ {
-  s/head_state (at->head) == HEAD_CLAIMED/false/
+  s/head_state (seen->head) == HEAD_CLAIMED/false/
 }' check_finds_everything
 mutant page_claim_once '/^check_orphaned/,/^}/ {
   s/left = 1000/left = 1/
@@ -918,16 +918,16 @@ mutant page_continuation_unseen '/^check_page/,/^}/ {
   s/!= head_cont (i)/!= head_cont (i) \&\& false/
 }' check_finds_everything
 mutant page_class_unseen '/^check_see/,/^}/ {
-  s/head_class (at->head) >= MM_CLASSES/false/
+  s/head_class (seen->head) >= MM_CLASSES/false/
 }' check_finds_everything
 mutant run_backing_unseen '/^check_see/,/^}/ {
   s/!map_get_backed (x, i)/false/
 }' check_finds_everything
 mutant run_end_unseen '/^check_see/,/^}/ {
-  s/head_slices (at->head) != at->n)/false)/
+  s/head_slices (seen->head) != seen->n)/false)/
 }' check_finds_everything
 mutant run_overlap_unseen '/^check_see/,/^}/ {
-  s/i < at->n; i++/i < 0; i++/
+  s/i < seen->n; i++/i < 0; i++/
 }' check_finds_everything
 mutant records_too_many_unseen '/^check_chunk/,/^}/ {
   s/dir_ready (d) > slice_count (h, c)/false/
@@ -948,7 +948,7 @@ mutant length_unseen '/^check_directory/,/^}/ {
   s/len > h->capacity/false/
 }' check_finds_everything
 mutant file_size_unseen '/^check_directory/,/^}/ {
-  s/(uint64_t) st.st_size < len/false/
+  s/(uint64_t) status.st_size < len/false/
 }' check_finds_everything
 mutant huge_torn_unseen '/^check_directory/,/^}/ {
   s/c < covered && kind != DIR_CONT/false/
