@@ -271,19 +271,23 @@ extern void __msan_allocated_memory (const volatile void *, size_t)
 #define MM_MAGIC    UINT64_C (0x01636f6c6c616d6d)
 #define MM_CREATING UINT64_C (0x01656c6f68776e75)
 
+/* Versions, powers of two.  */
 enum
 {
   MM_FORMAT = 1,               /* version of the file format */
   MM_ORDER = 0x01020304,       /* shows the byte order */
-
   MM_SLICE_SHIFT = 14,         /* 16 KiB: one page table entry of the largest
                                   page size supported; 1 MiB heaps have 58 */
-  MM_CHUNK_SHIFT = 25,         /* 32 MiB: 2048 slices, whose bit map is four
+  MM_CHUNK_SHIFT = 25          /* 32 MiB: 2048 slices, whose bit map is four
                                   cache lines */
+};
+
+/* Bytes, of the layout.  Offsets are from the base, those of the chunk's own
+   from its beginning.  */
+enum
+{
   MM_SLICE = 1 << MM_SLICE_SHIFT,
   MM_CHUNK = 1 << MM_CHUNK_SHIFT,
-  MM_CHUNK_SLICES = MM_CHUNK / MM_SLICE,
-
   MM_PAGE = 4096,              /* unit of the header's layout */
   MM_OFF_LOCKS = 2 * MM_PAGE,
   MM_OFF_PROCS = 3 * MM_PAGE,
@@ -293,23 +297,14 @@ enum
   MM_OFF_RECORDS = 9 * MM_PAGE,
   MM_RECORD = 320,             /* an odd number of cache lines: the first lines
                                   of records use all sets of a cache */
-  MM_RECORDS_STEP = 16,        /* so many become usable together */
+  MM_NAME_MAX = 1000           /* a root's record stays far below a slice */
+};
 
-  MM_PROCS = 192,              /* fill the space between locks and root */
-  MM_OPS = 60,                 /* slot calls under way at once: these fill the
-                                  page of the locks */
-  MM_KEYS = 16,                /* historical number */
-  MM_BUCKETS = MM_PAGE / 8,
-  MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
-
-  MM_WORDS = 15,               /* words of bits in a record */
-  MM_CLASSES = 40,
+/* Bytes, of blocks and of the memory behind them.  */
+enum
+{
   MM_FAST_MAX = 1024,          /* sizes of the table look-up */
   MM_SMALL_MAX = 32768,        /* sizes of the classes; larger: whole slices */
-  MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
-                                  works, 1 KiB each */
-  MM_SHARED_MAX = 512,         /* locks that one thread may hold at once are
-                                  limited by the kernel to 2048 */
   MM_SYSTEM_STREAM_SPACE = 4 << 20, /* one exclusive stream for so many bytes:
                                   more would starve each other in small heaps */
   MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: a new file is small */
@@ -321,12 +316,35 @@ enum
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
   MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
                                   in a file, where it may stay, later */
-  MM_ROOM_FILE = 4 << 10,
-  MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
-  MM_FIRST_FIT = 64,           /* for so many slices the first place will do */
+  MM_ROOM_FILE = 4 << 10
+};
+
+/* Slices.  */
+enum
+{
+  MM_CHUNK_SLICES = MM_CHUNK / MM_SLICE,
+  MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* larger blocks are HUGE */
+  MM_FIRST_FIT = 64            /* for so many the first place will do */
+};
+
+/* How many there are.  */
+enum
+{
+  MM_RECORDS_STEP = 16,        /* records that become usable together */
+  MM_PROCS = 192,              /* fill the space between locks and root */
+  MM_OPS = 60,                 /* slot calls under way at once: these fill the
+                                  page of the locks */
+  MM_KEYS = 16,                /* historical number */
+  MM_BUCKETS = MM_PAGE / 8,
+  MM_WORDS = 15,               /* words of bits in a record */
+  MM_CLASSES = 40,
+  MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
+                                  works, 1 KiB each */
+  MM_SHARED_MAX = 512,         /* locks that one thread may hold at once are
+                                  limited by the kernel to 2048 */
   MM_GIVEN = 16,               /* places of freed large blocks to look at first:
                                   two cache lines */
-  MM_TOLD = 256                /* bytes of a reason */
+  MM_TOLD = 256                /* characters of a reason */
 };
 #define MM_RESERVE (UINT64_C (64) << 30)        /* a new heap's address space */
 #define MM_RESERVE_DEFAULT (UINT64_C (1) << 40) /* the default heap's */
