@@ -274,19 +274,23 @@ extern void __msan_allocated_memory (const volatile void *, size_t)
 #define MM_MAGIC    UINT64_C (0x01636f6c6c616d6d)
 #define MM_CREATING UINT64_C (0x01656c6f68776e75)
 
+/* Versions, powers of two.  */
 enum
 {
   MM_FORMAT = 1,               /* version of the file format */
   MM_ORDER = 0x01020304,       /* shows the byte order */
-
   MM_SLICE_SHIFT = 14,         /* 16 KiB: one page table entry of the largest
                                   page size supported; 1 MiB heaps have 58 */
-  MM_CHUNK_SHIFT = 25,         /* 32 MiB: 2048 slices, whose bit map is four
+  MM_CHUNK_SHIFT = 25          /* 32 MiB: 2048 slices, whose bit map is four
                                   cache lines */
+};
+
+/* Bytes, of the layout.  Offsets are from the base, those of the chunk's own
+   from its beginning.  */
+enum
+{
   MM_SLICE = 1 << MM_SLICE_SHIFT,
   MM_CHUNK = 1 << MM_CHUNK_SHIFT,
-  MM_CHUNK_SLICES = MM_CHUNK / MM_SLICE,
-
   MM_PAGE = 4096,              /* unit of the header's layout */
   MM_OFF_LOCKS = 2 * MM_PAGE,
   MM_OFF_PROCS = 3 * MM_PAGE,
@@ -296,25 +300,14 @@ enum
   MM_OFF_RECORDS = 9 * MM_PAGE,
   MM_RECORD = 320,             /* an odd number of cache lines: the first lines
                                   of records use all sets of a cache */
-  MM_RECORDS_STEP = 16,        /* so many become usable together */
+  MM_NAME_MAX = 1000           /* a root's record stays far below a slice */
+};
 
-  MM_PROCS = 192,              /* fill the space between locks and root */
-  MM_OPS = 60,                 /* slot calls under way at once: these fill the
-                                  page of the locks */
-  MM_MAKES = 40,               /* of them roots that are being made, which may
-                                  take long: the others leave room for calls */
-  MM_KEYS = 16,                /* historical number */
-  MM_BUCKETS = MM_PAGE / 8,
-  MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
-
-  MM_WORDS = 15,               /* words of bits in a record */
-  MM_CLASSES = 40,
+/* Bytes, of blocks and of the memory behind them.  */
+enum
+{
   MM_FAST_MAX = 1024,          /* sizes of the table look-up */
   MM_SMALL_MAX = 32768,        /* sizes of the classes; larger: whole slices */
-  MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
-                                  works, 1 KiB each */
-  MM_SHARED_MAX = 512,         /* locks that one thread may hold at once are
-                                  limited by the kernel to 2048 */
   MM_SYSTEM_STREAM_SPACE = 4 << 20, /* one exclusive stream for so many bytes:
                                   more would starve each other in small heaps */
   MM_GROW_MIN_FILE = 64 << 10, /* least step of growth: a new file is small */
@@ -326,12 +319,37 @@ enum
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
   MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
                                   in a file, where it may stay, later */
-  MM_ROOM_FILE = 4 << 10,
-  MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* slices; larger blocks are HUGE */
-  MM_FIRST_FIT = 64,           /* for so many slices the first place will do */
+  MM_ROOM_FILE = 4 << 10
+};
+
+/* Slices.  */
+enum
+{
+  MM_CHUNK_SLICES = MM_CHUNK / MM_SLICE,
+  MM_RUN_MAX = MM_CHUNK_SLICES / 2, /* larger blocks are HUGE */
+  MM_FIRST_FIT = 64            /* for so many the first place will do */
+};
+
+/* How many there are.  */
+enum
+{
+  MM_RECORDS_STEP = 16,        /* records that become usable together */
+  MM_PROCS = 192,              /* fill the space between locks and root */
+  MM_OPS = 60,                 /* slot calls under way at once: these fill the
+                                  page of the locks */
+  MM_MAKES = 40,               /* of them roots that are being made, which may
+                                  take long: the others leave room for calls */
+  MM_KEYS = 16,                /* historical number */
+  MM_BUCKETS = MM_PAGE / 8,
+  MM_WORDS = 15,               /* words of bits in a record */
+  MM_CLASSES = 40,
+  MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
+                                  works, 1 KiB each */
+  MM_SHARED_MAX = 512,         /* locks that one thread may hold at once are
+                                  limited by the kernel to 2048 */
   MM_GIVEN = 16,               /* places of freed large blocks to look at first:
                                   two cache lines */
-  MM_TOLD = 256                /* bytes of a reason */
+  MM_TOLD = 256                /* characters of a reason */
 };
 #define MM_RESERVE (UINT64_C (64) << 30)        /* a new heap's address space */
 #define MM_RESERVE_DEFAULT (UINT64_C (1) << 40) /* the default heap's */
@@ -912,6 +930,8 @@ static _Thread_local struct
   const struct heap *grow, *heap, *alone;
 } needs;
 
+/* A precondition does not hold: say which, of what function, and stop.  Test
+   builds only.  */
 __attribute__ ((noreturn, noinline)) static void
 needs_failed (const char *function, const char *claim)
 {
@@ -927,12 +947,15 @@ needs_none (void)
          && needs.heap == NULL;
 }
 
+/* Whether the thread has the heap lock of H, or H is its own for now: being
+   made, or cut off from others.  */
 static inline bool
 needs_heap_lock (const struct heap *h)
 {
   return needs.heap == h || needs.alone == h;
 }
 
+/* The same of the grow lock.  */
 static inline bool
 needs_grow_lock (const struct heap *h)
 {
@@ -958,6 +981,7 @@ needs_grow_lock (const struct heap *h)
    Keeps: nothing by itself.
    Checked by: man_format.  */
 
+/* The number of the lowest bit that is set.  Needs: X is not 0.  */
 static inline unsigned
 bit_lowest (uint64_t x)
 {
@@ -976,6 +1000,7 @@ bit_count (uint64_t x)
   return (unsigned) (x * UINT64_C (0x0101010101010101) >> 56);
 }
 
+/* The smaller, and the larger, of two sizes.  */
 static inline size_t
 size_min (size_t a, size_t b)
 {
@@ -1071,6 +1096,7 @@ head_see (struct disk_slice *r)
   return word_see (&r->head);
 }
 
+/* The same where what lies behind the head is the caller's anyway.  */
 static inline uint64_t
 head_peek (struct disk_slice *r)
 {
@@ -1095,6 +1121,7 @@ dir_paged (size_t ready, size_t reach)
          | (uint64_t) reach << 48;
 }
 
+/* START and SLICES: where in the chunk the block begins, and its length.  */
 static inline uint64_t
 dir_huge (size_t start, size_t slices)
 {
@@ -1102,6 +1129,7 @@ dir_huge (size_t start, size_t slices)
          | (uint64_t) slices << 32;
 }
 
+/* BACK: how many chunks before this one the block begins.  */
 static inline uint64_t
 dir_cont (size_t back)
 {
@@ -1138,12 +1166,14 @@ off_chunk (struct heap *h, size_t c)
   return (char *) h->grid + (c << MM_CHUNK_SHIFT);
 }
 
+/* Slice S of chunk C: its memory.  S may be the end of the chunk.  */
 static inline char *
 off_slice (struct heap *h, size_t c, size_t s)
 {
   return off_chunk (h, c) + (s << MM_SLICE_SHIFT);
 }
 
+/* The record of slice S; S may be one more than there are, for ends.  */
 static inline struct disk_slice *
 off_record (struct heap *h, size_t c, size_t s)
 {
@@ -1151,6 +1181,8 @@ off_record (struct heap *h, size_t c, size_t s)
   return (void *) (off_chunk (h, c) + MM_OFF_RECORDS + s * MM_RECORD);
 }
 
+/* The index of chunk C.  Needs: the chunk is or was PAGED; in others this is
+   memory of a block.  */
 static inline struct disk_index *
 off_index (struct heap *h, size_t c)
 {
@@ -1180,6 +1212,7 @@ off_numbered (struct heap *h, uint32_t number)
   return off_record (h, number / MM_CHUNK_SLICES, number % MM_CHUNK_SLICES);
 }
 
+/* Stream NUMBER; 0 is no stream, and so may stand for none in a head.  */
 static inline struct disk_stream *
 off_stream (struct heap *h, uint32_t number)
 {
@@ -1385,6 +1418,8 @@ mark_block (struct heap *h, const void *p, size_t len)
 #endif
 }
 
+/* [P, P + LEN), which was a block, is none any more: whoever touches it is
+   told so by the tool.  */
 static void
 mark_free (struct heap *h, const void *p, size_t len)
 {
@@ -1439,6 +1474,7 @@ os_hold_cancel (void)
   return state;
 }
 
+/* Let it be cancelled as before.  STATE: what os_hold_cancel gave.  */
 static void
 os_let_cancel (int state)
 {
@@ -1455,6 +1491,7 @@ os_close (int fd)
   os_let_cancel (state);
 }
 
+/* What fstat tells of FD: 0 or an errno value.  */
 static int
 os_stat (int fd, struct stat *status)
 {
@@ -1481,8 +1518,9 @@ static int
 os_stat_own (const struct file *f, int fd, struct stat *status)
 {
   int err = os_stat (fd, status);
-  return err != 0 || (status->st_dev == f->dev && status->st_ino == f->ino) ? err
-                                                                    : EBADF;
+  if (err == 0 && (status->st_dev != f->dev || status->st_ino != f->ino))
+    err = EBADF;
+  return err;
 }
 
 /* Whether it does.  Asked before each call that changes the file or is about
@@ -1557,12 +1595,15 @@ os_open (const char *path, int flags, unsigned mode)
   return fd;
 }
 
+/* Advice on [OFF, OFF + LEN) of a file; nobody minds if it is not taken.  */
 static void
 os_advise_file (int fd, size_t off, size_t len, int advice)
 {
   posix_fadvise (fd, (off_t) off, (off_t) len, advice);
 }
 
+/* The process's number, as it is stored in files.  Asked for each time: a
+   child made by clone has another and has run no fork handler.  */
 static uint64_t
 os_pid (void)
 {
@@ -1613,6 +1654,7 @@ os_give_memory (void *p, size_t len)
   os.munmap (p, len);
 }
 
+/* Bytes of a page of the system; never 0.  */
 static size_t
 os_page_size (void)
 {
@@ -1728,6 +1770,8 @@ os_write_line (int fd, const char *line, int n, size_t room)
   os_let_cancel (state);
 }
 
+/* fallocate, never cancelled in the middle: 0 or an errno value, EINTR among
+   them, since only callers know how far they have come.  */
 static int
 os_fallocate (int fd, int mode, size_t off, size_t len)
 {
@@ -2014,6 +2058,7 @@ fail_leave (void)
   thread.words = NULL;
 }
 
+/* Let TOLD, NULL: nothing, be the reason in WHY.  */
 static void
 fail_tell (struct reason *why, const char *told)
 {
@@ -2185,6 +2230,7 @@ space_map (void *at, size_t len, int prot, int flags, int fd)
   return os.mmap (at, len, prot, flags, fd, 0);
 }
 
+/* Give a mapping back.  Needs: nobody can find it any more.  */
 static void
 space_unmap (void *p, size_t len)
 {
@@ -2447,6 +2493,8 @@ lock_opening (void)
   MM_NOTE (opening = true);
 }
 
+/* The lists of what is open in this process, and of their caches.  Held for
+   moments, never around a system call that may wait for others.  */
 static void
 lock_registry (void)
 {
@@ -2457,6 +2505,8 @@ lock_registry (void)
   MM_NOTE (registry = true);
 }
 
+/* The two come off in any order.  In a fork the thread keeps both until the
+   handler in the parent, or in the child, has run.  */
 static void
 unlock_opening (void)
 {
@@ -2571,6 +2621,7 @@ lock_heap (struct heap *h)
   lock_take (h, &h->locks->heap.mutex);
 }
 
+/* From here on others may see what was changed, in one piece.  */
 static inline void
 unlock_heap (struct heap *h)
 {
@@ -2579,6 +2630,8 @@ unlock_heap (struct heap *h)
   pthread_mutex_unlock (&h->locks->heap.mutex);
 }
 
+/* Who has it makes slices usable or takes that from them: no other does, so
+   system calls between are safe without the heap lock.  */
 static inline void
 lock_grow (struct heap *h)
 {
@@ -2587,6 +2640,7 @@ lock_grow (struct heap *h)
   MM_NOTE (grow = h);
 }
 
+/* Let others grow the heap.  */
 static inline void
 unlock_grow (struct heap *h)
 {
@@ -2608,6 +2662,7 @@ lock_stream (struct heap *h, uint32_t n, bool wait)
   return result == 0;
 }
 
+/* Let others have shared stream ST.  */
 static inline void
 unlock_stream (struct disk_stream *st)
 {
@@ -2625,6 +2680,8 @@ lock_walk (struct heap *h)
   return h->forks;
 }
 
+/* BEGUN: what lock_walk gave.  If the process is another by now, the lock is
+   the parent's, and the child has a fresh one.  */
 static void
 unlock_walk (struct heap *h, unsigned begun)
 {
@@ -3026,7 +3083,8 @@ file_no_copy (struct reason *why, int code, const char *what)
     return 0;
   fail_system (&system, code);
   return fail_because (why, code,
-                       "no disk blocks for this copy of the %s%s%.150s", what, system.told[0] != '\0' ? ": " : "", system.told);
+                       "no disk blocks for this copy of the %s%s%.150s", what,
+                       system.told[0] != '\0' ? ": " : "", system.told);
 }
 
 /* Whether others than this process have the file open with WITNESS: *FOUND, and
@@ -3043,6 +3101,7 @@ file_find_users (const struct file *f, int witness, bool *found)
   return err;
 }
 
+/* Whether others than this process have the file open with WITNESS.  */
 static bool
 file_has_users (const struct file *f, int witness)
 {
@@ -5580,7 +5639,8 @@ sweep_empty_chunk (struct heap *h, size_t c)
   bool all = map_next_free (x, first, end, MAP_FREE, false) == end;
   if (all)
     {
-      run_less_backed_locked (h, map_put (x->backed, first, end - first, false));
+      run_less_backed_locked (h, map_put (x->backed, first, end - first,
+                                          false));
       dir_set (h, c, 0);
     }
   unlock_heap (h);
@@ -5627,6 +5687,7 @@ sweep_exclude (struct heap *h)
   return false;
 }
 
+/* Let others in again, in the reverse order.  */
 static void
 sweep_admit (struct heap *h)
 {
@@ -6592,6 +6653,8 @@ sight_is_block (const struct sight *seen)
   return seen->r == NULL || head_kind (seen->head) == HEAD_LARGE;
 }
 
+/* Whether SEEN is a page of blocks.  In a damaged heap the class of a head may
+   be none.  */
 static bool
 sight_is_page (const struct sight *seen)
 {
@@ -6606,6 +6669,8 @@ struct walk
   void *arg;
 };
 
+/* Call the program's function for BLOCK, as the program knows it: between the
+   guards if there are some.  */
 static int
 walk_block (struct heap *h, const struct place *block, void *arg)
 {
@@ -6661,6 +6726,8 @@ struct stat_count
   size_t run, longest;
 };
 
+/* Count what is seen SEEN: a free slice, a block of whole slices, a page's
+   blocks, or something of the heap's own.  */
 static int
 stat_see (struct heap *h, const struct sight *seen, void *arg)
 {
@@ -6900,7 +6967,8 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
                                        " bytes", (unsigned long) file_size);
   if (*length > (uint64_t) status.st_size)
     return fail_because (why, EBADMSG, "the file is truncated: it has %lu bytes"
-                                       " of %lu", (unsigned long) status.st_size,
+                                       " of %lu",
+                         (unsigned long) status.st_size,
                          (unsigned long) *length);
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
     return fail_because (why, EBADMSG, "the length is damaged");
@@ -7102,6 +7170,9 @@ check_page (struct heap *h, const struct sight *seen, struct check *check)
       check_found (check, start, "I1: a page has lost a continuation");
 }
 
+/* I1, I3: what a run says of itself against its neighbours, and against the
+   index.  Whoever works on the heap meanwhile may make it look wrong for a
+   moment, so each finding is looked at again.  */
 static int
 check_see (struct heap *h, const struct sight *seen, void *arg)
 {
@@ -7523,7 +7594,8 @@ range_map_more (struct heap *h, size_t length)
   while ((err = space_map_part (f->base, from, len - from, PROT_READ,
                                 MAP_SHARED | MAP_NORESERVE, f->lock_fd)) != 0
          && space_is_short (err) && len > least)
-    len = round_up (size_max (from + (len - from) / 2, least), process.system_page);
+    len = round_up (size_max (from + (len - from) / 2, least),
+                    process.system_page);
   if (err != 0)
     return err;
   space_advise ((char *) f->base + from, len - from, MADV_RANDOM);
@@ -7548,7 +7620,8 @@ range_map (struct heap *h, uint64_t length, uint64_t file_size,
     err = range_map_part (h, least);
   if (err != 0)
     return space_reason (why, err, kind->anywhere ? 0 : h->file.base, least);
-  size_t part = size_min (round_up (file_size, process.system_page), h->file.mapped);
+  size_t part = size_min (round_up (file_size, process.system_page),
+                          h->file.mapped);
   return kind->backing == BY_COPY
          && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.lock_fd)
@@ -7696,6 +7769,8 @@ attach_mark_block (struct heap *h, const struct place *block, void *arg)
   return 0;
 }
 
+/* Tell the tools of the blocks of a run; what is free in a page is nobody's.
+   */
 static int
 attach_mark_see (struct heap *h, const struct sight *seen, void *arg)
 {
@@ -8260,6 +8335,8 @@ fork_adopt (void)
     }
 }
 
+/* The handler in the child: once, even if handlers of others, which ran
+   before, have used the library.  */
 static void
 fork_child (void)
 {
@@ -8600,6 +8677,8 @@ probe_mapped (struct heap *h)
   return down;
 }
 
+/* Looks at the file by reading, never by mapping: it may be anybody's, and
+   shrink meanwhile.  */
 MM_PUBLIC int
 mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
 {
@@ -8628,6 +8707,8 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
   return call_end (&c, err, why.told);
 }
 
+/* As mmalloc_probe, of what this process has open: from memory, with the
+   registry lock, so that nobody closes it meanwhile.  */
 MM_PUBLIC int
 mmalloc_info (void *md, struct mmalloc_info *info)
 {
@@ -9001,6 +9082,9 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
    Keeps: nothing by itself.
    Checked by: api_smoke, model_random, errno_is_kept.  */
 
+/* The fast path: the thread's cache is armed for this heap, and the bin of the
+   class has a block in its word.  Then one store to that word allocates.  SIZE
+   0 wraps around and goes the long way.  */
 MM_PUBLIC void *
 mmalloc (void *md, size_t size)
 {
@@ -9019,6 +9103,9 @@ mmalloc (void *md, size_t size)
   return alloc_any (md, size, 16, 0);
 }
 
+/* The fast path: a block of a page of the caller's stream, in a hot slice, in
+   which nobody else has freed.  One store, to the word of bits.  All else is
+   found out step by step: free_first, free_beside, free_far, free_any.  */
 MM_PUBLIC void
 mfree (void *md, void *ptr)
 {
@@ -9057,6 +9144,9 @@ mfree (void *md, void *ptr)
   free_far (md, ptr);
 }
 
+/* An overflow becomes a size that no heap has, so the error is that of a heap
+   too small.  Long blocks that are fresh from the system are not zeroed again.
+   */
 MM_PUBLIC void *
 mcalloc (void *md, size_t nmemb, size_t size)
 {
@@ -9120,7 +9210,8 @@ realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
   const char *wrong = give_block (h, k, at, op);
   if (wrong != NULL)
     fail_misuse (call, md, ptr, wrong);
-  else if (op == NULL && k != NULL && at->kind == PLACE_SMALL && !mark_wanted (h))
+  else if (op == NULL && k != NULL && at->kind == PLACE_SMALL
+           && !mark_wanted (h))
     bin_put_back (k, at);
 }
 
@@ -9199,12 +9290,15 @@ realloc_any (const char *call, void *md, void *ptr, size_t size)
   return p != NULL ? p : realloc_long (call, md, ptr, size);
 }
 
+/* The ways, shortest first: realloc_quick, in place by the long way, a new
+   block and a copy.  The old one is freed last: a kill leaves it, or both.  */
 MM_PUBLIC void *
 mrealloc (void *md, void *ptr, size_t size)
 {
   return realloc_any ("mrealloc", md, ptr, size);
 }
 
+/* As mcalloc in its sizes, as mrealloc in all else.  */
 MM_PUBLIC void *
 mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
 {
@@ -9214,6 +9308,9 @@ mreallocarray (void *md, void *ptr, size_t nmemb, size_t size)
   return realloc_any ("mreallocarray", md, ptr, bytes);
 }
 
+/* Every block is aligned to 16 bytes, and that of a class to the largest power
+   of two in its size, so that many alignments cost nothing but the choice of a
+   class.  */
 MM_PUBLIC void *
 mmemalign (void *md, size_t alignment, size_t size)
 {
@@ -9231,6 +9328,7 @@ mmemalign (void *md, size_t alignment, size_t size)
   return alloc_any (md, size, alignment, 0);
 }
 
+/* Aligned to the system's pages, which may be larger than MM_PAGE.  */
 MM_PUBLIC void *
 mvalloc (void *md, size_t size)
 {
@@ -9238,6 +9336,8 @@ mvalloc (void *md, size_t size)
   return alloc_any (md, size, process.system_page, 0);
 }
 
+/* What was asked for is not on record; this is the room that the block has.
+   */
 MM_PUBLIC size_t
 mmalloc_usable_size (void *md, const void *ptr)
 {
@@ -9366,24 +9466,33 @@ slot_change (const char *call, void *md, void **slot, size_t size, bool is_new)
   return call_end (&c, 0, NULL);
 }
 
+/* The block is on record before it is live, and in the slot before it is off
+   the record again.  */
 MM_PUBLIC int
 mmalloc_to (void *md, void **slot, size_t size)
 {
   return slot_change ("mmalloc_to", md, slot, size, true);
 }
 
+/* The slot leads to the old block or to the new one at any time; the other one
+   is on record.  */
 MM_PUBLIC int
 mrealloc_in (void *md, void **slot, size_t size)
 {
   return slot_change ("mrealloc_in", md, slot, size, false);
 }
 
+/* The slot is emptied first: a kill behind that frees the block from the
+   record.  */
 MM_PUBLIC int
 mfree_from (void *md, void **slot)
 {
   return slot_change ("mfree_from", md, slot, 0, false);
 }
 
+/* Two stores to two slots, between which both have the block.  The record says
+   so: whoever finds it after a kill takes the block out of the slot that it
+   came from.  */
 MM_PUBLIC int
 mmalloc_move (void *md, void **to, void **from)
 {
@@ -9410,6 +9519,8 @@ mmalloc_move (void *md, void **to, void **from)
   return call_end (&c, 0, NULL);
 }
 
+/* Waits for those slot calls only that were under way at the start: TURN tells
+   one from its successor on the same record.  */
 MM_PUBLIC int
 mmalloc_recover (void *md)
 {
@@ -9548,6 +9659,7 @@ open_heap (struct opening *o, void **md)
   return err;
 }
 
+/* Flags and options are looked at before the file is.  */
 MM_PUBLIC void *
 mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
 {
@@ -9578,6 +9690,8 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
   return md;
 }
 
+/* The historical call: a descriptor makes a heap in its file or opens it, none
+   makes one in memory.  */
 MM_PUBLIC void *
 mmalloc_attach (int fd, void *base)
 {
@@ -9634,6 +9748,8 @@ open_leave (const void *base, bool heap, struct reason *why)
                          (unsigned long) (uintptr_t) base);
 }
 
+/* Caches are released before the heap goes, with the registry lock held: a
+   thread that ends at the same time finds its cache gone, not half.  */
 MM_PUBLIC void *
 mmalloc_detach (void *md)
 {
@@ -9644,6 +9760,8 @@ mmalloc_detach (void *md)
   return err == 0 ? NULL : md;
 }
 
+/* FN sees the region while nobody else can come or go, so what it makes there
+   is whole for all others.  */
 MM_PUBLIC void *
 mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                      mmalloc_region_fn fn, void *arg)
@@ -9689,6 +9807,7 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   return region;
 }
 
+/* In the order of mmalloc_detach; a region has no caches.  */
 MM_PUBLIC int
 mmalloc_region_close (void *region)
 {
@@ -9697,6 +9816,7 @@ mmalloc_region_close (void *region)
   return call_end (&c, open_leave (region, false, &why), why.told);
 }
 
+/* Of any mapped stretch, so the region is not looked for.  */
 MM_PUBLIC int
 mmalloc_region_sync (void *region, size_t size)
 {
@@ -9729,6 +9849,8 @@ open_findbase (size_t size)
   return p;
 }
 
+/* An address where a heap could be made now.  It is free when it is found and
+   may be taken a moment later, which opening would tell.  */
 MM_PUBLIC void *
 mmalloc_findbase (size_t size)
 {
@@ -9741,6 +9863,8 @@ mmalloc_findbase (size_t size)
   return base;
 }
 
+/* One look at what is open.  A heap that is closed at the same time is the
+   caller's race.  */
 MM_PUBLIC void *
 mmalloc_find (const void *ptr)
 {
@@ -9773,6 +9897,8 @@ open_error (void *md)
   return e;
 }
 
+/* A heap remembers the last error of any thread, so that a program can ask
+   once at the end; without a heap it is the thread's own.  */
 MM_PUBLIC int
 mmalloc_errno (void *md)
 {
@@ -9799,6 +9925,7 @@ open_words (const struct error *e, struct words *w)
   return w->told;
 }
 
+/* The words live in the thread until its next call of this.  */
 MM_PUBLIC const char *
 mmalloc_strerror (void *md)
 {
@@ -9815,6 +9942,7 @@ mmalloc_strerror (void *md)
   return told;
 }
 
+/* The library's, which may be newer than the header's.  */
 MM_PUBLIC const char *
 mmalloc_version (void)
 {
@@ -9830,6 +9958,7 @@ mmalloc_version (void)
    Keeps: nothing by itself.
    Checked by: compat_keys, api_smoke, errno_is_kept.  */
 
+/* 0 says failure here, as it did in the historical package.  */
 MM_PUBLIC int
 mmalloc_setkey (void *md, int keynum, void *key)
 {
@@ -9850,6 +9979,7 @@ mmalloc_setkey (void *md, int keynum, void *key)
   return call_end (&c, 0, NULL) == 0;
 }
 
+/* A key is an address or a number: nothing is known about it.  */
 MM_PUBLIC void *
 mmalloc_getkey (void *md, int keynum)
 {
@@ -9866,6 +9996,8 @@ mmalloc_getkey (void *md, int keynum)
   return key;
 }
 
+/* A name costs a record once and for all; its value is one store.  NULL takes
+   the root away, and its record waits for the next name that fits.  */
 MM_PUBLIC int
 mmalloc_setroot (void *md, const char *name, void *ptr)
 {
@@ -9880,6 +10012,8 @@ mmalloc_setroot (void *md, const char *name, void *ptr)
   return call_end (&c, err, why.told[0] != '\0' ? why.told : NULL);
 }
 
+/* No lock: root_step and root_read notice when a record changes under them.
+   That there is no such root is no error, so errno stays as it was.  */
 MM_PUBLIC void *
 mmalloc_getroot (void *md, const char *name)
 {
@@ -9900,6 +10034,7 @@ mmalloc_getroot (void *md, const char *name)
   return err == 0 ? (void *) (uintptr_t) walk.value : NULL;
 }
 
+/* FN may set roots, those of new names too; it sees them or not.  */
 MM_PUBLIC int
 mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
                void *arg)
@@ -9925,6 +10060,8 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
            : stop;
 }
 
+/* The page is a slice of the heap that holds no block; each process maps
+   memory of its own over it.  */
 MM_PUBLIC void *
 mmalloc_local (void *md, size_t size)
 {
@@ -9942,6 +10079,8 @@ mmalloc_local (void *md, size_t size)
   return p;
 }
 
+/* The mapping is written from base to length.  Blocks that are changed
+   meanwhile reach the disk or not; what was stored before this call does.  */
 MM_PUBLIC int
 mmalloc_sync (void *md)
 {
@@ -9969,6 +10108,7 @@ prefetch_see (struct heap *h, const struct sight *seen, void *arg)
   return 0;
 }
 
+/* Of what is in use, run by run: holes and free stretches are not read.  */
 MM_PUBLIC int
 mmalloc_prefetch (void *md)
 {
@@ -9980,6 +10120,8 @@ mmalloc_prefetch (void *md)
   return call_end (&c, 0, NULL);
 }
 
+/* First the pages that have become empty go back, then free slices lose their
+   memory, and at last the file its end, if nobody else is there.  */
 MM_PUBLIC ptrdiff_t
 mmalloc_trim (void *md)
 {
@@ -9997,6 +10139,8 @@ mmalloc_trim (void *md)
   return (ptrdiff_t) given;
 }
 
+/* Counted by looking at every record, without stopping anybody: exact for a
+   heap at rest.  */
 MM_PUBLIC int
 mmalloc_stats (void *md, struct mmalloc_stats *stats)
 {
@@ -10017,6 +10161,8 @@ mmalloc_stats (void *md, struct mmalloc_stats *stats)
   return call_end (&c, 0, NULL);
 }
 
+/* A block that is allocated or freed meanwhile is seen or not; what lives all
+   the time is seen once.  The file is not cut between.  */
 MM_PUBLIC int
 mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
               void *arg)
@@ -10033,6 +10179,8 @@ mmalloc_walk (void *md, int (*fn) (void *block, size_t size, void *arg),
   return stop;
 }
 
+/* The rooms' invariants in their order: directory, superblocks, indexes, runs
+   and pages, roots, guards.  */
 MM_PUBLIC int
 mmalloc_check (void *md,
                void (*report) (const char *finding, const void *where,
@@ -10064,12 +10212,15 @@ mmalloc_check (void *md,
   return call_end (&c, err, "the file cannot be looked at") == 0 ? check.n : -1;
 }
 
+/* For layers above, qalloc and shims, whose own misuse goes to the same
+   handler.  */
 MM_PUBLIC void
 mmalloc_misuse (const char *call, void *md, const void *ptr, const char *what)
 {
   fail_misuse (call, md, ptr, what);
 }
 
+/* Plain stores: to be called before there are threads that misuse.  */
 MM_PUBLIC void
 mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg)
 {
@@ -10077,6 +10228,8 @@ mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg)
   process.on_misuse = handler;
 }
 
+/* Guards are a property of the heap and stay with the file.  Blocks from
+   before have none, so the flag is set before the first one unless FORCE.  */
 MM_PUBLIC int
 mmcheckf (void *md, void (*func) (void), int force)
 {
@@ -10098,12 +10251,14 @@ mmcheckf (void *md, void (*func) (void), int force)
   return 1;
 }
 
+/* The historical call: false once the heap has blocks.  */
 MM_PUBLIC int
 mmcheck (void *md, void (*func) (void))
 {
   return mmcheckf (md, func, 0);
 }
 
+/* The historical struct; a chunk is what is called a block today.  */
 MM_PUBLIC struct mstats
 mmstats (void *md)
 {
@@ -10117,6 +10272,8 @@ mmstats (void *md)
                           .bytes_free = stats.bytes_free };
 }
 
+/* In the format of glibc's mtrace, for its scripts.  From here on no call of
+   any thread takes a fast path.  */
 MM_PUBLIC int
 mmtrace (void)
 {

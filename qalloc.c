@@ -267,6 +267,8 @@ desk_need (void)
   return desk;
 }
 
+/* The call fails with CODE; TOLD, NULL: nothing more, is the reason in words.
+   NULL, for those who return it.  */
 static void *
 fail (int code, const char *told)
 {
@@ -304,6 +306,7 @@ fail_below (void *md)
    closing below happens outside of the lock.  The program may have the same
    file open by calls of mmalloc.h, too, so that the count below is another.  */
 
+/* Around each look at the lists, and never around a call of mmalloc.h.  */
 static void
 process_lock (void)
 {
@@ -332,6 +335,8 @@ process_forked (void)
 
 static void seat_leave_all (void *end);
 
+/* Once, before the first map: what happens at the end of a thread and in a
+   fork.  */
 static void
 process_start (void)
 {
@@ -552,6 +557,7 @@ seat_of (void *handle)
 /* Owns: the words of bits.  Needs: no lock.  Crash: each function changes a
    word with one atomic instruction.  Keeps: Q2.  */
 
+/* N, or the next multiple of UNIT, a power of two.  */
 static size_t
 round_up (size_t n, size_t unit)
 {
@@ -602,12 +608,14 @@ item_no_bits (const struct mapinfo_s *m, size_t w)
          ? ~UINT64_C (0) << m->n_items % 64 : 0;
 }
 
+/* The bits of word W: 1 is a live item, or none at all.  */
 static inline uint64_t
 item_bits (const struct mapinfo_s *m, size_t w)
 {
   return atomic_load_explicit (&m->word[w], memory_order_relaxed);
 }
 
+/* The item of bit BIT of word W.  */
 static inline void *
 item_address (const struct mapinfo_s *m, size_t w, unsigned bit)
 {
@@ -690,6 +698,7 @@ item_search (const struct mapinfo_s *m, struct seat *t)
                        m->n_items);
 }
 
+/* A block of stream T: from the word it works on, else from another.  */
 static inline void *
 item_malloc (const struct mapinfo_s *m, struct seat *t)
 {
@@ -754,6 +763,8 @@ wish_differs (struct wish *w, size_t wanted, size_t has, const char *format)
 
 static const char other_streams[] = "the file has %zu streams, not %zu";
 
+/* A sum over all that a header says once and for all, so that a flipped bit
+   does not become another layout.  */
 static uint32_t
 disk_sum (const struct disk_map *d)
 {
@@ -765,6 +776,8 @@ disk_sum (const struct disk_map *d)
   return (uint32_t) (sum ^ sum >> 32);
 }
 
+/* The mutexes of the old interface lie in the file.  This library takes none
+   of them: items are words of bits, dynamic maps are heaps.  */
 static void
 disk_make_mutexes (struct disk_map *d)
 {
@@ -990,6 +1003,7 @@ dynamic_block (void *md, size_t size, void *block)
   return block;
 }
 
+/* Looked at before the file is opened: a refusal leaves no file.  */
 QA_PUBLIC void *
 qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
                     size_t itemsize, const size_t streams)
@@ -1013,6 +1027,8 @@ qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
   return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
+/* The number of streams is looked at again below, where the limit is that of
+   heaps.  */
 QA_PUBLIC void *
 qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
                    const size_t streams)
@@ -1029,6 +1045,8 @@ qalloc_makedynmap (const off_t filesize, void *addr, const char *filename,
   return open_map (filename, MMALLOC_CREATE, addr, &w);
 }
 
+/* The file itself knows what it is; which of the two ways of opening is right
+   is asked first, and verified by opening.  */
 QA_PUBLIC void *
 qalloc_loadmap (const char *filename)
 {
@@ -1042,6 +1060,7 @@ qalloc_loadmap (const char *filename)
   return open_map (filename, 0, NULL, &w);
 }
 
+/* The last close of a map in this process unmaps it.  */
 QA_PUBLIC int
 qalloc_close (void *map)
 {
@@ -1052,6 +1071,8 @@ qalloc_close (void *map)
   return 0;
 }
 
+/* All maps of the process, one after the other, without the lock: writing may
+   take long, and others may open and close meanwhile.  */
 QA_PUBLIC void
 qalloc_checkpoint (void)
 {
@@ -1070,6 +1091,7 @@ qalloc_checkpoint (void)
   errno = error_code != 0 ? error_code : saved;
 }
 
+/* Written first, then closed, however often they were opened.  */
 QA_PUBLIC void
 qalloc_cleanup (void)
 {
@@ -1079,6 +1101,8 @@ qalloc_cleanup (void)
     map_leave (m);
 }
 
+/* The calls that know the kind of their map spare the question; on a map of
+   the other kind they fail.  */
 QA_PUBLIC void *
 qalloc_statmalloc (mapinfo_t *map)
 {
@@ -1086,6 +1110,7 @@ qalloc_statmalloc (mapinfo_t *map)
   return QA_LIKELY (t != NULL) ? item_malloc (map, t) : NULL;
 }
 
+/* Streams are the heap's own: threads find theirs as in any heap.  */
 QA_PUBLIC void *
 qalloc_dynmalloc (dynmapinfo_t *map, size_t size)
 {
@@ -1095,6 +1120,7 @@ qalloc_dynmalloc (dynmapinfo_t *map, size_t size)
   return dynamic_block (md, size, mmalloc (md, size));
 }
 
+/* SIZE means nothing to a static map: it has one size.  */
 QA_PUBLIC void *
 qalloc_malloc (void *map, size_t size)
 {
@@ -1107,6 +1133,8 @@ qalloc_malloc (void *map, size_t size)
   return dynamic_block (md, size, mmalloc (md, size));
 }
 
+/* An item may be used before and is zeroed whole; the heap knows which of its
+   memory is zero.  */
 QA_PUBLIC void *
 qalloc_calloc (void *map, size_t nmemb, size_t size)
 {
@@ -1137,6 +1165,7 @@ free_item (const char *call, const struct mapinfo_s *m, struct seat *t,
     mmalloc_misuse (call, (void *) (uintptr_t) m, block, what);
 }
 
+/* NULL is no block, as for free.  */
 QA_PUBLIC void
 qalloc_statfree (void *block, mapinfo_t *map)
 {
@@ -1145,6 +1174,7 @@ qalloc_statfree (void *block, mapinfo_t *map)
     free_item ("qalloc_statfree", map, t, block);
 }
 
+/* Misuse is found, and told, by the heap.  */
 QA_PUBLIC void
 qalloc_dynfree (void *block, dynmapinfo_t *map)
 {
@@ -1153,6 +1183,7 @@ qalloc_dynfree (void *block, dynmapinfo_t *map)
     mfree (map->map.base, block);
 }
 
+/* The map knows its kind; the block need not.  */
 QA_PUBLIC void
 qalloc_free (void *block, void *map)
 {
@@ -1165,6 +1196,8 @@ qalloc_free (void *block, void *map)
     mfree (t->map->base, block);
 }
 
+/* An item cannot grow: it stays, or it is refused.  Size 0 frees, as in the
+   historical package.  */
 QA_PUBLIC void *
 qalloc_realloc (void *block, void *map, size_t size)
 {
@@ -1190,6 +1223,7 @@ qalloc_realloc (void *block, void *map, size_t size)
   return NULL;
 }
 
+/* For an item the size it was made for, without what fills up the stride.  */
 QA_PUBLIC size_t
 qalloc_usable_size (const void *block, void *map)
 {
@@ -1203,6 +1237,8 @@ qalloc_usable_size (const void *block, void *map)
                                                               : 0;
 }
 
+/* A static map has one word for a root, without a name; a dynamic one has the
+   heap's, and a key for the one without a name.  */
 QA_PUBLIC int
 qalloc_setroot (void *map, const char *name, void *ptr)
 {
@@ -1221,6 +1257,7 @@ qalloc_setroot (void *map, const char *name, void *ptr)
   return 0;
 }
 
+/* NULL for a root that was never set, without an error.  */
 QA_PUBLIC void *
 qalloc_getroot (void *map, const char *name)
 {
@@ -1236,12 +1273,14 @@ qalloc_getroot (void *map, const char *name)
     (&((struct disk_map *) (void *) t->map->base)->root, memory_order_acquire);
 }
 
+/* Of the thread, as errno.  */
 QA_PUBLIC int
 qalloc_errno (void)
 {
   return error_code;
 }
 
+/* The words stay until the next call of the thread that fails.  */
 QA_PUBLIC const char *
 qalloc_strerror (void)
 {
@@ -1250,6 +1289,7 @@ qalloc_strerror (void)
   return desk->told[0] != '\0' ? desk->told : strerror (error_code);
 }
 
+/* Counted from the bits, without stopping anybody.  */
 QA_PUBLIC int
 qalloc_stats (void *map, struct qalloc_stats *stats)
 {
@@ -1284,6 +1324,7 @@ qalloc_stats (void *map, struct qalloc_stats *stats)
   return 0;
 }
 
+/* A word of bits is read once: what is freed meanwhile may be seen.  */
 QA_PUBLIC int
 qalloc_walk (void *map, int (*fn) (void *block, size_t size, void *arg),
              void *arg)
@@ -1303,6 +1344,7 @@ qalloc_walk (void *map, int (*fn) (void *block, size_t size, void *arg),
   return r;
 }
 
+/* Of a static map the header; bits are right whatever they say.  */
 QA_PUBLIC int
 qalloc_check (void *map,
               void (*report) (const char *finding, const void *where,
