@@ -4505,7 +4505,10 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
   if (err == 0)
     {
       if (!is_zero)
-        memset (block, 0, len);
+        {
+          mark_own (block, len);
+          memset (block, 0, len);
+        }
       grow_reach (h, block + len);
       lock_heap (h);
       for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)

@@ -183,18 +183,19 @@ look (void *unused)
    stops in a page whose record has several words.  */
 START_TEST (child_looks_while_the_parent_trims)
 {
-  static char *small[300];
+  static char *small[N];
+  int n_small = 0;
   md = heap_file ();
   for (int i = 0; i < N; i++)
     must ((mine[i] = mmalloc (md, 20000)) != NULL);
-  for (int i = 0; i < 300; i++)
-    must ((small[i] = mmalloc (md, 100)) != NULL);
   edge = (char *) md + MIB (33);
+  for (int behind = 0; behind < 300; behind += small[n_small++] >= edge)
+    must (n_small < N && (small[n_small] = mmalloc (md, 100)) != NULL);
   struct child process = child_start (look, NULL);
   baton_wait (process.baton);
   for (int i = 1; i < N; i++)
     mfree (md, mine[i]);
-  for (int i = 0; i < 300; i++)
+  for (int i = 0; i < n_small; i++)
     mfree (md, small[i]);
   ck_assert_int_gt (mmalloc_trim (md), 0);
   baton_pass (process.baton);

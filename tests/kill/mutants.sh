@@ -588,10 +588,10 @@ mutant child_looks_alone '/^call_begin/,/^}/ {
 
 # Whose descriptor it is, is not asked.
 mutant any_descriptor_will_do '/^os_stat_own/,/^}/ {
-  s/st->st_dev == f->dev && st->st_ino == f->ino/st->st_ino != 0/
+  s/err == 0 && (.*/false)/
 }' membership
 mutant numbers_of_another_file '/^super_save/,/^}/ {
-  s/os_stat_own (&h->file, h->file.fd, &st)/os_stat (h->file.fd, \&st)/
+  s/os_stat_own (&h->file, h->file.fd, &status)/os_stat (h->file.fd, \&status)/
 }' membership
 mutant errors_leave_descriptors '/^os_close_own/,/^}/ {
   s/os_own (f, fd) != EBADF/os_own (f, fd) == 0/
@@ -685,7 +685,7 @@ mutant any_kind_of_file '/^file_open/,/^}/ {
 
 # The length.
 mutant length_beyond_file '/^super_read/,/^}/ {
-  s/if (\*length > (uint64_t) st.st_size)/if (false)/
+  s/if (\*length > (uint64_t) status.st_size)/if (false)/
 }' damage_truncated
 mutant length_out_of_range '/^super_read/,/^}/ {
   s/\*length > s->capacity || \*length < MM_OFF_RECORDS/false/
@@ -793,13 +793,13 @@ mutant root_of_other_name '/^root_read/,/^}/ {
 # Named roots after a power cut.
 mutant root_linked_in_front '/^root_record_locked/,/^}/ {
   s/^  \*link = walk->link;/  *link = \&h->bucket[walk->bucket];/
-  s/^  word_put (&r->next, 0);/  word_put (\&r->next, word_peek (*link));/
+  s/^  word_put (&root->next, 0);/  word_put (\&root->next, word_peek (*link));/
 }' power_cut_roots
 mutant root_in_two_pages '/^root_record_locked/,/^}/ {
   s/if (root_crosses (slab, need))/if (false)/
 }' power_cut_roots
 mutant root_in_two_pages_again '/^root_record_locked/,/^}/ {
-  s/!root_crosses (off_file (h, r), sizeof \*r + len)/true/
+  s/!root_crosses (off_file (h, root), sizeof \*root + len)/true/
 }' power_cut_roots
 mutant root_mark_believed '/^root_record_locked/,/^}/ {
   s/if (word_peek (&h->locks->roots_doubt) != 0)/if (false)/
@@ -886,7 +886,7 @@ mutant claimed_unseen '/^page_retire_locked/,/^}/ {
 
 # A root's name is believed though it may have changed since its value was read.
 mutant root_turn_ignored '/^root_read/,/^}/ {
-  s/|| word_peek (&r->turn) != turn//
+  s/|| word_peek (&root->turn) != turn//
 }' others_come_between
 mutant root_turn_stays '/^root_write_locked/,/^}/ {
   s/&root->turn, turn + 1)/\&root->turn, turn - 1)/
@@ -943,7 +943,7 @@ mutant fork_child_of_region '/^file_forked/,/^}/ {
 mutant region_without_lock '/^region_map (/,/^}/ {
   s/f->lock_fd/f->fd/
 }' membership
-mutant copy_without_lock '/^attach_map (/,/^}/ {
+mutant copy_without_lock '/^range_map (/,/^}/ {
   s/h->file.lock_fd)/h->file.fd)/
 }' membership
 # Users of a map file are of another PID namespace, or may be.
@@ -1030,7 +1030,7 @@ mutant locked_is_no_limit '/^space_is_short/,/^}/ {
   s/ || err == EAGAIN//
 }' locked_memory
 mutant locked_without_words '/^space_reason/,/^}/ {
-  s/return err == EAGAIN/return false/
+  s/code == EAGAIN/false/
 }' locked_memory
 
 # What core dumps have.
@@ -1235,8 +1235,7 @@ mutant chunks_stay '/^take_block/,/^}/ {
   s/huge == ENOSPC && sweep_chunks (h)/false/
 }' chunks_come_back
 mutant chunks_beside_processes '/^sweep_exclude/,/^}/ {
-  s/!file_has_writers (&h->file)/true/
-  s/!proc_others_live (h)/true/
+  s/!file_has_writers (&h->file) && !proc_others_live (h)/true/
 }' chunks_come_back
 mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
   s/map_next_free (x, first, end, MAP_FREE, false) == end/true/
@@ -1254,7 +1253,7 @@ mutant maker_for_no_other '/^maker_look_locked/,/^}/ {
   s/if (maker_is_for (h, &h->op\[i\], w))/if (false)/
 }' makeroot_processes
 mutant maker_of_shorter_name '/^maker_is_for/,/^}/ {
-  s/ || word_peek (&r->len) != w->len//
+  s/ || word_peek (&root->len) != w->len//
 }' makeroot
 mutant maker_record_shared '/^root_record_locked/,/^}/ {
   s/!op_makes_root_at (.*))/true)/
@@ -1274,14 +1273,14 @@ mutant maker_not_said '/^maker_begin_locked/,/^}/ {
   /^  word_settle (&op->from, MM_MAKES_ROOT)/d
 }' makeroot_processes
 mutant maker_name_late '/^maker_begin_locked/,/^}/ {
-  s/^  root_write_locked (r, w->name, w->len,$/  if (link != NULL) word_publish (link, off_file (h, root));\
+  s/^  root_write_locked (root, w->name, w->len,$/  if (link != NULL) word_publish (link, off_file (h, root));\
 &/
 }' 'step:makeroot: the first'
 mutant maker_unmarked '/^maker_publish/,/^}/ {
   s/word_settle (&op->locked, 1);/(void) 0;/
 }' 'step:makeroot: large'
 mutant maker_mark_gone_first '/^maker_publish/,/^}/ {
-  s/word_publish (&r->value, (uintptr_t) p);/&\
+  s/word_publish (&root->value, (uintptr_t) p);/&\
       word_settle (\&op->locked, 0);/
 }' 'step:makeroot: large'
 mutant maker_decides_nothing '/^dead_ops_locked/,/^}/ {
