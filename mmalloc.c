@@ -142,43 +142,46 @@
       8  Bits and offsets                   (bit_ size_ round_up head_ dir_
                                           off_ slice_ sum_ map_)
       9  Run-time tools                     (mark_)
-     10  The system: files and processes    (os_)
-     11  The system: locks of files         (byte_)
-     12  Failing                            (fail_)
-     13  The system: address space          (space_)
-     14  Backing                            (back_)
-     15  Locks and processes                (lock_ unlock_ proc_)
-     16  Files                              (file_)
-     17  Size classes                       (class_)
-     18  Operation records                  (op_)
-     19  Runs                               (run_)
-     20  Growing                            (grow_)
-     21  Pages                              (page_ list_ queue_)
-     22  Large blocks                       (huge_ large_)
-     23  Places                             (place_)
-     24  The dead                           (dead_)
-     25  Streams                            (stream_)
-     26  Caches and bins                    (cache_ bin_)
-     27  Sweeping                           (sweep_ sweep)
-     28  Debugging aids                     (guard_ trace_)
-     29  Allocating, freeing, resizing      (take_ give_ resize_)
-     30  Roots                              (root_)
-     31  Walking and counting               (walk_ sight_ stat_)
-     32  Superblocks and directory          (super_ verify_)
-     33  Checking                           (check_)
-     34  Epochs, and making a heap          (epoch_ make_ range_)
-     35  Attaching and leaving              (attach_ detach_)
-     36  Regions                            (region_)
-     37  Process and fork                   (fork_ process_)
-     38  Into a call and out of it          (heap_ call_)
-     39  Probing                            (probe_)
-     40  Giving back                        (trim_)
-     41  Blocks, the short ways             (alloc_ free_ quick_)
-     42  Blocks, public calls               (realloc_)
-     43  Slot calls                         (slot_)
-     44  Opening and closing, public calls  (open_)
-     45  Other public calls                 (prefetch_)
-     46  Roots that are made once           (maker_)  */
+     10  The system: files                  (os_)
+     11  The system: processes              (pid_)
+     12  The system: locks of files         (byte_)
+     13  Failing                            (fail_)
+     14  The system: address space          (space_)
+     15  Backing                            (back_)
+     16  Locks and processes                (lock_ unlock_ proc_)
+     17  Files                              (file_)
+     18  Members of files                   (member_)
+     19  The door                           (door_)
+     20  Size classes                       (class_)
+     21  Operation records                  (op_)
+     22  Runs                               (run_)
+     23  Growing                            (grow_)
+     24  Pages                              (page_ list_ queue_)
+     25  Large blocks                       (huge_ large_)
+     26  Places                             (place_)
+     27  The dead                           (dead_)
+     28  Streams                            (stream_)
+     29  Caches and bins                    (cache_ bin_)
+     30  Sweeping                           (sweep_ sweep)
+     31  Debugging aids                     (guard_ trace_)
+     32  Allocating, freeing, resizing      (take_ give_ resize_)
+     33  Roots                              (root_)
+     34  Walking and counting               (walk_ sight_ stat_)
+     35  Superblocks and directory          (super_ verify_)
+     36  Checking                           (check_)
+     37  Epochs, and making a heap          (epoch_ make_ range_)
+     38  Attaching and leaving              (attach_ detach_)
+     39  Regions                            (region_)
+     40  Process and fork                   (fork_ process_)
+     41  Into a call and out of it          (heap_ call_)
+     42  Probing                            (probe_)
+     43  Giving back                        (trim_)
+     44  Blocks, the short ways             (alloc_ free_ quick_)
+     45  Blocks, public calls               (realloc_)
+     46  Slot calls                         (slot_)
+     47  Opening and closing, public calls  (open_)
+     48  Other public calls                 (prefetch_)
+     49  Roots that are made once           (maker_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------- */
@@ -474,12 +477,12 @@ struct disk_op
                            the heap lock just now */
   disk_u64 turn;        /* counts the uses */
   disk_u64 from;        /* not 0: a block leaves this word for the slot ... */
-  disk_u64 moved;       /* ... to which the word pointed.  But with MM_MAKES_ROOT
+  disk_u64 moved;       /* ... to which the word pointed; but with MM_MAKES_ROOT
                            in from: the record whose maker this one waits for,
                            and 256 times its turn; 0: for none */
 };
-/* In place of from: the slot is the value of a root that is being made.  No word
-   of a block is there.  */
+/* In place of from: the slot is the value of a root that is being made.  No
+   word of a block is there.  */
 enum { MM_MAKES_ROOT = 1 };
 
 /* One process.  Published by storing id.  */
@@ -730,9 +733,9 @@ struct file
   int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
-  uint64_t born;  /* MM_BORN and a number for its time of birth, which is its own
-                     like ino, also when another mount has given it another
-                     dev; 0: not known */
+  uint64_t born;  /* MM_BORN and a number for its time of birth, which is its
+                     own like ino, also when another mount has given it
+                     another dev; 0: not known */
   bool made;      /* the file was not there before this opening */
   unsigned n_open;
 };
@@ -1434,7 +1437,7 @@ mark_free (struct heap *h, const void *p, size_t len)
 }
 
 
-/* ---- 10. The system: files and processes -------------------------------- */
+/* ---- 10. The system: files ---------------------------------------------- */
 
 /* Owns: every call of the system that concerns files, memory and other
    processes.  Calls on files go through one table, so that a test can fail,
@@ -1602,43 +1605,6 @@ os_advise_file (int fd, size_t off, size_t len, int advice)
   posix_fadvise (fd, (off_t) off, (off_t) len, advice);
 }
 
-/* The process's number, as it is stored in files.  Asked for each time: a
-   child made by clone has another and has run no fork handler.  */
-static uint64_t
-os_pid (void)
-{
-  return (uint64_t) getpid ();
-}
-
-/* Whether the parent can be seen.  If not, and only then, a child may be in
-   another PID namespace than its parent.  */
-static bool
-os_has_parent (void)
-{
-  return getppid () > 0;
-}
-
-/* Whether there is surely no process PID in this PID namespace.  */
-static bool
-os_pid_is_gone (uint64_t pid)
-{
-  int saved = errno;
-  bool gone = pid > 0 && pid <= INT_MAX && kill ((pid_t) pid, 0) != 0
-              && errno == ESRCH;
-  errno = saved;
-  return gone;
-}
-
-/* A number for the PID namespace; 0: not known.  */
-static uint32_t
-os_pid_namespace (void)
-{
-  struct stat status;
-  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &status) == 0)
-    process.pid_namespace = (uint32_t) status.st_ino;
-  return process.pid_namespace;
-}
-
 /* Private zero memory of LEN bytes, or NULL; and back.  */
 static void *
 os_memory (size_t len)
@@ -1704,44 +1670,6 @@ os_move_all (int fd, char *to, const char *from, size_t n, off_t at)
     }
   os_let_cancel (state);
   return err;
-}
-
-/* When process PID was started, as far as one can tell; 0: not known, or it is
-   one no more.  */
-static uint64_t
-os_started (uint64_t pid)
-{
-  char name[40], text[1024];
-  uint64_t ticks = 0;
-  snprintf (name, sizeof name, "/proc/%lu/stat", (unsigned long) pid);
-  int fd = os_open (name, O_RDONLY, 0);
-  if (fd < 0)
-    return 0;
-  int state = os_hold_cancel ();
-  ssize_t n = os.pread (fd, text, sizeof text - 1, 0);
-  os_let_cancel (state);
-  os_close (fd);
-  text[n > 0 ? n : 0] = '\0';
-  /* Its name is in parentheses, and may have some; the 22nd field.  */
-  const char *p = strrchr (text, ')');
-  if (p == NULL || p[1] == '\0' || strchr ("ZX", p[2]) != NULL)
-    return 0;
-  for (int field = 2; p != NULL && field < 22; field++)
-    p = strchr (p + 1, ' ');
-  if (p != NULL)
-    ticks = strtoull (p, NULL, 10);
-  return ticks;
-}
-
-/* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
-   nothing mapped there, ESRCH: it has gone.  */
-static int
-os_peek (uint64_t pid, const void *at, uint64_t *word)
-{
-  union { const void *read; void *iov; } there = { .read = at };
-  struct iovec to = { word, sizeof *word }, from = { there.iov, sizeof *word };
-  ssize_t n = process_vm_readv ((pid_t) pid, &to, 1, &from, 1, 0);
-  return n == (ssize_t) sizeof *word ? 0 : n < 0 ? errno : EFAULT;
 }
 
 /* Read N bytes from offset AT on; EBADMSG if the file ends before.  */
@@ -1902,7 +1830,91 @@ os_boot_id (uint8_t id[16])
 }
 
 
-/* ---- 11. The system: locks of files ------------------------------------- */
+/* ---- 11. The system: processes ------------------------------------------ */
+
+/* Owns: what is asked of the system about processes, this one and others.
+   Needs: no heap lock.
+   Crash: nothing is changed.
+   Keeps: nothing.
+   Checked by: membership, pid_namespaces.  */
+
+/* The process's number, as it is stored in files.  Asked for each time: a
+   child made by clone has another and has run no fork handler.  */
+static uint64_t
+pid_own (void)
+{
+  return (uint64_t) getpid ();
+}
+
+/* Whether the parent can be seen.  If not, and only then, a child may be in
+   another PID namespace than its parent.  */
+static bool
+pid_has_parent (void)
+{
+  return getppid () > 0;
+}
+
+/* Whether there is surely no process PID in this PID namespace.  */
+static bool
+pid_is_gone (uint64_t pid)
+{
+  int saved = errno;
+  bool gone = pid > 0 && pid <= INT_MAX && kill ((pid_t) pid, 0) != 0
+              && errno == ESRCH;
+  errno = saved;
+  return gone;
+}
+
+/* A number for the PID namespace; 0: not known.  */
+static uint32_t
+pid_namespace (void)
+{
+  struct stat status;
+  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &status) == 0)
+    process.pid_namespace = (uint32_t) status.st_ino;
+  return process.pid_namespace;
+}
+
+/* When process PID was started, as far as one can tell; 0: not known, or it is
+   one no more.  */
+static uint64_t
+pid_started (uint64_t pid)
+{
+  char name[40], text[1024];
+  uint64_t ticks = 0;
+  snprintf (name, sizeof name, "/proc/%lu/stat", (unsigned long) pid);
+  int fd = os_open (name, O_RDONLY, 0);
+  if (fd < 0)
+    return 0;
+  int state = os_hold_cancel ();
+  ssize_t n = os.pread (fd, text, sizeof text - 1, 0);
+  os_let_cancel (state);
+  os_close (fd);
+  text[n > 0 ? n : 0] = '\0';
+  /* Its name is in parentheses, and may have some; the 22nd field.  */
+  const char *p = strrchr (text, ')');
+  if (p == NULL || p[1] == '\0' || strchr ("ZX", p[2]) != NULL)
+    return 0;
+  for (int field = 2; p != NULL && field < 22; field++)
+    p = strchr (p + 1, ' ');
+  if (p != NULL)
+    ticks = strtoull (p, NULL, 10);
+  return ticks;
+}
+
+/* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
+   nothing mapped there, ESRCH: it has gone.  */
+static int
+pid_peek (uint64_t pid, const void *at, uint64_t *word)
+{
+  union { const void *read; void *iov; } there = { .read = at };
+  struct iovec to = { word, sizeof *word }, from = { there.iov, sizeof *word };
+  ssize_t n = process_vm_readv ((pid_t) pid, &to, 1, &from, 1, 0);
+  return n == (ssize_t) sizeof *word ? 0 : n < 0 ? errno : EFAULT;
+}
+
+
+/* ---- 12. The system: locks of files ------------------------------------- */
 
 /* Owns: the locks on single bytes of a file, MM_BYTE_..., and where there are
    such.
@@ -2017,7 +2029,7 @@ byte_is_locked (const struct file *f, int64_t byte, short type)
 }
 
 
-/* ---- 12. Failing -------------------------------------------------------- */
+/* ---- 13. Failing -------------------------------------------------------- */
 
 /* Owns: the saved errors, the thread's words, the misuse handler.
    Needs: nothing; fail_misuse no lock held.  Inner functions return 0 or an
@@ -2102,8 +2114,8 @@ fail_because (struct reason *why, int code, const char *format, ...)
 static const char fail_lost[]
   = "the program has closed or replaced a descriptor of the library";
 
-/* ERR, for the caller to return.  If it is not 0: the system has not given BYTES
-   bytes up to END of a file.  */
+/* ERR, for the caller to return.  If it is not 0: the system has not given
+   BYTES bytes up to END of a file.  */
 static int
 fail_refused (int err, uint64_t bytes, uint64_t end)
 {
@@ -2214,7 +2226,7 @@ fail_misuse (const char *call, void *md, const void *ptr, const char *what)
 }
 
 
-/* ---- 13. The system: address space -------------------------------------- */
+/* ---- 14. The system: address space -------------------------------------- */
 
 /* Owns: where things are mapped.
    Needs: the lock of opening, so that two do not want one place.
@@ -2400,7 +2412,7 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 }
 
 
-/* ---- 14. Backing -------------------------------------------------------- */
+/* ---- 15. Backing -------------------------------------------------------- */
 
 /* Owns: what is behind a heap's memory: usable, punched.
    Needs: the grow lock, or to be alone with the heap.
@@ -2470,7 +2482,7 @@ back_drop (struct heap *h, char *p, size_t len)
 }
 
 
-/* ---- 15. Locks and processes -------------------------------------------- */
+/* ---- 16. Locks and processes -------------------------------------------- */
 
 /* Owns: struct disk_locks, struct disk_proc.
    Needs: the order of the essay.
@@ -2564,11 +2576,11 @@ lock_verify (struct heap *h, struct reason *why)
   if (h->locks->tag != lock_tag ())
     return fail_because (why, ENOTSUP,
                          "in use by a program with another libc");
-  if (os_pid_namespace () == 0)
+  if (pid_namespace () == 0)
     return fail_because (why, ENOTSUP,
                          "in use by others, and without /proc the PID namespace"
                          " is not known");
-  if (h->locks->namespace != os_pid_namespace ())
+  if (h->locks->namespace != pid_namespace ())
     return fail_because (why, ENOTSUP,
                          "in use by processes of another PID namespace");
   uint8_t boot[16];
@@ -2711,15 +2723,15 @@ proc_lives (struct heap *h, uint32_t i)
   struct disk_locks *l = h->locks;
   uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark;
   if (id == 0 || id >> 32 != word_peek (&l->epoch) || l->namespace == 0
-      || l->namespace != os_pid_namespace () || pid == os_pid ()
-      || os_pid_is_gone (pid))
+      || l->namespace != pid_namespace () || pid == pid_own ()
+      || pid_is_gone (pid))
     return false;
-  int err = os_peek (pid, &l->mark, &mark);
+  int err = pid_peek (pid, &l->mark, &mark);
   if (err == 0)
     return mark == word_peek (&l->mark);
   uint64_t started = word_peek (&e->started);
   return err != EFAULT && err != ESRCH && started != 0
-         && os_started (pid) == started && proc_is_home (h);
+         && pid_started (pid) == started && proc_is_home (h);
 }
 
 /* Whether any other process does.  Needs: the door.  */
@@ -2763,7 +2775,7 @@ proc_is_dead (struct heap *h, uint32_t i)
   if (!byte_is_locked (&h->file, MM_BYTE_ALIVE + (int) i, F_WRLCK))
     return !proc_lives (h, i);
   return h->locks->namespace != 0
-         && os_pid_is_gone (word_peek (&h->procs[i].pid));
+         && pid_is_gone (word_peek (&h->procs[i].pid));
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -2772,7 +2784,7 @@ static size_t
 proc_limit (struct heap *h)
 {
   size_t limit = off_end (h);
-  uint64_t pid = limit < h->capacity ? os_pid () : 0;
+  uint64_t pid = limit < h->capacity ? pid_own () : 0;
   for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
     {
       struct disk_proc *e = &h->procs[i];
@@ -2790,7 +2802,7 @@ proc_limit (struct heap *h)
 }
 
 
-/* ---- 16. Files ---------------------------------------------------------- */
+/* ---- 17. Files ---------------------------------------------------------- */
 
 /* Owns: struct file, the process's list of them, the first word of a file, the
    locks on bytes but for those of entries.  Heaps and regions come and go
@@ -2940,7 +2952,7 @@ file_lock (struct file *f, int64_t byte, short type, struct reason *why)
         return file_lock_reason (why, err);
       bool others = l.l_type == F_RDLCK
                     || byte_is_locked (f, MM_BYTE_NONE, F_WRLCK);
-      if (l.l_type != F_UNLCK && l.l_pid == (pid_t) os_pid ())
+      if (l.l_type != F_UNLCK && l.l_pid == (pid_t) pid_own ())
         return fail_because (why, EDEADLK,
                              "this process itself has a lock on the file");
       if (os_clock () - since >= process.patience[others] && l.l_pid > 0)
@@ -3033,8 +3045,8 @@ file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
 }
 
 /* The opening of PATH has failed: take the file away if it was not there
-   before, unless somebody else uses it by now.  Those who wait at the door will find
-   that it is not at PATH any more.  */
+   before, unless somebody else uses it by now.  Those who wait at the door
+   will find that it is not at PATH any more.  */
 static void
 file_unmake (struct file *f, const char *path)
 {
@@ -3087,11 +3099,20 @@ file_no_copy (struct reason *why, int code, const char *what)
                        system.told[0] != '\0' ? ": " : "", system.told);
 }
 
+
+/* ---- 18. Members of files ----------------------------------------------- */
+
+/* Owns: the locks that show others who has a file open, and how.
+   Needs: the door, unless said.
+   Crash: the kernel takes them back.
+   Keeps: nothing.
+   Checked by: membership, leavers_at_once, private_changes_vanish.  */
+
 /* Whether others than this process have the file open with WITNESS: *FOUND, and
    0 or an errno value, with which it counts as found.  A lock that the right to
    read is enough for shows no writer.  */
 static int
-file_find_users (const struct file *f, int witness, bool *found)
+member_find (const struct file *f, int witness, bool *found)
 {
   bool writers = witness == MM_BYTE_ALIVE;
   struct flock l;
@@ -3103,26 +3124,26 @@ file_find_users (const struct file *f, int witness, bool *found)
 
 /* Whether others than this process have the file open with WITNESS.  */
 static bool
-file_has_users (const struct file *f, int witness)
+member_has_others (const struct file *f, int witness)
 {
   bool found;
-  file_find_users (f, witness, &found);
+  member_find (f, witness, &found);
   return found;
 }
 
 static bool
-file_has_writers (const struct file *f)
+member_has_writers (const struct file *f)
 {
-  return file_has_users (f, MM_BYTE_ALIVE);
+  return member_has_others (f, MM_BYTE_ALIVE);
 }
 
 /* Refuse to go on, TOLD says why, if there are such others.  */
 static int
-file_refuse_users (const struct file *f, int witness, const char *told,
+member_refuse (const struct file *f, int witness, const char *told,
                    struct reason *why)
 {
   bool found;
-  int err = file_find_users (f, witness, &found);
+  int err = member_find (f, witness, &found);
   return err == 0 && found ? fail_because (why, EBUSY, "%s", told)
                            : file_lock_reason (why, err);
 }
@@ -3130,9 +3151,9 @@ file_refuse_users (const struct file *f, int witness, const char *told,
 /* Where the bytes of the users without entries begin, who are of this boot and
    this PID namespace; 0: not known.  */
 static int64_t
-file_home (void)
+member_home (void)
 {
-  uint64_t here[3] = { 0, 0, os_pid_namespace () };
+  uint64_t here[3] = { 0, 0, pid_namespace () };
   os_boot_id ((uint8_t *) here);
   uint32_t number = (uint32_t) (sum_bytes (here, sizeof here) >> 32);
   return here[2] == 0 ? 0 : (int64_t) (number | 1) * MM_BYTES_HOME;
@@ -3141,9 +3162,9 @@ file_home (void)
 /* Whether all of them are: the region's user has mutexes there that hold
    numbers of threads.  */
 static int
-file_verify_users (const struct file *f, struct reason *why)
+member_verify (const struct file *f, struct reason *why)
 {
-  const int64_t home = file_home (), end = home + MM_BYTES_HOME;
+  const int64_t home = member_home (), end = home + MM_BYTES_HOME;
   struct flock l;
   if (home == 0)
     return fail_because (why, ENOTSUP,
@@ -3161,22 +3182,22 @@ file_verify_users (const struct file *f, struct reason *why)
 
 /* Be one of those that have the file open, for all to see: with F->byte.  */
 static int
-file_show (struct file *f)
+member_show (struct file *f)
 {
   return byte_lock (f, f->byte, f->kind->writes_file ? F_WRLCK : F_RDLCK);
 }
 
 /* The same with any byte that is free.  */
 static int
-file_join (struct file *f, struct reason *why)
+member_join (struct file *f, struct reason *why)
 {
   bool writes = f->kind->writes_file;
-  int64_t first = f->kind->witness + (writes ? file_home () : 0);
-  int err = EAGAIN, pid = writes ? (int) os_pid () : 0;
+  int64_t first = f->kind->witness + (writes ? member_home () : 0);
+  int err = EAGAIN, pid = writes ? (int) pid_own () : 0;
   for (int i = 0; i < MM_BYTES_HOME && err == EAGAIN; i++)
     {
       f->byte = first + (pid + i) % MM_BYTES_HOME;
-      err = f->kind->writes_file ? file_show (f)
+      err = f->kind->writes_file ? member_show (f)
                                  : file_lock (f, f->byte, F_RDLCK, why);
     }
   if (err == EAGAIN)
@@ -3184,6 +3205,16 @@ file_join (struct file *f, struct reason *why)
                          MM_BYTES_HOME);
   return file_lock_reason (why, err);
 }
+
+
+/* ---- 19. The door ------------------------------------------------------- */
+
+/* Owns: how a file is found, opened, joined, left and forked, whatever is in
+   it.
+   Needs: the open lock.
+   Crash: who comes in again finds what the rooms below say.
+   Keeps: nothing.
+   Checked by: open_counts, creators_at_once, failed_creation.  */
 
 /* What makes heaps and regions differ when a file is opened: AGAIN decides
    whether a file that the process has already may be opened once more, ENTER
@@ -3205,7 +3236,7 @@ struct opening
    which the process has already, or NULL.  *FRESH and *SIZE are as file_look
    says.  */
 static int
-file_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
+door_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
            uint64_t *size)
 {
   /* As long as files are taken away while we wait; not for ever, because there
@@ -3234,12 +3265,12 @@ file_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
    already, or on the process's list.  0 or an errno value; a file that could
    not be made is not there then.  */
 static int
-file_attach (struct file **f, struct opening *o)
+door_attach (struct file **f, struct opening *o)
 {
   bool fresh = false;
   uint64_t size = 0;
   struct file *known = NULL;
-  int err = file_come (*f, o, &known, &fresh, &size);
+  int err = door_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
     {
       err = o->flags & MMALLOC_EXCL
@@ -3266,7 +3297,7 @@ file_attach (struct file **f, struct opening *o)
 
 /* F is open, for the first time.  */
 static void
-file_list (struct file *f)
+door_list (struct file *f)
 {
   f->n_open = 1;
   lock_registry ();
@@ -3278,7 +3309,7 @@ file_list (struct file *f)
 /* The place in the list of the file at BASE, with a heap in it or without one;
    at the end if there is none.  Needs: the registry lock.  */
 static struct file **
-file_place (const void *base, bool heap)
+door_place (const void *base, bool heap)
 {
   struct file **link = &process.files;
   while (*link != NULL
@@ -3291,7 +3322,7 @@ file_place (const void *base, bool heap)
 /* Unmap and close what is ours.  With its descriptor go the locks that belong
    to the process, also those of others of its files that are this file.  */
 static void
-file_drop (struct file *f)
+door_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
@@ -3299,14 +3330,14 @@ file_drop (struct file *f)
   lock_registry ();
   for (struct file *g = process.files; g != NULL; g = g->next)
     if (g->of_process && g->dev == f->dev && g->ino == f->ino)
-      file_show (g);
+      member_show (g);
   unlock_registry ();
 }
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
    it becomes one when it is needed.  */
 static void
-file_forked (struct file *f)
+door_forked (struct file *f)
 {
   struct reason why;
   int parents = f->of_process ? -1 : f->lock_fd;
@@ -3315,18 +3346,18 @@ file_forked (struct file *f)
   f->of_process = false;
   int err = joins ? file_reopen (f, NULL, false) : 0;
   if (joins && err == 0)
-    err = file_join (f, &why);
+    err = member_join (f, &why);
   os_close_own (f, parents);
   /* Now there is one descriptor more to be had.  */
   if (joins && err != 0 && f->lock_fd < 0)
     {
       file_reopen (f, NULL, true);
-      file_join (f, &why);
+      member_join (f, &why);
     }
 }
 
 
-/* ---- 17. Size classes --------------------------------------------------- */
+/* ---- 20. Size classes --------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -3390,8 +3421,8 @@ static const uint16_t class_of_sixteenths[MM_FAST_MAX / 16] = {
 };
 
 /* The smallest class for SIZE bytes, at least 1, at ALIGN, a power of two from
-   16 to a slice; MM_CLASSES if there is none.  The blocks of a class are aligned
-   if its size is a multiple.  */
+   16 to a slice; MM_CLASSES if there is none.  The blocks of a class are
+   aligned if its size is a multiple.  */
 static unsigned
 class_of (size_t size, size_t align)
 {
@@ -3458,7 +3489,7 @@ class_sum (void)
 }
 
 
-/* ---- 18. Operation records ---------------------------------------------- */
+/* ---- 21. Operation records ---------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -3576,7 +3607,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 19. Runs ----------------------------------------------------------- */
+/* ---- 22. Runs ----------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -3899,7 +3930,7 @@ run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
 }
 
 
-/* ---- 20. Growing -------------------------------------------------------- */
+/* ---- 23. Growing -------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -4136,7 +4167,7 @@ grow_make_room (uintptr_t base)
 }
 
 
-/* ---- 21. Pages ---------------------------------------------------------- */
+/* ---- 24. Pages ---------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -4430,7 +4461,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 22. Large blocks --------------------------------------------------- */
+/* ---- 25. Large blocks --------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -4661,7 +4692,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 23. Places --------------------------------------------------------- */
+/* ---- 26. Places --------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -4686,8 +4717,8 @@ static const char place_foreign[] = "not a block of this heap";
 static const char place_inside[] = "points into a block, not at its start";
 static const char place_free[] = "the block is already free";
 
-/* What is said of a pointer to slice S of chunk C, where no block is: if a block
-   can have been there it was freed, and its memory given back since.  */
+/* What is said of a pointer to slice S of chunk C, where no block is: if a
+   block can have been there it was freed, and its memory given back since.  */
 static const char *
 place_without_block (struct heap *h, size_t c, size_t s)
 {
@@ -4805,7 +4836,7 @@ place_is_word (struct heap *h, const void *p)
 }
 
 
-/* ---- 24. The dead ------------------------------------------------------- */
+/* ---- 27. The dead ------------------------------------------------------- */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -5009,7 +5040,7 @@ dead_bury_all (struct heap *h)
 }
 
 
-/* ---- 25. Streams -------------------------------------------------------- */
+/* ---- 28. Streams -------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to change a stream's owner.
@@ -5112,7 +5143,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 26. Caches and bins ------------------------------------------------ */
+/* ---- 29. Caches and bins ------------------------------------------------ */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -5356,7 +5387,8 @@ bin_take_noted (struct heap *h, struct bin *b)
 }
 
 /* Find a word with free blocks in page NUMBER of bin B, beginning with the
-   current one, which is in the processor's cache; false if the page is full.  */
+   current one, which is in the processor's cache; false if the page is full.
+   */
 static inline bool
 bin_fill (struct heap *h, struct bin *b, unsigned cl, uint32_t number)
 {
@@ -5469,7 +5501,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 27. Sweeping ------------------------------------------------------- */
+/* ---- 30. Sweeping ------------------------------------------------------- */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -5678,8 +5710,8 @@ sweep_exclude (struct heap *h)
         return true;
       if (byte_lock (&h->file, MM_BYTE_DOOR, F_WRLCK) == 0)
         {
-          if (!file_has_users (&h->file, MM_BYTE_READERS)
-              && !file_has_writers (&h->file) && !proc_others_live (h))
+          if (!member_has_others (&h->file, MM_BYTE_READERS)
+              && !member_has_writers (&h->file) && !proc_others_live (h))
             return true;
           file_admit (&h->file);
         }
@@ -5716,7 +5748,7 @@ sweep_chunks (struct heap *h)
 }
 
 
-/* ---- 28. Debugging aids ------------------------------------------------- */
+/* ---- 31. Debugging aids ------------------------------------------------- */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -5860,7 +5892,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 29. Allocating, freeing, resizing ---------------------------------- */
+/* ---- 32. Allocating, freeing, resizing ---------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -6178,18 +6210,15 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 30. Roots ---------------------------------------------------------- */
+/* ---- 33. Roots ---------------------------------------------------------- */
 
-/* Owns: buckets, slices of kind ROOTS.
-   Needs: no lock; takes the heap lock.
+/* Owns: buckets, slices of kind ROOTS.  Needs: no lock; takes the heap lock.
    Crash: a root changes by the store of its value; a new record is linked by
    one store when it is complete.  A slice for the processes' own pages that is
-   not known yet stays out of use.  A power cut leaves any page as it was at any
-   moment since the last sync: on the way to a root that was on the disk are only
-   words that have not changed since.
-   Keeps: I8.
-   Checked by: check_roots, roots_from_many_threads, local_pages,
-   power_cut_roots.  */
+   not known yet stays out of use.  A power cut leaves any page as it was at
+   any moment since the last sync: on the way to a root that was on the disk
+   are only words that have not changed since.  Keeps: I8.  Checked by:
+   check_roots, roots_from_many_threads, local_pages, power_cut_roots.  */
 
 static const char root_broken[] = "the chain of records with this root is"
                                   " broken: the file is damaged";
@@ -6262,9 +6291,9 @@ root_start (struct heap *h, size_t bucket, struct root_walk *walk)
   walk->damaged = false;
 }
 
-/* Read record ROOT, which another process may be giving to another name just now:
-   then it has no value.  Whether it is one that the chain can lead to: after a
-   power cut a link may be newer than the page that it leads to.  */
+/* Read record ROOT, which another process may be giving to another name just
+   now: then it has no value.  Whether it is one that the chain can lead to:
+   after a power cut a link may be newer than the page that it leads to.  */
 static bool
 root_read (struct disk_name *root, struct root_walk *walk)
 {
@@ -6594,7 +6623,7 @@ root_local (struct heap *h, char **p, struct reason *why)
 }
 
 
-/* ---- 31. Walking and counting ------------------------------------------- */
+/* ---- 34. Walking and counting ------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -6813,7 +6842,7 @@ stat_heap (struct heap *h, struct mmalloc_stats *stats)
 }
 
 
-/* ---- 32. Superblocks and directory -------------------------------------- */
+/* ---- 35. Superblocks and directory -------------------------------------- */
 
 /* Owns: struct disk_super.  Reads a file before it is used.
    Needs: the door, or to be alone with the heap.
@@ -7068,14 +7097,14 @@ verify_file (struct heap *h, struct reason *why)
   int err, left = 1000;
   do
     err = verify_once (h);
-  while (err < 0 && --left > 0 && file_has_writers (&h->file));
+  while (err < 0 && --left > 0 && member_has_writers (&h->file));
   if (err == EBADMSG || err < 0)
     return fail_because (why, EBADMSG, "the directory is damaged");
   return file_reason (why, err, "the directory cannot be read");
 }
 
 
-/* ---- 33. Checking ------------------------------------------------------- */
+/* ---- 36. Checking ------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -7308,7 +7337,7 @@ check_block (struct heap *h, const struct place *block, void *arg)
 }
 
 
-/* ---- 34. Epochs, and making a heap -------------------------------------- */
+/* ---- 37. Epochs, and making a heap -------------------------------------- */
 
 /* Owns: where the parts of a region are, the volatile ones of them, and a heap
    that is being made.
@@ -7323,7 +7352,7 @@ check_block (struct heap *h, const struct place *block, void *arg)
 static void
 epoch_layout (struct heap *h)
 {
-  /* Before the first touch; why, and the other half, is in file_come.  */
+  /* Before the first touch; why, and the other half, is in door_come.  */
   if (h->file.kind->in_view)
     space_advise ((void *) h->file.base, h->file.mapped, MADV_RANDOM);
   h->grid = round_up (h->file.base, MM_SLICE);
@@ -7354,7 +7383,7 @@ epoch_begin (struct heap *h)
   word_put (&l->state, MM_RECOVERING);
   word_put (&l->mark, os_random ());
   l->tag = lock_tag ();
-  l->namespace = h->file.kind->shared ? os_pid_namespace () : 0;
+  l->namespace = h->file.kind->shared ? pid_namespace () : 0;
   lock_make (h, &l->heap.mutex);
   lock_make (h, &l->grow.mutex);
   uint32_t ready = off_streams_ready (h);
@@ -7569,8 +7598,8 @@ range_map_part (struct heap *h, size_t least)
   return err;
 }
 
-/* What lies behind END, which nobody uses yet, is not for core dumps: they would
-   have all of a file that has lost its name.  */
+/* What lies behind END, which nobody uses yet, is not for core dumps: they
+   would have all of a file that has lost its name.  */
 static void
 range_hide (struct heap *h, size_t end)
 {
@@ -7688,7 +7717,7 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 35. Attaching and leaving ------------------------------------------ */
+/* ---- 38. Attaching and leaving ------------------------------------------ */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -7816,7 +7845,7 @@ attach_enter (struct heap *h, struct reason *why)
     {
       struct disk_proc *e = &h->procs[i];
       h->file.byte = MM_BYTE_ALIVE + (int) i;
-      int err = file_show (&h->file);
+      int err = member_show (&h->file);
       if (err == EAGAIN)
         continue;
       if (err != 0)
@@ -7837,8 +7866,8 @@ attach_enter (struct heap *h, struct reason *why)
       h->entry = i;
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
-      word_put (&e->pid, os_pid ());
-      word_put (&e->started, os_started (os_pid ()));
+      word_put (&e->pid, pid_own ());
+      word_put (&e->started, pid_started (pid_own ()));
       /* Seen by proc_limit and dead_bury_all.  */
       word_publish (&e->id, h->id);
       return 0;
@@ -7879,7 +7908,7 @@ attach_first (struct heap *h, struct reason *why)
   /* A child may have less than its parent had, who has gone.  */
   if (attach_reach (h, off_length (h), why) != 0)
     return ENOMEM;
-  int err = file_refuse_users (&h->file, MM_BYTE_PRIVATE,
+  int err = member_refuse (&h->file, MM_BYTE_PRIVATE,
                                "somebody has the heap attached copy-on-write",
                                why);
   if (err != 0)
@@ -7915,7 +7944,7 @@ attach_register (struct heap *h, struct reason *why)
 {
   h->entry = MM_PROCS;
   bool found;
-  int err = file_find_users (&h->file, MM_BYTE_ALIVE, &found);
+  int err = member_find (&h->file, MM_BYTE_ALIVE, &found);
   return err != 0 ? file_lock_reason (why, err)
          : found || proc_others_stay (h) ? attach_beside (h, why)
                                          : attach_first (h, why);
@@ -7927,12 +7956,12 @@ attach_apart (struct heap *h, struct reason *why)
 {
   static const char told[] = "others have the heap attached for writing";
   if (!h->file.kind->changes)
-    return file_join (&h->file, why);
-  int err = file_refuse_users (&h->file, MM_BYTE_ALIVE, told, why);
+    return member_join (&h->file, why);
+  int err = member_refuse (&h->file, MM_BYTE_ALIVE, told, why);
   if (err == 0 && proc_others_stay (h))
     err = fail_because (why, EBUSY, "%s", told);
   if (err == 0)
-    err = file_join (&h->file, why);
+    err = member_join (&h->file, why);
   if (err != 0)
     return err;
   attach_see_boot (h);
@@ -7960,7 +7989,7 @@ attach_new (const struct kind *kind)
 static void
 attach_drop (struct heap *h)
 {
-  file_drop (&h->file);
+  door_drop (&h->file);
   pthread_mutex_destroy (&h->error_lock);
   pthread_rwlock_destroy (&h->walkers);
   space_unmap (h, sizeof *h);
@@ -8079,7 +8108,7 @@ detach_leave (struct heap *h)
   unlock_heap (h);
   word_settle (&h->procs[h->entry].id, 0);
   byte_lock (&h->file, h->file.byte, F_UNLCK);
-  if (door && !file_has_writers (&h->file) && !proc_others_live (h))
+  if (door && !member_has_writers (&h->file) && !proc_others_live (h))
     {
       super_save (h);
       word_settle (&h->locks->state, MM_CLEAN);
@@ -8097,7 +8126,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 36. Regions -------------------------------------------------------- */
+/* ---- 39. Regions -------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -8116,7 +8145,7 @@ struct disk_region
 static void
 region_drop (struct file *f)
 {
-  file_drop (f);
+  door_drop (f);
   space_unmap (f, sizeof *f);
 }
 
@@ -8242,19 +8271,19 @@ region_enter (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
   const struct wanted_region *want = o->wanted;
   bool joins;
-  int err = file_find_users (f, MM_BYTE_ALIVE, &joins);
+  int err = member_find (f, MM_BYTE_ALIVE, &joins);
   err = file_lock_reason (&o->why, err);
   if (err == 0 && !fresh)
     err = region_is_size (size, want->size, &o->why);
   if (err == 0)
-    err = file_join (f, &o->why);
+    err = member_join (f, &o->why);
   if (err == 0 && !joins && !fresh)
     err = region_back_again (f, size, &o->why);
   if (err == 0)
     err = fresh ? region_make (f, want->base, want->size, &o->why)
                 : region_map_again (f, size, &o->why);
   if (err == 0 && joins)
-    err = file_verify_users (f, &o->why);
+    err = member_verify (f, &o->why);
   if (err == 0)
     err = region_show (f, o,
                        fresh   ? MMALLOC_REGION_NEW
@@ -8276,7 +8305,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 37. Process and fork ----------------------------------------------- */
+/* ---- 40. Process and fork ----------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -8316,13 +8345,13 @@ fork_adopt (void)
   process.adopted = true;
   process.free_caches = NULL;
   process.fresh_caches = 0;
-  if (!os_has_parent ())
+  if (!pid_has_parent ())
     process.pid_namespace = 0;
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct file *f = process.files; f != NULL; f = f->next)
     {
-      file_forked (f);
+      door_forked (f);
       if (!f->kind->heap)
         continue;
       struct heap *h = (struct heap *) f;
@@ -8393,7 +8422,7 @@ process_check (void)
 }
 
 
-/* ---- 38. Into a call and out of it -------------------------------------- */
+/* ---- 41. Into a call and out of it -------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -8424,7 +8453,7 @@ heap_default (void)
         }
       else
         {
-          file_list (&h->file);
+          door_list (&h->file);
           /* Seen by heap_default.  */
           word_publish (&process.default_heap, h);
         }
@@ -8450,7 +8479,7 @@ heap_find (void *md)
   if (md == NULL)
     return heap_default ();
   lock_registry ();
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   unlock_registry ();
   return h;
 }
@@ -8551,7 +8580,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 39. Probing -------------------------------------------------------- */
+/* ---- 42. Probing -------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -8582,7 +8611,7 @@ probe_heap (const struct disk_super *s, const struct disk_locks *l,
 static bool
 probe_is_used (const struct file *f)
 {
-  return file_has_writers (f) || byte_is_locked (f, MM_BYTE_DOOR, F_RDLCK);
+  return member_has_writers (f) || byte_is_locked (f, MM_BYTE_DOOR, F_RDLCK);
 }
 
 /* Whether the machine went down with the heap in file F of SIZE bytes in use:
@@ -8706,7 +8735,7 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
       again = left > 0 && os_stat (f.fd, &status) == 0
               && (size_t) status.st_size != info->file_size;
     }
-  file_drop (&f);
+  door_drop (&f);
   return call_end (&c, err, why.told);
 }
 
@@ -8727,9 +8756,9 @@ mmalloc_info (void *md, struct mmalloc_info *info)
     }
   process_check ();
   lock_registry ();
-  struct file *f = *file_place (md, true);
+  struct file *f = *door_place (md, true);
   if (f == NULL)
-    f = *file_place (md, false);
+    f = *door_place (md, false);
   if (f != NULL)
     {
       struct heap *h = (struct heap *) f;
@@ -8760,7 +8789,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
 }
 
 
-/* ---- 40. Giving back ---------------------------------------------------- */
+/* ---- 43. Giving back ---------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -8814,7 +8843,7 @@ trim_chunk (struct heap *h, size_t c)
       n = map_next_free (x, s, end, MAP_FREE_BACKED, false) - s;
       if (n == 0)
         break;
-      /* Unbacked first, then punched: killed between, they only keep blocks.  */
+      /* Unbacked first, then punched: a kill between only keeps blocks.  */
       map_put (x->backed, s, n, false);
       unlock_heap (h);
       bool gone = back_drop (h, off_slice (h, c, s), n << MM_SLICE_SHIFT);
@@ -8854,7 +8883,7 @@ trim_cut (struct heap *h)
 }
 
 
-/* ---- 41. Blocks, the short ways ----------------------------------------- */
+/* ---- 44. Blocks, the short ways ----------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -9077,7 +9106,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 42. Blocks, public calls ------------------------------------------- */
+/* ---- 45. Blocks, public calls ------------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -9360,7 +9389,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 43. Slot calls ----------------------------------------------------- */
+/* ---- 46. Slot calls ----------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -9553,7 +9582,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 44. Opening and closing, public calls ------------------------------ */
+/* ---- 47. Opening and closing, public calls ------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -9646,7 +9675,7 @@ open_heap (struct opening *o, void **md)
   o->fd = opt->fd;
   o->mode = opt->mode;
   struct file *f = &h->file;
-  int err = !anonymous ? file_attach (&f, o)
+  int err = !anonymous ? door_attach (&f, o)
             : kind == &kind_file
               ? attach_anonymous (h, opt, &o->why)
               : fail_because (&o->why, EINVAL, "these flags are for files");
@@ -9655,7 +9684,7 @@ open_heap (struct opening *o, void **md)
     attach_drop (h);
   else
     {
-      file_list (f);
+      door_list (f);
       if (mark_wanted (h))
         walk_heap (h, attach_mark_see, NULL);
     }
@@ -9729,7 +9758,7 @@ open_leave (const void *base, bool heap, struct reason *why)
     return err;
   lock_opening ();
   lock_registry ();
-  struct file **link = file_place (base, heap), *f = *link;
+  struct file **link = door_place (base, heap), *f = *link;
   struct heap *h = (struct heap *) f;
   bool ours = f != NULL && h != process.default_heap;
   bool last = ours && --f->n_open == 0;
@@ -9796,9 +9825,9 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   else
     {
       *f = (struct file){ .kind = &kind_region, .fd = -1, .lock_fd = -1 };
-      err = file_attach (&f, &o);
+      err = door_attach (&f, &o);
       if (err == 0 && f == fresh)
-        file_list (f);
+        door_list (f);
       else
         region_drop (fresh);
     }
@@ -9953,7 +9982,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 45. Other public calls --------------------------------------------- */
+/* ---- 48. Other public calls --------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -10304,7 +10333,7 @@ mmtrace (void)
 }
 
 
-/* ---- 46. Roots that are made once -------------------------------------- */
+/* ---- 49. Roots that are made once --------------------------------------- */
 
 /* Owns: the operation records of roots that are being made, which tell others
    that they have to wait and for whom.

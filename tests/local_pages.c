@@ -7,7 +7,7 @@
 static struct heap *
 heap_behind (void *md)
 {
-  return (struct heap *) *file_place (md, true);
+  return (struct heap *) *door_place (md, true);
 }
 
 static void *

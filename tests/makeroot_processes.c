@@ -68,7 +68,7 @@ is_whole (size_t blocks)
 static void
 no_record_is_left (void)
 {
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   for (int i = 0; i < MM_OPS; i++)
     ck_assert_uint_eq (h->op[i].owner, 0);
 }
@@ -78,7 +78,7 @@ no_record_is_left (void)
 static struct disk_op *
 record_of (const char *name)
 {
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   struct wish w = { .name = name, .len = strlen (name) };
   for (int i = 0; i < MM_OPS; i++)
     if (op_makes_root (&h->op[i]) && maker_is_for (h, &h->op[i], &w))
@@ -272,7 +272,7 @@ END_TEST
 static void
 records_of_others_are_not_ours (void)
 {
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   lock_heap (h);
   struct disk_op *op = record_of ("a");
   struct making *m = &h->making[op - h->op];
@@ -394,7 +394,7 @@ static atomic_int calls;
 static int
 needs_a (void *root, size_t size, void *arg)
 {
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   struct disk_op *op = record_of ("b");
   (void) root, (void) arg;
   record_of ("a")->moved = maker_number (h, op) - 256;
@@ -429,7 +429,7 @@ START_TEST (made_meanwhile)
   begin ();
   md = heap_file ();
   struct wish w = { .md = md, .name = "a", .len = 1, .size = 1 };
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   ck_assert_ptr_nonnull (make ("a"));
   struct disk_op *op = slot_begin (h, md, NULL);
   lock_heap (h);
@@ -483,7 +483,7 @@ END_TEST
 static int
 is_in_file (void)
 {
-  return ((struct heap *) *file_place (md, true))->file.fd >= 0;
+  return ((struct heap *) *door_place (md, true))->file.fd >= 0;
 }
 
 static int

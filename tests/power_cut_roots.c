@@ -154,7 +154,7 @@ static void
 forge (int i)
 {
   forged = true;
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   struct root *root = &the->root[i];
   struct root_walk walk;
   size_t len = strlen (root->name);
@@ -205,7 +205,7 @@ take_step (const struct step *s)
 static void
 look_at_records (void)
 {
-  struct heap *h = (struct heap *) *file_place (md, true);
+  struct heap *h = (struct heap *) *door_place (md, true);
   struct root_walk walk;
   struct disk_name *r;
   for (size_t b = 0; b < MM_BUCKETS; b++)

@@ -575,7 +575,7 @@ mutant locks_stay_behind '/^byte_drop/,/^}/ {
 }' raw_clone_child
 
 # The lock alone tells who lives.
-mutant dead_while_a_child_lives '/^os_pid_is_gone/,/^}/ {
+mutant dead_while_a_child_lives '/^pid_is_gone/,/^}/ {
   s/  return gone;/  return gone \&\& false;/
 }' limited_address_space
 
@@ -610,8 +610,8 @@ mutant second_witness_unmarked '/^proc_others_stay/,/^}/ {
   s/    word_put (&h->locks->mark, os_random ());/    (void) 0;/
 }' copies
 mutant dead_for_ever_alive '/^proc_lives/,/^}/ {
-  s/|| os_pid_is_gone (pid))/)/
-  s/err != EFAULT && err != ESRCH/true/; s/os_started (pid) == started/true/
+  s/|| pid_is_gone (pid))/)/
+  s/err != EFAULT && err != ESRCH/true/; s/pid_started (pid) == started/true/
 }' membership
 # A child has locks of its own or none.
 mutant child_without_locks '/^file_reopen/,/^}/ {
@@ -622,7 +622,7 @@ mutant waits_for_others '/^file_lock/,/^}/ {
   s/process.patience\[others\]/process.patience[0]/
 }' membership
 mutant waits_for_itself '/^file_lock/,/^}/ {
-  s/l.l_pid == (pid_t) os_pid ()/false/
+  s/l.l_pid == (pid_t) pid_own ()/false/
 }' membership
 
 # ---- Damaged numbers ------------------------------------------------------
@@ -867,7 +867,7 @@ mutant growth_without_memory '/^grow_back_bare (/,/^}/ {
 mutant lock_file_left_open '/^file_shut/,/^}/ {
   s/byte_drop (f);/(void) f;/
 }' file_calls_fail
-mutant mapping_left '/^file_drop/,/^}/ {
+mutant mapping_left '/^door_drop/,/^}/ {
   s/space_unmap ((void \*) f->base, f->mapped);/(void) f;/
 }' file_calls_fail
 mutant sync_always_works '/^os_sync/,/^}/ {
@@ -933,10 +933,10 @@ mutant copy_beside_lost_writer '/^attach_apart/,/^}/ {
 }' membership
 
 # A fork child is no user: that of a reader or of one who has a copy; of regions.
-mutant fork_child_uncounted '/^file_forked/,/^}/ {
+mutant fork_child_uncounted '/^door_forked/,/^}/ {
   s/!(f->kind->heap && f->kind->shared)/!f->kind->heap/
 }' fork_file
-mutant fork_child_of_region '/^file_forked/,/^}/ {
+mutant fork_child_of_region '/^door_forked/,/^}/ {
   s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
 }' region_files
 # The open file with the locks is another one than the one mapped.
@@ -950,7 +950,7 @@ mutant copy_without_lock '/^range_map (/,/^}/ {
 mutant regions_of_all_namespaces '/^region_enter/,/^}/ {
   s/err == 0 && joins)/false)/
 }' pid_namespaces
-mutant no_namespace_is_one '/^file_verify_users/,/^}/ {
+mutant no_namespace_is_one '/^member_verify/,/^}/ {
   s/home == 0/false/
 }' membership
 
@@ -1235,7 +1235,7 @@ mutant chunks_stay '/^take_block/,/^}/ {
   s/huge == ENOSPC && sweep_chunks (h)/false/
 }' chunks_come_back
 mutant chunks_beside_processes '/^sweep_exclude/,/^}/ {
-  s/!file_has_writers (&h->file) && !proc_others_live (h)/true/
+  s/!member_has_writers (&h->file) && !proc_others_live (h)/true/
 }' chunks_come_back
 mutant chunks_in_use '/^sweep_empty_chunk/,/^}/ {
   s/map_next_free (x, first, end, MAP_FREE, false) == end/true/
@@ -1358,7 +1358,7 @@ mutant root_may_cross '/^root_write_locked/,/^}/ {
 mutant creation_left '/^file_unmake/,/^}/ {
   s/os_unlink (path)/(void) path/
 }' failed_creation
-mutant creation_elsewhere '/^file_come/,/^}/ {
+mutant creation_elsewhere '/^door_come/,/^}/ {
   s/ || file_is_at (f, o->path)/ || true/
 }' failed_creation
 
