@@ -2758,7 +2758,7 @@ proc_others_stay (struct heap *h)
      numbers of the file.  */
   if (h->file.kind->shared)
     word_put (&h->locks->mark, os_random ());
-  else if (h->super.dev != h->file.dev || h->super.ino != h->file.ino)
+  else if (!proc_is_home (h))
     return false;
   return proc_others_live (h);
 }
