@@ -21,11 +21,28 @@ odd_heap (int file, size_t reserve)
   return md;
 }
 
+static void
+enter (void *md)
+{
+  ck_assert_ptr_nonnull (mmalloc (md, 100));
+  baton_pass (baton);
+  baton_wait (baton);
+}
+
+/* Alone, where chunks in which nothing is used could be had back, and beside
+   another process, where they could not.  */
 START_TEST (refused)
 {
   enum { MOST = 8 };
-  void *md = odd_heap (_i, MIB (256)), *block[MOST];
+  void *md = odd_heap (_i > 0, MIB (256)), *block[MOST];
   size_t n = 0;
+  struct child other;
+  if (_i == 2)
+    {
+      ck_assert_ptr_nonnull (mmalloc (md, 100));
+      other = child_start (enter, md);
+      baton_wait (other.baton);
+    }
   while (n < MOST && (block[n] = mmemalign (md, MIB (16), MIB (16))) != NULL)
     ck_assert_uint_eq ((uintptr_t) block[n++] % MIB (16), 0);
   ck_assert_uint_eq (n, MOST - 1);
@@ -40,6 +57,11 @@ START_TEST (refused)
     mfree (md, block[--n]);
   ck_assert_ptr_nonnull (mmalloc (md, MIB (200)));
   ck_assert_int_eq (mmalloc_check (md, support_finding, NULL), 0);
+  if (_i == 2)
+    {
+      baton_pass (other.baton);
+      ck_assert_int_eq (child_end (other), 0);
+    }
   ck_assert_ptr_null (mmalloc_detach (md));
 }
 END_TEST
@@ -48,5 +70,5 @@ int
 main (void)
 {
   const TTest *tests[] = { refused };
-  return run_suite (__FILE__, tests, 1, 2);
+  return run_suite (__FILE__, tests, 1, 3);
 }
