@@ -1389,6 +1389,20 @@ mark_range (const void *p, size_t len, bool usable)
   (void) usable;
 }
 
+/* Whether valgrind MINDS what calls of the system are told of: a range of the
+   heap may have parts that nobody may touch.  */
+static void
+mark_minds (bool minds)
+{
+#ifdef HAVE_VALGRIND_VALGRIND_H
+  if (minds)
+    VALGRIND_ENABLE_ERROR_REPORTING;
+  else
+    VALGRIND_DISABLE_ERROR_REPORTING;
+#endif
+  (void) minds;
+}
+
 /* Memory that may have been blocks becomes the library's own.  */
 static void
 mark_own (const void *p, size_t len)
@@ -1728,9 +1742,11 @@ static int
 os_sync (void *p, size_t len)
 {
   int result, state = os_hold_cancel ();
+  mark_minds (false);
   do
     result = os.msync (p, len, MS_SYNC);
   while (result != 0 && errno == EINTR);
+  mark_minds (true);
   os_let_cancel (state);
   return result != 0 ? errno : 0;
 }

@@ -237,13 +237,15 @@ START_TEST (the_others_go_on)
       kill (pid[w], SIGKILL);
       waitpid (pid[w], NULL, 0);
     }
+  printf ("%zu killed, %zu blocks leaked\n", n_kills, leaked);
+  size_t kept = map_stats (map).blocks_live;
+  map_end (map);
+  map = map_is_there (qalloc_loadmap (map_path (kind)));
+  ck_assert_uint_eq (map_stats (map).blocks_live, kept);
+  ck_assert_uint_eq (look (map), 0);
   for (size_t w = 0; w < WORKERS; w++)
     for (size_t i = 0; i < KEPT; i++)
       qalloc_free (shared->worker[w].kept[i], map);
-  printf ("%zu killed, %zu blocks leaked\n", n_kills, leaked);
-  ck_assert_uint_eq (map_stats (map).blocks_live, 0);
-  map_end (map);
-  map = map_is_there (qalloc_loadmap (map_path (kind)));
   ck_assert_uint_eq (map_stats (map).blocks_live, 0);
   map_end (map);
 }

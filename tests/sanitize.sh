@@ -54,7 +54,8 @@ memory_tests ()
 valgrind_tests ()
 {
   for test in model_random calloc_is_zero free_from_other_thread \
-              usable_size roots_names misuse_double_free; do
+              usable_size roots_names misuse_double_free \
+              sync_and_prefetch; do
     [ ! -f "tests/$test.c" ] || echo "tests/$test"
   done
 }

@@ -36,4 +36,17 @@ START_TEST (everything_is_in_the_file)
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (everything_is_in_the_file)
+/* In front of the block are chunks that nobody has used.  */
+START_TEST (with_a_hole)
+{
+  char *md = heap_new (_i), *block = mmemalign (md, MIB (128), MIB (33));
+  ck_assert_ptr_nonnull (block);
+  ck_assert_ptr_nonnull (mmalloc (md, 100));
+  ck_assert_int_eq (mmalloc_sync (md), 0);
+  ck_assert_int_eq (mmalloc_prefetch (md), 0);
+  mfree (md, block);
+  heap_end (md);
+}
+END_TEST
+
+RUN_ON_EACH_HEAP (everything_is_in_the_file, with_a_hole)
