@@ -1,9 +1,10 @@
 /* fork: a file heap is shared by parent and child, who allocate from it at the
-   same time; each lets it go for itself.  */
+   same time; each lets it go for itself.  Once where the tests are, and once in
+   an overlay.  */
 
 #include <stdbool.h>
 
-#include "support.h"
+#include "mounts.h"
 
 enum { N = 3000 };
 static void *md;
@@ -51,6 +52,8 @@ child (void *tag)
 
 START_TEST (shared)
 {
+  if (_i == 1 && !overlay_enter ())
+    return;
   md = heap_file ();
   fill (0, 100, 0);
   struct child process[3];
@@ -98,6 +101,8 @@ use_and_leave (void *unused)
 
 START_TEST (child_leaves_without_detach)
 {
+  if (_i == 1 && !overlay_enter ())
+    return;
   md = heap_file ();
   fill (0, 100, 0);
   for (int i = 0; i < 20; i++)
@@ -130,6 +135,8 @@ stay (void *unused)
 /* The child counts as a user of the file, also when its parent has left.  */
 START_TEST (child_outlives_the_parents_use)
 {
+  if (_i == 1 && !overlay_enter ())
+    return;
   md = heap_file ();
   fill (0, 100, 0);
   struct child process = child_start (stay, NULL);
@@ -183,6 +190,8 @@ look (void *unused)
    stops in a page whose record has several words.  */
 START_TEST (child_looks_while_the_parent_trims)
 {
+  if (_i == 1 && !overlay_enter ())
+    return;
   static char *small[N];
   int n_small = 0;
   md = heap_file ();
@@ -218,6 +227,8 @@ fork_here (void *block, size_t size, void *pid)
 /* The child comes back from a walk that its parent began, and is alone.  */
 START_TEST (fork_in_a_walk)
 {
+  if (_i == 1 && !overlay_enter ())
+    return;
   pid_t pid = -1;
   int status;
   md = heap_file ();
@@ -277,9 +288,12 @@ make_large (void)
   heap_end (md);
 }
 
-/* The child of a reader is a reader, also when its parent is gone.  */
+/* The child of a reader is a reader, also when its parent is gone, whose locks
+   stay with the mapping only where that is of the open file.  */
 START_TEST (child_of_a_reader)
 {
+  if (_i == 1 && !overlay_enter ())
+    return;
   make_large ();
   struct child process = child_start (looks_after_its_parent,
                                       (void *) (size_t) MMALLOC_RDONLY);
@@ -302,6 +316,8 @@ END_TEST
 /* ... and that of one who has a copy keeps writers out.  */
 START_TEST (child_with_a_copy)
 {
+  if (_i == 1 && !overlay_enter ())
+    return;
   make_large ();
   struct child process = child_start (looks_after_its_parent,
                                       (void *) (size_t) MMALLOC_PRIVATE);
@@ -315,6 +331,6 @@ START_TEST (child_with_a_copy)
 }
 END_TEST
 
-RUN_TESTS (shared, child_leaves_without_detach,
+RUN_KINDS (2, shared, child_leaves_without_detach,
            child_outlives_the_parents_use, child_looks_while_the_parent_trims,
            fork_in_a_walk, child_of_a_reader, child_with_a_copy)

@@ -313,6 +313,7 @@ nowhere (void *unused)
   must (chroot (support_test_dir) == 0);
   must_fail (NULL, mmalloc_open ("/heap", 0, NULL), ENOTSUP);
   must (strstr (mmalloc_strerror (NULL), "/proc") != NULL);
+  must_fail (NULL, mmalloc_open ("/heap", MMALLOC_PRIVATE, NULL), EBUSY);
   must_fail (NULL, mmalloc_region_open ("/region", 0, NULL, 0, told_region,
                                         NULL), ENOTSUP);
   must (strstr (mmalloc_strerror (NULL), "/proc") != NULL);

@@ -61,6 +61,34 @@ disk_fill (const char *name, size_t limit)
   ck_assert_int_eq (close (fd), 0);
 }
 
+/* Go on in an overlay, where what is mapped is not the file that is open, and
+   locks do not go with the mapping; 0 as mount_small.  */
+static inline int
+overlay_enter (void)
+{
+  static const char *const layer[] = { "lower", "upper", "work", "merged" };
+  char dir[4][PATH_MAX], command[4 * PATH_MAX];
+  if (!mount_small ("tmpfs", 200))
+    return 0;
+  for (int i = 0; i < 4; i++)
+    {
+      char name[20];
+      snprintf (name, sizeof name, "disk/%s", layer[i]);
+      snprintf (dir[i], PATH_MAX, "%s", temp_path (name));
+      ck_assert_int_eq (mkdir (dir[i], 0777), 0);
+    }
+  snprintf (command, sizeof command, "lowerdir=%s,upperdir=%s,workdir=%s",
+            dir[0], dir[1], dir[2]);
+  if (mount ("none", dir[3], "overlay", 0, command) != 0)
+    {
+      printf ("skipped: no overlay can be mounted\n");
+      fflush (stdout);
+      return 0;
+    }
+  snprintf (support_test_dir, sizeof support_test_dir, "%s", dir[3]);
+  return 1;
+}
+
 static inline void
 unmount_small (void)
 {

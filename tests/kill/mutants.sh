@@ -926,7 +926,7 @@ mutant writer_beside_copy '/^attach_first/,/^}/ {
 }' private_changes_vanish
 mutant copy_beside_writer '/^attach_apart/,/^}/ {
   s/MM_BYTE_ALIVE/MM_BYTE_NONE/
-}' private_changes_vanish
+}' membership
 # Nor beside one who has lost his locks.
 mutant copy_beside_lost_writer '/^attach_apart/,/^}/ {
   s/err == 0 && proc_others_stay (h)/false/
