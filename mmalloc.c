@@ -5009,7 +5009,7 @@ dead_end_locked (struct heap *h, uint64_t id)
 static void
 dead_end_thread (struct heap *h)
 {
-  if (thread.number == 0 || word_peek (&h->forked))
+  if (thread.number == 0)
     return;
   lock_heap (h);
   for (unsigned i = 0; i < MM_OPS; i++)

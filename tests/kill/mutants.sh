@@ -1318,9 +1318,6 @@ mutant maker_waits_for_dead '/^maker_try/,/^}/ {
 mutant maker_thread_stays '/^cache_thread_exit/,/^}/ {
   s/if (k->heap != NULL)/if (false)/
 }' makeroot
-mutant maker_thread_of_child '/^dead_end_thread/,/^}/ {
-  s/ || word_peek (&h->forked)//
-}' makeroot_processes
 mutant maker_stays_at_detach '/^detach_leave/,/^}/ {
   s/dead_end_locked (h, h->id);/(void) 0;/
 }' makeroot_processes
