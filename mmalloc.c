@@ -3540,7 +3540,8 @@ op_release (struct heap *h, struct disk_op *op)
   /* Release: as long as a block is on record, the next holder of the lock must
      be told of it.  */
   word_settle (&op->locked, 0);
-  word_put (&op->slot, 0);
+  /* Release: blocks on record have the slot with them; see slot_begin.  */
+  word_settle (&op->slot, 0);
   /* The hint about the page comes after it.  */
   word_clear (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
   /* Seen by slot_begin and mmalloc_recover.  */
@@ -9435,7 +9436,9 @@ slot_begin (struct heap *h, const void *slot, const void *old)
     }
   word_add (&op->turn, 1);
   word_put (&op->slot, off_file (h, slot));
-  word_put (&op->old, old != NULL ? off_file (h, old) : 0);
+  /* Release: without its slot the old block would be taken for nobody's, and
+     freed.  */
+  word_settle (&op->old, old != NULL ? off_file (h, old) : 0);
   /* Release: whoever sees a block change sees the record before.  */
   word_set (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
   return op;

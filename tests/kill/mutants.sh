@@ -388,6 +388,19 @@ mutant slot_not_recorded '/^slot_begin/,/^}/ {
   s/&op->slot, off_file (h, slot)/\&op->slot, 0 * off_file (h, slot)/
 }' 'step:mmalloc_to: fast path'
 
+# The old block is on record without its slot: before it comes, after it goes.
+mutant old_before_slot '/^slot_begin/,/^}/ {
+  /^  word_settle (&op->old, old != NULL/d
+  s/^  word_put (&op->slot, off_file (h, slot));/\
+  word_settle (\&op->old, old != NULL ? off_file (h, old) : 0);\
+  word_settle (\&op->slot, off_file (h, slot));/
+}' 'step:mrealloc_in: fails' 'step:mrealloc_in: moves'
+mutant slot_gone_first '/^op_release/,/^}/ {
+  /&op->slot, 0/d
+  s/^{/{\
+  word_settle (\&op->slot, 0);/
+}' 'step:mrealloc_in: fails'
+
 # The record is free before the call is over.
 mutant released_early '/^realloc_leave/,/^}/ {
   s/^  struct cache \*k = cache_use (h, md);/  if (op != NULL)\
