@@ -1523,14 +1523,15 @@ os_stat_path (const char *path, struct stat *status)
   return stat (path, status) != 0 ? errno : 0;
 }
 
+/* Take the name PATH away.  Nobody minds if it is gone already.  */
 static void
 os_unlink (const char *path)
 {
   unlink (path);
 }
 
-/* The same of a descriptor of F, if it still leads there, and the program has
-   not closed or replaced it: else EBADF.  */
+/* What fstat tells of a descriptor of F, if it still leads there, and the
+   program has not closed or replaced it: else EBADF.  */
 static int
 os_stat_own (const struct file *f, int fd, struct stat *status)
 {
@@ -2036,6 +2037,8 @@ byte_find (const struct file *f, int64_t byte, int64_t n, short type,
   return err;
 }
 
+/* Whether a lock of others, or one that cannot be told, is in the way of one of
+   TYPE on BYTE.  */
 static bool
 byte_is_locked (const struct file *f, int64_t byte, short type)
 {
@@ -3147,6 +3150,7 @@ member_has_others (const struct file *f, int witness)
   return found;
 }
 
+/* The same of those who have it open to write.  */
 static bool
 member_has_writers (const struct file *f)
 {
@@ -6298,6 +6302,7 @@ struct root_walk
   char name[MM_NAME_MAX + 1];
 };
 
+/* Begin WALK in front of the first record of BUCKET.  */
 static void
 root_start (struct heap *h, size_t bucket, struct root_walk *walk)
 {
@@ -10651,6 +10656,8 @@ maker_root (const struct wish *w, struct heap *h, uint64_t *value,
   return err;
 }
 
+/* INIT runs without a lock and may call what it likes.  A thread gets the
+   number that others know it by when it first makes a root.  */
 MM_PUBLIC void *
 mmalloc_makeroot (void *md, const char *name, size_t size,
                   int (*init) (void *root, size_t size, void *arg), void *arg)
