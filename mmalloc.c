@@ -8453,9 +8453,10 @@ process_check (void)
    Checked by: find_the_heap, shim_other_heap, errno_is_kept,
    errors_are_remembered.  */
 
-/* The heap behind a NULL descriptor, made on first use; NULL if that fails.  */
+/* The heap behind a NULL descriptor, made on first use; NULL if that fails, for
+   the reason in WHY.  */
 static struct heap *
-heap_default (void)
+heap_default (struct reason *why)
 {
   struct heap *h = word_see (&process.default_heap);
   if (h != NULL)
@@ -8464,12 +8465,13 @@ heap_default (void)
   h = word_peek (&process.default_heap);
   if (h == NULL && (h = attach_new (&kind_anonymous)) != NULL)
     {
-      struct reason why;
       struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
       opt.reserve = process.tools_area ? MM_RESERVE_TOOLS
                                        : MM_RESERVE_DEFAULT;
-      if (attach_anonymous (h, &opt, &why) != 0)
+      int err = attach_anonymous (h, &opt, why);
+      if (err != 0)
         {
+          fail_system (why, err);
           attach_drop (h);
           h = NULL;
         }
@@ -8499,28 +8501,39 @@ heap_find (void *md)
         return word_peek (&k->heap);
       }
   if (md == NULL)
-    return heap_default ();
+    return heap_default (&(struct reason){ "" });
   lock_registry ();
   struct heap *h = (struct heap *) *door_place (md, true);
   unlock_registry ();
   return h;
 }
 
-/* The same, and if there is none the error is recorded.  */
+/* There is no heap MD: the error is recorded; or there is one by now.  */
+static MM_NOINLINE struct heap *
+heap_none (void *md)
+{
+  struct reason why = { "" }, whole;
+  /* Once more, to learn why it could not be made.  */
+  struct heap *h = md == NULL ? heap_default (&why) : NULL;
+  if (h != NULL)
+    return h;
+  if (md == NULL)
+    fail_because (&whole, ENOMEM, "the default heap cannot be made%s%.150s",
+                  why.told[0] != '\0' ? ": " : "", why.told);
+  else
+    fail_because (&whole, EINVAL, "no heap is attached at 0x%lx",
+                  (unsigned long) (uintptr_t) md);
+  fail_told (NULL, md == NULL ? ENOMEM : EINVAL, whole.told);
+  return NULL;
+}
+
+/* The attached heap that the program calls MD; if there is none the error is
+   recorded.  */
 static struct heap *
 heap_of (void *md)
 {
   struct heap *h = heap_find (md);
-  if (h == NULL && md == NULL)
-    fail_told (NULL, ENOMEM, "no address space for the default heap");
-  else if (h == NULL)
-    {
-      struct reason why;
-      fail_because (&why, EINVAL, "no heap is attached at 0x%lx",
-                    (unsigned long) (uintptr_t) md);
-      fail_told (NULL, EINVAL, why.told);
-    }
-  return h;
+  return h != NULL ? h : heap_none (md);
 }
 
 /* Whether H may be changed, and is ready for it: 0 or an errno value.  */

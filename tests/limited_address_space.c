@@ -277,6 +277,8 @@ next_to_nothing (void *unused)
   address_space_allow (KIB (200));
   must_fail (NULL, mmalloc_open (NULL, 0, NULL), ENOMEM);
   must_fail (NULL, mmalloc (NULL, 100), ENOMEM);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "default heap"));
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "RLIMIT_AS"));
 }
 
 START_TEST (hardly_any)

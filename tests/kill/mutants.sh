@@ -1045,6 +1045,9 @@ mutant locked_is_no_limit '/^space_is_short/,/^}/ {
 mutant locked_without_words '/^space_reason/,/^}/ {
   s/code == EAGAIN/false/
 }' locked_memory
+mutant default_heap_without_words '/^heap_none/,/^}/ {
+  s/heap_default (&why)/heap_default (\&(struct reason){ "" })/
+}' locked_memory
 
 # What core dumps have.
 mutant dumps_of_all '/^range_hide/,/^}/ {
