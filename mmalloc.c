@@ -1530,6 +1530,25 @@ os_unlink (const char *path)
   unlink (path);
 }
 
+/* Put into END the name of what PATH leads to by symbolic links of its own, be
+   there something or not: as many as the system follows.  */
+static void
+os_follow (const char *path, char end[PATH_MAX])
+{
+  char to[PATH_MAX];
+  snprintf (end, PATH_MAX, "%s", path);
+  for (int left = 40; left > 0; left--)
+    {
+      ssize_t n = readlink (end, to, sizeof to);
+      const char *slash = n > 0 && to[0] != '/' ? strrchr (end, '/') : NULL;
+      size_t dir = slash != NULL ? (size_t) (slash + 1 - end) : 0;
+      if (n <= 0 || dir + (size_t) n >= PATH_MAX)
+        return;
+      memcpy (end + dir, to, (size_t) n);
+      end[dir + (size_t) n] = '\0';
+    }
+}
+
 /* What fstat tells of a descriptor of F, if it still leads there, and the
    program has not closed or replaced it: else EBADF.  */
 static int
@@ -2877,18 +2896,41 @@ file_birth (int fd)
   return 0;
 }
 
+/* Make PATH, opened with FLAGS; the system tells who has made a file only if it
+   must not be there, not even as a symbolic link.  */
+static void
+file_make_path (struct file *f, const char *path, int flags, unsigned mode)
+{
+  f->fd = os_open (path, flags | O_CREAT | O_EXCL, mode);
+  f->made = f->fd >= 0;
+}
+
+/* The same if PATH is a symbolic link that leads to nothing.  */
+static MM_NOINLINE void
+file_make_end (struct file *f, const char *path, int flags, unsigned mode)
+{
+  char end[PATH_MAX];
+  os_follow (path, end);
+  file_make_path (f, end, flags, mode);
+  /* Somebody was faster.  */
+  if (f->fd < 0 && errno == EEXIST)
+    f->fd = os_open (path, flags | O_CREAT, mode);
+}
+
 /* Open PATH; CREATE it with MODE if it is missing.  */
 static void
 file_open_path (struct file *f, const char *path, bool create, unsigned mode)
 {
   /* O_NONBLOCK: a pipe is refused, not waited for.  */
-  int flags = file_access (f) | O_NONBLOCK | (create ? O_CREAT : 0);
-  /* The system tells who has made a file only if it must not be there.  */
+  int flags = file_access (f) | O_NONBLOCK;
   f->made = false;
   if (create)
-    f->made = (f->fd = os_open (path, flags | O_EXCL, mode)) >= 0;
+    file_make_path (f, path, flags, mode);
   if (!create || (f->fd < 0 && errno == EEXIST))
-    f->fd = os_open (path, flags, mode);
+    f->fd = os_open (path, flags, 0);
+  /* Not before: there are links that the system does not follow for us.  */
+  if (create && f->fd < 0 && errno == ENOENT)
+    file_make_end (f, path, flags, mode);
 }
 
 /* Open PATH, or if that is NULL what FD has open, which stays the caller's;
@@ -3069,6 +3111,7 @@ file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
 static void
 file_unmake (struct file *f, const char *path)
 {
+  char end[PATH_MAX];
   struct reason why;
   bool fresh;
   uint64_t size;
@@ -3078,9 +3121,10 @@ file_unmake (struct file *f, const char *path)
   if (f->lock_fd < 0)
     f->lock_fd = f->fd;
   int err = byte_lock (f, MM_BYTE_DOOR, F_WRLCK);
-  if (err != EAGAIN && err != EBADF && file_is_at (f, path)
+  os_follow (path, end);
+  if (err != EAGAIN && err != EBADF && file_is_at (f, end)
       && file_look (f, MMALLOC_CREATE, &fresh, &size, &why) == 0 && fresh)
-    os_unlink (path);
+    os_unlink (end);
 }
 
 /* Begin to make the file, which will be LENGTH bytes long at least.  Until its

@@ -1372,7 +1372,13 @@ mutant root_may_cross '/^root_write_locked/,/^}/ {
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
 mutant creation_left '/^file_unmake/,/^}/ {
-  s/os_unlink (path)/(void) path/
+  s/os_unlink (end)/(void) end/
+}' failed_creation
+mutant creation_left_behind_a_link '/^file_open_path/,/^}/ {
+  s/file_make_end (f, path, flags, mode)/f->fd = os_open (path, flags | O_CREAT, mode)/
+}' failed_creation
+mutant link_goes '/^file_unmake/,/^}/ {
+  s/os_unlink (end)/os_unlink (path)/
 }' failed_creation
 mutant creation_elsewhere '/^door_come/,/^}/ {
   s/ || file_is_at (f, o->path)/ || true/
