@@ -2933,6 +2933,22 @@ file_open_path (struct file *f, const char *path, bool create, unsigned mode)
     file_make_end (f, path, flags, mode);
 }
 
+/* FD of the caller has FLAGS.  With O_APPEND the system writes at the end of the
+   file whatever offset it is told, so such a descriptor is not shared.  */
+static int
+file_not_append (struct file *f, int flags, struct reason *why)
+{
+  if (flags < 0 || !(flags & O_APPEND) || !f->kind->writes_file)
+    return 0;
+  int own = byte_reopen (f, file_access (f), NULL);
+  if (own < 0)
+    return file_no_fd (why, errno, "the file is open with O_APPEND, and cannot"
+                                   " be opened once more without it");
+  os_close (f->fd);
+  f->fd = own;
+  return 0;
+}
+
 /* Open PATH, or if that is NULL what FD has open, which stays the caller's;
    CREATE it with MODE if it is missing.  */
 static int
@@ -2970,7 +2986,7 @@ file_open (struct file *f, const char *path, int fd, bool create,
   if (wrong != NULL)
     return fail_because (why, ENOTSUP, "the file is on %s", wrong);
   f->born = file_birth (f->fd);
-  return 0;
+  return file_not_append (f, flags, why);
 }
 
 /* The file that this process has open already, or NULL.  */

@@ -57,7 +57,8 @@ build () { # TEST
     too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|core_has_what_is_used|heaps_made_apart|\
+    check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
+    heaps_made_apart|\
     join_while_it_grows|late_thread_keeps_the_file|local_pages|\
     machine_went_down|makeroot_processes|membership|other_device_number|\
     others_come_between|power_cut_roots|preconditions|slot_calls_wait|\
@@ -1368,6 +1369,11 @@ mutant maker_fit_at_once '/^maker_root/,/^}/ {
 mutant root_may_cross '/^root_write_locked/,/^}/ {
   s/!root_crosses (.*))/true)/
 }' preconditions
+
+# A descriptor that appends is shared.
+mutant appends '/^file_open (/,/^}/ {
+  s/return file_not_append (f, flags, why)/return 0/
+}' growth_without_fallocate
 
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
