@@ -2933,8 +2933,8 @@ file_open_path (struct file *f, const char *path, bool create, unsigned mode)
     file_make_end (f, path, flags, mode);
 }
 
-/* FD of the caller has FLAGS.  With O_APPEND the system writes at the end of the
-   file whatever offset it is told, so such a descriptor is not shared.  */
+/* FD of the caller has FLAGS.  With O_APPEND the system writes at the end of
+   the file whatever offset it is told, so such a descriptor is not shared.  */
 static int
 file_not_append (struct file *f, int flags, struct reason *why)
 {
@@ -6327,10 +6327,10 @@ static bool
 root_fits (struct heap *h, uint32_t number, size_t in_slice)
 {
   struct disk_slice *r = run_record (h, number);
-  return r != NULL && root_has_records (head_see (r))
-         && in_slice % 16 == 0
-         && in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 <= MM_SLICE
-         && run_is_inside (h, number, 1);
+  /* Inside first: what a reader has not mapped cannot be looked at.  */
+  return r != NULL && run_is_inside (h, number, 1)
+         && root_has_records (head_see (r)) && in_slice % 16 == 0
+         && in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 <= MM_SLICE;
 }
 
 /* The record at region offset OFF, or NULL if there cannot be one.  */
@@ -8621,6 +8621,20 @@ heap_follow (struct heap *h, struct reason *why)
   return err == 0 ? 0 : attach_reach (h, length, why);
 }
 
+/* A call has met what seems to be damage, TOLD.  0: H has grown beyond MAPPED,
+   which was mapped before, and more of it is by now, so that the call may look
+   again; else an errno value.  */
+static MM_NOINLINE int
+heap_doubt (struct heap *h, size_t *mapped, const char *told,
+            struct reason *why)
+{
+  size_t before = *mapped;
+  int err = heap_follow (h, why);
+  *mapped = word_peek (&h->file.mapped);
+  return err != 0 || *mapped > before ? err
+                                      : fail_because (why, EBADMSG, "%s", told);
+}
+
 /* A public call under way.  */
 struct call
 {
@@ -10148,18 +10162,24 @@ mmalloc_getroot (void *md, const char *name)
 {
   struct call c;
   struct root_walk walk;
+  struct reason why = { "" };
   if (!call_begin (&c, md, CALL_ASKS))
     return NULL;
   walk.value = 0;
   walk.damaged = false;
   size_t len = name != NULL ? strlen (name) : 0;
-  if (len > 0 && len <= MM_NAME_MAX
-      && root_find (c.h, name, len, &walk) == NULL)
-    walk.value = 0;
+  size_t mapped = word_peek (&c.h->file.mapped);
+  int err = 0;
+  do
+    if (len > 0 && len <= MM_NAME_MAX
+        && root_find (c.h, name, len, &walk) == NULL)
+      walk.value = 0;
+  while (walk.damaged
+         && (err = heap_doubt (c.h, &mapped, root_broken, &why)) == 0);
   /* The block may be newer than the look at the length.  */
-  struct reason why = { "" };
-  int err = walk.damaged ? EBADMSG : heap_follow (c.h, &why);
-  call_end (&c, err, walk.damaged ? root_broken : why.told);
+  if (err == 0)
+    err = heap_follow (c.h, &why);
+  call_end (&c, err, why.told);
   return err == 0 ? (void *) (uintptr_t) walk.value : NULL;
 }
 
@@ -10170,23 +10190,36 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
 {
   struct call c;
   struct root_walk walk;
+  struct reason why = { "" };
   if (!call_begin (&c, md, CALL_ASKS))
     return -1;
+  size_t mapped = word_peek (&c.h->file.mapped);
   bool damaged = false;
-  int stop = 0, cancel = os_hold_cancel ();
-  for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
+  int err = 0, stop = 0, cancel = os_hold_cancel ();
+  for (size_t b = 0; b < MM_BUCKETS && stop == 0 && err == 0; b++)
     {
       root_start (c.h, b, &walk);
-      while (stop == 0 && root_step (c.h, &walk) != NULL)
-        if (walk.value != 0)
-          stop = fn (walk.name, (void *) (uintptr_t) walk.value, arg);
-      damaged |= walk.damaged;
+      do
+        while (stop == 0 && err == 0 && root_step (c.h, &walk) != NULL)
+          {
+            if (walk.value == 0)
+              continue;
+            /* The block may be newer than the look at the length.  */
+            err = heap_follow (c.h, &why);
+            if (err == 0)
+              stop = fn (walk.name, (void *) (uintptr_t) walk.value, arg);
+          }
+      while (stop == 0 && err == 0 && walk.damaged
+             && (err = heap_doubt (c.h, &mapped, root_broken, &why)) == 0);
+      /* It does not keep the other chains from being shown.  */
+      damaged |= err == EBADMSG;
+      err = err == EBADMSG ? 0 : err;
     }
   os_let_cancel (cancel);
-  return stop == 0 && damaged
-           ? call_end (&c, EBADMSG, "a chain of records of roots is broken: the"
-                                    " file is damaged")
-           : stop;
+  if (stop == 0 && err == 0 && damaged)
+    err = fail_because (&why, EBADMSG, "a chain of records of roots is broken:"
+                                       " the file is damaged");
+  return err != 0 ? call_end (&c, err, why.told) : stop;
 }
 
 /* The page is a slice of the heap that holds no block; each process maps
@@ -10705,13 +10738,19 @@ maker_root (const struct wish *w, struct heap *h, uint64_t *value,
   struct root_walk walk;
   uint64_t unfit = 0;
   unsigned pauses = 0;
+  size_t mapped = word_peek (&h->file.mapped);
   int err;
   do
     {
       *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
       if (walk.damaged)
-        return fail_because (why, EBADMSG, root_broken);
-      if (*value == 0)
+        {
+          err = heap_doubt (h, &mapped, root_broken, why);
+          if (err != 0)
+            return err;
+          err = MAKER_AGAIN;
+        }
+      else if (*value == 0)
         err = maker_try (w, h, value, why);
       else
         {

@@ -1375,6 +1375,18 @@ mutant appends '/^file_open (/,/^}/ {
   s/return file_not_append (f, flags, why)/return 0/
 }' growth_without_fallocate
 
+# Readers look at records of roots that they have not mapped, or take them for
+# damage.
+mutant record_not_mapped '/^root_fits/,/^}/ {
+  s/run_is_inside (h, number, 1)/true/
+}' limited_address_space
+mutant no_doubt '/^heap_doubt/,/^}/ {
+  s/int err = heap_follow (h, why)/int err = 0/
+}' limited_address_space
+mutant no_second_look '/^heap_doubt/,/^}/ {
+  s/ || \*mapped > before ? err/ ? err/
+}' limited_address_space
+
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
 mutant creation_left '/^file_unmake/,/^}/ {
