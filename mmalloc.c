@@ -8020,6 +8020,18 @@ attach_beside (struct heap *h, struct reason *why)
   return attach_reach (h, length, why);
 }
 
+/* This process, which has an entry, cannot use the heap after all.  Nobody knows
+   what it wanted.  */
+static void
+attach_quit (struct heap *h)
+{
+  if (h->entry == MM_PROCS)
+    return;
+  word_settle (&h->procs[h->entry].id, 0);
+  byte_lock (&h->file, h->file.byte, F_UNLCK);
+  h->entry = MM_PROCS;
+}
+
 /* Become a user of the file with the door closed behind us.  */
 static int
 attach_register (struct heap *h, struct reason *why)
@@ -8027,9 +8039,12 @@ attach_register (struct heap *h, struct reason *why)
   h->entry = MM_PROCS;
   bool found;
   int err = member_find (&h->file, MM_BYTE_ALIVE, &found);
-  return err != 0 ? file_lock_reason (why, err)
-         : found || proc_others_stay (h) ? attach_beside (h, why)
-                                         : attach_first (h, why);
+  err = err != 0 ? file_lock_reason (why, err)
+        : found || proc_others_stay (h) ? attach_beside (h, why)
+                                        : attach_first (h, why);
+  if (err != 0)
+    attach_quit (h);
+  return err;
 }
 
 /* The file is mapped but for the changes of this process, or to be read.  */
@@ -8120,7 +8135,9 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
     return err;
   err = h->file.kind->shared ? attach_register (h, why)
                              : attach_apart (h, why);
-  return err != 0 ? err : root_local_open (h, why);
+  if (err == 0 && (err = root_local_open (h, why)) != 0)
+    attach_quit (h);
+  return err;
 }
 
 /* Behind the door, as the essay's path "back after a crash" says; or make a

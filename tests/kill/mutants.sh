@@ -1387,6 +1387,15 @@ mutant no_second_look '/^heap_doubt/,/^}/ {
   s/ || \*mapped > before ? err/ ? err/
 }' limited_address_space
 
+# Who cannot use the heap after all stays a user of it: one who has too little
+# address space, or no memory for its page.
+mutant entry_stays '/^attach_register/,/^}/ {
+  s/^    attach_quit (h);/    ;/
+}' join_while_it_grows
+mutant entry_stays_without_a_page '/^attach_existing/,/^}/ {
+  s/^    attach_quit (h);/    ;/
+}' local_pages
+
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
 mutant creation_left '/^file_unmake/,/^}/ {
