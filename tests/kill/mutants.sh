@@ -58,11 +58,10 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
-    heaps_made_apart|\
-    join_while_it_grows|late_thread_keeps_the_file|local_pages|\
-    machine_went_down|makeroot_processes|membership|other_device_number|\
-    others_come_between|power_cut_roots|preconditions|slot_calls_wait|\
-    words_of_threads)
+    heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
+    local_pages|machine_went_down|makeroot_processes|membership|\
+    other_device_number|others_come_between|power_cut_roots|preconditions|\
+    quota_is_named|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -1419,6 +1418,9 @@ mutant words_of_before '/^call_begin/,/^}/ {
 mutant words_of_the_disk '/^fail_refused/,/^}/ {
   s/w->refused = bytes;/w->refused = 0;/
 }' words_of_refusals
+mutant words_of_the_quota '/^fail_system/,/^}/ {
+  s/code == EDQUOT/false/
+}' quota_is_named
 mutant words_of_descriptors '/^file_no_fd/,/^}/ {
   s/code == EMFILE/false/
 }' words_of_refusals
