@@ -1237,6 +1237,13 @@ off_length (struct heap *h)
   return word_see (&h->root->length);
 }
 
+/* How much of it may be looked at: a reader may have mapped less.  */
+static inline size_t
+off_seen (struct heap *h)
+{
+  return size_min (off_length (h), word_peek (&h->file.mapped));
+}
+
 /* How many slices of chunk C lie inside LIMIT bytes from the base.  */
 static size_t
 slice_count_within (struct heap *h, size_t c, size_t limit)
@@ -3657,6 +3664,18 @@ op_makes_root_at (struct heap *h, uint64_t slot)
   return false;
 }
 
+/* Whether the block at offset FRESH becomes a root that is being made.  Needs:
+   the heap lock.  */
+static bool
+op_makes_block (struct heap *h, uint64_t fresh)
+{
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (word_peek (&h->op[i].fresh) == fresh && fresh != 0
+        && op_makes_root (&h->op[i]))
+      return true;
+  return false;
+}
+
 /* Whether record OP is of a root that this thread makes, or the thread that it
    is a fork of.  Needs: the heap lock.  */
 static bool
@@ -3712,8 +3731,7 @@ run_ready (struct heap *h, size_t c)
 {
   uint64_t d = dir_get (h, c);
   /* Not behind the file's end, whatever the word says.  */
-  size_t end = size_min (off_length (h), word_peek (&h->file.mapped));
-  size_t within = slice_count_within (h, c, end);
+  size_t within = slice_count_within (h, c, off_seen (h));
   return dir_kind (d) == DIR_PAGED ? size_min (dir_ready (d), within) : 0;
 }
 
@@ -3738,7 +3756,7 @@ run_is_inside (struct heap *h, uint64_t number, size_t n)
   size_t end = h->grid - h->file.base
                + ((number + n) << MM_SLICE_SHIFT);
   return s >= slice_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
-         && end <= word_peek (&h->file.mapped) && end <= off_length (h);
+         && end <= off_seen (h);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
@@ -3770,8 +3788,7 @@ run_look (struct heap *h, size_t c, size_t s, size_t end, uint64_t *head)
 static size_t
 run_chunks (struct heap *h)
 {
-  size_t len = size_min (off_length (h), word_peek (&h->file.mapped));
-  size_t delta = h->grid - h->file.base;
+  size_t len = off_seen (h), delta = h->grid - h->file.base;
   if (len <= delta)
     return 0;
   return size_min (round_up (len - delta, MM_CHUNK) / MM_CHUNK, h->n_chunks);
@@ -4209,9 +4226,19 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
   return err;
 }
 
+/* LEN bytes of H are mapped by now, for others to know how far it can grow.  */
+static void
+grow_map_is (struct heap *h, size_t len)
+{
+  word_put (&h->file.mapped, len);
+  if (h->file.kind->shared && !word_peek (&h->forked))
+    word_put (&h->procs[h->entry].mapped, len);
+}
+
 /* Whether heap H lies before BASE and reaches there with what it has mapped but
-   does not use: then that is unmapped.  Growth ends there from now on, in all
-   processes that have the heap, but for readers, who are no limit.  */
+   does not use: then that is unmapped.  Growth ends there, in all processes that
+   have the heap, but for readers, who are no limit, until the neighbour goes.
+   */
 static bool
 grow_give_way (struct heap *h, uintptr_t base)
 {
@@ -4219,16 +4246,14 @@ grow_give_way (struct heap *h, uintptr_t base)
   size_t cut = base - f->base, mapped = word_peek (&f->mapped);
   if (f->fd < 0 || base <= f->base || cut >= mapped)
     return false;
-  if (f->kind->changes)
+  /* A fork child that has not joined grows nothing.  */
+  bool grows = f->kind->changes && !word_peek (&h->forked);
+  if (grows)
     lock_grow (h);
   bool done = cut >= off_length (h);
   if (done)
-    {
-      word_put (&f->mapped, cut);
-      if (f->kind->shared && !word_peek (&h->forked))
-        word_put (&h->procs[h->entry].mapped, cut);
-    }
-  if (f->kind->changes)
+    grow_map_is (h, cut);
+  if (grows)
     unlock_grow (h);
   if (done)
     space_unmap ((char *) base, mapped - cut);
@@ -4943,8 +4968,8 @@ dead_root (struct heap *h, uint64_t slot)
   uint64_t number = (slot - (h->grid - h->file.base)) >> MM_SLICE_SHIFT;
   struct disk_slice *r = run_record (h, number);
   return slot % sizeof (disk_u64) == 0 && r != NULL
-             && head_kind (head_see (r)) == HEAD_ROOTS
              && run_is_inside (h, number, 1)
+             && head_kind (head_see (r)) == HEAD_ROOTS
            ? (disk_u64 *) (h->file.base + slot)
            : NULL;
 }
@@ -6554,7 +6579,8 @@ root_record_locked (struct heap *h, struct root_walk *walk, size_t len,
 /* No errno value: a slice for records is needed.  */
 enum { ROOT_NO_SLICE = -1 };
 
-/* Set root NAME of LEN bytes to VALUE: 0, EBADMSG or ROOT_NO_SLICE.  */
+/* Set root NAME of LEN bytes to VALUE: 0, EBADMSG, EBUSY or ROOT_NO_SLICE.
+   */
 static int
 root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
 {
@@ -6566,6 +6592,8 @@ root_set_locked (struct heap *h, const char *name, size_t len, uint64_t value)
     return EBADMSG;
   if (root == NULL && value == 0)
     return 0;
+  if (op_makes_block (h, value - h->file.base))
+    return EBUSY;
   if (root == NULL)
     {
       root = root_record_locked (h, &walk, len, &link);
@@ -6607,6 +6635,10 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value,
       unlock_heap (h);
       if (err == EBADMSG)
         return fail_because (why, err, root_broken);
+      if (err == EBUSY)
+        return fail_because (why, err, "the block is a root that is being made:"
+                                       " it gets its name when its function has"
+                                       " returned");
       if (err == ROOT_NO_SLICE)
         err = root_slice (h, &swept);
       else
@@ -6739,7 +6771,7 @@ walk_heap (struct heap *h, int (*see) (struct heap *h, const struct sight *,
         {
           if (off_file (h, off_slice (h, c, seen.s))
                 + (seen.n << MM_SLICE_SHIFT)
-              <= off_length (h))
+              <= off_seen (h))
             stop = see (h, &seen, arg);
           continue;
         }
@@ -7659,20 +7691,29 @@ range_map_anywhere (struct heap *h, size_t least)
          == MAP_FAILED ? errno : 0;
 }
 
-/* Map the whole range of the heap of H->super, which lies at F->base, or if
-   that cannot be had a part of it, but LEAST bytes.  */
+/* Map LEN bytes of the heap of H->super, which lies at F->base, from FROM on.
+   */
 static int
-range_map_part (struct heap *h, size_t least)
+range_map_piece (struct heap *h, size_t from, size_t len)
 {
   const struct kind *kind = h->file.kind;
-  size_t len = round_up (h->capacity, process.system_page);
   int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
   bool copy = kind->backing == BY_COPY;
   /* Growth of a copy goes to anonymous memory behind the file's part.  */
   int flags = MAP_NORESERVE
               | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
-  int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd, err;
-  while ((err = space_map_at (h->file.base, len, prot, flags, fd)) != 0
+  int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd;
+  return space_map_part (h->file.base, from, len, prot, flags, fd);
+}
+
+/* Map the whole range of the heap, or if that cannot be had a part of it, but
+   LEAST bytes.  */
+static int
+range_map_part (struct heap *h, size_t least)
+{
+  size_t len = round_up (h->capacity, process.system_page);
+  int err;
+  while ((err = range_map_piece (h, 0, len)) != 0
          && space_is_short (err) && len > least)
     len = round_up (size_max (len / 2, least), process.system_page);
   if (err == 0)
@@ -7692,6 +7733,45 @@ range_hide (struct heap *h, size_t end)
     space_advise ((char *) f->base + shown, mapped - shown, MADV_DONTDUMP);
 }
 
+/* LEN bytes are mapped, those from FROM on just now.  */
+static void
+range_map_is (struct heap *h, size_t from, size_t len)
+{
+  if (h->file.kind->in_view)
+    space_advise ((char *) h->file.base + from, len - from, MADV_RANDOM);
+  grow_map_is (h, len);
+  range_hide (h, off_length (h));
+}
+
+/* How much of heap H can be mapped before the next file that lies behind what
+   is.  */
+static size_t
+range_room (struct heap *h)
+{
+  uintptr_t from = h->file.base + word_peek (&h->file.mapped);
+  uintptr_t end = h->file.base + round_up (h->capacity, process.system_page);
+  for (struct file *f = process.files; f != NULL; f = f->next)
+    if (f->base >= from && f->base < end)
+      end = f->base;
+  return end - h->file.base;
+}
+
+/* A mapping has gone.  Heaps that ended there go on behind it, unless something
+   else is there by now.  Needs: the open lock.  */
+static void
+range_take_back (void)
+{
+  MM_NEEDS (needs.opening);
+  for (struct file *f = process.files; f != NULL; f = f->next)
+    {
+      struct heap *h = (struct heap *) f;
+      size_t from = word_peek (&f->mapped);
+      size_t to = f->kind->heap && f->fd >= 0 ? range_room (h) : from;
+      if (to > from && range_map_piece (h, from, to - from) == 0)
+        range_map_is (h, from, to);
+    }
+}
+
 /* The heap has LENGTH bytes by now.  Map what a reader has not got of them, or
    as much of the whole as can be had: 0 or an errno value.  Needs: the
    registry lock.  */
@@ -7705,17 +7785,13 @@ range_map_more (struct heap *h, size_t length)
   int err;
   if (least <= from)
     return 0;
-  while ((err = space_map_part (f->base, from, len - from, PROT_READ,
-                                MAP_SHARED | MAP_NORESERVE, f->lock_fd)) != 0
+  while ((err = range_map_piece (h, from, len - from)) != 0
          && space_is_short (err) && len > least)
     len = round_up (size_max (from + (len - from) / 2, least),
                     process.system_page);
-  if (err != 0)
-    return err;
-  space_advise ((char *) f->base + from, len - from, MADV_RANDOM);
-  word_put (&f->mapped, len);
-  range_hide (h, length);
-  return 0;
+  if (err == 0)
+    range_map_is (h, from, len);
+  return err;
 }
 
 /* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
@@ -7730,7 +7806,7 @@ range_map (struct heap *h, uint64_t length, uint64_t file_size,
   size_t least = round_up (length, process.system_page);
   int err = kind->anywhere ? range_map_anywhere (h, least)
                            : range_map_part (h, least);
-  if (err == EADDRINUSE && grow_make_room (h->file.base))
+  if (err == EADDRINUSE && !kind->anywhere && grow_make_room (h->file.base))
     err = range_map_part (h, least);
   if (err != 0)
     return space_reason (why, err, kind->anywhere ? 0 : h->file.base, least);
@@ -8087,6 +8163,7 @@ static void
 attach_drop (struct heap *h)
 {
   door_drop (&h->file);
+  range_take_back ();
   pthread_mutex_destroy (&h->error_lock);
   pthread_rwlock_destroy (&h->walkers);
   space_unmap (h, sizeof *h);
@@ -8245,6 +8322,7 @@ static void
 region_drop (struct file *f)
 {
   door_drop (f);
+  range_take_back ();
   space_unmap (f, sizeof *f);
 }
 
@@ -9505,13 +9583,13 @@ mmalloc_usable_size (void *md, const void *ptr)
   size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
-  struct reason why;
-  struct heap *h = heap_of (md);
-  if (h != NULL)
-    heap_follow (h, &why);
-  return free_place (h, "mmalloc_usable_size", md, ptr, &block, &user) == NULL
-           ? user.usable
-           : 0;
+  struct call c;
+  if (!call_begin (&c, md, CALL_LOOKS) && c.h != NULL)
+    return 0;
+  if (free_place (c.h, "mmalloc_usable_size", md, ptr, &block, &user) == NULL)
+    size = user.usable;
+  errno = c.saved;
+  return size;
 }
 
 
@@ -10548,8 +10626,24 @@ maker_numbered (struct heap *h, uint64_t number)
   return op_makes_root (op) && maker_number (h, op) == number ? op : NULL;
 }
 
+/* Whether the root that OP makes has been set by somebody else.  */
+static bool
+maker_is_late_locked (struct heap *h, struct disk_op *op)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  struct root_walk walk;
+  char name[MM_NAME_MAX + 1];
+  struct disk_name *root = maker_record (h, op);
+  size_t len = root != NULL ? word_peek (&root->len) : 0;
+  for (size_t i = 0; i < len; i++)
+    name[i] = word_peek (&root->name[i]);
+  name[len] = '\0';
+  return len > 0 && root_find (h, name, len, &walk) != NULL;
+}
+
 /* Wait for OP, unless it waits for this thread.  What is said here needs not be
-   taken back: with OP's end there is none with its number any more.  */
+   taken back: with OP's end there is none with its number any more; and for a
+   root that somebody else has set meanwhile nobody waits.  */
 static int
 maker_wait_locked (struct heap *h, struct disk_op *op)
 {
@@ -10560,6 +10654,8 @@ maker_wait_locked (struct heap *h, struct disk_op *op)
       if (op_is_ours (h, at))
         return EDEADLK;
       at = maker_numbered (h, word_peek (&at->moved));
+      if (at != NULL && maker_is_late_locked (h, at))
+        break;
     }
   /* Not before: who is refused waits for nobody.  */
   for (unsigned i = 0; i < MM_OPS; i++)

@@ -336,12 +336,12 @@ void *mmalloc_getkey (void *md, int keynum);
 /* Named roots, as many as wanted.  NAME is any string of 1 to 1000 bytes.
    Setting NULL forgets the name.  Setting is atomic to threads, processes and
    kills.  mmalloc_setroot gives 0 or -1 (EINVAL for a bad name, ENAMETOOLONG,
-   or no room).  mmalloc_getroot gives NULL if there is no such root, errno
-   untouched.  A root that was there at the last mmalloc_sync, and was left alone
-   since, is found after a power cut.  One that came later may be gone, or the
-   two calls fail with EBADMSG, for it and for names that are not there and lie
-   in the same part of the file: never is damage taken for a root that is not
-   there.  */
+   EBUSY for the block of a mmalloc_makeroot under way, or no room).
+   mmalloc_getroot gives NULL if there is no such root, errno untouched.  A root
+   that was there at the last mmalloc_sync, and was left alone since, is found
+   after a power cut.  One that came later may be gone, or the two calls fail
+   with EBADMSG, for it and for names that are not there and lie in the same part
+   of the file: never is damage taken for a root that is not there.  */
 int mmalloc_setroot (void *md, const char *name, void *ptr);
 void *mmalloc_getroot (void *md, const char *name);
 
@@ -361,7 +361,8 @@ void *mmalloc_getroot (void *md, const char *name);
    or as mmalloc: EROFS if there is no such root in a read-only heap.
 
    INIT holds no lock and may call the library, also mmalloc_makeroot for another
-   root, and take its time; it must not free the block, nor detach the heap.  A
+   root, and take its time; it must not free the block, give it a name or a key
+   of its own (it has none before INIT returns 0), nor detach the heap.  A
    cancellation waits until it returns.  Others wait for the maker as long as he
    lives, also if he is stopped; if he is killed, or his thread ends in INIT,
    one of them makes the root.  If he jumps out of INIT, that is when his thread

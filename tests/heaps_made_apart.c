@@ -187,10 +187,14 @@ START_TEST (reservation_gives_way)
     a = open_as ("a", 0);
   ck_assert_msg (a != NULL, "%s", mmalloc_strerror (NULL));
   both_work ();
+  /* That was this process's limit, not the heap's; and it has the place again
+     when the other one has gone.  */
   heap_end (b);
-  heap_end (a);
-  /* That was this process's limit, not the heap's.  */
-  a = open_as ("a", 0);
+  if (_i == 0)
+    {
+      heap_end (a);
+      a = open_as ("a", 0);
+    }
   ck_assert_ptr_nonnull (mmalloc (a, MIB (200)));
   heap_end (a);
 }
@@ -216,8 +220,10 @@ START_TEST (of_readers_and_copies)
           ck_assert_ptr_null (mmalloc (a, MIB (100)));
           ck_assert_ptr_nonnull (mmalloc (b, MIB (100)));
         }
-      heap_end (a);
       heap_end (b);
+      if (flags[i / 2] == MMALLOC_PRIVATE)
+        memset (mmalloc (a, MIB (100)), 1, MIB (100));
+      heap_end (a);
     }
 }
 END_TEST
@@ -323,11 +329,47 @@ START_TEST (for_others_too)
   ck_assert_ptr_nonnull (mmalloc (a, MIB (20)));
   ck_assert_ptr_null (mmalloc (a, MIB (20)));
   ck_assert_int_eq (mmalloc_region_close (c), 0);
+  ck_assert_ptr_nonnull (mmalloc (a, MIB (20)));
+  ck_assert_ptr_null (mmalloc (a, MIB (40)));
   heap_end (b);
+  ck_assert_ptr_nonnull (mmalloc (a, MIB (40)));
+  heap_end (a);
+}
+END_TEST
+
+/* What could not be opened needs no place.  */
+static int
+region_is_bad (void *region, size_t size, enum mmalloc_region_why why,
+               const char **reason, void *arg)
+{
+  (void) region, (void) size, (void) why, (void) reason, (void) arg;
+  return EBADMSG;
+}
+
+START_TEST (not_for_nothing)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  struct rlimit limit = { MIB (8), RLIM_INFINITY };
+  a = open_as ("a", MMALLOC_CREATE);
+  if (_i == 0)
+    {
+      opt.base = a + MIB (32);
+      opt.initial = MIB (16);
+      ck_assert_int_eq (setrlimit (RLIMIT_FSIZE, &limit), 0);
+      must_fail (NULL, mmalloc_open (temp_path ("b"), MMALLOC_CREATE, &opt),
+                 EFBIG);
+      limit.rlim_cur = RLIM_INFINITY;
+      ck_assert_int_eq (setrlimit (RLIMIT_FSIZE, &limit), 0);
+    }
+  else
+    must_fail (NULL, mmalloc_region_open (temp_path ("b"), MMALLOC_CREATE,
+                                          a + MIB (32), MIB (1), region_is_bad,
+                                          NULL), EBADMSG);
+  ck_assert_ptr_nonnull (mmalloc (a, MIB (40)));
   heap_end (a);
 }
 END_TEST
 
 RUN_KINDS (2, places_are_many, a_hundred_at_once, reservation_gives_way,
            of_readers_and_copies, blocks_give_no_way, others_stop_there,
-           child_has_less, for_others_too)
+           child_has_less, for_others_too, not_for_nothing)

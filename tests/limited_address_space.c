@@ -183,7 +183,10 @@ narrow_reader (void *flags)
   struct mmalloc_stats stats;
   must_give (mmalloc_stats (md, &stats), -1, ENOMEM);
   must_give (mmalloc_check (md, NULL, NULL), -1, ENOMEM);
-  ck_assert_ptr_nonnull (mmalloc_getkey (md, 0));
+  char *block = mmalloc_getkey (md, 0);
+  ck_assert_ptr_nonnull (block);
+  must_give ((intmax_t) mmalloc_usable_size (md, block + off), 0, ENOMEM);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (md), "grew beyond"));
   ck_assert_ptr_null (mmalloc_detach (md));
 }
 
@@ -217,6 +220,51 @@ START_TEST (reader_of_a_large_reservation)
       if (n < 4)
         baton_wait (child.baton);
     }
+  ck_assert_int_eq (child_end (child), 0);
+  heap_end (md);
+}
+END_TEST
+
+/* A reader who walks while the heap grows beyond what he has mapped sees blocks
+   that he can look at.  */
+static int
+see_block (void *block, size_t size, void *n)
+{
+  if ((*(int *) n)++ == 0)
+    {
+      baton_pass (baton);
+      baton_wait (baton);
+    }
+  return ((volatile char *) block)[size - 1] == 'y';
+}
+
+static void
+narrow_walker (void *unused)
+{
+  int n = 0;
+  (void) unused;
+  address_space_allow (MIB (120));
+  void *md = mmalloc_open (temp_heap_path (), MMALLOC_RDONLY, NULL);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  ck_assert_int_eq (mmalloc_walk (md, see_block, &n), 0);
+  ck_assert_int_ge (n, 1);
+  ck_assert_ptr_null (mmalloc_detach (md));
+}
+
+START_TEST (walk_of_what_is_mapped)
+{
+  if (under_a_tool () || _i != IN_FILE)
+    return;
+  void *md = heap_file ();
+  ck_assert_ptr_nonnull (mmalloc (md, 100));
+  heap_end (md);
+  struct child child = child_start (narrow_walker, NULL);
+  baton_wait (child.baton);
+  md = heap_file ();
+  char *block = mmalloc (md, MIB (200));
+  ck_assert_ptr_nonnull (block);
+  block[MIB (200) - 1] = 'x';
+  baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
   heap_end (md);
 }
@@ -396,4 +444,4 @@ END_TEST
 RUN_ON_EACH_HEAP (new_heap, existing_heap, growth_waits_for_the_narrowest,
                   growth_does_not_wait_for_the_dead, hardly_any_for_a_file,
                   hardly_any, reader_of_a_large_reservation,
-                  roots_behind_what_is_mapped)
+                  walk_of_what_is_mapped, roots_behind_what_is_mapped)

@@ -285,6 +285,30 @@ START_TEST (setroot_wins)
 }
 END_TEST
 
+/* The root gets its name when the function has returned, not before.  */
+static int
+names_it (void *root, size_t size, void *name)
+{
+  (void) size;
+  must_give (mmalloc_setroot (heap, "a", root), -1, EBUSY);
+  must_give (mmalloc_setroot (heap, name, root), -1, EBUSY);
+  must (strstr (mmalloc_strerror (heap), "being made") != NULL);
+  return 0;
+}
+
+START_TEST (named_by_its_return)
+{
+  heap = heap_new (_i);
+  char *p = mmalloc_makeroot (heap, "a", 50, names_it, "b");
+  ck_assert_ptr_nonnull (p);
+  ck_assert_ptr_eq (mmalloc_getroot (heap, "a"), p);
+  ck_assert_ptr_null (mmalloc_getroot (heap, "b"));
+  ck_assert_int_eq (mmalloc_setroot (heap, "b", p), 0);
+  ck_assert_uint_eq (live (heap), 1);
+  heap_end (heap);
+}
+END_TEST
+
 /* A thread ends in the function: another one makes the root.  */
 static int
 ends (void *root, size_t size, void *arg)
@@ -431,5 +455,5 @@ END_TEST
 
 RUN_ON_EACH_HEAP (made_once, bad, init_refuses, init_refuses_large,
                   size_of_what_is_there, roots_within_roots, circles,
-                  setroot_wins, thread_ends, thread_jumps, setroot_meanwhile,
+                  setroot_wins, named_by_its_return, thread_ends, thread_jumps, setroot_meanwhile,
                   threads)

@@ -423,6 +423,65 @@ until_b_waits (void *root, size_t size, void *other)
   return 0;
 }
 
+/* The thread that makes "a" waited for "b" until somebody set that, and waits
+   for nobody any more: who makes "b" is not refused "a".  */
+static int
+wants_a (void *root, size_t size, void *arg)
+{
+  (void) root, (void) arg;
+  atomic_store (&calls, 1);
+  while (atomic_load (&calls) == 1)
+    sched_yield ();
+  must (mmalloc_makeroot (md, "a", size, NULL, NULL) != NULL);
+  return 0;
+}
+
+static void *
+make_b_want_a (void *unused)
+{
+  must (mmalloc_makeroot (md, "b", 100, wants_a, NULL) != NULL);
+  return unused;
+}
+
+static void *
+set_b (void *block)
+{
+  while (record_of ("a")->moved == 0)
+    sched_yield ();
+  must (mmalloc_setroot (md, "b", block) == 0);
+  return NULL;
+}
+
+static int
+until_b_is_set (void *root, size_t size, void *other)
+{
+  (void) root, (void) size;
+  pthread_t *thread = other;
+  thread[0] = thread_start (make_b_want_a, NULL);
+  while (atomic_load (&calls) == 0)
+    sched_yield ();
+  char *block = mmalloc (md, 200);
+  thread[1] = thread_start (set_b, block);
+  must (mmalloc_makeroot (md, "b", 100, NULL, NULL) == block);
+  atomic_store (&calls, 2);
+  while (record_of ("b")->moved == 0)
+    sched_yield ();
+  return 0;
+}
+
+START_TEST (wait_is_over)
+{
+  pthread_t other[2];
+  begin ();
+  md = heap_file ();
+  must (mmalloc_makeroot (md, "a", 100, until_b_is_set, other) != NULL);
+  thread_end (other[0]);
+  thread_end (other[1]);
+  is_whole (2);
+  no_record_is_left ();
+}
+END_TEST
+
 /* Another made the root between the first look and the lock.  */
 START_TEST (made_meanwhile)
 {
@@ -560,4 +619,4 @@ END_TEST
 
 RUN_KINDS (2, races, maker_killed, all_killed, maker_stopped, dead_waiter,
            maker_leaves, made_meanwhile, root_set_meanwhile, record_used_again,
-           fork_in_init, read_only)
+           wait_is_over, fork_in_init, read_only)

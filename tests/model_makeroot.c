@@ -29,7 +29,8 @@
    From each state one can be reached in which nothing is left to do (M7).
 
    The second part has three threads, each of which makes a root, within it
-   another one, and wants a third then that it or one of the others makes.  The
+   another one, and wants a third then that it or one of the others makes.
+   Somebody else may set the one that the first thread wants meanwhile.  The
    steps are those under the heap lock.
 
      W1  no circle of threads waits;
@@ -68,7 +69,8 @@ enum rule
   OUTER_UNTOLD,
   TURN_IGNORED,
   ONE_LINK_ALONE,
-  OWN_NOT_SEEN
+  OWN_NOT_SEEN,
+  SET_NOT_SEEN
 };
 static const struct { enum rule rule; const char *name; } mutants[] = {
   { LOOKS_NOT_AGAIN, "no look at the root under the lock" },
@@ -98,6 +100,7 @@ static const struct { enum rule rule; const char *name; } waits[] = {
   { TURN_IGNORED, "the record's turn is ignored" },
   { ONE_LINK_ALONE, "one link is followed" },
   { OWN_NOT_SEEN, "the outer root is not seen" },
+  { SET_NOT_SEEN, "a root that was set meanwhile is waited for" },
 };
 enum { N_WAITS = sizeof waits / sizeof waits[0] };
 
@@ -653,7 +656,8 @@ struct web
   uint8_t want[THREADS];       /* the third root */
   uint8_t waits[THREADS];      /* 1 + the root that it waits for */
   uint8_t op[ROOTS];           /* 1 + the record of the root; 0: none */
-  struct { uint8_t busy, thread, turn, moved, moved_turn; } record[OPS];
+  struct { uint8_t busy, thread, root, turn, moved, moved_turn; } record[OPS];
+  uint8_t set;                 /* 1 + the root that somebody else has set */
   uint8_t wrong;
 };
 
@@ -686,7 +690,7 @@ web_is_circle (const struct web *w, int t, int root)
 {
   for (int n = 0; n <= THREADS; n++)
     {
-      if (w->op[root] == 0)
+      if (w->op[root] == 0 || w->set == root + 1)
         return false;
       int u = root / LEVELS;
       if (u == t)
@@ -704,6 +708,7 @@ web_next (const struct web *w, int op)
 {
   int next = w->record[op].moved - 1;
   return next < 0 || !w->record[next].busy
+             || (broken != SET_NOT_SEEN && w->set == w->record[next].root + 1)
              || (broken != TURN_IGNORED
                  && w->record[next].turn != w->record[op].moved_turn)
            ? -1 : next;
@@ -714,9 +719,9 @@ static void
 web_wants (struct web *w, int t, int root)
 {
   w->waits[t] = 0;
-  if (w->op[root] == 0)
+  if (w->op[root] == 0 || w->set == root + 1)
     {
-      w->pc[t]++;               /* made, or another time */
+      w->pc[t]++;               /* made, set, or another time */
       return;
     }
   bool circle = false;
@@ -746,6 +751,7 @@ web_makes (struct web *w, int t, int root)
   int op = web_record (w);
   w->record[op].busy = 1;
   w->record[op].thread = (uint8_t) t;
+  w->record[op].root = (uint8_t) root;
   w->record[op].turn = (uint8_t) (w->record[op].turn + 1);
   w->record[op].moved = 0;
   w->record[op].moved_turn = 0;
@@ -783,16 +789,17 @@ explore_wants (int a, int b, int c)
   states_begin (sizeof w);
   found (&w);
   for (uint32_t i = 0; i < n_states; i++)
-    for (int t = 0; t < THREADS; t++)
+    for (int t = 0; t <= THREADS; t++)
       {
         memcpy (&w, states[i], sizeof w);
         if (w.wrong == 1)
           return "W1: a circle waits";
         if (w.wrong == 2)
           return "W2: refused, and nobody waits for it";
-        if (w.pc[t] == ALL_DONE)
-          continue;
-        web_step (&w, t);
+        if (t < THREADS && w.pc[t] != ALL_DONE)
+          web_step (&w, t);
+        else if (t == THREADS)
+          w.set = (uint8_t) (a + 1);
         found (&w);
       }
   return NULL;

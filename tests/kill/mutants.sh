@@ -977,7 +977,7 @@ mutant joins_with_less '/^attach_beside/,/^}/ {
 mutant child_comes_with_less '/^attach_first/,/^}/ {
   s/attach_reach (h, off_length (h), why) != 0/false/
 }' heaps_made_apart
-mutant child_narrows_parent '/^grow_give_way/,/^}/ {
+mutant child_narrows_parent '/^grow_map_is/,/^}/ {
   s/ && !word_peek (&h->forked)//
 }' heaps_made_apart
 
@@ -985,17 +985,34 @@ mutant child_narrows_parent '/^grow_give_way/,/^}/ {
 mutant places_are_few '/^#define MM_PLACE/ {
   s/64) << 20/1) << 30/
 }' heaps_made_apart
+# The place comes back when the neighbour goes, or could not be opened.
+mutant place_stays_given '/^attach_drop/,/^}/ {
+  /range_take_back ();/d
+}' heaps_made_apart
+mutant place_stays_given_to_region '/^region_drop/,/^}/ {
+  /range_take_back ();/d
+}' heaps_made_apart
+mutant place_beside_neighbour '/^range_room/,/^}/ {
+  s/if (f->base >= from && f->base < end)/if (false)/
+}' heaps_made_apart
+# A reader looks at what he has mapped only.
+mutant walk_behind_mapping '/^walk_heap/,/^}/ {
+  s/<= off_seen (h))/<= off_length (h))/
+}' limited_address_space
+mutant size_behind_mapping '/^mmalloc_usable_size/,/^}/ {
+  s/CALL_LOOKS) \&\& c.h != NULL)/CALL_LOOKS) \&\& false)/
+}' limited_address_space
 mutant nobody_gives_way '/^grow_give_way/,/^}/ {
   s/cut >= off_length (h)/false/
 }' heaps_made_apart
 mutant blocks_give_way '/^grow_give_way/,/^}/ {
   s/cut >= off_length (h)/true/
 }' heaps_made_apart
-mutant gives_way_unseen '/^grow_give_way/,/^}/ {
-  s/word_put (&h->procs\[h->entry\].mapped, cut);/;/
+mutant gives_way_unseen '/^grow_map_is/,/^}/ {
+  s/word_put (&h->procs\[h->entry\].mapped, len);/;/
 }' heaps_made_apart
-mutant gives_way_and_goes_on '/^grow_give_way/,/^}/ {
-  s/word_put (&f->mapped, cut);/;/
+mutant gives_way_and_goes_on '/^grow_map_is/,/^}/ {
+  s/word_put (&h->file.mapped, len);/;/
 }' heaps_made_apart
 mutant no_part_of_a_range '/^range_map_part/,/^}/ {
   s/space_is_short (err)/err == ENOMEM/
@@ -1321,6 +1338,12 @@ mutant maker_waits_for_itself '/^maker_wait_locked/,/^}/ {
 }' makeroot
 mutant maker_untold '/^maker_wait_locked/,/^}/ {
   s/word_put (&h->op\[i\].moved, .*);/(void) 0;/
+}' makeroot
+mutant maker_waits_for_set '/^maker_wait_locked/,/^}/ {
+  s/if (at != NULL && maker_is_late_locked (h, at))/if (false)/
+}' makeroot_processes
+mutant maker_block_is_root '/^root_set_locked/,/^}/ {
+  s/if (op_makes_block (h, value - h->file.base))/if (false)/
 }' makeroot
 mutant maker_number_without_turn '/^maker_numbered/,/^}/ {
   s/ && maker_number (h, op) == number//
