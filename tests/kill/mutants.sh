@@ -1395,6 +1395,17 @@ mutant entry_stays_without_a_page '/^attach_existing/,/^}/ {
   s/^    attach_quit (h);/    ;/
 }' local_pages
 
+# A fork child that others cannot see goes on.
+mutant child_unseen '/^door_forked/,/^}/ {
+  s/&f->unseen, err != 0/\&f->unseen, false/
+}' membership
+mutant child_reads_unseen '/^heap_follow/,/^}/ {
+  s/word_see (&h->forked) ?/false ?/
+}' membership
+mutant child_maps_unseen '/^region_again/,/^}/ {
+  s/err = door_show (f, &o->why)/err = 0/
+}' membership
+
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
 mutant creation_left '/^file_unmake/,/^}/ {
