@@ -730,6 +730,8 @@ struct file
                      mapped, so that it and the locks stay with the mapping */
   bool of_process; /* no open file of its own could be had after fork: the locks
                       belong to the process, and lock_fd is fd */
+  _Atomic bool unseen; /* it came through fork, and no lock could be had yet
+                          that shows this process to others */
   int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
@@ -3421,6 +3423,21 @@ door_drop (struct file *f)
   unlock_registry ();
 }
 
+/* Be seen by others, if this could not be done at the fork: 0 or an errno
+   value.  */
+static int
+door_show (struct file *f, struct reason *why)
+{
+  if (!word_peek (&f->unseen))
+    return 0;
+  if (f->lock_fd < 0)
+    file_reopen (f, NULL, true);
+  int err = member_join (f, why);
+  if (err == 0)
+    word_put (&f->unseen, false);
+  return err;
+}
+
 /* In a fork child, where the locks are the parent's: a user of its own, unless
    it becomes one when it is needed.  */
 static void
@@ -3435,12 +3452,10 @@ door_forked (struct file *f)
   if (joins && err == 0)
     err = member_join (f, &why);
   os_close_own (f, parents);
+  word_put (&f->unseen, err != 0);
   /* Now there is one descriptor more to be had.  */
-  if (joins && err != 0 && f->lock_fd < 0)
-    {
-      file_reopen (f, NULL, true);
-      member_join (f, &why);
-    }
+  if (f->lock_fd < 0)
+    door_show (f, &why);
 }
 
 
@@ -8096,8 +8111,7 @@ attach_beside (struct heap *h, struct reason *why)
   return attach_reach (h, length, why);
 }
 
-/* This process, which has an entry, cannot use the heap after all.  Nobody knows
-   what it wanted.  */
+/* This process, if it has an entry, cannot use the heap after all.  */
 static void
 attach_quit (struct heap *h)
 {
@@ -8238,16 +8252,18 @@ attach_anew (struct heap *h, struct reason *why)
 {
   if (!word_see (&h->forked))
     return 0;
-  int err = file_enter (&h->file, NULL, true, why);
-  if (err == 0)
+  bool shared = h->file.kind->shared;
+  int err = shared ? file_enter (&h->file, NULL, true, why)
+                   : door_show (&h->file, why);
+  if (err == 0 && shared)
     {
       err = attach_register (h, why);
       file_admit (&h->file);
     }
   if (err == 0)
-    /* Seen by heap_may_change.  */
+    /* Seen by heap_may_change and heap_follow.  */
     word_publish (&h->forked, false);
-  else
+  else if (shared)
     {
       byte_drop (&h->file);
       h->file.lock_fd = -1;
@@ -8478,6 +8494,8 @@ region_again (struct file *f, struct opening *o)
     return fail_because (&o->why, EINVAL,
                          "open here as a heap, not as a map file");
   int err = region_is_size (f->mapped, want->size, &o->why);
+  if (err == 0)
+    err = door_show (f, &o->why);
   return err != 0 ? err : region_show (f, o, MMALLOC_REGION_JOIN);
 }
 
@@ -8536,11 +8554,11 @@ fork_adopt (void)
       pthread_mutex_init (&h->error_lock, NULL);
       pthread_rwlock_init (&h->walkers, NULL);
       h->forks++;
-      if (f->kind->shared)
-        /* Seen by heap_may_change.  */
-        word_publish (&h->forked, true);
-      else if (f->kind->changes)
+      if (!f->kind->shared && f->kind->changes)
         epoch_begin (h);
+      if (f->kind->shared || word_peek (&f->unseen))
+        /* Seen by heap_may_change and heap_follow.  */
+        word_publish (&h->forked, true);
     }
 }
 
@@ -8702,16 +8720,19 @@ heap_may_change (struct heap *h, struct reason *why)
   return 0;
 }
 
-/* A reader maps what the heap has grown by since, if it could not do so before:
-   0 or an errno value.  */
+/* A reader that came through fork is seen by others, and maps what the heap has
+   grown by since, if it could not do so before: 0 or an errno value.  */
 static int
 heap_follow (struct heap *h, struct reason *why)
 {
-  size_t length = off_length (h);
-  if (h->file.kind->changes || length <= word_peek (&h->file.mapped))
+  if (h->file.kind->changes)
     return 0;
+  int err = word_see (&h->forked) ? attach_rejoin (h, why) : 0;
+  size_t length = off_length (h);
+  if (err != 0 || length <= word_peek (&h->file.mapped))
+    return err;
   lock_registry ();
-  int err = length <= h->capacity ? range_map_more (h, length) : EBADMSG;
+  err = length <= h->capacity ? range_map_more (h, length) : EBADMSG;
   unlock_registry ();
   return err == 0 ? 0 : attach_reach (h, length, why);
 }

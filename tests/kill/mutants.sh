@@ -779,7 +779,7 @@ mutant root_number_cut_short '/^root_at/,/^}/ {
   s/number > UINT32_MAX/false/
 }' damage_golden
 mutant root_in_a_page '/^root_fits/,/^}/ {
-  s/ && root_has_records (head_see (r))$//
+  s/root_has_records (head_see (r)) && //
 }' damage_golden
 mutant root_at_odd_place '/^root_fits/,/^}/ {
   s/&& in_slice % 16 == 0/\&\& true/
@@ -821,13 +821,13 @@ mutant root_mark_not_doubted '/^attach_see_boot/,/^}/ {
   s/word_put (&l->roots_doubt, 1)/(void) 0/
 }' power_cut_roots
 mutant root_broken_unsaid '/^mmalloc_getroot/,/^}/ {
-  s/walk.damaged ? EBADMSG : heap/false ? EBADMSG : heap/
+  s/while (walk.damaged$/while (false/
 }' power_cut_roots
 mutant root_set_behind_broken '/^root_set_locked/,/^}/ {
   s/if (walk.damaged)/if (false)/
 }' power_cut_roots
 mutant roots_broken_unsaid '/^mmalloc_roots/,/^}/ {
-  s/damaged |= walk.damaged/(void) damaged/
+  s/damaged |= err == EBADMSG/(void) damaged/
 }' power_cut_roots
 
 # That the machine went down is noted before all is as usual again.
@@ -1024,7 +1024,7 @@ mutant reader_maps_all '/^range_map_part/,/^}/ {
   s/space_is_short (err) && len/space_is_short (err) \&\& kind->changes \&\& len/
 }' limited_address_space
 mutant reader_stays_behind '/^heap_follow/,/^}/ {
-  s/h->file.kind->changes ||/true ||/
+  s/err != 0 || length <=/true || length <=/
 }' limited_address_space
 mutant reader_maps_elsewhere '/^range_map_more/,/^}/ {
   s/(f->base, from, len - from,/(f->base, 0, len - from,/
@@ -1414,6 +1414,17 @@ mutant entry_stays '/^attach_register/,/^}/ {
 mutant entry_stays_without_a_page '/^attach_existing/,/^}/ {
   s/^    attach_quit (h);/    ;/
 }' local_pages
+
+# A fork child that others cannot see goes on.
+mutant child_unseen '/^door_forked/,/^}/ {
+  s/&f->unseen, err != 0/\&f->unseen, false/
+}' membership
+mutant child_reads_unseen '/^heap_follow/,/^}/ {
+  s/word_see (&h->forked) ?/false ?/
+}' membership
+mutant child_maps_unseen '/^region_again/,/^}/ {
+  s/err = door_show (f, &o->why)/err = 0/
+}' membership
 
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
