@@ -46,8 +46,12 @@
    Try.  t1; else load, ask (t6) at once if it is not free, t7 or refuse.  So a
    sweep, which tries alone, gets the lock of a dead one whom nobody waits for.
 
-   Release.  Exchange with 0 (release, for all stores before); if the waiters
-   bit was set, wake one.  Nothing of the lock is touched after that.
+   Release.
+     r1  CAS me -> 0 (release, for all stores before).  Then it is done.
+     r2  The word is me|1: exchange with 0 (release), then wake one.  Nothing of
+         the lock is touched after that.
+   Else it is not one's own, and nothing is done: a child that comes out of a
+   signal handler which forked has a number of its own, or none yet.
 
    Alive?  Of number n, without any lock:
      q1  n is mine: alive.  Not: n is in my entry, which may be a dead one's.
@@ -64,7 +68,9 @@
          and the pid lives: alive (the program closed the descriptors).  Where
          pids tell nothing the byte decides; there such a child, while it calls
          nothing of ours, keeps its dead parent alive.
-   An error counts as alive.  A wrong "alive" costs a time-out.
+   An error counts as alive.  A wrong "alive" costs a time-out.  What a dead one
+   has stored last is seen by whoever is told by the kernel, or by an entry that
+   was changed after the kernel had told it, that he is dead.
 
    Come in, behind the door.
      n1  No byte of an entry is held, and no pid lives: a new epoch, see below.
@@ -77,10 +83,12 @@
          the number is nowhere for a moment; not before n4, or who dies there
          takes with him that somebody was to be buried.
    Burying by others: ask about the entry's `id'; heap lock; as n4; release;
-   CAS id -> 0, since there may be a newcomer's by now.
+   CAS id -> 0 (release), since a newcomer's may be there by now.
 
-   Leave.  Take the heap lock, end what is one's own, release; 0 in `id'
-   (release); give the byte back.  No lock is taken after the 0.
+   Leave, behind the door, or without it if that cannot be had.  Take the heap
+   lock, end what is one's own, release; 0 in `id' (release); give the byte
+   back.  No lock is taken after the 0, and without the door no word of the heap
+   is touched after the byte, for it may be another epoch by then.
 
    A new epoch, behind the door, alone.  0 in all words, whatever they were; the
    handler; then the epoch's number, and the count is 0.  Who dies in it has
@@ -142,6 +150,7 @@ enum rule
   WAKES_NOBODY,
   RELEASE_BY_STORE,
   RELEASE_NOT_RELEASED,
+  RELEASE_NOT_COMPARED,
   /* Take over.  */
   ASKS_NOTHING,
   DEAD_BY_TIME,
@@ -153,6 +162,7 @@ enum rule
   HANDLER_FORGETS_FIRST,
   HANDLER_HURTS_TWICE,
   TRY_ASKS_NOTHING,
+  ASKS_ABOUT_THE_FIRST,
   /* Alive?  */
   MINE_BY_ENTRY,
   COMING_NOT_COMPARED,
@@ -163,6 +173,7 @@ enum rule
   LOCKS_UNPUBLISHED,
   COMING_NOT_RELEASED,
   COMING_GOES_FIRST,
+  PID_STORED_LATE,
   ID_BEFORE_BURYING,
   NUMBER_OF_THE_ENTRY,
   NUMBERS_BEGIN_AGAIN,
@@ -172,6 +183,7 @@ enum rule
   EPOCH_KEEPS_WORDS,
   EPOCH_NOT_HANDLED,
   EPOCH_BESIDE_OTHERS,
+  EPOCH_ASKS_NO_PIDS,
   EPOCH_NOT_COMPARED,
   /* Leaving and fork.  */
   NUMBER_LEFT_FIRST,
@@ -193,9 +205,11 @@ static enum rule broken;
      B  bury whoever is in an entry and dead
      N  come in
      L  leave
+     l  leave, and the door could not be had
      F  fork
      X  the program closes the descriptor with the byte lock
      C  the child's handler
+     U  back from there the child releases what its parent may have
      R  nothing: a child that does not call the library
 
    A process whose first letter is C or R is there when another has forked.  */
@@ -219,7 +233,7 @@ enum pc
   ASK, ASK_COMING, ASK_ID, ASK_BYTE, ASK_PID, TAKE_OVER,
   HANDLE_A, HANDLE_B, HANDLE_END,
   WORK_VALUE, WORK_BEGIN, WORK_A, WORK_B, WORK_END,
-  ORPHAN, RELEASE, WAKE,
+  ORPHAN, RELEASE, RELEASE_WAITERS, WAKE,
   COME_DOOR, COME_LOOK, EPOCH_WORD, EPOCH_END, COME_BYTE, COME_LIVES, COME_DRAW,
   COME_PID, COME_COMING, COME_ID, COME_END, COME_OPEN,
   BURY_SEE, BURY_BYTE, BURY_ID,
@@ -235,7 +249,7 @@ static const char *const pc_name[N_PCS] = {
   "ask: mine?", "ask: coming", "ask: id", "ask: byte", "ask: pid", "take over",
   "handle: a", "handle: b", "handle: end",
   "work: value", "work: begin", "work: a", "work: b", "work: end",
-  "bury: streams", "release", "wake",
+  "bury: streams", "release: CAS me", "release: exchange", "wake",
   "come: door", "come: look", "epoch: words", "epoch: end", "come: byte",
   "come: lives?", "come: draw", "come: pid", "come: coming", "come: id",
   "come: end", "come: open",
@@ -355,7 +369,9 @@ thread_begin (struct thread *th, unsigned t)
       break;
     case 'F': th->pc = FORK; break;
     case 'X': th->pc = LOSE_BYTE; break;
+    case 'l': th->pc = FAST; th->why = LEAVER; break;
     case 'C': th->pc = CHILD_CLOSE; break;
+    case 'U': th->pc = RELEASE; break;
     default: th->pc = OVER; break;
     }
 }
@@ -429,6 +445,8 @@ take_nothing (struct thread *th, unsigned t)
 static void
 take_load (struct state *s, struct thread *th)
 {
+  if (broken == ASKS_ABOUT_THE_FIRST && th->why != TRY && s->word != th->w)
+    th->timed = 0;
   th->w = s->word;
   th->pc = th->w == 0 ? TAKE : th->timed ? ASK : th->w & 1 ? SLEEP : SET_BIT;
 }
@@ -634,21 +652,26 @@ work_step (struct state *s, struct thread *th, unsigned t)
 static void
 release_step (struct state *s, struct thread *th, unsigned t)
 {
-  uint8_t w = s->word;
-  if (th->pc == RELEASE && broken == RELEASE_BY_STORE)
-    {
-      th->w = w;
-      th->pc = RELEASE_STORE;
-      return;
-    }
-  if (w >> 1 != number_of (s, t))
+  uint8_t me = (uint8_t) (number_of (s, t) << 1);
+  bool mine = me != 0 && (s->word & ~1) == me;
+  bool alien = scene->thread[t].letters[th->at] == 'U';
+  if (!mine && !alien)
     wrong = "K3: somebody releases what he has not";
-  w = th->pc == RELEASE_STORE ? th->w : w;
-  s->word = th->w = 0;
-  if ((w & 1) && broken != WAKES_NOBODY)
-    th->pc = WAKE;
-  else
+  if (!mine && broken != RELEASE_NOT_COMPARED)
     lock_left (th, t);
+  else if (th->pc == RELEASE && broken == RELEASE_BY_STORE && s->word == me)
+    th->pc = RELEASE_STORE;
+  else if (th->pc == RELEASE && s->word == (me | 1))
+    th->pc = RELEASE_WAITERS;
+  else
+    {
+      bool waiters = th->pc == RELEASE_WAITERS && broken != WAKES_NOBODY;
+      s->word = 0;
+      if (waiters)
+        th->pc = WAKE;
+      else
+        lock_left (th, t);
+    }
 }
 
 /* One of the sleepers, whoever.  */
@@ -684,7 +707,8 @@ come_is_alone (const struct state *s, unsigned p)
 {
   for (unsigned e = 0; e < scene->entries; e++)
     if ((s->entry[e].held & ~bit_of (p)) != 0
-        || (scene->pids && is_of_epoch (s, s->entry[e].id) && pid_lives (s, e)))
+        || (scene->pids && broken != EPOCH_ASKS_NO_PIDS
+            && is_of_epoch (s, s->entry[e].id) && pid_lives (s, e)))
       return broken == EPOCH_BESIDE_OTHERS;
   return true;
 }
@@ -768,6 +792,8 @@ come_id (struct state *s, struct thread *th, unsigned t)
   th->pc++;
   if (broken == COMING_GOES_FIRST)
     id = !id;
+  if (id)                       /* it was, but for a mutant */
+    s->entry[e].pid = (uint8_t) process_of (t);
   if (id)
     s->entry[e].id = id_of (s, number_of (s, t));
   else
@@ -814,7 +840,8 @@ come_step (struct state *s, struct thread *th, unsigned t)
       break;
     case COME_DRAW: come_draw (s, th, t); break;
     case COME_PID:
-      s->entry[e].pid = (uint8_t) p;
+      if (broken != PID_STORED_LATE)
+        s->entry[e].pid = (uint8_t) p;
       th->pc = COME_COMING;
       break;
     case COME_COMING: come_say (s, th, t); break;
@@ -904,11 +931,14 @@ leave_step (struct state *s, struct thread *th, unsigned t)
       s->entry[e].held &= (uint8_t) ~bit_of (p);
       if (broken == BYTE_LEFT_FIRST)
         th->pc = th->why == LEAVER ? LEAVE_OPEN : LEAVE_DOOR;
+      else
+        s->process[p].number = 0;
       break;
     default: /* LEAVE_OPEN */
       s->process[p].life = GONE;
       s->process[p].number = s->process[p].entry = 0;
-      s->door = 0;
+      if (s->door == p + 1)
+        s->door = 0;
       thread_go_on (th, t);
     }
 }
@@ -1012,7 +1042,8 @@ thread_step (struct state *s, unsigned t)
     case HANDLE_A: case HANDLE_B: case HANDLE_END: handle_step (s, th); break;
     case WORK_VALUE: case WORK_BEGIN: case WORK_A: case WORK_B: case WORK_END:
       work_step (s, th, t); break;
-    case RELEASE: case RELEASE_STORE: release_step (s, th, t); break;
+    case RELEASE: case RELEASE_WAITERS: case RELEASE_STORE:
+      release_step (s, th, t); break;
     case ORPHAN: orphan (s, th, t); break;
     case BURY_BYTE: case BURY_ID: bury_step (s, th, t); break;
     case FORK: case LOSE_BYTE: case CHILD_CLOSE: process_step (s, th, t); break;
@@ -1080,11 +1111,13 @@ is_over (const struct state *s)
 }
 
 static bool
-is_inside (const struct thread *th)
+is_inside (const struct thread *th, unsigned t)
 {
-  return (th->pc >= HANDLE_A && th->pc <= RELEASE) || th->pc == EPOCH_WORD
-         || th->pc == EPOCH_END || th->pc == LEAVE_STREAM
-         || th->pc == RELEASE_STORE;
+  const char *letters = scene->thread[t].letters;
+  return (th->pc >= HANDLE_A && th->pc <= RELEASE_WAITERS
+          && letters[th->at] != 'U')
+         || th->pc == EPOCH_WORD || th->pc == EPOCH_END
+         || th->pc == LEAVE_STREAM || th->pc == RELEASE_STORE;
 }
 
 /* What is wrong with S, or NULL.  */
@@ -1096,7 +1129,7 @@ judge (const struct state *s)
                || number_lives (s, s->stream & 15);
   for (unsigned t = 0; t < N_THREADS; t++)
     {
-      inside += is_inside (&s->thread[t]);
+      inside += is_inside (&s->thread[t], t);
       known |= s->thread[t].old == s->stream && s->thread[t].pc != OVER;
     }
   for (unsigned e = 0; e < N_ENTRIES; e++)
@@ -1402,7 +1435,7 @@ static const struct scenario scenarios[] =
   [BURIERS] = { "buriers", 2, 2, 7, true, false,
                 { { 0, "W" }, { 1, "BW" }, { 2, "NW" } } },
   [LAST] = { "the last one", 2, 2, 7, false, false,
-             { { 0, "WL" }, { 1, "NWL" }, { 2, "NW" } } },
+             { { 0, "Wl" }, { 1, "NWL" }, { 2, "NW" } } },
   [STALE] = { "stale entries", 2, 2, 7, false, false,
               { { 0, "W" }, { 1, "NW" }, { 2, "NW" } } },
   [NO_PIDS] = { "no pids", 2, 2, 7, false, false,
@@ -1410,7 +1443,7 @@ static const struct scenario scenarios[] =
   [LOST_BYTE] = { "a lost byte", 1, 2, 7, true, false,
                   { { 0, "W" }, { 0, "X" }, { 1, "W" }, { 2, "NW" } } },
   [CHILD] = { "a child", 2, 3, 7, false, false,
-              { { 0, "W" }, { 0, "F" }, { 1, "W" }, { 2, "CNW" } } },
+              { { 0, "W" }, { 0, "F" }, { 1, "W" }, { 2, "CUNW" } } },
   [RAW_CHILD] = { "a raw child", 1, 3, 7, true, false,
                   { { 0, "W" }, { 0, "F" }, { 1, "WW" }, { 2, "R" } } },
   [FEW_NUMBERS] = { "few numbers", 2, 2, 2, true, false,
@@ -1454,6 +1487,7 @@ static const struct
   MUTANT (WAKES_NOBODY, THREADS),
   MUTANT (RELEASE_BY_STORE, THREADS),
   MUTANT (RELEASE_NOT_RELEASED, THREADS),
+  MUTANT (RELEASE_NOT_COMPARED, CHILD),
   MUTANT (ASKS_NOTHING, THREADS),
   MUTANT (DEAD_BY_TIME, THREADS),
   MUTANT (TAKES_OVER_BY_STORE, THREADS),
@@ -1464,6 +1498,7 @@ static const struct
   MUTANT (HANDLER_FORGETS_FIRST, THREE),
   MUTANT (HANDLER_HURTS_TWICE, THREE),
   MUTANT (TRY_ASKS_NOTHING, THREE),
+  MUTANT (ASKS_ABOUT_THE_FIRST, THREE),
   MUTANT (MINE_BY_ENTRY, NEWCOMERS),
   MUTANT (COMING_NOT_COMPARED, NEWCOMERS),
   MUTANT (ID_READ_FIRST, NEWCOMERS),
@@ -1472,6 +1507,7 @@ static const struct
   MUTANT (LOCKS_UNPUBLISHED, NEWCOMERS),
   MUTANT (COMING_NOT_RELEASED, NEWCOMERS),
   MUTANT (COMING_GOES_FIRST, NEWCOMERS),
+  MUTANT (PID_STORED_LATE, NEWCOMERS),
   MUTANT (ID_BEFORE_BURYING, NEWCOMERS),
   MUTANT (NUMBER_OF_THE_ENTRY, NEWCOMERS),
   MUTANT (NUMBERS_BEGIN_AGAIN, FEW_NUMBERS),
@@ -1482,6 +1518,7 @@ static const struct
   MUTANT (EPOCH_NOT_HANDLED, STALE),
   MUTANT (EPOCH_NOT_HANDLED, COPIED),
   MUTANT (EPOCH_BESIDE_OTHERS, LAST),
+  MUTANT (EPOCH_ASKS_NO_PIDS, LOST_BYTE),
   MUTANT (EPOCH_NOT_COMPARED, STALE),
   MUTANT (NUMBER_LEFT_FIRST, LAST),
   MUTANT (BYTE_LEFT_FIRST, LAST),
