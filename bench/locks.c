@@ -45,7 +45,7 @@ futex (int what, uint32_t value, const struct timespec *t)
 static void __attribute__ ((__noinline__))
 word_wait (int spin)
 {
-  long ms = 1;
+  long us = 100;
   uint32_t w, waited = 0;
   for (;;)
     {
@@ -65,8 +65,8 @@ word_wait (int spin)
                 (&shared->word, &w, w | 1, memory_order_relaxed,
                  memory_order_relaxed))
         continue;
-      futex (FUTEX_WAIT, w | 1, &(struct timespec){ .tv_nsec = ms * 1000000 });
-      ms = ms < 25 ? ms * 2 : 50;
+      futex (FUTEX_WAIT, w | 1, &(struct timespec){ .tv_nsec = us * 1000 });
+      us = us < 25000 ? us * 2 : 50000;
       waited = 1;
     }
 }
