@@ -83,8 +83,12 @@ word_take (int spin)
 static inline void
 word_give (void)
 {
-  if (atomic_exchange_explicit (&shared->word, 0, memory_order_release) & 1)
-    futex (FUTEX_WAKE, 1, NULL);
+  uint32_t w = ME;
+  if (atomic_compare_exchange_strong_explicit
+        (&shared->word, &w, 0, memory_order_release, memory_order_relaxed))
+    return;
+  atomic_exchange_explicit (&shared->word, 0, memory_order_release);
+  futex (FUTEX_WAKE, 1, NULL);
 }
 
 static _Thread_local volatile uint64_t own;

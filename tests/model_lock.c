@@ -25,11 +25,11 @@
          what was stored in the entry before.  Then it is had.
      t2  A few times t1 again; then load (acquire).  0: t5.
      t3  No waiters bit: CAS w -> w|1 (relaxed); t2 if it fails.
-     t4  Sleep while the word is w|1, with a time-out: 0.1 ms, twice as much each
-         time, 50 ms at most; so who finds the dead has waited since the death
-         hardly longer than before.  Shared futex for a file, a private one
-         else; without futexes, sleep as long.  Whatever it ends with: t2, as
-         one who has waited.
+     t4  Sleep while the word is w|1, with a time-out: 0.1 ms, twice as much
+         each time, 50 ms at most; so who finds the dead has waited since the
+         death hardly longer than before.  Shared futex for a file, a private
+         one else; without futexes, sleep as long.  Whatever it ends with: t2,
+         as one who has waited.
      t5  CAS 0 -> me|1 if one has waited, for there may be more sleepers, of
          whom nobody else knows; else 0 -> me.  As t1; t2 if it fails.
      t6  After a time-out one asks about the owner that is there now, even if it
