@@ -1021,13 +1021,13 @@ mutant no_part_of_a_range '/^range_map_part/,/^}/ {
 # A reader with little address space: its first mapping, what it maps later,
 # here and at another address; and pointers that are newer than that.
 mutant reader_maps_all '/^range_map_part/,/^}/ {
-  s/space_is_short (err) && len/space_is_short (err) \&\& kind->changes \&\& len/
+  s/space_is_short (err) && len/space_is_short (err) \&\& h->file.kind->changes \&\& len/
 }' limited_address_space
 mutant reader_stays_behind '/^heap_follow/,/^}/ {
   s/err != 0 || length <=/true || length <=/
 }' limited_address_space
 mutant reader_maps_elsewhere '/^range_map_more/,/^}/ {
-  s/(f->base, from, len - from,/(f->base, 0, len - from,/
+  s/(h, from, len - from)/(h, 0, len - from)/
 }' limited_address_space
 mutant no_room_behind_elsewhere '/^range_map_anywhere/,/^}/ {
   s/err = space_map_anywhere (.*/base = (uintptr_t) space_map (NULL, room, 0, flags, -1), err = base + 1 == 0 ? errno : 0;/
