@@ -173,7 +173,7 @@
      38  Attaching and leaving              (attach_ detach_)
      39  Regions                            (region_)
      40  Process and fork                   (fork_ process_)
-     41  Into a call and out of it          (heap_ call_)
+     41  Into a call and out of it          (heap_ call_ mmalloc_narrow)
      42  Probing                            (probe_)
      43  Giving back                        (trim_)
      44  Blocks, the short ways             (alloc_ free_ quick_)
@@ -240,6 +240,7 @@
 #endif
 
 #define MM_PUBLIC __attribute__ ((visibility ("default")))
+#define MM_HIDDEN __attribute__ ((visibility ("hidden")))
 
 /* One instruction reaches thread-local storage that has its place in every
    thread from the start.  glibc keeps some of that for libraries loaded late,
@@ -318,6 +319,7 @@ enum
   MM_GROW_MAX = 8 << 20,       /* tmpfs starts a step over after a signal */
   MM_AHEAD_MIN = 4 << 20,      /* anonymous memory made usable in advance */
   MM_AHEAD_MAX = 64 << 20,
+  MM_NARROW_STEP = 1 << 20,    /* address space that a narrow heap takes */
   MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
   MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
@@ -751,6 +753,8 @@ struct heap
   _Atomic size_t dumped;       /* what lies behind is not in core dumps */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
+  bool narrow;                 /* anonymous: what it grows into is mapped when it
+                                  does; under the grow lock */
   size_t n_chunks;             /* of the capacity; not all may be mapped */
   size_t last_chunk;           /* of the capacity; it may be short */
   size_t first_data[3];        /* of the first chunk, others, the last */
@@ -2467,6 +2471,24 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
    Keeps: I3.
    Checked by: check_see, new_heap_is_small, full_disk_and_back.  */
 
+/* Take the address space of a narrow heap up to END, and some more if that can
+   be had.  */
+static int
+back_widen (struct heap *h, size_t end)
+{
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  size_t mapped = word_peek (&h->file.mapped), len[2] = { end, end }, i = 0;
+  int err;
+  len[0] = size_min (round_up (end, MM_NARROW_STEP), h->capacity);
+  do
+    err = space_map_part (h->file.base, mapped, len[i] - mapped, PROT_NONE,
+                          flags, -1);
+  while (err != 0 && ++i < 2);
+  if (err == 0)
+    word_put (&h->file.mapped, len[i]);
+  return err;
+}
+
 /* Make [P, P + LEN) of the heap usable: memory or disk blocks behind it.  */
 static int
 back_range (struct heap *h, char *p, size_t len)
@@ -2484,6 +2506,9 @@ back_range (struct heap *h, char *p, size_t len)
   uintptr_t usable = h->file.base + h->usable;
   if (to <= usable)
     return 0;
+  if (h->narrow && to > h->file.base + h->file.mapped
+      && back_widen (h, to - h->file.base) != 0)
+    return fail_refused (ENOMEM, to - from, 0);
   if (from <= usable)
     {
       /* More than was asked for, so that there are few calls: memory costs
@@ -2830,7 +2855,7 @@ proc_is_dead (struct heap *h, uint32_t i)
 static size_t
 proc_limit (struct heap *h)
 {
-  size_t limit = off_end (h);
+  size_t limit = h->narrow ? h->capacity : off_end (h);
   uint64_t pid = limit < h->capacity ? pid_own () : 0;
   for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
     {
@@ -8657,6 +8682,30 @@ heap_default (struct reason *why)
     }
   unlock_opening ();
   return h;
+}
+
+/* For libmmalloc-preload: give back the address space that the default heap has
+   set aside to grow into, which the kernel counts as if it were in use, and
+   take it piece by piece from now on.  Others may come to lie there.  */
+extern void mmalloc_narrow (void);
+MM_HIDDEN void
+mmalloc_narrow (void)
+{
+  process_check ();
+  struct heap *h = heap_default (&(struct reason){ "" });
+  if (h == NULL)
+    return;
+  lock_grow (h);
+  size_t mapped = word_peek (&h->file.mapped);
+  size_t keep = round_up (off_length (h), process.system_page);
+  if (keep < mapped)
+    {
+      h->usable = size_min (h->usable, keep);
+      word_put (&h->file.mapped, keep);
+      space_unmap ((char *) h->file.base + keep, mapped - keep);
+    }
+  h->narrow = true;
+  unlock_grow (h);
 }
 
 /* The attached heap that the program calls MD, or NULL.  */

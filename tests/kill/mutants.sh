@@ -60,8 +60,8 @@ build () { # TEST
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
     heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|machine_went_down|makeroot_processes|membership|\
-    other_device_number|others_come_between|power_cut_roots|preconditions|\
-    quota_is_named|slot_calls_wait|words_of_threads)
+    narrow_heap|other_device_number|others_come_between|power_cut_roots|\
+    preconditions|quota_is_named|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -1425,6 +1425,14 @@ mutant child_reads_unseen '/^heap_follow/,/^}/ {
 mutant child_maps_unseen '/^region_again/,/^}/ {
   s/err = door_show (f, &o->why)/err = 0/
 }' membership
+
+# A narrow heap uses what it has not mapped, or has given back.
+mutant narrow_not_widened '/^back_widen/,/^}/ {
+  s/^  int err;/  int err = 0; return err;/
+}' narrow_heap
+mutant narrow_still_usable '/^mmalloc_narrow/,/^}/ {
+  s/h->usable = size_min (h->usable, keep)/(void) keep/
+}' narrow_heap
 
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
