@@ -1523,14 +1523,34 @@ os_stat_path (const char *path, struct stat *status)
   return stat (path, status) != 0 ? errno : 0;
 }
 
+/* Take the name PATH away.  Nobody minds if it is gone already.  */
 static void
 os_unlink (const char *path)
 {
   unlink (path);
 }
 
-/* The same of a descriptor of F, if it still leads there, and the program has
-   not closed or replaced it: else EBADF.  */
+/* Put into END the name of what PATH leads to by symbolic links of its own, be
+   there something or not: as many as the system follows.  */
+static void
+os_follow (const char *path, char end[PATH_MAX])
+{
+  char to[PATH_MAX];
+  snprintf (end, PATH_MAX, "%s", path);
+  for (int left = 40; left > 0; left--)
+    {
+      ssize_t n = readlink (end, to, sizeof to);
+      const char *slash = n > 0 && to[0] != '/' ? strrchr (end, '/') : NULL;
+      size_t dir = slash != NULL ? (size_t) (slash + 1 - end) : 0;
+      if (n <= 0 || dir + (size_t) n >= PATH_MAX)
+        return;
+      memcpy (end + dir, to, (size_t) n);
+      end[dir + (size_t) n] = '\0';
+    }
+}
+
+/* What fstat tells of a descriptor of F, if it still leads there, and the
+   program has not closed or replaced it: else EBADF.  */
 static int
 os_stat_own (const struct file *f, int fd, struct stat *status)
 {
@@ -2036,6 +2056,8 @@ byte_find (const struct file *f, int64_t byte, int64_t n, short type,
   return err;
 }
 
+/* Whether a lock of others, or one that cannot be told, is in the way of one of
+   TYPE on BYTE.  */
 static bool
 byte_is_locked (const struct file *f, int64_t byte, short type)
 {
@@ -2874,18 +2896,57 @@ file_birth (int fd)
   return 0;
 }
 
+/* Make PATH, opened with FLAGS; the system tells who has made a file only if it
+   must not be there, not even as a symbolic link.  */
+static void
+file_make_path (struct file *f, const char *path, int flags, unsigned mode)
+{
+  f->fd = os_open (path, flags | O_CREAT | O_EXCL, mode);
+  f->made = f->fd >= 0;
+}
+
+/* The same if PATH is a symbolic link that leads to nothing.  */
+static MM_NOINLINE void
+file_make_end (struct file *f, const char *path, int flags, unsigned mode)
+{
+  char end[PATH_MAX];
+  os_follow (path, end);
+  file_make_path (f, end, flags, mode);
+  /* Somebody was faster.  */
+  if (f->fd < 0 && errno == EEXIST)
+    f->fd = os_open (path, flags | O_CREAT, mode);
+}
+
 /* Open PATH; CREATE it with MODE if it is missing.  */
 static void
 file_open_path (struct file *f, const char *path, bool create, unsigned mode)
 {
   /* O_NONBLOCK: a pipe is refused, not waited for.  */
-  int flags = file_access (f) | O_NONBLOCK | (create ? O_CREAT : 0);
-  /* The system tells who has made a file only if it must not be there.  */
+  int flags = file_access (f) | O_NONBLOCK;
   f->made = false;
   if (create)
-    f->made = (f->fd = os_open (path, flags | O_EXCL, mode)) >= 0;
+    file_make_path (f, path, flags, mode);
   if (!create || (f->fd < 0 && errno == EEXIST))
-    f->fd = os_open (path, flags, mode);
+    f->fd = os_open (path, flags, 0);
+  /* Not before: there are links that the system does not follow for us.  */
+  if (create && f->fd < 0 && errno == ENOENT)
+    file_make_end (f, path, flags, mode);
+}
+
+/* FD of the caller has FLAGS.  With O_APPEND the system writes at the end of
+   the file whatever offset it is told, so such a descriptor is not shared.  */
+static int
+file_not_append (struct file *f, int flags, struct reason *why)
+{
+  if (flags < 0 || !(flags & O_APPEND) || !f->kind->writes_file)
+    return 0;
+  int own = byte_reopen (f, file_access (f), NULL);
+  if (own < 0)
+    return file_no_fd (why, errno, "the file is open with O_APPEND, and cannot"
+                                   " be opened once more without it");
+  os_close (f->fd);
+  f->fd = own;
+  return 0;
 }
 
 /* Open PATH, or if that is NULL what FD has open, which stays the caller's;
@@ -2925,7 +2986,7 @@ file_open (struct file *f, const char *path, int fd, bool create,
   if (wrong != NULL)
     return fail_because (why, ENOTSUP, "the file is on %s", wrong);
   f->born = file_birth (f->fd);
-  return 0;
+  return file_not_append (f, flags, why);
 }
 
 /* The file that this process has open already, or NULL.  */
@@ -3066,6 +3127,7 @@ file_look (struct file *f, int flags, bool *fresh, uint64_t *size,
 static void
 file_unmake (struct file *f, const char *path)
 {
+  char end[PATH_MAX];
   struct reason why;
   bool fresh;
   uint64_t size;
@@ -3075,9 +3137,10 @@ file_unmake (struct file *f, const char *path)
   if (f->lock_fd < 0)
     f->lock_fd = f->fd;
   int err = byte_lock (f, MM_BYTE_DOOR, F_WRLCK);
-  if (err != EAGAIN && err != EBADF && file_is_at (f, path)
+  os_follow (path, end);
+  if (err != EAGAIN && err != EBADF && file_is_at (f, end)
       && file_look (f, MMALLOC_CREATE, &fresh, &size, &why) == 0 && fresh)
-    os_unlink (path);
+    os_unlink (end);
 }
 
 /* Begin to make the file, which will be LENGTH bytes long at least.  Until its
@@ -3147,6 +3210,7 @@ member_has_others (const struct file *f, int witness)
   return found;
 }
 
+/* The same of those who have it open to write.  */
 static bool
 member_has_writers (const struct file *f)
 {
@@ -3540,7 +3604,8 @@ op_release (struct heap *h, struct disk_op *op)
   /* Release: as long as a block is on record, the next holder of the lock must
      be told of it.  */
   word_settle (&op->locked, 0);
-  word_put (&op->slot, 0);
+  /* Release: blocks on record have the slot with them; see slot_begin.  */
+  word_settle (&op->slot, 0);
   /* The hint about the page comes after it.  */
   word_clear (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
   /* Seen by slot_begin and mmalloc_recover.  */
@@ -6262,10 +6327,10 @@ static bool
 root_fits (struct heap *h, uint32_t number, size_t in_slice)
 {
   struct disk_slice *r = run_record (h, number);
-  return r != NULL && root_has_records (head_see (r))
-         && in_slice % 16 == 0
-         && in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 <= MM_SLICE
-         && run_is_inside (h, number, 1);
+  /* Inside first: what a reader has not mapped cannot be looked at.  */
+  return r != NULL && run_is_inside (h, number, 1)
+         && root_has_records (head_see (r)) && in_slice % 16 == 0
+         && in_slice + sizeof (struct disk_name) + MM_NAME_MAX + 16 <= MM_SLICE;
 }
 
 /* The record at region offset OFF, or NULL if there cannot be one.  */
@@ -6297,6 +6362,7 @@ struct root_walk
   char name[MM_NAME_MAX + 1];
 };
 
+/* Begin WALK in front of the first record of BUCKET.  */
 static void
 root_start (struct heap *h, size_t bucket, struct root_walk *walk)
 {
@@ -7954,6 +8020,18 @@ attach_beside (struct heap *h, struct reason *why)
   return attach_reach (h, length, why);
 }
 
+/* This process, which has an entry, cannot use the heap after all.  Nobody knows
+   what it wanted.  */
+static void
+attach_quit (struct heap *h)
+{
+  if (h->entry == MM_PROCS)
+    return;
+  word_settle (&h->procs[h->entry].id, 0);
+  byte_lock (&h->file, h->file.byte, F_UNLCK);
+  h->entry = MM_PROCS;
+}
+
 /* Become a user of the file with the door closed behind us.  */
 static int
 attach_register (struct heap *h, struct reason *why)
@@ -7961,9 +8039,12 @@ attach_register (struct heap *h, struct reason *why)
   h->entry = MM_PROCS;
   bool found;
   int err = member_find (&h->file, MM_BYTE_ALIVE, &found);
-  return err != 0 ? file_lock_reason (why, err)
-         : found || proc_others_stay (h) ? attach_beside (h, why)
-                                         : attach_first (h, why);
+  err = err != 0 ? file_lock_reason (why, err)
+        : found || proc_others_stay (h) ? attach_beside (h, why)
+                                        : attach_first (h, why);
+  if (err != 0)
+    attach_quit (h);
+  return err;
 }
 
 /* The file is mapped but for the changes of this process, or to be read.  */
@@ -8054,7 +8135,9 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
     return err;
   err = h->file.kind->shared ? attach_register (h, why)
                              : attach_apart (h, why);
-  return err != 0 ? err : root_local_open (h, why);
+  if (err == 0 && (err = root_local_open (h, why)) != 0)
+    attach_quit (h);
+  return err;
 }
 
 /* Behind the door, as the essay's path "back after a crash" says; or make a
@@ -8447,9 +8530,10 @@ process_check (void)
    Checked by: find_the_heap, shim_other_heap, errno_is_kept,
    errors_are_remembered.  */
 
-/* The heap behind a NULL descriptor, made on first use; NULL if that fails.  */
+/* The heap behind a NULL descriptor, made on first use; NULL if that fails, for
+   the reason in WHY.  */
 static struct heap *
-heap_default (void)
+heap_default (struct reason *why)
 {
   struct heap *h = word_see (&process.default_heap);
   if (h != NULL)
@@ -8458,12 +8542,13 @@ heap_default (void)
   h = word_peek (&process.default_heap);
   if (h == NULL && (h = attach_new (&kind_anonymous)) != NULL)
     {
-      struct reason why;
       struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
       opt.reserve = process.tools_area ? MM_RESERVE_TOOLS
                                        : MM_RESERVE_DEFAULT;
-      if (attach_anonymous (h, &opt, &why) != 0)
+      int err = attach_anonymous (h, &opt, why);
+      if (err != 0)
         {
+          fail_system (why, err);
           attach_drop (h);
           h = NULL;
         }
@@ -8493,28 +8578,39 @@ heap_find (void *md)
         return word_peek (&k->heap);
       }
   if (md == NULL)
-    return heap_default ();
+    return heap_default (&(struct reason){ "" });
   lock_registry ();
   struct heap *h = (struct heap *) *door_place (md, true);
   unlock_registry ();
   return h;
 }
 
-/* The same, and if there is none the error is recorded.  */
+/* There is no heap MD: the error is recorded; or there is one by now.  */
+static MM_NOINLINE struct heap *
+heap_none (void *md)
+{
+  struct reason why = { "" }, whole;
+  /* Once more, to learn why it could not be made.  */
+  struct heap *h = md == NULL ? heap_default (&why) : NULL;
+  if (h != NULL)
+    return h;
+  if (md == NULL)
+    fail_because (&whole, ENOMEM, "the default heap cannot be made%s%.150s",
+                  why.told[0] != '\0' ? ": " : "", why.told);
+  else
+    fail_because (&whole, EINVAL, "no heap is attached at 0x%lx",
+                  (unsigned long) (uintptr_t) md);
+  fail_told (NULL, md == NULL ? ENOMEM : EINVAL, whole.told);
+  return NULL;
+}
+
+/* The attached heap that the program calls MD; if there is none the error is
+   recorded.  */
 static struct heap *
 heap_of (void *md)
 {
   struct heap *h = heap_find (md);
-  if (h == NULL && md == NULL)
-    fail_told (NULL, ENOMEM, "no address space for the default heap");
-  else if (h == NULL)
-    {
-      struct reason why;
-      fail_because (&why, EINVAL, "no heap is attached at 0x%lx",
-                    (unsigned long) (uintptr_t) md);
-      fail_told (NULL, EINVAL, why.told);
-    }
-  return h;
+  return h != NULL ? h : heap_none (md);
 }
 
 /* Whether H may be changed, and is ready for it: 0 or an errno value.  */
@@ -8540,6 +8636,20 @@ heap_follow (struct heap *h, struct reason *why)
   int err = length <= h->capacity ? range_map_more (h, length) : EBADMSG;
   unlock_registry ();
   return err == 0 ? 0 : attach_reach (h, length, why);
+}
+
+/* A call has met what seems to be damage, TOLD.  0: H has grown beyond MAPPED,
+   which was mapped before, and more of it is by now, so that the call may look
+   again; else an errno value.  */
+static MM_NOINLINE int
+heap_doubt (struct heap *h, size_t *mapped, const char *told,
+            struct reason *why)
+{
+  size_t before = *mapped;
+  int err = heap_follow (h, why);
+  *mapped = word_peek (&h->file.mapped);
+  return err != 0 || *mapped > before ? err
+                                      : fail_because (why, EBADMSG, "%s", told);
 }
 
 /* A public call under way.  */
@@ -9435,7 +9545,9 @@ slot_begin (struct heap *h, const void *slot, const void *old)
     }
   word_add (&op->turn, 1);
   word_put (&op->slot, off_file (h, slot));
-  word_put (&op->old, old != NULL ? off_file (h, old) : 0);
+  /* Release: without its slot the old block would be taken for nobody's, and
+     freed.  */
+  word_settle (&op->old, old != NULL ? off_file (h, old) : 0);
   /* Release: whoever sees a block change sees the record before.  */
   word_set (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
   return op;
@@ -10067,18 +10179,24 @@ mmalloc_getroot (void *md, const char *name)
 {
   struct call c;
   struct root_walk walk;
+  struct reason why = { "" };
   if (!call_begin (&c, md, CALL_ASKS))
     return NULL;
   walk.value = 0;
   walk.damaged = false;
   size_t len = name != NULL ? strlen (name) : 0;
-  if (len > 0 && len <= MM_NAME_MAX
-      && root_find (c.h, name, len, &walk) == NULL)
-    walk.value = 0;
+  size_t mapped = word_peek (&c.h->file.mapped);
+  int err = 0;
+  do
+    if (len > 0 && len <= MM_NAME_MAX
+        && root_find (c.h, name, len, &walk) == NULL)
+      walk.value = 0;
+  while (walk.damaged
+         && (err = heap_doubt (c.h, &mapped, root_broken, &why)) == 0);
   /* The block may be newer than the look at the length.  */
-  struct reason why = { "" };
-  int err = walk.damaged ? EBADMSG : heap_follow (c.h, &why);
-  call_end (&c, err, walk.damaged ? root_broken : why.told);
+  if (err == 0)
+    err = heap_follow (c.h, &why);
+  call_end (&c, err, why.told);
   return err == 0 ? (void *) (uintptr_t) walk.value : NULL;
 }
 
@@ -10089,23 +10207,36 @@ mmalloc_roots (void *md, int (*fn) (const char *name, void *ptr, void *arg),
 {
   struct call c;
   struct root_walk walk;
+  struct reason why = { "" };
   if (!call_begin (&c, md, CALL_ASKS))
     return -1;
+  size_t mapped = word_peek (&c.h->file.mapped);
   bool damaged = false;
-  int stop = 0, cancel = os_hold_cancel ();
-  for (size_t b = 0; b < MM_BUCKETS && stop == 0; b++)
+  int err = 0, stop = 0, cancel = os_hold_cancel ();
+  for (size_t b = 0; b < MM_BUCKETS && stop == 0 && err == 0; b++)
     {
       root_start (c.h, b, &walk);
-      while (stop == 0 && root_step (c.h, &walk) != NULL)
-        if (walk.value != 0)
-          stop = fn (walk.name, (void *) (uintptr_t) walk.value, arg);
-      damaged |= walk.damaged;
+      do
+        while (stop == 0 && err == 0 && root_step (c.h, &walk) != NULL)
+          {
+            if (walk.value == 0)
+              continue;
+            /* The block may be newer than the look at the length.  */
+            err = heap_follow (c.h, &why);
+            if (err == 0)
+              stop = fn (walk.name, (void *) (uintptr_t) walk.value, arg);
+          }
+      while (stop == 0 && err == 0 && walk.damaged
+             && (err = heap_doubt (c.h, &mapped, root_broken, &why)) == 0);
+      /* It does not keep the other chains from being shown.  */
+      damaged |= err == EBADMSG;
+      err = err == EBADMSG ? 0 : err;
     }
   os_let_cancel (cancel);
-  return stop == 0 && damaged
-           ? call_end (&c, EBADMSG, "a chain of records of roots is broken: the"
-                                    " file is damaged")
-           : stop;
+  if (stop == 0 && err == 0 && damaged)
+    err = fail_because (&why, EBADMSG, "a chain of records of roots is broken:"
+                                       " the file is damaged");
+  return err != 0 ? call_end (&c, err, why.told) : stop;
 }
 
 /* The page is a slice of the heap that holds no block; each process maps
@@ -10624,13 +10755,19 @@ maker_root (const struct wish *w, struct heap *h, uint64_t *value,
   struct root_walk walk;
   uint64_t unfit = 0;
   unsigned pauses = 0;
+  size_t mapped = word_peek (&h->file.mapped);
   int err;
   do
     {
       *value = root_find (h, w->name, w->len, &walk) != NULL ? walk.value : 0;
       if (walk.damaged)
-        return fail_because (why, EBADMSG, root_broken);
-      if (*value == 0)
+        {
+          err = heap_doubt (h, &mapped, root_broken, why);
+          if (err != 0)
+            return err;
+          err = MAKER_AGAIN;
+        }
+      else if (*value == 0)
         err = maker_try (w, h, value, why);
       else
         {
@@ -10648,6 +10785,8 @@ maker_root (const struct wish *w, struct heap *h, uint64_t *value,
   return err;
 }
 
+/* INIT runs without a lock and may call what it likes.  A thread gets the
+   number that others know it by when it first makes a root.  */
 MM_PUBLIC void *
 mmalloc_makeroot (void *md, const char *name, size_t size,
                   int (*init) (void *root, size_t size, void *arg), void *arg)

@@ -69,6 +69,50 @@ START_TEST (no_file_is_left)
 }
 END_TEST
 
+static bool
+is_link (const char *path)
+{
+  struct stat status;
+  return lstat (path, &status) == 0 && S_ISLNK (status.st_mode);
+}
+
+/* The name may be a symbolic link that leads to nothing yet, by others.  It
+   stays, and the file that it leads to goes.  */
+START_TEST (links_lead_to_no_file)
+{
+  char path[PATH_MAX], end[PATH_MAX], whole[PATH_MAX];
+  snprintf (path, sizeof path, "%s", temp_heap_path ());
+  snprintf (end, sizeof end, "%s", temp_path ("sub/end"));
+  snprintf (whole, sizeof whole, "%s", temp_path ("whole"));
+  ck_assert_int_eq (mkdir (temp_path ("sub"), 0700), 0);
+  ck_assert_int_eq (symlink ("end", temp_path ("sub/near")), 0);
+  ck_assert_int_eq (symlink ("sub/near", whole), 0);
+  ck_assert_int_eq (symlink (whole, path), 0);
+  for (int n = 0; n < FAILURES; n++)
+    {
+      ck_assert_msg (fails (n, path) != NULL, "case %d does not fail", n);
+      ck_assert_msg (access (end, F_OK) != 0, "case %d leaves a file", n);
+      ck_assert_msg (is_link (path) && is_link (whole)
+                       && is_link (temp_path ("sub/near")),
+                     "case %d takes a link away", n);
+      file_write (end, "", 0);
+      ck_assert_msg (fails (n, path) != NULL, "case %d does not fail", n);
+      ck_assert_int_eq (file_length (end), 0);
+      ck_assert_int_eq (unlink (end), 0);
+    }
+  heap_end (heap_file ());
+  ck_assert (is_link (path));
+  ck_assert_int_gt (file_length (end), 0);
+  heap_end (mmalloc_open (end, 0, NULL));
+  /* In a circle.  */
+  ck_assert_int_eq (unlink (path), 0);
+  ck_assert_int_eq (symlink ("whole", path), 0);
+  ck_assert_int_eq (unlink (whole), 0);
+  ck_assert_int_eq (symlink ("heap", whole), 0);
+  must_fail (NULL, mmalloc_open (path, MMALLOC_CREATE, NULL), ELOOP);
+}
+END_TEST
+
 /* Rights that do not suffice to open the new file once more.  */
 START_TEST (no_right_to_use_it)
 {
@@ -157,5 +201,5 @@ START_TEST (others_make_it)
 }
 END_TEST
 
-RUN_TESTS (no_file_is_left, no_right_to_use_it, file_size_limit, heaps_stay,
-           others_make_it)
+RUN_TESTS (no_file_is_left, links_lead_to_no_file, no_right_to_use_it,
+           file_size_limit, heaps_stay, others_make_it)

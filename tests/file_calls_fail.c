@@ -484,6 +484,22 @@ look (void *md)
     MUST (st.blocks_live == n_blocks);
 }
 
+/* The process's own page, which an opening maps too once there is one.  */
+static void
+use_own_page (void *md)
+{
+  errno = 0;
+  char *own = mmalloc_local (md, MMALLOC_LOCAL_MAX);
+  if (own == NULL)
+    {
+      has_failed (md, "mmalloc_local");
+      return;
+    }
+  MUST (own[0] == 0 && own[MMALLOC_LOCAL_MAX - 1] == 0);
+  own[0] = own[MMALLOC_LOCAL_MAX - 1] = 1;
+  MUST (mmalloc_local (md, 1) == own && own[0] == 1);
+}
+
 static void
 trim (void *md)
 {
@@ -623,6 +639,7 @@ script (void)
       for (size_t i = 0; i < n_blocks; i++)
         drop (md, i);
       trim (md);
+      use_own_page (md);
       grow (md);
       set_root (md, 0, 0);
       /* A child cannot open the file anew where there is no /proc.  */
@@ -635,6 +652,7 @@ script (void)
   if (heap_made && (md = open_the_heap (0)) != NULL)
     {
       heap_holds (md, "opened again");
+      use_own_page (md);
       for (size_t i = 0; i < n_blocks; i++)
         drop (md, i);
       set_root (md, 3, 7);

@@ -264,6 +264,69 @@ START_TEST (taken_meanwhile)
 END_TEST
 
 
+/* ---- A descriptor that appends ------------------------------------------- */
+
+static bool no_proc;
+
+static int
+open_perhaps (const char *path, int flags, ...)
+{
+  va_list ap;
+  va_start (ap, flags);
+  mode_t mode = flags & O_CREAT ? va_arg (ap, mode_t) : 0;
+  va_end (ap);
+  if (no_proc && strncmp (path, "/proc/self/fd", 13) == 0)
+    return errno = ENOENT, -1;
+  return open (path, flags, mode);
+}
+
+/* A heap in NAME, by a descriptor that is open with MORE.  */
+static void *
+attach_with (const char *name, int more)
+{
+  int fd = open (temp_path (name), O_RDWR | O_CREAT | more, 0600);
+  ck_assert_int_ge (fd, 0);
+  void *heap = mmalloc_attach (fd, NULL);
+  if (heap != NULL)
+    /* It stays the program's, as it was.  */
+    ck_assert_int_eq (fcntl (fd, F_GETFL) & O_APPEND, more);
+  close (fd);
+  return heap;
+}
+
+/* Zeros go where they belong, although the system would have them at the end
+   of the file.  */
+START_TEST (appended)
+{
+  static const char *const names[] = { "plain", "appends" };
+  if (_i != 0)                  /* once will do */
+    return;
+  os.fallocate = no_fallocate;
+  os.open = open_perhaps;
+  off_t len[2];
+  for (int i = 0; i < 2; i++)
+    {
+      ours.n = 0;
+      md = attach_with (names[i], i == 0 ? 0 : O_APPEND);
+      ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+      for (size_t n = 1; n < 20; n++)
+        keep (&ours, mmalloc (md, n * MM_SLICE), n * MM_SLICE);
+      all_hold (&ours, "the heap");
+      len[i] = file_length (temp_path (names[i]));
+      heap_end (md);
+      ck_assert_ptr_eq (attach_with (names[i], i == 0 ? 0 : O_APPEND), md);
+      all_hold (&ours, "the heap");
+      zeroed_block ();
+      heap_end (md);
+    }
+  ck_assert_int_eq (len[0], len[1]);
+  no_proc = true;
+  must_fail (NULL, attach_with (names[1], O_APPEND), ENOENT);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "O_APPEND"));
+}
+END_TEST
+
+
 /* ---- Many at once ------------------------------------------------------- */
 
 enum { THREADS = 4, PROCESSES = 3, BLOCKS = 200 };
@@ -434,4 +497,4 @@ START_TEST (region_files)
 }
 END_TEST
 
-RUN_KINDS (GROWTHS, taken_meanwhile, all_at_once, region_files)
+RUN_KINDS (GROWTHS, taken_meanwhile, appended, all_at_once, region_files)

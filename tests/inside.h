@@ -29,6 +29,17 @@ is_lock_of (const struct flock *l, int byte)
   return l->l_start == MM_LOCK_BYTES + byte && l->l_type == F_WRLCK;
 }
 
+/* How many entries of processes in heap MD have an id.  */
+static inline int
+entries_in_use (void *md)
+{
+  int n = 0;
+  struct heap *h = (struct heap *) *door_place (md, true);
+  for (int i = 0; i < MM_PROCS; i++)
+    n += word_see (&h->procs[i].id) != 0;
+  return n;
+}
+
 /* Let the process run until it stops itself.  */
 static inline void
 until_stopped (struct child child)

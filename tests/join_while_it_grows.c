@@ -1,6 +1,6 @@
 /* A process with little address space maps a heap as far as it can; the heap
    grows beyond that before the others know of the newcomer, who is refused
-   then, with words, and gets no memory that it cannot see.  */
+   then, with words, gets no memory that it cannot see, and leaves no entry.  */
 
 #include "inside.h"
 
@@ -54,6 +54,7 @@ START_TEST (refused)
   ck_assert_ptr_nonnull (block);
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
+  ck_assert_int_eq (entries_in_use (md), 1);
   /* The newcomer is no limit any more.  */
   ck_assert_ptr_nonnull (mmalloc (md, MIB (300)));
   block[MIB (300) - 1] = 1;

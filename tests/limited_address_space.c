@@ -3,6 +3,8 @@
 
 #include <sys/syscall.h>
 
+#include <stdbool.h>
+
 #include "support.h"
 
 static void
@@ -220,6 +222,108 @@ START_TEST (reader_of_a_large_reservation)
 }
 END_TEST
 
+/* A reader who looks at all roots while the heap grows beyond what he has
+   mapped: he sees the new ones too, or is told if he cannot.  */
+static size_t n_seen;
+
+static int
+see_root (const char *name, void *block, void *md)
+{
+  struct mmalloc_info info;
+  must (mmalloc_info (md, &info) == 0);
+  char *here = (char *) block - (char *) info.base + (char *) md;
+  if (n_seen++ == 0)
+    {
+      must (strcmp (name, "first") == 0);
+      baton_pass (baton);
+      baton_wait (baton);
+    }
+  return *here == 'x' ? 0 : 1;
+}
+
+enum { ROOTS = 300, FILLERS = 20, NARROW = 120 };
+
+/* FLAGS; or with 1 more: what can be mapped does not suffice.  */
+static void
+narrow_lister (void *flags)
+{
+  int how = (int) (size_t) flags;
+  address_space_allow (MIB (NARROW));
+  void *md = mmalloc_open (temp_heap_path (), how & ~1, NULL);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  int result = mmalloc_roots (md, see_root, md);
+  ck_assert_msg (result == (how & 1 ? -1 : 0), "%d with errno %d: %s", result,
+                 errno, mmalloc_strerror (md));
+  if (how & 1)
+    {
+      ck_assert_int_eq (errno, ENOMEM);
+      ck_assert_ptr_nonnull (strstr (mmalloc_strerror (md), "grew beyond"));
+    }
+  else
+    {
+      /* Some of the chains were passed already.  */
+      ck_assert_uint_gt (n_seen, 50);
+      n_seen = 1;
+      ck_assert_int_eq (mmalloc_roots (md, see_root, md), 0);
+      ck_assert_uint_eq (n_seen, ROOTS + 2);
+    }
+  ck_assert_ptr_null (mmalloc_detach (md));
+}
+
+/* Long names, which fill slices, and all of them behind END.  The first ones
+   may be in a slice that was there before, and are forgotten.  */
+static void
+roots_behind (char *md, char *end)
+{
+  char name[1001], *block;
+  memset (name, 'n', 1000);
+  name[1000] = '\0';
+  do
+    {
+      block = mmalloc (md, KIB (16));
+      ck_assert_ptr_nonnull (block);
+      *block = 'x';
+    }
+  while (block < end);
+  for (int i = 0; i < ROOTS + 2 * FILLERS; i++)
+    {
+      bool forget = i >= ROOTS + FILLERS;
+      snprintf (name, 8, "%07d", forget ? i - ROOTS - FILLERS : i);
+      name[7] = 'n';
+      ck_assert_int_eq (mmalloc_setroot (md, name, forget ? NULL : block), 0);
+    }
+}
+
+START_TEST (roots_behind_what_is_mapped)
+{
+  static const int flags[] = { MMALLOC_RDONLY, MMALLOC_ELSEWHERE };
+  if (under_a_tool () || _i == DEFAULT_HEAP)
+    return;
+  for (int more = 0; more < 2; more++)
+    {
+      struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+      opt.reserve = GIB (1024);
+      void *md = mmalloc_open (temp_heap_path (), MMALLOC_CREATE, &opt);
+      ck_assert_ptr_nonnull (md);
+      char *block = mmalloc (md, 100);
+      *block = 'x';
+      ck_assert_int_eq (mmalloc_setroot (md, "first", block), 0);
+      /* Opened beside the mapping of its parent it would be that.  */
+      ck_assert_ptr_null (mmalloc_detach (md));
+      struct child child = child_start (narrow_lister,
+                                        (void *) (size_t) (flags[_i] | more));
+      baton_wait (child.baton);
+      md = heap_file ();
+      ck_assert_ptr_nonnull (mmalloc (md, MIB (more ? NARROW : NARROW / 2)));
+      roots_behind (md, (char *) md + MIB (more ? NARROW : NARROW / 2 + 10));
+      baton_pass (child.baton);
+      ck_assert_int_eq (child_end (child), 0);
+      heap_end (md);
+      ck_assert_int_eq (unlink (temp_heap_path ()), 0);
+    }
+}
+END_TEST
+
 static pthread_barrier_t begin, end;
 static void *threads_heap;
 
@@ -277,6 +381,8 @@ next_to_nothing (void *unused)
   address_space_allow (KIB (200));
   must_fail (NULL, mmalloc_open (NULL, 0, NULL), ENOMEM);
   must_fail (NULL, mmalloc (NULL, 100), ENOMEM);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "default heap"));
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "RLIMIT_AS"));
 }
 
 START_TEST (hardly_any)
@@ -289,4 +395,5 @@ END_TEST
 
 RUN_ON_EACH_HEAP (new_heap, existing_heap, growth_waits_for_the_narrowest,
                   growth_does_not_wait_for_the_dead, hardly_any_for_a_file,
-                  hardly_any, reader_of_a_large_reservation)
+                  hardly_any, reader_of_a_large_reservation,
+                  roots_behind_what_is_mapped)

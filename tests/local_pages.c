@@ -281,6 +281,74 @@ START_TEST (damaged)
 }
 END_TEST
 
+/* Memory for the page cannot be had: the heap is not opened then, and no entry
+   stays behind; nor is the page taken for one that is there.  */
+static bool no_pages;
+
+static void *
+mmap_no_pages (void *p, size_t len, int prot, int flags, int fd, off_t off)
+{
+  if (no_pages && len == MMALLOC_LOCAL_MAX && (flags & MAP_FIXED))
+    return errno = EAGAIN, MAP_FAILED;
+  return mmap (p, len, prot, flags, fd, off);
+}
+
+static int
+child_gets_none (void *arg)
+{
+  static const int flags[] = { 0, MMALLOC_RDONLY };
+  (void) arg;
+  for (int i = 0; i < 2; i++)
+    {
+      no_pages = true;
+      must_fail (NULL, mmalloc_open (temp_path ("heap"), flags[i], NULL),
+                 EAGAIN);
+      must (strstr (mmalloc_strerror (NULL), "the process's page") != NULL);
+    }
+  no_pages = false;
+  return 0;
+}
+
+static int
+child_waits (void *arg)
+{
+  char *own, byte = 0;
+  (void) arg;
+  void *md = mmalloc_open (temp_path ("heap"), 0, NULL);
+  if (md == NULL || write (pipes[0][1], &byte, 1) != 1
+      || read (pipes[1][0], &own, sizeof own) != sizeof own)
+    return 1;
+  return entries_in_use (md) != 1;
+}
+
+START_TEST (no_memory_for_it)
+{
+  char byte;
+  int status;
+  os.mmap = mmap_no_pages;
+  void *md = heap_with (MMALLOC_CREATE);
+  no_pages = true;
+  must_fail (md, mmalloc_local (md, 1), EAGAIN);
+  no_pages = false;
+  char *own = mmalloc_local (md, 1);
+  ck_assert_ptr_nonnull (own);
+  ck_assert (is_zero (own));
+  ck_assert_ptr_null (mmalloc_detach (md));
+  in_child (child_gets_none, NULL);
+  /* ... also beside one who has the heap.  */
+  ck_assert_int_eq (pipe (pipes[0]) | pipe (pipes[1]), 0);
+  pid_t pid = fork ();
+  if (pid == 0)
+    _exit (child_waits (NULL));
+  ck_assert_int_eq (read (pipes[0][0], &byte, 1), 1);
+  in_child (child_gets_none, NULL);
+  ck_assert_int_eq (write (pipes[1][1], &own, sizeof own), sizeof own);
+  ck_assert_int_eq (waitpid (pid, &status, 0), pid);
+  ck_assert_int_eq (status, 0);
+  heap_end (heap_with (0));
+}
+END_TEST
+
 /* The place for the next root is said to be in that slice.  */
 START_TEST (no_roots_there)
 {
@@ -298,4 +366,4 @@ END_TEST
 RUN_ON_EACH_HEAP (begins_zero_and_stays, fork_child_has_a_copy,
                   one_address_in_all_processes, readers_wait_for_a_writer,
                   beside_one_who_has_it_open, threads_at_once, damaged,
-                  no_roots_there)
+                  no_memory_for_it, no_roots_there)

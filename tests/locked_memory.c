@@ -46,7 +46,10 @@ next_to_nothing (void *unused)
   ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "RLIMIT_MEMLOCK"));
   must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EAGAIN);
   ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "RLIMIT_MEMLOCK"));
-  ck_assert_ptr_null (mmalloc (NULL, 100));
+  must_fail (NULL, mmalloc (NULL, 100), ENOMEM);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "default heap"));
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL),
+                                 "the limit RLIMIT_MEMLOCK is 65536"));
 }
 
 static void

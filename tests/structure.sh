@@ -23,7 +23,7 @@ system_exceptions='
 '
 system_calls='open close read write pread pwrite stat fstat fcntl mmap munmap
   mprotect madvise msync fallocate ftruncate posix_fadvise kill syscall
-  getrlimit statfs fstatfs getpid unlink sysconf getenv
+  getrlimit statfs fstatfs getpid unlink readlink sysconf getenv
   nanosleep'
 
 # Names in comments that are not ours: calls, headers, other libraries.

@@ -57,11 +57,11 @@ build () { # TEST
     too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|core_has_what_is_used|heaps_made_apart|\
-    join_while_it_grows|late_thread_keeps_the_file|local_pages|\
-    machine_went_down|makeroot_processes|membership|other_device_number|\
-    others_come_between|power_cut_roots|preconditions|slot_calls_wait|\
-    words_of_threads)
+    check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
+    heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
+    local_pages|machine_went_down|makeroot_processes|membership|\
+    other_device_number|others_come_between|power_cut_roots|preconditions|\
+    quota_is_named|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -387,6 +387,19 @@ mutant old_not_recorded '/^slot_begin/,/^}/ {
 mutant slot_not_recorded '/^slot_begin/,/^}/ {
   s/&op->slot, off_file (h, slot)/\&op->slot, 0 * off_file (h, slot)/
 }' 'step:mmalloc_to: fast path'
+
+# The old block is on record without its slot: before it comes, after it goes.
+mutant old_before_slot '/^slot_begin/,/^}/ {
+  /^  word_settle (&op->old, old != NULL/d
+  s/^  word_put (&op->slot, off_file (h, slot));/\
+  word_settle (\&op->old, old != NULL ? off_file (h, old) : 0);\
+  word_settle (\&op->slot, off_file (h, slot));/
+}' 'step:mrealloc_in: fails' 'step:mrealloc_in: moves'
+mutant slot_gone_first '/^op_release/,/^}/ {
+  /&op->slot, 0/d
+  s/^{/{\
+  word_settle (\&op->slot, 0);/
+}' 'step:mrealloc_in: fails'
 
 # The record is free before the call is over.
 mutant released_early '/^realloc_leave/,/^}/ {
@@ -1032,6 +1045,9 @@ mutant locked_is_no_limit '/^space_is_short/,/^}/ {
 mutant locked_without_words '/^space_reason/,/^}/ {
   s/code == EAGAIN/false/
 }' locked_memory
+mutant default_heap_without_words '/^heap_none/,/^}/ {
+  s/heap_default (&why)/heap_default (\&(struct reason){ "" })/
+}' locked_memory
 
 # What core dumps have.
 mutant dumps_of_all '/^range_hide/,/^}/ {
@@ -1350,10 +1366,42 @@ mutant root_may_cross '/^root_write_locked/,/^}/ {
   s/!root_crosses (.*))/true)/
 }' preconditions
 
+# A descriptor that appends is shared.
+mutant appends '/^file_open (/,/^}/ {
+  s/return file_not_append (f, flags, why)/return 0/
+}' growth_without_fallocate
+
+# Readers look at records of roots that they have not mapped, or take them for
+# damage.
+mutant record_not_mapped '/^root_fits/,/^}/ {
+  s/run_is_inside (h, number, 1)/true/
+}' limited_address_space
+mutant no_doubt '/^heap_doubt/,/^}/ {
+  s/int err = heap_follow (h, why)/int err = 0/
+}' limited_address_space
+mutant no_second_look '/^heap_doubt/,/^}/ {
+  s/ || \*mapped > before ? err/ ? err/
+}' limited_address_space
+
+# Who cannot use the heap after all stays a user of it: one who has too little
+# address space, or no memory for its page.
+mutant entry_stays '/^attach_register/,/^}/ {
+  s/^    attach_quit (h);/    ;/
+}' join_while_it_grows
+mutant entry_stays_without_a_page '/^attach_existing/,/^}/ {
+  s/^    attach_quit (h);/    ;/
+}' local_pages
+
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
 mutant creation_left '/^file_unmake/,/^}/ {
-  s/os_unlink (path)/(void) path/
+  s/os_unlink (end)/(void) end/
+}' failed_creation
+mutant creation_left_behind_a_link '/^file_open_path/,/^}/ {
+  s/file_make_end (f, path, flags, mode)/f->fd = os_open (path, flags | O_CREAT, mode)/
+}' failed_creation
+mutant link_goes '/^file_unmake/,/^}/ {
+  s/os_unlink (end)/os_unlink (path)/
 }' failed_creation
 mutant creation_elsewhere '/^door_come/,/^}/ {
   s/ || file_is_at (f, o->path)/ || true/
@@ -1367,6 +1415,9 @@ mutant words_of_before '/^call_begin/,/^}/ {
 mutant words_of_the_disk '/^fail_refused/,/^}/ {
   s/w->refused = bytes;/w->refused = 0;/
 }' words_of_refusals
+mutant words_of_the_quota '/^fail_system/,/^}/ {
+  s/code == EDQUOT/false/
+}' quota_is_named
 mutant words_of_descriptors '/^file_no_fd/,/^}/ {
   s/code == EMFILE/false/
 }' words_of_refusals
