@@ -8861,6 +8861,8 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
       again = left > 0 && os_stat (f.fd, &status) == 0
               && (size_t) status.st_size != info->file_size;
     }
+  /* The open file may be the program's, with locks of its own.  */
+  f.lock_fd = -1;
   door_drop (&f);
   return call_end (&c, err, why.told);
 }

@@ -53,8 +53,8 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
-    misuse_double_free|pid_namespaces|qalloc_sparse_copy|qalloc_two_files|\
-    too_many_processes|words_of_refusals)
+    misuse_double_free|pid_namespaces|probe_tells|qalloc_sparse_copy|\
+    qalloc_two_files|too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
@@ -637,6 +637,10 @@ mutant waits_for_others '/^file_lock/,/^}/ {
 mutant waits_for_itself '/^file_lock/,/^}/ {
   s/l.l_pid == (pid_t) pid_own ()/false/
 }' membership
+# Locks of the program go.
+mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
+  s/^  f.lock_fd = -1;/  (void) 0;/
+}' probe_tells
 
 # ---- Damaged numbers ------------------------------------------------------
 
