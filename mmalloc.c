@@ -2912,25 +2912,32 @@ file_make_end (struct file *f, const char *path, int flags, unsigned mode)
   char end[PATH_MAX];
   os_follow (path, end);
   file_make_path (f, end, flags, mode);
-  /* Somebody was faster.  */
-  if (f->fd < 0 && errno == EEXIST)
-    f->fd = os_open (path, flags | O_CREAT, mode);
 }
 
-/* Open PATH; CREATE it with MODE if it is missing.  */
+/* Open PATH; CREATE it with MODE if it is missing.  It may come and go all the
+   time, since others make it and fail; whoever makes it at last knows that.  */
 static void
 file_open_path (struct file *f, const char *path, bool create, unsigned mode)
 {
   /* O_NONBLOCK: a pipe is refused, not waited for.  */
   int flags = file_access (f) | O_NONBLOCK;
   f->made = false;
-  if (create)
-    file_make_path (f, path, flags, mode);
-  if (!create || (f->fd < 0 && errno == EEXIST))
-    f->fd = os_open (path, flags, 0);
-  /* Not before: there are links that the system does not follow for us.  */
-  if (create && f->fd < 0 && errno == ENOENT)
-    file_make_end (f, path, flags, mode);
+  f->fd = -1;
+  errno = EEXIST;
+  for (int left = 100; left > 0 && f->fd < 0 && errno == EEXIST; left--)
+    {
+      if (create)
+        file_make_path (f, path, flags, mode);
+      if (!create || (f->fd < 0 && errno == EEXIST))
+        f->fd = os_open (path, flags, 0);
+      /* Not before: there are links that the system does not follow for us.
+         */
+      if (create && f->fd < 0 && errno == ENOENT)
+        file_make_end (f, path, flags, mode);
+    }
+  /* A link that is too long for us, or no end of it.  */
+  if (create && f->fd < 0 && errno == EEXIST)
+    f->fd = os_open (path, flags | O_CREAT, mode);
 }
 
 /* FD of the caller has FLAGS.  With O_APPEND the system writes at the end of

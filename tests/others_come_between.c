@@ -242,5 +242,52 @@ START_TEST (freed_before_the_cut)
 }
 END_TEST
 
+
+/* ---- Between two attempts to open a file, or to make it ------------------ */
+
+static int come_and_go;
+static bool others_made_it;
+
+/* Others make the file before it is made here, and take it away before it is
+   opened, so many times.  */
+static int
+changing_open (const char *path, int flags, ...)
+{
+  va_list ap;
+  va_start (ap, flags);
+  unsigned mode = va_arg (ap, unsigned);
+  va_end (ap);
+  if (strcmp (path, temp_heap_path ()) == 0 && come_and_go-- > 0)
+    {
+      others_made_it = flags & O_EXCL;
+      if (others_made_it)
+        file_write (path, "", 0);
+      else
+        unlink (path);
+    }
+  return open (path, flags, mode);
+}
+
+START_TEST (made_and_taken_away)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.maximum = 1000;
+  os.open = changing_open;
+  for (int n = 0; n < 30; n++)
+    {
+      come_and_go = n;
+      others_made_it = false;
+      unlink (temp_heap_path ());
+      must_fail (NULL, mmalloc_open (temp_heap_path (), MMALLOC_CREATE, &opt),
+                 EINVAL);
+      ck_assert_msg ((access (temp_heap_path (), F_OK) == 0) == others_made_it,
+                     "after %d changes", n);
+    }
+  /* For ever.  */
+  come_and_go = INT_MAX;
+  mmalloc_open (temp_heap_path (), MMALLOC_CREATE, &opt);
+}
+END_TEST
+
 RUN_TESTS (filled_behind_the_sweep, renamed_behind_the_reader,
-           freed_before_the_cut)
+           freed_before_the_cut, made_and_taken_away)

@@ -1404,6 +1404,10 @@ mutant creation_left '/^file_unmake/,/^}/ {
 mutant creation_left_behind_a_link '/^file_open_path/,/^}/ {
   s/file_make_end (f, path, flags, mode)/f->fd = os_open (path, flags | O_CREAT, mode)/
 }' failed_creation
+# Made by whoever opens what others have just taken away.
+mutant creation_between_others '/^file_open_path/,/^}/ {
+  s/left > 0 && f->fd/left > 99 \&\& f->fd/
+}' others_come_between
 mutant link_goes '/^file_unmake/,/^}/ {
   s/os_unlink (end)/os_unlink (path)/
 }' failed_creation
