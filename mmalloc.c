@@ -850,8 +850,8 @@ static struct
   _Atomic uint64_t n_makers;   /* threads that were given a number */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
   bool adopted;                /* in a fork child: it was noticed */
-  uint8_t boot_id[16];         /* once it was asked for */
-  uint32_t pid_namespace;      /* 0: not asked for yet */
+  disk_u64 boot_id[2];         /* the first is 0: not asked for yet */
+  disk_u32 pid_namespace;      /* 0: not asked for yet */
   uint32_t patience[2];        /* ms to wait for a lock of a peer, of others */
   mmalloc_misuse_fn on_misuse;
   void *on_misuse_arg;
@@ -1848,21 +1848,29 @@ os_clock (void)
   return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
-/* The identifier of this boot of the system; zero if it is not known.  */
+/* The identifier of this boot of the system; zero if it is not known.  Threads
+   that ask at once, without a lock, get all of it.  */
 static void
 os_boot_id (uint8_t id[16])
 {
-  uint8_t *known = process.boot_id;
+  uint64_t first = word_see (&process.boot_id[0]);
+  uint64_t known[2] = { first, first ? word_peek (&process.boot_id[1]) : 0 };
+  uint8_t *byte = (uint8_t *) known;
   char text[37] = "";
   int fd = -1;
-  if (known[0] == 0 && known[1] == 0)
+  if (first == 0)
     fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
   if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
-    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
-      if (text[i] != '-')
-        sscanf (&text[i], "%2hhx", &known[n++]);
+    {
+      for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
+        if (text[i] != '-')
+          sscanf (&text[i], "%2hhx", &byte[n++]);
+      word_put (&process.boot_id[1], known[1]);
+      /* Seen by os_boot_id.  */
+      word_publish (&process.boot_id[0], known[0]);
+    }
   os_close (fd);
-  memcpy (id, known, 16);
+  memcpy (id, known, sizeof known);
 }
 
 
@@ -1906,9 +1914,13 @@ static uint32_t
 pid_namespace (void)
 {
   struct stat status;
-  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &status) == 0)
-    process.pid_namespace = (uint32_t) status.st_ino;
-  return process.pid_namespace;
+  uint32_t number = word_peek (&process.pid_namespace);
+  if (number == 0 && stat ("/proc/self/ns/pid", &status) == 0)
+    {
+      number = (uint32_t) status.st_ino;
+      word_put (&process.pid_namespace, number);
+    }
+  return number;
 }
 
 /* When process PID was started, as far as one can tell; 0: not known, or it is
@@ -8452,7 +8464,7 @@ fork_adopt (void)
   process.free_caches = NULL;
   process.fresh_caches = 0;
   if (!pid_has_parent ())
-    process.pid_namespace = 0;
+    word_put (&process.pid_namespace, 0);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct file *f = process.files; f != NULL; f = f->next)

@@ -6,7 +6,9 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 
+static void scan_comes (void);
 static void load_comes (void);
 static void store_comes (const volatile void *word);
 
@@ -15,6 +17,7 @@ static void store_comes (const volatile void *word);
 #undef atomic_store_explicit
 #define atomic_store_explicit(word, value, order) \
   (store_comes (word), *(word) = (value))
+#define sscanf(...) (scan_comes (), sscanf (__VA_ARGS__))
 #include "inside.h"
 
 static void *md;
@@ -289,5 +292,53 @@ START_TEST (made_and_taken_away)
 }
 END_TEST
 
+
+/* ---- While somebody learns what boot of the system this is --------------- */
+
+static uint8_t boot[16];
+static int scan_at;
+
+static void
+ask_for_boot (void)
+{
+  uint8_t id[16];
+  os_boot_id (id);
+  ck_assert_int_eq (memcmp (id, boot, sizeof id), 0);
+}
+
+/* Before each byte of it.  */
+static void
+scan_comes (void)
+{
+  if (scan_at == 0 || --scan_at > 0)
+    return;
+  ask_for_boot ();
+}
+
+START_TEST (half_a_boot_id)
+{
+  static const uint8_t none[16];
+  os_boot_id (boot);
+  if (memcmp (boot, none, sizeof boot) == 0)
+    {
+      skip ("the system does not say which boot it is");
+      return;
+    }
+  for (int n = 1; n <= 16; n++)
+    {
+      memset (&library_process.boot_id, 0, sizeof library_process.boot_id);
+      scan_at = n;
+      ask_for_boot ();
+      ck_assert_int_eq (scan_at, 0);
+    }
+  /* Nor when half of it is known.  */
+  memset (&library_process.boot_id, 0, sizeof library_process.boot_id);
+  next.word = &library_process.boot_id[1];
+  next.come = ask_for_boot;
+  ask_for_boot ();
+  must (has_come ());
+}
+END_TEST
+
 RUN_TESTS (filled_behind_the_sweep, renamed_behind_the_reader,
-           freed_before_the_cut, made_and_taken_away)
+           freed_before_the_cut, made_and_taken_away, half_a_boot_id)

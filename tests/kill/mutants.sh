@@ -642,6 +642,12 @@ mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
   s/^  f.lock_fd = -1;/  (void) 0;/
 }' probe_tells
 
+# Half of what a thread has learnt is what another one believes.
+mutant half_a_boot_id '/^os_boot_id/,/^}/ {
+  s/word_put (&process.boot_id.1., known.1.);/word_settle (\&process.boot_id[0], known[0]);/
+  s/^      word_publish (.*/      word_put (\&process.boot_id[1], known[1]);/
+}' others_come_between
+
 # ---- Damaged numbers ------------------------------------------------------
 
 mutant page_gives_all_it_says '/^page_retire_locked/,/^}/ {
