@@ -8648,13 +8648,21 @@ heap_may_change (struct heap *h, struct reason *why)
 static int
 heap_follow (struct heap *h, struct reason *why)
 {
-  size_t length = off_length (h);
-  if (h->file.kind->changes || length <= word_peek (&h->file.mapped))
+  size_t length = off_length (h), mapped = word_peek (&h->file.mapped);
+  if (h->file.kind->changes || length <= mapped)
     return 0;
+  if (length > h->capacity)
+    return fail_because (why, EBADMSG, "the file says that %zu bytes of the heap"
+                                       " are in use; it has %zu at most",
+                         length, h->capacity);
   lock_registry ();
-  int err = length <= h->capacity ? range_map_more (h, length) : EBADMSG;
+  int err = range_map_more (h, length);
   unlock_registry ();
-  return err == 0 ? 0 : attach_reach (h, length, why);
+  if (err == ENOMEM || err == EADDRINUSE)
+    return attach_reach (h, length, why);
+  return err == EAGAIN ? space_reason (why, err, h->file.base + mapped,
+                                       length - mapped)
+                       : fail_system (why, err);
 }
 
 /* A call has met what seems to be damage, TOLD.  0: H has grown beyond MAPPED,
@@ -9526,7 +9534,7 @@ mmalloc_usable_size (void *md, const void *ptr)
   size_t size = quick_size (thread.last, md, ptr, &at);
   if (size > 0)
     return size;
-  struct reason why;
+  struct reason why = { "" };
   struct heap *h = heap_of (md);
   if (h != NULL)
     heap_follow (h, &why);
@@ -10166,7 +10174,7 @@ mmalloc_getkey (void *md, int keynum)
 {
   int saved = errno;
   struct heap *h = md != NULL ? heap_find (md) : NULL;
-  struct reason why;
+  struct reason why = { "" };
   void *key = NULL;
   if (h != NULL && keynum >= 0 && keynum < MM_KEYS)
     {

@@ -1019,6 +1019,9 @@ mutant reader_maps_all '/^range_map_part/,/^}/ {
 mutant reader_stays_behind '/^heap_follow/,/^}/ {
   s/h->file.kind->changes ||/true ||/
 }' limited_address_space
+mutant reader_blames_the_size '/^heap_follow/,/^}/ {
+  s/if (err == ENOMEM || err == EADDRINUSE)/if (err != 0)/
+}' join_while_it_grows
 mutant reader_maps_elsewhere '/^range_map_more/,/^}/ {
   s/(f->base, from, len - from,/(f->base, 0, len - from,/
 }' limited_address_space
