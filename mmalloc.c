@@ -730,6 +730,8 @@ struct file
                      mapped, so that it and the locks stay with the mapping */
   bool of_process; /* no open file of its own could be had after fork: the locks
                       belong to the process, and lock_fd is fd */
+  unsigned forks; /* process.forks when lock_fd was opened; with another number
+                     children may have it, too */
   int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
@@ -850,6 +852,8 @@ static struct
   _Atomic uint64_t n_makers;   /* threads that were given a number */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
   bool adopted;                /* in a fork child: it was noticed */
+  unsigned forks;              /* how often it has forked; under the lock of
+                                  opening */
   disk_u64 boot_id[2];         /* the first is 0: not asked for yet */
   disk_u32 pid_namespace;      /* 0: not asked for yet */
   uint32_t patience[2];        /* ms to wait for a lock of a peer, of others */
@@ -2034,13 +2038,17 @@ byte_lock (const struct file *f, int64_t byte, short type)
 }
 
 /* Let go of all locks of F and close its descriptor for them.  To close it is
-   not enough: a child that ran no fork handlers may have it open, too.  Not for
-   a descriptor that came through fork: its locks are the parent's.  */
+   not enough: a child that ran no fork handlers may have it open, too.  But if
+   one did, or may do so yet, the lock that shows others that the file is in use
+   is the child's as well, until it has closed its copy: only the door is let
+   go.  */
 static void
 byte_drop (const struct file *f)
 {
+  bool alone = f->of_process || f->forks == process.forks;
   struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES, .l_len = 0 };
+                     .l_start = MM_LOCK_BYTES + MM_BYTE_DOOR,
+                     .l_len = alone ? 0 : 1 };
   if (f->lock_fd < 0 || os_own (f, f->lock_fd) == EBADF)
     return;
   os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
@@ -3069,6 +3077,7 @@ static int
 file_reopen (struct file *f, const char *path, bool inherited)
 {
   f->lock_fd = byte_reopen (f, file_access (f), path);
+  f->forks = process.forks;
   f->of_process = f->lock_fd < 0 && inherited;
   if (f->of_process)
     f->lock_fd = f->fd;
@@ -3418,41 +3427,60 @@ door_place (const void *base, bool heap)
   return link;
 }
 
-/* Unmap and close what is ours.  With its descriptor go the locks that belong
-   to the process, also those of others of its files that are this file.  */
+/* Take the locks again that belong to the process and have gone with a
+   descriptor of F, which others of its files are, too.  A newcomer may have one
+   for a moment, as he looks for an entry.  */
+static void
+door_show_again (const struct file *f)
+{
+  bool again = true;
+  for (unsigned n = 0; again && n < 1000; n++)
+    {
+      again = false;
+      lock_registry ();
+      for (struct file *g = process.files; g != NULL; g = g->next)
+        if (g->of_process && g->dev == f->dev && g->ino == f->ino)
+          again |= member_show (g) == EAGAIN;
+      unlock_registry ();
+      if (again)
+        os_pause (n);
+    }
+}
+
+/* Unmap and close what is ours.  */
 static void
 door_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
   file_shut (f);
-  lock_registry ();
-  for (struct file *g = process.files; g != NULL; g = g->next)
-    if (g->of_process && g->dev == f->dev && g->ino == f->ino)
-      member_show (g);
-  unlock_registry ();
+  door_show_again (f);
 }
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
-   it becomes one when it is needed.  */
+   it becomes one when it is needed.  If it cannot, the open file and its lock
+   stay those of both: until both have closed it others see it in use.  */
 static void
 door_forked (struct file *f)
 {
   struct reason why;
   int parents = f->of_process ? -1 : f->lock_fd;
+  int64_t byte = f->byte;
   bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
   f->lock_fd = -1;
   f->of_process = false;
   int err = joins ? file_reopen (f, NULL, false) : 0;
   if (joins && err == 0)
     err = member_join (f, &why);
-  os_close_own (f, parents);
-  /* Now there is one descriptor more to be had.  */
-  if (joins && err != 0 && f->lock_fd < 0)
+  if (err == 0)
     {
-      file_reopen (f, NULL, true);
-      member_join (f, &why);
+      os_close_own (f, parents);
+      return;
     }
+  os_close (f->lock_fd);
+  f->lock_fd = parents;
+  f->byte = byte;
+  f->forks = process.forks - 1;
 }
 
 
@@ -8441,6 +8469,7 @@ fork_prepare (void)
   lock_registry ();
   thread.forking = true;
   process.adopted = false;
+  process.forks++;
 }
 
 /* And lets them go; in the parent all goes on.  */

@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include "inside.h"
+#include "mounts.h"
 
 enum { N = 20000, NOBODY = 65534 };
 
@@ -303,6 +304,156 @@ START_TEST (mapped)
 }
 END_TEST
 
+/* What of the system fails in a child, as if it had run out of it.  */
+static bool no_more_files, no_more_locks;
+static int newcomers;
+
+static int
+failing_open (const char *path, int flags, ...)
+{
+  va_list ap;
+  va_start (ap, flags);
+  unsigned mode = va_arg (ap, unsigned);
+  va_end (ap);
+  if (!no_more_files)
+    return open (path, flags, mode);
+  errno = EMFILE;
+  return -1;
+}
+
+/* Newcomers have the lock of the process for moments.  */
+static int
+failing_fcntl (int fd, int what, ...)
+{
+  va_list ap;
+  va_start (ap, what);
+  struct flock *l = va_arg (ap, struct flock *);
+  va_end (ap);
+  bool takes = (what == F_SETLK || what == F_OFD_SETLK)
+               && l->l_type != F_UNLCK;
+  bool taken = what == F_SETLK && takes && newcomers > 0 && newcomers-- > 0;
+  if (!taken && !(takes && no_more_locks))
+    return real_fcntl (fd, what, l);
+  errno = taken ? EAGAIN : ENOLCK;
+  return -1;
+}
+
+static void
+comes_through_fork (void *where)
+{
+  baton_pass (baton);
+  baton_wait (baton);
+  if (where != NULL)
+    must (mmalloc_region_close (where) == 0);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+/* The child of one that has a copy and a map can have no locks of its own: its
+   parent's are good for both, until both have gone.  Also in an overlay, where
+   what is mapped is another file, and keeps no locks.  */
+START_TEST (shared_locks)
+{
+  if (_i == 5 && !overlay_enter ())
+    return;
+  heap_end (heap_file ());
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  void *region = mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                      NULL, KIB (64), told_region, NULL);
+  ck_assert_ptr_nonnull (region);
+  os.open = failing_open;
+  os.fcntl = failing_fcntl;
+  no_more_files = _i % 2;
+  no_more_locks = _i % 3;
+  struct child child = child_start (comes_through_fork, region);
+  no_more_files = no_more_locks = false;
+  baton_wait (child.baton);
+  heap_end (md);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                              told_region, NULL));
+  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                              told_region, NULL));
+  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  heap_end (heap_file ());
+}
+END_TEST
+
+/* Who has closed the file stays a user of it by what his parent, or his child,
+   has open still.  */
+static void
+closes_first (void *where)
+{
+  must (mmalloc_region_close (where) == 0);
+  must (mmalloc_detach (md) == NULL);
+}
+
+START_TEST (shared_locks_of_the_parent)
+{
+  heap_end (heap_file ());
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  void *region = mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                      NULL, KIB (64), told_region, NULL);
+  ck_assert_ptr_nonnull (region);
+  os.open = failing_open;
+  no_more_files = true;
+  ck_assert_int_eq (child_run (closes_first, region), 0);
+  no_more_files = false;
+  for (struct file *f = library_process.files; f != NULL; f = f->next)
+    {
+      struct file other = { .dev = f->dev, .ino = f->ino,
+                            .fd = open (f->kind->heap ? temp_heap_path ()
+                                                      : temp_path ("region"),
+                                        O_RDWR) };
+      other.lock_fd = other.fd;
+      must (byte_is_locked (&other, f->byte, F_WRLCK));
+      close (other.fd);
+    }
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  heap_end (md);
+}
+END_TEST
+
+/* Locks that belong to the process go with each descriptor of the file that it
+   closes, and are taken again, though newcomers try them meanwhile.  */
+static void
+closes_a_descriptor (void *unused)
+{
+  (void) unused;
+  struct mmalloc_info info;
+  struct heap *h = heap_of (md);
+  struct file other = { .dev = h->file.dev, .ino = h->file.ino };
+  no_more_files = true;
+  must (mmalloc (md, 100) != NULL);
+  no_more_files = false;
+  must (h->file.of_process);
+  other.fd = other.lock_fd = open (temp_heap_path (), O_RDWR);
+  must (byte_is_locked (&other, h->file.byte, F_WRLCK));
+  newcomers = 30;
+  must (mmalloc_probe (temp_heap_path (), -1, &info) == 0);
+  must (newcomers == 0);
+  must (byte_is_locked (&other, h->file.byte, F_WRLCK));
+}
+
+START_TEST (locks_taken_again)
+{
+  md = heap_file ();
+  os.open = failing_open;
+  os.fcntl = failing_fcntl;
+  ck_assert_int_eq (child_run (closes_a_descriptor, NULL), 0);
+  heap_end (md);
+}
+END_TEST
+
 /* Without /proc nobody knows whether the others' numbers of threads are of the
    same PID namespace.  */
 static void
@@ -404,5 +555,6 @@ START_TEST (locked_by_itself)
 END_TEST
 
 RUN_KINDS (6, replaced, trace_replaced, closed, children, mapped,
+           shared_locks, shared_locks_of_the_parent, locks_taken_again,
            unknown_namespace,
            locked_by_others, locked_while_open, locked_by_itself)

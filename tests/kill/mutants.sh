@@ -961,7 +961,24 @@ mutant fork_child_uncounted '/^door_forked/,/^}/ {
 }' fork_file
 mutant fork_child_of_region '/^door_forked/,/^}/ {
   s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
+}' fork_file
+# Whose parent goes before it has a lock of its own, or who can have none.
+mutant late_child_uncounted '/^byte_drop/,/^}/ {
+  s/f->forks == process.forks/true/
 }' region_files
+mutant late_child_in_the_door '/^byte_drop/,/^}/ {
+  s/os_own (f, f->lock_fd) == EBADF)/os_own (f, f->lock_fd) == EBADF || (!alone \&\& (os_close (f->lock_fd), true)))/
+}' region_files
+mutant child_without_shared_locks '/^door_forked/,/^}/ {
+  s/  f->lock_fd = parents;/  os_close_own (f, parents);/
+}' membership
+mutant shared_locks_are_its_own '/^door_forked/,/^}/ {
+  s/process.forks - 1/process.forks/
+}' membership
+# Locks that belong to the process are lost to a newcomer.
+mutant locks_not_taken_again '/^door_show_again/,/^}/ {
+  s/n < 1000/n < 1/
+}' membership
 # The open file with the locks is another one than the one mapped.
 mutant region_without_lock '/^region_map (/,/^}/ {
   s/f->lock_fd/f->fd/
