@@ -1927,35 +1927,39 @@ pid_namespace (void)
   return number;
 }
 
-/* When process PID was started, as far as one can tell; 0: not known, or it is
-   one no more.  */
-static uint64_t
-pid_started (uint64_t pid)
+/* When process PID was started and how many bytes it has mapped, as far as the
+   system tells: not of one whose first thread has ended before the others,
+   which counts as having all.  0 or an errno value, ESRCH: it is one no
+   more.  */
+static int
+pid_look (uint64_t pid, uint64_t *started, uint64_t *mapped)
 {
+  enum { THREADS = 20, STARTED = 22, MAPPED = 23, FIELDS };
   char name[40], text[1024];
-  uint64_t ticks = 0;
+  uint64_t field[FIELDS] = { 0 };
   snprintf (name, sizeof name, "/proc/%lu/stat", (unsigned long) pid);
   int fd = os_open (name, O_RDONLY, 0);
   if (fd < 0)
-    return 0;
+    return errno;
   int state = os_hold_cancel ();
   ssize_t n = os.pread (fd, text, sizeof text - 1, 0);
+  int err = n < 0 ? errno : 0;
   os_let_cancel (state);
   os_close (fd);
   text[n > 0 ? n : 0] = '\0';
-  /* Its name is in parentheses, and may have some; the 22nd field.  */
+  /* Its name is in parentheses, and may have some; the state is the third.  */
   const char *p = strrchr (text, ')');
-  if (p == NULL || p[1] == '\0' || strchr ("ZX", p[2]) != NULL)
-    return 0;
-  for (int field = 2; p != NULL && field < 22; field++)
-    p = strchr (p + 1, ' ');
-  if (p != NULL)
-    ticks = strtoull (p, NULL, 10);
-  return ticks;
+  bool ended = p != NULL && p[1] != '\0' && strchr ("ZX", p[2]) != NULL;
+  for (int i = 3; p != NULL && i < FIELDS; i++)
+    if ((p = strchr (p + 1, ' ')) != NULL)
+      field[i] = strtoull (p, NULL, 10);
+  *started = field[STARTED];
+  *mapped = ended ? UINT64_MAX : field[MAPPED];
+  return err != 0 ? err : ended && field[THREADS] < 2 ? ESRCH : 0;
 }
 
 /* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
-   nothing mapped there, ESRCH: it has gone.  */
+   nothing mapped there, ESRCH: it, or its first thread, has gone.  */
 static int
 pid_peek (uint64_t pid, const void *at, uint64_t *word)
 {
@@ -2769,27 +2773,47 @@ proc_is_home (struct heap *h)
              || (h->super.dev == h->file.born && h->file.born != 0));
 }
 
+/* Whether process PID of entry E, whose memory cannot be looked at because of
+   PEEKED, is the one that entered, and has not begun another program since:
+   that would have less mapped than the heap alone, unless this is a small one.
+   What is not known speaks for it, unless it has no memory either.  Of a copied
+   file the entries mean nothing.  */
+static bool
+proc_may_live (struct heap *h, const struct disk_proc *e, uint64_t pid,
+               int peeked)
+{
+  uint64_t started = 0, mapped = 0, was = word_peek (&e->started);
+  int err = pid_look (pid, &started, &mapped);
+  if (!proc_is_home (h) || err == ENOENT || err == ESRCH)
+    return false;
+  if (err != 0)
+    return peeked != ESRCH;
+  return (was == 0 || started == was) && mapped >= word_peek (&e->mapped);
+}
+
 /* Whether the process of entry I lives and has the heap mapped, though its lock
    is not seen: the program may have closed the library's descriptors, or the
    file is there twice, under paths whose locks do not meet.  The mark is read
-   in its memory; where that is not allowed, the time of its start must do,
-   and that the file is no copy.  */
+   in its memory, once more if a newcomer makes another one just then.  */
 static bool
 proc_lives (struct heap *h, uint32_t i)
 {
   struct disk_proc *e = &h->procs[i];
   struct disk_locks *l = h->locks;
-  uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark;
+  uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark, its;
+  int err;
   if (id == 0 || id >> 32 != word_peek (&l->epoch) || l->namespace == 0
       || l->namespace != pid_namespace () || pid == pid_own ()
       || pid_is_gone (pid))
     return false;
-  int err = pid_peek (pid, &l->mark, &mark);
-  if (err == 0)
-    return mark == word_peek (&l->mark);
-  uint64_t started = word_peek (&e->started);
-  return err != EFAULT && err != ESRCH && started != 0
-         && pid_started (pid) == started && proc_is_home (h);
+  do
+    {
+      mark = word_see (&l->mark);
+      err = pid_peek (pid, &l->mark, &its);
+    }
+  while (err == 0 && its != mark && word_see (&l->mark) != mark);
+  return err == 0 ? its == mark
+                  : err != EFAULT && proc_may_live (h, e, pid, err);
 }
 
 /* Whether any other process does.  Needs: the door.  */
@@ -7991,12 +8015,14 @@ attach_enter (struct heap *h, struct reason *why)
           dead_orphan_locked (h, old);
           unlock_heap (h);
         }
+      uint64_t started = 0, mapped = 0;
+      pid_look (pid_own (), &started, &mapped);
       uint64_t n = word_add (&h->locks->n_entered, 1) + 1;
       h->entry = i;
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
       word_put (&e->pid, pid_own ());
-      word_put (&e->started, pid_started (pid_own ()));
+      word_put (&e->started, started);
       /* Seen by proc_limit and dead_bury_all.  */
       word_publish (&e->id, h->id);
       return 0;

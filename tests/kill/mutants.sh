@@ -624,7 +624,23 @@ mutant second_witness_unmarked '/^proc_others_stay/,/^}/ {
 }' copies
 mutant dead_for_ever_alive '/^proc_lives/,/^}/ {
   s/|| pid_is_gone (pid))/)/
-  s/err != EFAULT && err != ESRCH/true/; s/pid_started (pid) == started/true/
+  s/err != EFAULT && proc_may_live (h, e, pid, err)/true/
+}' membership
+# What may not be read: another program by now, a thread less, nothing at all.
+mutant another_program_lives '/^proc_may_live/,/^}/ {
+  s/mapped >= word_peek (&e->mapped)/true/
+}' membership
+mutant first_thread_is_all '/^pid_look/,/^}/ {
+  s/ended && field.THREADS. < 2/ended/
+}' membership
+mutant not_told_is_dead '/^proc_may_live/,/^}/ {
+  s/peeked != ESRCH/false/
+}' membership
+mutant not_told_is_alive '/^proc_may_live/,/^}/ {
+  s/peeked != ESRCH/true/
+}' membership
+mutant mark_of_before '/^proc_lives/,/^}/ {
+  s/while (err == 0 .*/while (false);/
 }' membership
 # A child has locks of its own or none.
 mutant child_without_locks '/^file_reopen/,/^}/ {
