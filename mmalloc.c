@@ -104,9 +104,9 @@
      P6  speed: no lock and no atomic read-modify-write on the common paths
    (P3, checkpoints, needs a later version.)
 
-   Lock order: open, registry, stream, grow, heap, error.  No system call
-   under the heap lock.  Holding the grow lock keeps unbacked free slices and
-   EMPTY chunks from changing.
+   Lock order: open, registry, walkers, stream, grow, heap, error.  No system
+   call under the heap lock.  Holding the grow lock keeps unbacked free slices
+   and EMPTY chunks from changing.
 
    Invariants, checked by mmalloc_check and named in comments as I1..I10
      I1  the runs of a PAGED chunk do not overlap and lie between its records
@@ -2886,9 +2886,7 @@ proc_limit (struct heap *h)
 
 /* ---- 17. Files ---------------------------------------------------------- */
 
-/* Owns: struct file, the process's list of them, the first word of a file, the
-   locks on bytes but for those of entries.  Heaps and regions come and go
-   through this one door.
+/* Owns: struct file, the first word of a file, the lock of its door.
    Needs: the open lock; from file_enter to file_admit nobody else opens or
    closes the file for writing.
    Crash: a file under construction says so in its first word and is made anew;
@@ -3341,8 +3339,8 @@ member_join (struct file *f, struct reason *why)
 
 /* ---- 19. The door ------------------------------------------------------- */
 
-/* Owns: how a file is found, opened, joined, left and forked, whatever is in
-   it.
+/* Owns: the process's list of files; how one is found, opened, joined, left and
+   forked, whatever is in it: heaps and regions come and go through this door.
    Needs: the open lock.
    Crash: who comes in again finds what the rooms below say.
    Keeps: nothing.
