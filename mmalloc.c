@@ -173,7 +173,7 @@
      38  Attaching and leaving              (attach_ detach_)
      39  Regions                            (region_)
      40  Process and fork                   (fork_ process_)
-     41  Into a call and out of it          (heap_ call_)
+     41  Into a call and out of it          (heap_ call_ mmalloc_narrow)
      42  Probing                            (probe_)
      43  Giving back                        (trim_)
      44  Blocks, the short ways             (alloc_ free_ quick_)
@@ -240,6 +240,7 @@
 #endif
 
 #define MM_PUBLIC __attribute__ ((visibility ("default")))
+#define MM_HIDDEN __attribute__ ((visibility ("hidden")))
 
 /* One instruction reaches thread-local storage that has its place in every
    thread from the start.  glibc keeps some of that for libraries loaded late,
@@ -318,6 +319,7 @@ enum
   MM_GROW_MAX = 8 << 20,       /* tmpfs starts a step over after a signal */
   MM_AHEAD_MIN = 4 << 20,      /* anonymous memory made usable in advance */
   MM_AHEAD_MAX = 64 << 20,
+  MM_NARROW_STEP = 1 << 20,    /* address space that a narrow heap takes */
   MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
   MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
@@ -732,6 +734,8 @@ struct file
                       belong to the process, and lock_fd is fd */
   unsigned forks; /* process.forks when lock_fd was opened; with another number
                      children may have it, too */
+  _Atomic bool unseen; /* it came through fork, and no lock could be had yet
+                          that shows this process to others */
   int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
@@ -751,6 +755,8 @@ struct heap
   _Atomic size_t dumped;       /* what lies behind is not in core dumps */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
+  bool narrow;                 /* anonymous: what it grows into is mapped when it
+                                  does; under the grow lock */
   size_t n_chunks;             /* of the capacity; not all may be mapped */
   size_t last_chunk;           /* of the capacity; it may be short */
   size_t first_data[3];        /* of the first chunk, others, the last */
@@ -2482,6 +2488,24 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
    Keeps: I3.
    Checked by: check_see, new_heap_is_small, full_disk_and_back.  */
 
+/* Take the address space of a narrow heap up to END, and some more if that can
+   be had.  */
+static int
+back_widen (struct heap *h, size_t end)
+{
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  size_t mapped = word_peek (&h->file.mapped), len[2] = { end, end }, i = 0;
+  int err;
+  len[0] = size_min (round_up (end, MM_NARROW_STEP), h->capacity);
+  do
+    err = space_map_part (h->file.base, mapped, len[i] - mapped, PROT_NONE,
+                          flags, -1);
+  while (err != 0 && ++i < 2);
+  if (err == 0)
+    word_put (&h->file.mapped, len[i]);
+  return err;
+}
+
 /* Make [P, P + LEN) of the heap usable: memory or disk blocks behind it.  */
 static int
 back_range (struct heap *h, char *p, size_t len)
@@ -2499,6 +2523,9 @@ back_range (struct heap *h, char *p, size_t len)
   uintptr_t usable = h->file.base + h->usable;
   if (to <= usable)
     return 0;
+  if (h->narrow && to > h->file.base + h->file.mapped
+      && back_widen (h, to - h->file.base) != 0)
+    return fail_refused (ENOMEM, to - from, 0);
   if (from <= usable)
     {
       /* More than was asked for, so that there are few calls: memory costs
@@ -2865,7 +2892,7 @@ proc_is_dead (struct heap *h, uint32_t i)
 static size_t
 proc_limit (struct heap *h)
 {
-  size_t limit = off_end (h);
+  size_t limit = h->narrow ? h->capacity : off_end (h);
   uint64_t pid = limit < h->capacity ? pid_own () : 0;
   for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
     {
@@ -3479,6 +3506,21 @@ door_drop (struct file *f)
   door_show_again (f);
 }
 
+/* Be seen by others, if this could not be done at the fork: 0 or an errno
+   value.  */
+static int
+door_show (struct file *f, struct reason *why)
+{
+  if (!word_peek (&f->unseen))
+    return 0;
+  if (f->lock_fd < 0)
+    file_reopen (f, NULL, true);
+  int err = member_join (f, why);
+  if (err == 0)
+    word_put (&f->unseen, false);
+  return err;
+}
+
 /* In a fork child, where the locks are the parent's: a user of its own, unless
    it becomes one when it is needed.  If it cannot, the open file and its lock
    stay those of both: until both have closed it others see it in use.  */
@@ -3495,14 +3537,20 @@ door_forked (struct file *f)
   if (joins && err == 0)
     err = member_join (f, &why);
   if (err == 0)
+    os_close_own (f, parents);
+  else
     {
-      os_close_own (f, parents);
-      return;
+      os_close (f->lock_fd);
+      f->lock_fd = parents;
+      f->byte = byte;
+      f->forks = process.forks - 1;
     }
-  os_close (f->lock_fd);
-  f->lock_fd = parents;
-  f->byte = byte;
-  f->forks = process.forks - 1;
+  /* There may be none any more.  */
+  word_put (&f->unseen, err != 0
+                        && (word_peek (&f->unseen)
+                            || os_own (f, parents) != 0));
+  if (f->lock_fd < 0)
+    door_show (f, &why);
 }
 
 
@@ -8091,8 +8139,7 @@ attach_beside (struct heap *h, struct reason *why)
   return attach_reach (h, length, why);
 }
 
-/* This process, which has an entry, cannot use the heap after all.  Nobody knows
-   what it wanted.  */
+/* This process, if it has an entry, cannot use the heap after all.  */
 static void
 attach_quit (struct heap *h)
 {
@@ -8232,16 +8279,18 @@ attach_anew (struct heap *h, struct reason *why)
 {
   if (!word_see (&h->forked))
     return 0;
-  int err = file_enter (&h->file, NULL, true, why);
-  if (err == 0)
+  bool shared = h->file.kind->shared;
+  int err = shared ? file_enter (&h->file, NULL, true, why)
+                   : door_show (&h->file, why);
+  if (err == 0 && shared)
     {
       err = attach_register (h, why);
       file_admit (&h->file);
     }
   if (err == 0)
-    /* Seen by heap_may_change.  */
+    /* Seen by heap_may_change and heap_follow.  */
     word_publish (&h->forked, false);
-  else
+  else if (shared)
     {
       byte_drop (&h->file);
       h->file.lock_fd = -1;
@@ -8471,6 +8520,8 @@ region_again (struct file *f, struct opening *o)
     return fail_because (&o->why, EINVAL,
                          "open here as a heap, not as a map file");
   int err = region_is_size (f->mapped, want->size, &o->why);
+  if (err == 0)
+    err = door_show (f, &o->why);
   return err != 0 ? err : region_show (f, o, MMALLOC_REGION_JOIN);
 }
 
@@ -8530,11 +8581,11 @@ fork_adopt (void)
       pthread_mutex_init (&h->error_lock, NULL);
       pthread_rwlock_init (&h->walkers, NULL);
       h->forks++;
-      if (f->kind->shared)
-        /* Seen by heap_may_change.  */
-        word_publish (&h->forked, true);
-      else if (f->kind->changes)
+      if (!f->kind->shared && f->kind->changes)
         epoch_begin (h);
+      if (f->kind->shared || word_peek (&f->unseen))
+        /* Seen by heap_may_change and heap_follow.  */
+        word_publish (&h->forked, true);
     }
 }
 
@@ -8635,6 +8686,30 @@ heap_default (struct reason *why)
   return h;
 }
 
+/* For libmmalloc-preload: give back the address space that the default heap has
+   set aside to grow into, which the kernel counts as if it were in use, and
+   take it piece by piece from now on.  Others may come to lie there.  */
+extern void mmalloc_narrow (void);
+MM_HIDDEN void
+mmalloc_narrow (void)
+{
+  process_check ();
+  struct heap *h = heap_default (&(struct reason){ "" });
+  if (h == NULL)
+    return;
+  lock_grow (h);
+  size_t mapped = word_peek (&h->file.mapped);
+  size_t keep = round_up (off_length (h), process.system_page);
+  if (keep < mapped)
+    {
+      h->usable = size_min (h->usable, keep);
+      word_put (&h->file.mapped, keep);
+      space_unmap ((char *) h->file.base + keep, mapped - keep);
+    }
+  h->narrow = true;
+  unlock_grow (h);
+}
+
 /* The attached heap that the program calls MD, or NULL.  */
 static struct heap *
 heap_find (void *md)
@@ -8696,20 +8771,23 @@ heap_may_change (struct heap *h, struct reason *why)
   return 0;
 }
 
-/* A reader maps what the heap has grown by since, if it could not do so before:
-   0 or an errno value.  */
+/* A reader that came through fork is seen by others, and maps what the heap has
+   grown by since, if it could not do so before: 0 or an errno value.  */
 static int
 heap_follow (struct heap *h, struct reason *why)
 {
-  size_t length = off_length (h), mapped = word_peek (&h->file.mapped);
-  if (h->file.kind->changes || length <= mapped)
+  if (h->file.kind->changes)
     return 0;
+  int err = word_see (&h->forked) ? attach_rejoin (h, why) : 0;
+  size_t length = off_length (h), mapped = word_peek (&h->file.mapped);
+  if (err != 0 || length <= mapped)
+    return err;
   if (length > h->capacity)
     return fail_because (why, EBADMSG, "the file says that %zu bytes of the heap"
                                        " are in use; it has %zu at most",
                          length, h->capacity);
   lock_registry ();
-  int err = range_map_more (h, length);
+  err = range_map_more (h, length);
   unlock_registry ();
   if (err == ENOMEM || err == EADDRINUSE)
     return attach_reach (h, length, why);

@@ -495,7 +495,9 @@ void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
    use heaps, but not fork; calls that open or close fail in it with EDEADLK.
    Opening a file again in one process gives the same address and counts.
    Returns the address, or NULL and an error as mmalloc_open, for
-   mmalloc_errno (NULL).  A fork child is a user of its own.  */
+   mmalloc_errno (NULL).  A fork child is a user of its own; if it can have no
+   lock that shows it to others, its next opening of the file tries again and
+   says so (ENOLCK, EBADF, EBUSY).  */
 enum mmalloc_region_why
 {
   MMALLOC_REGION_NEW, MMALLOC_REGION_FIRST, MMALLOC_REGION_JOIN

@@ -251,6 +251,102 @@ START_TEST (children)
 }
 END_TEST
 
+/* A child that can have no lock.  It learns of that at its first call, and from
+   the opening of a region that it has; and when there are locks again it is a
+   user like any other.  */
+static bool no_locks;
+
+static int
+fcntl_without_locks (int fd, int what, ...)
+{
+  va_list ap;
+  va_start (ap, what);
+  struct flock *l = va_arg (ap, struct flock *);
+  va_end (ap);
+  if (no_locks && (what == F_OFD_SETLK || what == F_SETLK)
+      && l->l_type != F_UNLCK)
+    return errno = ENOLCK, -1;
+  return real_fcntl (fd, what, l);
+}
+
+/* Both calls fail, or both give something.  */
+static void
+call_works (int kind, bool works)
+{
+  void *p = kind == 3 ? mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                             told_region, NULL)
+            : kind == 2 ? mmalloc (md, 100) : mmalloc_getroot (md, "root");
+  void *of = kind == 3 ? NULL : md;
+  ck_assert_msg ((p != NULL) == works, "kind %d: %s", kind,
+                 mmalloc_strerror (of));
+  if (!works)
+    {
+      ck_assert_int_eq (mmalloc_errno (of), ENOLCK);
+      ck_assert_ptr_nonnull (strstr (mmalloc_strerror (of), "no locks"));
+    }
+}
+
+static void
+child_without_locks (void *number)
+{
+  static const int flags[] = { MMALLOC_RDONLY, MMALLOC_ELSEWHERE,
+                               MMALLOC_PRIVATE };
+  int kind = (int) (size_t) number;
+  os.fcntl = fcntl_without_locks;
+  md = kind == 3 ? mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                        NULL, KIB (64), told_region, NULL)
+                 : mmalloc_open (temp_heap_path (), flags[kind], NULL);
+  ck_assert_ptr_nonnull (md);
+  /* As if it had come through fork itself, and had none to share.  */
+  library_process.files->unseen = true;
+  no_locks = true;
+  pid_t pid = fork ();
+  if (pid > 0)
+    {
+      int status;
+      no_locks = false;
+      ck_assert_int_eq (kind == 3 ? mmalloc_region_close (md)
+                                  : mmalloc_detach (md) != NULL, 0);
+      baton_pass (baton);
+      ck_assert_int_eq (waitpid (pid, &status, 0), pid);
+      _exit (status != 0);
+    }
+  call_works (kind, false);
+  call_works (kind, false);
+  /* The parent has let its lock go.  */
+  baton_wait (baton);
+  no_locks = false;
+  call_works (kind, true);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+START_TEST (no_locks_for_a_child)
+{
+  int kind = _i % 4;
+  md = heap_file ();
+  ck_assert_int_eq (mmalloc_setroot (md, "root", md), 0);
+  heap_end (md);
+  struct child child = child_start (child_without_locks,
+                                    (void *) (size_t) kind);
+  baton_wait (child.baton);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  struct file f = { .kind = kind == 3 ? &kind_region : &kind_file,
+                    .fd = -1, .lock_fd = -1 };
+  struct reason why;
+  const char *path = kind == 3 ? temp_path ("region") : temp_heap_path ();
+  ck_assert_int_eq (file_open (&f, path, -1, false, 0, &why), 0);
+  ck_assert_int_eq (file_reopen (&f, path, false), 0);
+  ck_assert (member_has_others (&f, kind == 3   ? MM_BYTE_ALIVE
+                                    : kind == 2 ? MM_BYTE_PRIVATE
+                                                : MM_BYTE_READERS));
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+}
+END_TEST
+
 /* What is mapped counts, without a descriptor, and in the child of a process
    that had none any more.  */
 static void
@@ -703,8 +799,8 @@ START_TEST (locked_by_itself)
 }
 END_TEST
 
-RUN_KINDS (6, replaced, trace_replaced, closed, children, mapped,
-           shared_locks, shared_locks_of_the_parent, locks_taken_again,
+RUN_KINDS (6, replaced, trace_replaced, closed, children, no_locks_for_a_child,
+           mapped, shared_locks, shared_locks_of_the_parent, locks_taken_again,
            another_program, first_thread_ends, nothing_is_told, marked_anew,
            unknown_namespace,
            locked_by_others, locked_while_open, locked_by_itself)

@@ -263,6 +263,49 @@ python_tests_do ()
   grep -i 'tests* OK\|result' result
 }
 
+# A library that is loaded with RTLD_DEEPBIND has the malloc of the C library:
+# as long as neither frees what the other one has made, all is well.
+deepbind_does ()
+{
+  cat > plug.c <<'END'
+#include <stdlib.h>
+#include <string.h>
+char *plug_make (void) { return strcpy (malloc (100), "made there"); }
+void plug_free (char *p) { free (p); }
+END
+  cat > host.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+int main (int argc, char **argv)
+{
+  void *plug = dlopen ("./plug.so", RTLD_NOW | RTLD_DEEPBIND);
+  char *(*make) (void) = (char *(*) (void)) dlsym (plug, "plug_make");
+  void (*release) (char *) = (void (*) (char *)) dlsym (plug, "plug_free");
+  char *own = strdup ("made here"), *its = make ();
+  int wrong = strcmp (own, "made here") | strcmp (its, "made there");
+  if (argc > 1)
+    free (its);
+  free (own);
+  release (its);
+  return wrong;
+}
+END
+  $CC -shared -fPIC -w plug.c -o plug.so && $CC -w host.c -o host -ldl &&
+    ./host && echo done
+}
+
+# Else the program is told, and ended.
+deepbind_mixed ()
+{
+  work_in=$(mktemp -d "$work/mixed.XXXXXX") && cd "$work_in" &&
+    deepbind_does > /dev/null 2>&1 || return 0
+  LD_PRELOAD=$library sh -c './host mixed; echo "status $?"' > out 2>&1
+  grep -q 'libmmalloc: free (.*): not a block of this heap' out &&
+    ! grep -q 'status 0' out
+}
+
 both shell sh shell_does
 both sort sort sort_does
 both perl perl perl_does
@@ -275,6 +318,10 @@ both lua $lua lua_does
 both sqlite3 sqlite3 sqlite_does
 both git git git_does
 both cc "${CC%% *}" cc_does
+both deepbind "${CC%% *}" deepbind_does
+checks=$((checks + 1))
+( deepbind_mixed ) || { echo "deepbind: what is mixed goes unnoticed"
+                        failures=$((failures + 1)); }
 both python python3 python_does
 if python3 -c 'import test.libregrtest' 2> /dev/null; then
   both python_tests python3 python_tests_do

@@ -37,6 +37,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__ ((visibility ("default")))
@@ -336,6 +339,71 @@ free_aligned_sized (void *ptr, size_t align, size_t size)
   (void) align;
   (void) size;
   free (ptr);
+}
+
+
+/* ---- Limits ----------------------------------------------------------- */
+
+/* The kernel counts the address space that the heap has set aside, although
+   nothing is there, when a program locks its memory or limits its address
+   space.  So the heap gives it back first.  These are system calls and no more
+   in every C library, and where there is none of them nothing is lost.  */
+
+extern void mmalloc_narrow (void);
+
+/* It keeps errno.  */
+static void
+narrow (void)
+{
+  int saved = errno;
+  if (start ())
+    mmalloc_narrow ();
+  errno = saved;
+}
+
+EXPORT int
+mlockall (int flags)
+{
+  narrow ();
+  return (int) syscall (SYS_mlockall, flags);
+}
+
+/* The system's headers have other types for these, in C and C++ not the same.
+   */
+EXPORT int limit_of (pid_t, int, const struct rlimit *, struct rlimit *)
+  __asm__ ("prlimit");
+EXPORT int limit_of_64 (pid_t, int, const struct rlimit *, struct rlimit *)
+  __asm__ ("prlimit64");
+EXPORT int limit_set (int, const struct rlimit *) __asm__ ("setrlimit");
+EXPORT int limit_set_64 (int, const struct rlimit *) __asm__ ("setrlimit64");
+
+int
+limit_of (pid_t pid, int resource, const struct rlimit *wanted,
+          struct rlimit *old)
+{
+  if (resource == RLIMIT_AS && wanted != NULL
+      && wanted->rlim_cur != RLIM_INFINITY && (pid == 0 || pid == getpid ()))
+    narrow ();
+  return (int) syscall (SYS_prlimit64, pid, resource, wanted, old);
+}
+
+int
+limit_of_64 (pid_t pid, int resource, const struct rlimit *wanted,
+             struct rlimit *old)
+{
+  return limit_of (pid, resource, wanted, old);
+}
+
+int
+limit_set (int resource, const struct rlimit *wanted)
+{
+  return limit_of (0, resource, wanted, NULL);
+}
+
+int
+limit_set_64 (int resource, const struct rlimit *wanted)
+{
+  return limit_of (0, resource, wanted, NULL);
 }
 
 

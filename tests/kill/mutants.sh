@@ -60,8 +60,8 @@ build () { # TEST
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
     heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|machine_went_down|makeroot_processes|membership|\
-    other_device_number|others_come_between|power_cut_roots|preconditions|\
-    quota_is_named|slot_calls_wait|words_of_threads)
+    narrow_heap|other_device_number|others_come_between|power_cut_roots|\
+    preconditions|quota_is_named|slot_calls_wait|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -805,7 +805,7 @@ mutant root_number_cut_short '/^root_at/,/^}/ {
   s/number > UINT32_MAX/false/
 }' damage_golden
 mutant root_in_a_page '/^root_fits/,/^}/ {
-  s/ && root_has_records (head_see (r))$//
+  s/root_has_records (head_see (r)) && //
 }' damage_golden
 mutant root_at_odd_place '/^root_fits/,/^}/ {
   s/&& in_slice % 16 == 0/\&\& true/
@@ -847,13 +847,13 @@ mutant root_mark_not_doubted '/^attach_see_boot/,/^}/ {
   s/word_put (&l->roots_doubt, 1)/(void) 0/
 }' power_cut_roots
 mutant root_broken_unsaid '/^mmalloc_getroot/,/^}/ {
-  s/walk.damaged ? EBADMSG : heap/false ? EBADMSG : heap/
+  s/while (walk.damaged$/while (false/
 }' power_cut_roots
 mutant root_set_behind_broken '/^root_set_locked/,/^}/ {
   s/if (walk.damaged)/if (false)/
 }' power_cut_roots
 mutant roots_broken_unsaid '/^mmalloc_roots/,/^}/ {
-  s/damaged |= walk.damaged/(void) damaged/
+  s/damaged |= err == EBADMSG/(void) damaged/
 }' power_cut_roots
 
 # That the machine went down is noted before all is as usual again.
@@ -1050,7 +1050,7 @@ mutant reader_maps_all '/^range_map_part/,/^}/ {
   s/space_is_short (err) && len/space_is_short (err) \&\& kind->changes \&\& len/
 }' limited_address_space
 mutant reader_stays_behind '/^heap_follow/,/^}/ {
-  s/h->file.kind->changes ||/true ||/
+  s/err != 0 || length <=/true || length <=/
 }' limited_address_space
 mutant reader_blames_the_size '/^heap_follow/,/^}/ {
   s/if (err == ENOMEM || err == EADDRINUSE)/if (err != 0)/
@@ -1437,6 +1437,25 @@ mutant entry_stays '/^attach_register/,/^}/ {
 mutant entry_stays_without_a_page '/^attach_existing/,/^}/ {
   s/^    attach_quit (h);/    ;/
 }' local_pages
+
+# A fork child that others cannot see goes on.
+mutant child_unseen '/^door_forked/,/^}/ {
+  s/&f->unseen, err != 0/\&f->unseen, false/
+}' membership
+mutant child_reads_unseen '/^heap_follow/,/^}/ {
+  s/word_see (&h->forked) ?/false ?/
+}' membership
+mutant child_maps_unseen '/^region_again/,/^}/ {
+  s/err = door_show (f, &o->why)/err = 0/
+}' membership
+
+# A narrow heap uses what it has not mapped, or has given back.
+mutant narrow_not_widened '/^back_widen/,/^}/ {
+  s/^  int err;/  int err = 0; return err;/
+}' narrow_heap
+mutant narrow_still_usable '/^mmalloc_narrow/,/^}/ {
+  s/h->usable = size_min (h->usable, keep)/(void) keep/
+}' narrow_heap
 
 # What could not be made is not there, and nobody makes his heap in a file that
 # was taken away while he waited.
