@@ -104,9 +104,9 @@
      P6  speed: no lock and no atomic read-modify-write on the common paths
    (P3, checkpoints, needs a later version.)
 
-   Lock order: open, registry, stream, grow, heap, error.  No system call
-   under the heap lock.  Holding the grow lock keeps unbacked free slices and
-   EMPTY chunks from changing.
+   Lock order: open, registry, walkers, stream, grow, heap, error.  No system
+   call under the heap lock.  Holding the grow lock keeps unbacked free slices
+   and EMPTY chunks from changing.
 
    Invariants, checked by mmalloc_check and named in comments as I1..I10
      I1  the runs of a PAGED chunk do not overlap and lie between its records
@@ -732,6 +732,8 @@ struct file
                      mapped, so that it and the locks stay with the mapping */
   bool of_process; /* no open file of its own could be had after fork: the locks
                       belong to the process, and lock_fd is fd */
+  unsigned forks; /* process.forks when lock_fd was opened; with another number
+                     children may have it, too */
   _Atomic bool unseen; /* it came through fork, and no lock could be had yet
                           that shows this process to others */
   int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
@@ -856,8 +858,10 @@ static struct
   _Atomic uint64_t n_makers;   /* threads that were given a number */
   uint64_t *fork_mark;         /* a word that a fork child finds zeroed */
   bool adopted;                /* in a fork child: it was noticed */
-  uint8_t boot_id[16];         /* once it was asked for */
-  uint32_t pid_namespace;      /* 0: not asked for yet */
+  unsigned forks;              /* how often it has forked; under the lock of
+                                  opening */
+  disk_u64 boot_id[2];         /* the first is 0: not asked for yet */
+  disk_u32 pid_namespace;      /* 0: not asked for yet */
   uint32_t patience[2];        /* ms to wait for a lock of a peer, of others */
   mmalloc_misuse_fn on_misuse;
   void *on_misuse_arg;
@@ -1861,21 +1865,29 @@ os_clock (void)
   return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
-/* The identifier of this boot of the system; zero if it is not known.  */
+/* The identifier of this boot of the system; zero if it is not known.  Threads
+   that ask at once, without a lock, get all of it.  */
 static void
 os_boot_id (uint8_t id[16])
 {
-  uint8_t *known = process.boot_id;
+  uint64_t first = word_see (&process.boot_id[0]);
+  uint64_t known[2] = { first, first ? word_peek (&process.boot_id[1]) : 0 };
+  uint8_t *byte = (uint8_t *) known;
   char text[37] = "";
   int fd = -1;
-  if (known[0] == 0 && known[1] == 0)
+  if (first == 0)
     fd = os_open ("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
   if (fd >= 0 && os_pread_all (fd, text, 36, 0) == 0)
-    for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
-      if (text[i] != '-')
-        sscanf (&text[i], "%2hhx", &known[n++]);
+    {
+      for (int i = 0, n = 0; i < 36 && n < 16; i += text[i] == '-' ? 1 : 2)
+        if (text[i] != '-')
+          sscanf (&text[i], "%2hhx", &byte[n++]);
+      word_put (&process.boot_id[1], known[1]);
+      /* Seen by os_boot_id.  */
+      word_publish (&process.boot_id[0], known[0]);
+    }
   os_close (fd);
-  memcpy (id, known, 16);
+  memcpy (id, known, sizeof known);
 }
 
 
@@ -1919,40 +1931,48 @@ static uint32_t
 pid_namespace (void)
 {
   struct stat status;
-  if (process.pid_namespace == 0 && stat ("/proc/self/ns/pid", &status) == 0)
-    process.pid_namespace = (uint32_t) status.st_ino;
-  return process.pid_namespace;
+  uint32_t number = word_peek (&process.pid_namespace);
+  if (number == 0 && stat ("/proc/self/ns/pid", &status) == 0)
+    {
+      number = (uint32_t) status.st_ino;
+      word_put (&process.pid_namespace, number);
+    }
+  return number;
 }
 
-/* When process PID was started, as far as one can tell; 0: not known, or it is
-   one no more.  */
-static uint64_t
-pid_started (uint64_t pid)
+/* When process PID was started and how many bytes it has mapped, as far as the
+   system tells: not of one whose first thread has ended before the others,
+   which counts as having all.  0 or an errno value, ESRCH: it is one no
+   more.  */
+static int
+pid_look (uint64_t pid, uint64_t *started, uint64_t *mapped)
 {
+  enum { THREADS = 20, STARTED = 22, MAPPED = 23, FIELDS };
   char name[40], text[1024];
-  uint64_t ticks = 0;
+  uint64_t field[FIELDS] = { 0 };
   snprintf (name, sizeof name, "/proc/%lu/stat", (unsigned long) pid);
   int fd = os_open (name, O_RDONLY, 0);
   if (fd < 0)
-    return 0;
+    return errno;
   int state = os_hold_cancel ();
   ssize_t n = os.pread (fd, text, sizeof text - 1, 0);
+  int err = n < 0 ? errno : 0;
   os_let_cancel (state);
   os_close (fd);
   text[n > 0 ? n : 0] = '\0';
-  /* Its name is in parentheses, and may have some; the 22nd field.  */
+  /* Its name is in parentheses, and may have some; the state is the third.  */
   const char *p = strrchr (text, ')');
-  if (p == NULL || p[1] == '\0' || strchr ("ZX", p[2]) != NULL)
-    return 0;
-  for (int field = 2; p != NULL && field < 22; field++)
-    p = strchr (p + 1, ' ');
-  if (p != NULL)
-    ticks = strtoull (p, NULL, 10);
-  return ticks;
+  bool ended = p != NULL && p[1] != '\0' && strchr ("ZX", p[2]) != NULL;
+  for (int i = 3; p != NULL && i < FIELDS; i++)
+    if ((p = strchr (p + 1, ' ')) != NULL)
+      field[i] = strtoull (p, NULL, 10);
+  *started = field[STARTED];
+  *mapped = ended ? UINT64_MAX : field[MAPPED];
+  return err != 0 ? err : ended && field[THREADS] < 2 ? ESRCH : 0;
 }
 
 /* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
-   nothing mapped there, ESRCH: it has gone.  */
+   nothing mapped there, ESRCH: it, or its first thread, has gone.  */
 static int
 pid_peek (uint64_t pid, const void *at, uint64_t *word)
 {
@@ -2035,13 +2055,17 @@ byte_lock (const struct file *f, int64_t byte, short type)
 }
 
 /* Let go of all locks of F and close its descriptor for them.  To close it is
-   not enough: a child that ran no fork handlers may have it open, too.  Not for
-   a descriptor that came through fork: its locks are the parent's.  */
+   not enough: a child that ran no fork handlers may have it open, too.  But if
+   one did, or may do so yet, the lock that shows others that the file is in use
+   is the child's as well, until it has closed its copy: only the door is let
+   go.  */
 static void
 byte_drop (const struct file *f)
 {
+  bool alone = f->of_process || f->forks == process.forks;
   struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES, .l_len = 0 };
+                     .l_start = MM_LOCK_BYTES + MM_BYTE_DOOR,
+                     .l_len = alone ? 0 : 1 };
   if (f->lock_fd < 0 || os_own (f, f->lock_fd) == EBADF)
     return;
   os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
@@ -2783,27 +2807,47 @@ proc_is_home (struct heap *h)
              || (h->super.dev == h->file.born && h->file.born != 0));
 }
 
+/* Whether process PID of entry E, whose memory cannot be looked at because of
+   PEEKED, is the one that entered, and has not begun another program since:
+   that would have less mapped than the heap alone, unless this is a small one.
+   What is not known speaks for it, unless it has no memory either.  Of a copied
+   file the entries mean nothing.  */
+static bool
+proc_may_live (struct heap *h, const struct disk_proc *e, uint64_t pid,
+               int peeked)
+{
+  uint64_t started = 0, mapped = 0, was = word_peek (&e->started);
+  int err = pid_look (pid, &started, &mapped);
+  if (!proc_is_home (h) || err == ENOENT || err == ESRCH)
+    return false;
+  if (err != 0)
+    return peeked != ESRCH;
+  return (was == 0 || started == was) && mapped >= word_peek (&e->mapped);
+}
+
 /* Whether the process of entry I lives and has the heap mapped, though its lock
    is not seen: the program may have closed the library's descriptors, or the
    file is there twice, under paths whose locks do not meet.  The mark is read
-   in its memory; where that is not allowed, the time of its start must do,
-   and that the file is no copy.  */
+   in its memory, once more if a newcomer makes another one just then.  */
 static bool
 proc_lives (struct heap *h, uint32_t i)
 {
   struct disk_proc *e = &h->procs[i];
   struct disk_locks *l = h->locks;
-  uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark;
+  uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark, its;
+  int err;
   if (id == 0 || id >> 32 != word_peek (&l->epoch) || l->namespace == 0
       || l->namespace != pid_namespace () || pid == pid_own ()
       || pid_is_gone (pid))
     return false;
-  int err = pid_peek (pid, &l->mark, &mark);
-  if (err == 0)
-    return mark == word_peek (&l->mark);
-  uint64_t started = word_peek (&e->started);
-  return err != EFAULT && err != ESRCH && started != 0
-         && pid_started (pid) == started && proc_is_home (h);
+  do
+    {
+      mark = word_see (&l->mark);
+      err = pid_peek (pid, &l->mark, &its);
+    }
+  while (err == 0 && its != mark && word_see (&l->mark) != mark);
+  return err == 0 ? its == mark
+                  : err != EFAULT && proc_may_live (h, e, pid, err);
 }
 
 /* Whether any other process does.  Needs: the door.  */
@@ -2876,9 +2920,7 @@ proc_limit (struct heap *h)
 
 /* ---- 17. Files ---------------------------------------------------------- */
 
-/* Owns: struct file, the process's list of them, the first word of a file, the
-   locks on bytes but for those of entries.  Heaps and regions come and go
-   through this one door.
+/* Owns: struct file, the first word of a file, the lock of its door.
    Needs: the open lock; from file_enter to file_admit nobody else opens or
    closes the file for writing.
    Crash: a file under construction says so in its first word and is made anew;
@@ -2946,25 +2988,32 @@ file_make_end (struct file *f, const char *path, int flags, unsigned mode)
   char end[PATH_MAX];
   os_follow (path, end);
   file_make_path (f, end, flags, mode);
-  /* Somebody was faster.  */
-  if (f->fd < 0 && errno == EEXIST)
-    f->fd = os_open (path, flags | O_CREAT, mode);
 }
 
-/* Open PATH; CREATE it with MODE if it is missing.  */
+/* Open PATH; CREATE it with MODE if it is missing.  It may come and go all the
+   time, since others make it and fail; whoever makes it at last knows that.  */
 static void
 file_open_path (struct file *f, const char *path, bool create, unsigned mode)
 {
   /* O_NONBLOCK: a pipe is refused, not waited for.  */
   int flags = file_access (f) | O_NONBLOCK;
   f->made = false;
-  if (create)
-    file_make_path (f, path, flags, mode);
-  if (!create || (f->fd < 0 && errno == EEXIST))
-    f->fd = os_open (path, flags, 0);
-  /* Not before: there are links that the system does not follow for us.  */
-  if (create && f->fd < 0 && errno == ENOENT)
-    file_make_end (f, path, flags, mode);
+  f->fd = -1;
+  errno = EEXIST;
+  for (int left = 100; left > 0 && f->fd < 0 && errno == EEXIST; left--)
+    {
+      if (create)
+        file_make_path (f, path, flags, mode);
+      if (!create || (f->fd < 0 && errno == EEXIST))
+        f->fd = os_open (path, flags, 0);
+      /* Not before: there are links that the system does not follow for us.
+         */
+      if (create && f->fd < 0 && errno == ENOENT)
+        file_make_end (f, path, flags, mode);
+    }
+  /* A link that is too long for us, or no end of it.  */
+  if (create && f->fd < 0 && errno == EEXIST)
+    f->fd = os_open (path, flags | O_CREAT, mode);
 }
 
 /* FD of the caller has FLAGS.  With O_APPEND the system writes at the end of
@@ -3084,6 +3133,7 @@ static int
 file_reopen (struct file *f, const char *path, bool inherited)
 {
   f->lock_fd = byte_reopen (f, file_access (f), path);
+  f->forks = process.forks;
   f->of_process = f->lock_fd < 0 && inherited;
   if (f->of_process)
     f->lock_fd = f->fd;
@@ -3323,8 +3373,8 @@ member_join (struct file *f, struct reason *why)
 
 /* ---- 19. The door ------------------------------------------------------- */
 
-/* Owns: how a file is found, opened, joined, left and forked, whatever is in
-   it.
+/* Owns: the process's list of files; how one is found, opened, joined, left and
+   forked, whatever is in it: heaps and regions come and go through this door.
    Needs: the open lock.
    Crash: who comes in again finds what the rooms below say.
    Keeps: nothing.
@@ -3433,19 +3483,34 @@ door_place (const void *base, bool heap)
   return link;
 }
 
-/* Unmap and close what is ours.  With its descriptor go the locks that belong
-   to the process, also those of others of its files that are this file.  */
+/* Take the locks again that belong to the process and have gone with a
+   descriptor of F, which others of its files are, too.  A newcomer may have one
+   for a moment, as he looks for an entry.  */
+static void
+door_show_again (const struct file *f)
+{
+  bool again = true;
+  for (unsigned n = 0; again && n < 1000; n++)
+    {
+      again = false;
+      lock_registry ();
+      for (struct file *g = process.files; g != NULL; g = g->next)
+        if (g->of_process && g->dev == f->dev && g->ino == f->ino)
+          again |= member_show (g) == EAGAIN;
+      unlock_registry ();
+      if (again)
+        os_pause (n);
+    }
+}
+
+/* Unmap and close what is ours.  */
 static void
 door_drop (struct file *f)
 {
   if (f->mapped > 0)
     space_unmap ((void *) f->base, f->mapped);
   file_shut (f);
-  lock_registry ();
-  for (struct file *g = process.files; g != NULL; g = g->next)
-    if (g->of_process && g->dev == f->dev && g->ino == f->ino)
-      member_show (g);
-  unlock_registry ();
+  door_show_again (f);
 }
 
 /* Be seen by others, if this could not be done at the fork: 0 or an errno
@@ -3464,21 +3529,33 @@ door_show (struct file *f, struct reason *why)
 }
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
-   it becomes one when it is needed.  */
+   it becomes one when it is needed.  If it cannot, the open file and its lock
+   stay those of both: until both have closed it others see it in use.  */
 static void
 door_forked (struct file *f)
 {
   struct reason why;
   int parents = f->of_process ? -1 : f->lock_fd;
+  int64_t byte = f->byte;
   bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
   f->lock_fd = -1;
   f->of_process = false;
   int err = joins ? file_reopen (f, NULL, false) : 0;
   if (joins && err == 0)
     err = member_join (f, &why);
-  os_close_own (f, parents);
-  word_put (&f->unseen, err != 0);
-  /* Now there is one descriptor more to be had.  */
+  if (err == 0)
+    os_close_own (f, parents);
+  else
+    {
+      os_close (f->lock_fd);
+      f->lock_fd = parents;
+      f->byte = byte;
+      f->forks = process.forks - 1;
+    }
+  /* There may be none any more.  */
+  word_put (&f->unseen, err != 0
+                        && (word_peek (&f->unseen)
+                            || os_own (f, parents) != 0));
   if (f->lock_fd < 0)
     door_show (f, &why);
 }
@@ -8060,12 +8137,14 @@ attach_enter (struct heap *h, struct reason *why)
           dead_orphan_locked (h, old);
           unlock_heap (h);
         }
+      uint64_t started = 0, mapped = 0;
+      pid_look (pid_own (), &started, &mapped);
       uint64_t n = word_add (&h->locks->n_entered, 1) + 1;
       h->entry = i;
       h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
       word_put (&e->mapped, h->file.mapped);
       word_put (&e->pid, pid_own ());
-      word_put (&e->started, pid_started (pid_own ()));
+      word_put (&e->started, started);
       /* Seen by proc_limit and dead_bury_all.  */
       word_publish (&e->id, h->id);
       return 0;
@@ -8543,6 +8622,7 @@ fork_prepare (void)
   lock_registry ();
   thread.forking = true;
   process.adopted = false;
+  process.forks++;
 }
 
 /* And lets them go; in the parent all goes on.  */
@@ -8566,7 +8646,7 @@ fork_adopt (void)
   process.free_caches = NULL;
   process.fresh_caches = 0;
   if (!pid_has_parent ())
-    process.pid_namespace = 0;
+    word_put (&process.pid_namespace, 0);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct file *f = process.files; f != NULL; f = f->next)
@@ -8777,13 +8857,21 @@ heap_follow (struct heap *h, struct reason *why)
   if (h->file.kind->changes)
     return 0;
   int err = word_see (&h->forked) ? attach_rejoin (h, why) : 0;
-  size_t length = off_length (h);
-  if (err != 0 || length <= word_peek (&h->file.mapped))
+  size_t length = off_length (h), mapped = word_peek (&h->file.mapped);
+  if (err != 0 || length <= mapped)
     return err;
+  if (length > h->capacity)
+    return fail_because (why, EBADMSG, "the file says that %zu bytes of the heap"
+                                       " are in use; it has %zu at most",
+                         length, h->capacity);
   lock_registry ();
-  err = length <= h->capacity ? range_map_more (h, length) : EBADMSG;
+  err = range_map_more (h, length);
   unlock_registry ();
-  return err == 0 ? 0 : attach_reach (h, length, why);
+  if (err == ENOMEM || err == EADDRINUSE)
+    return attach_reach (h, length, why);
+  return err == EAGAIN ? space_reason (why, err, h->file.base + mapped,
+                                       length - mapped)
+                       : fail_system (why, err);
 }
 
 /* A call has met what seems to be damage, TOLD.  0: H has grown beyond MAPPED,
@@ -9009,6 +9097,8 @@ mmalloc_probe (const char *path, int fd, struct mmalloc_info *info)
       again = left > 0 && os_stat (f.fd, &status) == 0
               && (size_t) status.st_size != info->file_size;
     }
+  /* The open file may be the program's, with locks of its own.  */
+  f.lock_fd = -1;
   door_drop (&f);
   return call_end (&c, err, why.told);
 }
@@ -10293,7 +10383,7 @@ mmalloc_getkey (void *md, int keynum)
 {
   int saved = errno;
   struct heap *h = md != NULL ? heap_find (md) : NULL;
-  struct reason why;
+  struct reason why = { "" };
   void *key = NULL;
   if (h != NULL && keynum >= 0 && keynum < MM_KEYS)
     {

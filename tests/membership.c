@@ -4,9 +4,15 @@
    for ever.  */
 
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 
+static ssize_t peek (pid_t, const struct iovec *, unsigned long,
+                     const struct iovec *, unsigned long, unsigned long);
+#define process_vm_readv peek
 #include "inside.h"
+#undef process_vm_readv
+#include "mounts.h"
 
 enum { N = 20000, NOBODY = 65534 };
 
@@ -291,6 +297,8 @@ child_without_locks (void *number)
                                         NULL, KIB (64), told_region, NULL)
                  : mmalloc_open (temp_heap_path (), flags[kind], NULL);
   ck_assert_ptr_nonnull (md);
+  /* As if it had come through fork itself, and had none to share.  */
+  library_process.files->unseen = true;
   no_locks = true;
   pid_t pid = fork ();
   if (pid > 0)
@@ -397,6 +405,300 @@ START_TEST (mapped)
 }
 END_TEST
 
+/* What of the system fails: in a child, as if it had run out of it; to look at
+   another process.  */
+static bool no_more_files, no_more_locks;
+static int newcomers, peek_error, stat_error;
+/* Another word for this mark, just before it is read or just after.  */
+static disk_u64 *new_mark;
+static bool mark_before;
+
+static void
+mark_anew (void)
+{
+  if (new_mark != NULL)
+    *new_mark += 1;
+  new_mark = NULL;
+}
+
+static ssize_t
+peek (pid_t pid, const struct iovec *to, unsigned long n_to,
+      const struct iovec *from, unsigned long n_from, unsigned long flags)
+{
+  if (mark_before)
+    mark_anew ();
+  ssize_t n = process_vm_readv (pid, to, n_to, from, n_from, flags);
+  mark_anew ();
+  if (peek_error == 0)
+    return n;
+  errno = peek_error;
+  return -1;
+}
+
+static int
+failing_open (const char *path, int flags, ...)
+{
+  va_list ap;
+  va_start (ap, flags);
+  unsigned mode = va_arg (ap, unsigned);
+  va_end (ap);
+  bool looks = strncmp (path, "/proc/", 6) == 0
+               && strcmp (path + strlen (path) - 5, "/stat") == 0;
+  if (!no_more_files && (!looks || stat_error == 0))
+    return open (path, flags, mode);
+  errno = no_more_files ? EMFILE : stat_error;
+  return -1;
+}
+
+/* Newcomers have the lock of the process for moments.  */
+static int
+failing_fcntl (int fd, int what, ...)
+{
+  va_list ap;
+  va_start (ap, what);
+  struct flock *l = va_arg (ap, struct flock *);
+  va_end (ap);
+  bool takes = (what == F_SETLK || what == F_OFD_SETLK)
+               && l->l_type != F_UNLCK;
+  bool taken = what == F_SETLK && takes && newcomers > 0 && newcomers-- > 0;
+  if (!taken && !(takes && no_more_locks))
+    return real_fcntl (fd, what, l);
+  errno = taken ? EAGAIN : ENOLCK;
+  return -1;
+}
+
+static void
+comes_through_fork (void *where)
+{
+  baton_pass (baton);
+  baton_wait (baton);
+  if (where != NULL)
+    must (mmalloc_region_close (where) == 0);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+/* The child of one that has a copy and a map can have no locks of its own: its
+   parent's are good for both, until both have gone.  Also in an overlay, where
+   what is mapped is another file, and keeps no locks.  */
+START_TEST (shared_locks)
+{
+  if (_i == 5 && !overlay_enter ())
+    return;
+  heap_end (heap_file ());
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  void *region = mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                      NULL, KIB (64), told_region, NULL);
+  ck_assert_ptr_nonnull (region);
+  os.open = failing_open;
+  os.fcntl = failing_fcntl;
+  no_more_files = _i % 2;
+  no_more_locks = _i % 3;
+  struct child child = child_start (comes_through_fork, region);
+  no_more_files = no_more_locks = false;
+  baton_wait (child.baton);
+  heap_end (md);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                              told_region, NULL));
+  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
+                                              told_region, NULL));
+  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  heap_end (heap_file ());
+}
+END_TEST
+
+/* Who has closed the file stays a user of it by what his parent, or his child,
+   has open still.  */
+static void
+closes_first (void *where)
+{
+  must (mmalloc_region_close (where) == 0);
+  must (mmalloc_detach (md) == NULL);
+}
+
+START_TEST (shared_locks_of_the_parent)
+{
+  heap_end (heap_file ());
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  void *region = mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                      NULL, KIB (64), told_region, NULL);
+  ck_assert_ptr_nonnull (region);
+  os.open = failing_open;
+  no_more_files = true;
+  ck_assert_int_eq (child_run (closes_first, region), 0);
+  no_more_files = false;
+  for (struct file *f = library_process.files; f != NULL; f = f->next)
+    {
+      struct file other = { .dev = f->dev, .ino = f->ino,
+                            .fd = open (f->kind->heap ? temp_heap_path ()
+                                                      : temp_path ("region"),
+                                        O_RDWR) };
+      other.lock_fd = other.fd;
+      must (byte_is_locked (&other, f->byte, F_WRLCK));
+      close (other.fd);
+    }
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  heap_end (md);
+}
+END_TEST
+
+/* Locks that belong to the process go with each descriptor of the file that it
+   closes, and are taken again, though newcomers try them meanwhile.  */
+static void
+closes_a_descriptor (void *unused)
+{
+  (void) unused;
+  struct mmalloc_info info;
+  struct heap *h = heap_of (md);
+  struct file other = { .dev = h->file.dev, .ino = h->file.ino };
+  no_more_files = true;
+  must (mmalloc (md, 100) != NULL);
+  no_more_files = false;
+  must (h->file.of_process);
+  other.fd = other.lock_fd = open (temp_heap_path (), O_RDWR);
+  must (byte_is_locked (&other, h->file.byte, F_WRLCK));
+  newcomers = 30;
+  must (mmalloc_probe (temp_heap_path (), -1, &info) == 0);
+  must (newcomers == 0);
+  must (byte_is_locked (&other, h->file.byte, F_WRLCK));
+}
+
+START_TEST (locks_taken_again)
+{
+  md = heap_file ();
+  os.open = failing_open;
+  os.fcntl = failing_fcntl;
+  ck_assert_int_eq (child_run (closes_a_descriptor, NULL), 0);
+  heap_end (md);
+}
+END_TEST
+
+/* A program that was begun by exec has nothing of the heap any more, whether
+   others may look at its memory or not.  */
+static void
+begins_another_program (void *out)
+{
+  must (heap_file () != NULL);
+  must (dup2 (*(int *) out, 1) == 1);
+  execlp ("sh", "sh", "-c", "echo; exec sleep 100", NULL);
+}
+
+START_TEST (another_program)
+{
+  int out[2];
+  char c;
+  ck_assert_int_eq (pipe2 (out, O_CLOEXEC), 0);
+  struct child child = child_start (begins_another_program, &out[1]);
+  close (out[1]);
+  ck_assert_int_eq (read (out[0], &c, 1), 1);
+  peek_error = _i % 2 ? EPERM : 0;
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  heap_end (md);
+  ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
+  child_end (child);
+}
+END_TEST
+
+static void
+close_all (void)
+{
+  for (struct file *f = library_process.files; f != NULL; f = f->next)
+    {
+      close (f->fd);
+      close (f->lock_fd);
+    }
+}
+
+static void *
+goes_on_alone (void *first)
+{
+  char c;
+  struct iovec to = { &c, 1 }, from = { first, 1 };
+  /* The system finds no memory where there is no first thread.  */
+  while (first != NULL
+         && process_vm_readv (getpid (), &to, 1, &from, 1, 0) == 1)
+    usleep (1000);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+/* Lives without a lock, and without its first thread.  */
+static void
+lives_on (void *first_ends)
+{
+  must (heap_file () != NULL);
+  close_all ();
+  if (first_ends == NULL)
+    goes_on_alone (NULL);
+  static char c;
+  thread_start (goes_on_alone, &c);
+  pthread_exit (NULL);
+}
+
+START_TEST (first_thread_ends)
+{
+  struct child child = child_start (lives_on, "");
+  baton_wait (child.baton);
+  must_fail (NULL, mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL),
+             EBUSY);
+  ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
+  child_end (child);
+  heap_end (mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL));
+}
+END_TEST
+
+/* Neither its memory can be read nor what else the system tells of it.  */
+START_TEST (nothing_is_told)
+{
+  static const int codes[] = { 0, EMFILE, EACCES, ENOENT };
+  struct child child = child_start (lives_on, NULL);
+  baton_wait (child.baton);
+  os.open = failing_open;
+  peek_error = EPERM;
+  stat_error = codes[_i % 4];
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  ck_assert_int_eq (md != NULL, stat_error == ENOENT);
+  peek_error = 0;
+  ck_assert_ptr_null (mmalloc_detach (md));
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+}
+END_TEST
+
+/* A newcomer makes a new mark when somebody is about to read the old one, or
+   has just done so.  */
+START_TEST (marked_anew)
+{
+  struct child child = child_start (lives_on, NULL);
+  baton_wait (child.baton);
+  md = heap_file ();
+  struct heap *h = heap_of (md);
+  ck_assert_int_eq (entries_in_use (md), 2);
+  mark_before = _i % 2;
+  new_mark = &h->locks->mark;
+  dead_bury_all (h);
+  ck_assert_ptr_null (new_mark);
+  ck_assert_int_eq (entries_in_use (md), 2);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  dead_bury_all (h);
+  ck_assert_int_eq (entries_in_use (md), 1);
+  heap_end (md);
+}
+END_TEST
+
 /* Without /proc nobody knows whether the others' numbers of threads are of the
    same PID namespace.  */
 static void
@@ -498,5 +800,7 @@ START_TEST (locked_by_itself)
 END_TEST
 
 RUN_KINDS (6, replaced, trace_replaced, closed, children, no_locks_for_a_child,
-           mapped, unknown_namespace,
+           mapped, shared_locks, shared_locks_of_the_parent, locks_taken_again,
+           another_program, first_thread_ends, nothing_is_told, marked_anew,
+           unknown_namespace,
            locked_by_others, locked_while_open, locked_by_itself)

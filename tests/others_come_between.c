@@ -6,7 +6,9 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 
+static void scan_comes (void);
 static void load_comes (void);
 static void store_comes (const volatile void *word);
 
@@ -15,6 +17,7 @@ static void store_comes (const volatile void *word);
 #undef atomic_store_explicit
 #define atomic_store_explicit(word, value, order) \
   (store_comes (word), *(word) = (value))
+#define sscanf(...) (scan_comes (), sscanf (__VA_ARGS__))
 #include "inside.h"
 
 static void *md;
@@ -242,5 +245,100 @@ START_TEST (freed_before_the_cut)
 }
 END_TEST
 
+
+/* ---- Between two attempts to open a file, or to make it ------------------ */
+
+static int come_and_go;
+static bool others_made_it;
+
+/* Others make the file before it is made here, and take it away before it is
+   opened, so many times.  */
+static int
+changing_open (const char *path, int flags, ...)
+{
+  va_list ap;
+  va_start (ap, flags);
+  unsigned mode = va_arg (ap, unsigned);
+  va_end (ap);
+  if (strcmp (path, temp_heap_path ()) == 0 && come_and_go-- > 0)
+    {
+      others_made_it = flags & O_EXCL;
+      if (others_made_it)
+        file_write (path, "", 0);
+      else
+        unlink (path);
+    }
+  return open (path, flags, mode);
+}
+
+START_TEST (made_and_taken_away)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.maximum = 1000;
+  os.open = changing_open;
+  for (int n = 0; n < 30; n++)
+    {
+      come_and_go = n;
+      others_made_it = false;
+      unlink (temp_heap_path ());
+      must_fail (NULL, mmalloc_open (temp_heap_path (), MMALLOC_CREATE, &opt),
+                 EINVAL);
+      ck_assert_msg ((access (temp_heap_path (), F_OK) == 0) == others_made_it,
+                     "after %d changes", n);
+    }
+  /* For ever.  */
+  come_and_go = INT_MAX;
+  mmalloc_open (temp_heap_path (), MMALLOC_CREATE, &opt);
+}
+END_TEST
+
+
+/* ---- While somebody learns what boot of the system this is --------------- */
+
+static uint8_t boot[16];
+static int scan_at;
+
+static void
+ask_for_boot (void)
+{
+  uint8_t id[16];
+  os_boot_id (id);
+  ck_assert_int_eq (memcmp (id, boot, sizeof id), 0);
+}
+
+/* Before each byte of it.  */
+static void
+scan_comes (void)
+{
+  if (scan_at == 0 || --scan_at > 0)
+    return;
+  ask_for_boot ();
+}
+
+START_TEST (half_a_boot_id)
+{
+  static const uint8_t none[16];
+  os_boot_id (boot);
+  if (memcmp (boot, none, sizeof boot) == 0)
+    {
+      skip ("the system does not say which boot it is");
+      return;
+    }
+  for (int n = 1; n <= 16; n++)
+    {
+      memset (&library_process.boot_id, 0, sizeof library_process.boot_id);
+      scan_at = n;
+      ask_for_boot ();
+      ck_assert_int_eq (scan_at, 0);
+    }
+  /* Nor when half of it is known.  */
+  memset (&library_process.boot_id, 0, sizeof library_process.boot_id);
+  next.word = &library_process.boot_id[1];
+  next.come = ask_for_boot;
+  ask_for_boot ();
+  must (has_come ());
+}
+END_TEST
+
 RUN_TESTS (filled_behind_the_sweep, renamed_behind_the_reader,
-           freed_before_the_cut)
+           freed_before_the_cut, made_and_taken_away, half_a_boot_id)

@@ -392,6 +392,27 @@ keep_open (void *flags)
   ck_assert_ptr_null (mmalloc_detach (md));
 }
 
+/* The whole file is locked through the descriptor that is asked about, and
+   stays so, also the bytes behind all data, where the library's locks are.  */
+START_TEST (locked_by_the_program)
+{
+  struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+  heap_end (heap_file ());
+  int fd = open (temp_heap_path (), O_RDWR);
+  int other = open (temp_heap_path (), O_RDWR);
+  ck_assert_int_eq (fcntl (fd, F_OFD_SETLK, &l), 0);
+  ck_assert_int_eq (ask (NULL, fd).kind, MMALLOC_FILE_HEAP);
+  struct flock end = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
+                       .l_start = INT64_C (1) << 62 };
+  ck_assert_int_eq (fcntl (other, F_OFD_GETLK, &end), 0);
+  ck_assert_int_eq (end.l_type, F_WRLCK);
+  ck_assert_int_eq (end.l_start, 0);
+  ck_assert_int_eq (end.l_len, 0);
+  close (fd);
+  close (other);
+}
+END_TEST
+
 START_TEST (in_use_and_clean)
 {
   const char *path = temp_heap_path ();
@@ -712,7 +733,8 @@ START_TEST (child_of_fork)
 END_TEST
 
 RUN_TESTS (no_file, read_permission, empty_and_junk, unfinished,
-           heap_with_options, heap_as_usual, in_use_and_clean, last_one_counts,
+           heap_with_options, heap_as_usual, locked_by_the_program,
+           in_use_and_clean, last_one_counts,
            one_superblock_damaged, both_superblocks_damaged,
            not_for_this_library, cut_off, static_map, dynamic_map, anonymous,
            default_heap, opened_counts, child_of_fork)

@@ -169,6 +169,55 @@ START_TEST (left_to_a_fork_child)
 }
 END_TEST
 
+static int hold[2] = { -1, -1 };
+
+/* In a fork child, before the library notices: it is not scheduled for long.  */
+static void
+come_late (void)
+{
+  char c;
+  if (hold[0] >= 0)
+    must (read (hold[0], &c, 1) == 1);
+}
+
+/* Before the library has its handlers.  */
+__attribute__ ((constructor)) static void
+have_late_children (void)
+{
+  pthread_atfork (NULL, NULL, come_late);
+}
+
+/* The parent leaves before the child can have become a user of its own: it is
+   one all the same.  But it stands in no door of a heap.  */
+START_TEST (left_to_a_late_child)
+{
+  void *heap = heap_file ();
+  struct region *region = region_open (MMALLOC_CREATE, NULL, SIZE);
+  ck_assert_ptr_nonnull (region);
+  ck_assert_int_eq (pipe (hold), 0);
+  struct child child = child_start (stay, region);
+  heap_end (heap);
+  ck_assert_ptr_eq (heap_file (), heap);
+  heap_end (heap);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_eq (region_open (0, NULL, 0), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_FIRST], 0);
+  ck_assert_int_eq (calls[MMALLOC_REGION_JOIN], 1);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_int_eq (write (hold[1], "!", 1), 1);
+  baton_wait (child.baton);
+  ck_assert_ptr_eq (region_open (0, NULL, 0), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_JOIN], 2);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  ck_assert_uint_eq (region->words[6], 66);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_eq (region_open (0, NULL, 0), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_FIRST], 1);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+}
+END_TEST
+
 START_TEST (refused)
 {
   must_fail (NULL, region_open (0, NULL, SIZE), ENOENT);
@@ -211,4 +260,5 @@ START_TEST (misuse_reported_for_the_caller)
 END_TEST
 
 RUN_TESTS (calls_within, made_found_shared, joined_by_another_process,
-           left_to_a_fork_child, refused, misuse_reported_for_the_caller)
+           left_to_a_fork_child, left_to_a_late_child, refused,
+           misuse_reported_for_the_caller)

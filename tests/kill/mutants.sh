@@ -53,8 +53,8 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
-    misuse_double_free|pid_namespaces|qalloc_sparse_copy|qalloc_two_files|\
-    too_many_processes|words_of_refusals)
+    misuse_double_free|pid_namespaces|probe_tells|qalloc_sparse_copy|\
+    qalloc_two_files|too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
@@ -624,7 +624,23 @@ mutant second_witness_unmarked '/^proc_others_stay/,/^}/ {
 }' copies
 mutant dead_for_ever_alive '/^proc_lives/,/^}/ {
   s/|| pid_is_gone (pid))/)/
-  s/err != EFAULT && err != ESRCH/true/; s/pid_started (pid) == started/true/
+  s/err != EFAULT && proc_may_live (h, e, pid, err)/true/
+}' membership
+# What may not be read: another program by now, a thread less, nothing at all.
+mutant another_program_lives '/^proc_may_live/,/^}/ {
+  s/mapped >= word_peek (&e->mapped)/true/
+}' membership
+mutant first_thread_is_all '/^pid_look/,/^}/ {
+  s/ended && field.THREADS. < 2/ended/
+}' membership
+mutant not_told_is_dead '/^proc_may_live/,/^}/ {
+  s/peeked != ESRCH/false/
+}' membership
+mutant not_told_is_alive '/^proc_may_live/,/^}/ {
+  s/peeked != ESRCH/true/
+}' membership
+mutant mark_of_before '/^proc_lives/,/^}/ {
+  s/while (err == 0 .*/while (false);/
 }' membership
 # A child has locks of its own or none.
 mutant child_without_locks '/^file_reopen/,/^}/ {
@@ -637,6 +653,16 @@ mutant waits_for_others '/^file_lock/,/^}/ {
 mutant waits_for_itself '/^file_lock/,/^}/ {
   s/l.l_pid == (pid_t) pid_own ()/false/
 }' membership
+# Locks of the program go.
+mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
+  s/^  f.lock_fd = -1;/  (void) 0;/
+}' probe_tells
+
+# Half of what a thread has learnt is what another one believes.
+mutant half_a_boot_id '/^os_boot_id/,/^}/ {
+  s/word_put (&process.boot_id.1., known.1.);/word_settle (\&process.boot_id[0], known[0]);/
+  s/^      word_publish (.*/      word_put (\&process.boot_id[1], known[1]);/
+}' others_come_between
 
 # ---- Damaged numbers ------------------------------------------------------
 
@@ -951,7 +977,24 @@ mutant fork_child_uncounted '/^door_forked/,/^}/ {
 }' fork_file
 mutant fork_child_of_region '/^door_forked/,/^}/ {
   s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
+}' fork_file
+# Whose parent goes before it has a lock of its own, or who can have none.
+mutant late_child_uncounted '/^byte_drop/,/^}/ {
+  s/f->forks == process.forks/true/
 }' region_files
+mutant late_child_in_the_door '/^byte_drop/,/^}/ {
+  s/os_own (f, f->lock_fd) == EBADF)/os_own (f, f->lock_fd) == EBADF || (!alone \&\& (os_close (f->lock_fd), true)))/
+}' region_files
+mutant child_without_shared_locks '/^door_forked/,/^}/ {
+  s/  f->lock_fd = parents;/  os_close_own (f, parents);/
+}' membership
+mutant shared_locks_are_its_own '/^door_forked/,/^}/ {
+  s/process.forks - 1/process.forks/
+}' membership
+# Locks that belong to the process are lost to a newcomer.
+mutant locks_not_taken_again '/^door_show_again/,/^}/ {
+  s/n < 1000/n < 1/
+}' membership
 # The open file with the locks is another one than the one mapped.
 mutant region_without_lock '/^region_map (/,/^}/ {
   s/f->lock_fd/f->fd/
@@ -1026,6 +1069,9 @@ mutant reader_maps_all '/^range_map_part/,/^}/ {
 mutant reader_stays_behind '/^heap_follow/,/^}/ {
   s/err != 0 || length <=/true || length <=/
 }' limited_address_space
+mutant reader_blames_the_size '/^heap_follow/,/^}/ {
+  s/if (err == ENOMEM || err == EADDRINUSE)/if (err != 0)/
+}' join_while_it_grows
 mutant reader_maps_elsewhere '/^range_map_more/,/^}/ {
   s/(h, from, len - from)/(h, 0, len - from)/
 }' limited_address_space
@@ -1442,6 +1488,10 @@ mutant creation_left '/^file_unmake/,/^}/ {
 mutant creation_left_behind_a_link '/^file_open_path/,/^}/ {
   s/file_make_end (f, path, flags, mode)/f->fd = os_open (path, flags | O_CREAT, mode)/
 }' failed_creation
+# Made by whoever opens what others have just taken away.
+mutant creation_between_others '/^file_open_path/,/^}/ {
+  s/left > 0 && f->fd/left > 99 \&\& f->fd/
+}' others_come_between
 mutant link_goes '/^file_unmake/,/^}/ {
   s/os_unlink (end)/os_unlink (path)/
 }' failed_creation
