@@ -428,14 +428,15 @@ struct mmalloc_class_stats
 {
   size_t block_size;    /* bytes of each block; 0: blocks of whole slices */
   size_t blocks_live;
-  size_t blocks_free;   /* free blocks in pages of this class */
+  size_t blocks_free;   /* free blocks in pages of this class, but for those
+                           that mmalloc_trim has taken memory from */
 };
 enum { MMALLOC_CLASSES_MAX = 64 };
 struct mmalloc_stats
 {
   size_t blocks_live;   /* blocks handed out and not freed */
   size_t bytes_live;    /* their usable sizes */
-  size_t blocks_free;   /* free blocks in pages of a size class */
+  size_t blocks_free;   /* free blocks in pages of a size class, likewise */
   size_t bytes_free;    /* those, and free runs that have memory behind them */
   size_t bytes_meta;    /* what the heap needs for itself */
   size_t largest_free;  /* largest free run with memory behind it, in bytes */
