@@ -49,7 +49,7 @@ build () { # TEST
     left_by_jumping|locked_memory|makeroot|mmcheck_guards|\
     private_changes_vanish|raw_clone_child|region_files|\
     roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
-    trim_gives_back)
+    full_file_system|trim_gives_back|trim_inside_pages)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
@@ -1059,6 +1059,89 @@ mutant cut_beside_threads '/^sweep_is_alone/,/^}/ {
 mutant cut_stays_hot '/^sweep_exclude/,/^}/ {
   s/h->caches->hot_bytes = 0;/(void) h;/
 }' trim_gives_back chunks_come_back
+
+# A page that is THIN is taken back as if it lacked nothing, or retired as if
+# nobody had to know; it is looked at before nobody allocates there any more, or
+# while the owner takes it back.
+mutant thin_taken_back '/^page_take /,/^}/ {
+  s/word_claim (&r->head, &head, page_head (HEAD_THIN, to, cl))/\
+word_claim (\&r->head, \&head, page_head (HEAD_ACTIVE, to, cl))/
+  s/return HEAD_THIN;/return HEAD_HELD;/
+}' step:thin full_file_system
+mutant thin_claimed '/^sweep_page_locked/,/^}/ {
+  s/if (head_state (head) != HEAD_HELD)/if (head_state (head) == HEAD_ACTIVE)/
+}' step:thin step:trim
+mutant thin_looked_at_early '/^trim_page/,/^}/ {
+  s/^  if (head_state (head) == HEAD_HELD)/\
+  uint64_t early = page_free_pages (h, r, page_start (h, number), cl,\
+                                    process.system_page);\
+&/
+  s/^  trim_make_holes (h, r, number, cl, t);/\
+  sched_yield ();\
+  word_settle (\&r->holes, word_peek (\&r->holes) | early);\
+  uint64_t left = early;\
+  for (size_t at, n; bit_take_run (\&left, \&at, \&n) != 0; )\
+    if (back_drop (h, page_start (h, number) + at * MM_PAGE, n * MM_PAGE))\
+      t->given += n * MM_PAGE;/
+}' trim_inside_pages
+mutant wake_without_lock '/^page_wake/,/^}/ {
+  s/^  lock_grow (h);//
+  s/^  unlock_grow (h);//
+}' trim_inside_pages
+mutant wake_without_blocks '/^page_back_holes/,/^}/ {
+  s/^      int err = back_range/      int err = 0; if (0) err = back_range/
+}' step:thin full_file_system
+mutant wake_without_bits '/^page_back_holes/,/^}/ {
+  s/^  map_put (run_index_locked (h, c)->backed.*true);/  (void) s, (void) c;/
+}' step:thin step:trim
+mutant wake_though_full '/^page_back_holes/,/^}/ {
+  s/^      if (err != 0)/      if (err != 0 \&\& err != ENOSPC)/
+}' full_file_system
+mutant wake_passes_held '/^page_wake/,/^}/ {
+  s/head != page_head (HEAD_HELD, stream, cl)/head != 0/
+}' step:thin paused
+mutant adopted_thin_asleep '/^bin_adopt/,/^}/ {
+  s/ \&\& !page_wake (h, got, k->stream, cl))/ \&\& false)/
+}' step:thin
+
+# A hole is recorded when it is there; or forgotten before it is filled.
+mutant holes_late '/^trim_make_holes/,/^}/ {
+  /^      word_settle (&r->holes, word_peek (&r->holes) | run);/d
+  s/^        t->given += n \* MM_PAGE;/{ &\
+          word_settle (\&r->holes, word_peek (\&r->holes) | run); }/
+}' step:trim
+mutant holes_forgotten_early '/^page_back_holes/,/^}/ {
+  s/^  while ((run =/  word_settle (\&r->holes, 0);\
+&/
+}' step:thin
+mutant holes_from_before '/^trim_page/,/^}/ {
+  s/^      word_settle (&r->holes, 0);//
+}' trim_inside_pages
+mutant holes_twice '/^trim_make_holes/,/^}/ {
+  s/^                  & ~word_peek (&r->holes), run;/, run;/
+}' trim_inside_pages
+
+# An empty one is retired and its slices are called backed; or are so no more
+# when somebody may have them already.
+mutant thin_retired_backed '/^sweep_retire_thin/,/^}/ {
+  s/^        map_put (.*false);//
+}' step:thin step:trim full_file_system
+mutant thin_retired_early '/^sweep_retire_thin/,/^}/ {
+  s/^  for (size_t i = 0; empty/\
+  if (empty)\
+    run_give_locked (h, number, class_table[cl].slices);\
+&/
+  s/^    run_give_locked (h, number, class_table\[cl\].slices);$/    (void) s;/
+}' step:thin step:trim
+mutant thin_kept_empty '/^sweep_thin_chunk/,/^}/ {
+  s/if (sweep_retire_thin (h/if (false \&\& sweep_retire_thin (h/
+}' trim_inside_pages
+mutant thin_not_listed '/^sweep_thin_chunk/,/^}/ {
+  s/^        sweep_list_locked (h.*;/        (void) r;/
+}' full_file_system trim_inside_pages
+mutant copy_gets_holes '/^attach_back_slices/,/^}/ {
+  s/head_state (head) == HEAD_THIN/false/
+}' trim_inside_pages
 
 # Guards are for the blocks of the thread that asked for them.
 mutant guards_of_one_thread '/^mmcheckf/,/^}/ {
