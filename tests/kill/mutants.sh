@@ -1066,7 +1066,7 @@ mutant cut_stays_hot '/^sweep_exclude/,/^}/ {
 mutant thin_taken_back '/^page_take /,/^}/ {
   s/word_claim (&r->head, &head, page_head (HEAD_THIN, to, cl))/\
 word_claim (\&r->head, \&head, page_head (HEAD_ACTIVE, to, cl))/
-  s/return HEAD_THIN;/return HEAD_HELD;/
+  s/        return HEAD_THIN;/        return HEAD_HELD;/
 }' step:thin full_file_system
 mutant thin_claimed '/^sweep_page_locked/,/^}/ {
   s/if (head_state (head) != HEAD_HELD)/if (head_state (head) == HEAD_ACTIVE)/
@@ -1097,9 +1097,6 @@ mutant wake_without_bits '/^page_back_holes/,/^}/ {
 mutant wake_though_full '/^page_back_holes/,/^}/ {
   s/^      if (err != 0)/      if (err != 0 \&\& err != ENOSPC)/
 }' full_file_system
-mutant wake_passes_held '/^page_wake/,/^}/ {
-  s/head != page_head (HEAD_HELD, stream, cl)/head != 0/
-}' step:thin paused
 mutant adopted_thin_asleep '/^bin_adopt/,/^}/ {
   s/ \&\& !page_wake (h, got, k->stream, cl))/ \&\& false)/
 }' step:thin
@@ -1492,7 +1489,7 @@ mutant again_unjoined '/^attach_again/,/^}/ {
 #   realloc and slot_put without their second look at the head: a page with a
 #   live block of the caller cannot leave its stream meanwhile.
 #   Hints, which cost memory or time when they are lost: page_relist that does
-#   nothing and queue entries that a sweep keeps (until the next sweep);
+#   nothing, page_wake that passes over a page that is HELD again, and queue entries that a sweep keeps (until the next sweep);
 #   large_extend_locked that gives up one slice early; huge_resize that punches
 #   nothing when a block gets shorter (until a trim).
 

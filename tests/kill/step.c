@@ -402,10 +402,10 @@ pre_sweep_thin (void *md)
   some_blocks (md);
   make_many (md, 768, page_count (768));
   size_t from = plan->n;
-  make_sparse (md, 8192, 2 * page_count (8192));
+  make_sparse (md, 20000, page_count (20000));
+  make_sparse (md, 8192, page_count (8192));
   NEED (mmalloc_trim (md) > 0);
   use_backed (md);
-  unmake (md, from);
   unmake (md, from);
   atomic_store (&kill_heap ()->locks->sweep_at, 0);
   wants (768);
@@ -1298,7 +1298,7 @@ pre_trim_thin (void *md)
 {
   pre_trim_pages (md);
   size_t from = plan->n;
-  make_sparse (md, 10240, page_count (10240));
+  make_sparse (md, 20000, page_count (20000));
   NEED (mmalloc_trim (md) > 0);
   while (plan->n > from)
     unmake (md, from);
@@ -2098,17 +2098,20 @@ world_stat (void)
   world.blocks = (size_t) st.st_blocks * 512;
 }
 
-/* Bytes of the THIN page at slice S of chunk C, N slices long, which are called
-   backed and need not be.  */
+/* Note the THIN page at slice S of chunk C, N slices long, but for its holes,
+   which a look would fill.  How many bytes of it are called backed and need not
+   be.  */
 static size_t
-world_holes (size_t c, size_t s, size_t n)
+world_add_thin (size_t c, size_t s, size_t n)
 {
   struct heap *h = &world.view;
-  uint64_t holes = off_record (h, c, s)->holes;
-  size_t pages = 0;
+  size_t from = off_file (h, off_slice (h, c, s)), bytes = 0;
   for (size_t i = 0; i < 4 * n; i++)
-    pages += (holes >> i & 1) && map_get (off_index (h, c)->backed, s + i / 4);
-  return pages * MM_PAGE;
+    if ((off_record (h, c, s)->holes >> i & 1) == 0)
+      world_add (from + i * MM_PAGE, MM_PAGE, false);
+    else if (map_get (off_index (h, c)->backed, s + i / 4))
+      bytes += MM_PAGE;
+  return bytes;
 }
 
 /* Look through the heads which parts matter: all metadata, used pages, both
@@ -2172,10 +2175,11 @@ world_survey (size_t *reach_at)
             continue;
           if (head_kind (head) == HEAD_LARGE && n > 16)
             world_add_ends (from, len);
+          else if (head_kind (head) == HEAD_PAGE
+                   && head_state (head) == HEAD_THIN)
+            claims -= world_add_thin (c, s, n);
           else
             world_add (from, len, head_kind (head) == HEAD_ROOTS);
-          if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_THIN)
-            claims -= world_holes (c, s, n);
         }
     }
   if (plan->slot != NULL)
