@@ -789,6 +789,14 @@ struct heap
     uint32_t n;                /* slices; 0: nothing */
   } given[MM_GIVEN];
   unsigned next_given;
+  size_t trim_threshold;       /* so many bytes freed make this process trim; 0:
+                                  none do */
+  _Atomic size_t freed;        /* of them since the last time, if so */
+  _Atomic size_t trim_given;   /* bytes given back then, */
+  _Atomic size_t trim_backed;  /* and left */
+  _Atomic unsigned trim_wait;  /* how many times as many until the next; 0: it
+                                  was not yet */
+  _Atomic unsigned trim_good;  /* how often in a row it was worth its while */
   void (*on_damage) (void);    /* of mmcheck */
   struct making                /* the roots that are being made, by operation
                                   record; under the heap lock */
@@ -6402,6 +6410,22 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
   return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
 }
 
+/* SIZE bytes were freed: counted where this process trims by itself.  */
+static inline void
+give_count (struct heap *h, size_t size)
+{
+  if (MM_UNLIKELY (h->trim_threshold != 0))
+    word_add (&h->freed, size);
+}
+
+/* The same of a block of class CL that was freed in a full word: as much as all
+   of the word, whose other blocks may follow without being seen.  */
+static inline void
+give_count_word (struct heap *h, unsigned cl)
+{
+  give_count (h, class_table[cl].size * size_min (class_table[cl].count, 64));
+}
+
 /* Free the block of whole slices at AT.  False: it is free already.  */
 static bool
 give_slices (struct heap *h, const struct place *at)
@@ -6446,6 +6470,10 @@ give_block (struct heap *h, struct cache *k, struct place *at,
     page_relist (h, k->stream, at->r, at->number);
   else if (done && full)
     queue_push (h, head_owner (at->head), at->r, at->number);
+  if (done && full)
+    give_count_word (h, head_class (at->head));
+  else if (done && !small)
+    give_count (h, at->usable);
   if (k == NULL)
     unlock_walk (h, walk);
   return done ? NULL : place_free;
@@ -9305,6 +9333,50 @@ trim_all (struct heap *h, struct cache *k)
   return t.given;
 }
 
+/* How long to wait for the next trim when BACKED bytes have memory and LEAST are
+   worth one: if what the last one gave back was little, or was needed again
+   since, twice as long as before, up to eight times; half as long after many
+   that were worth their while.  Most programs whose memory comes and goes free
+   in waves, and need again what a few trims in a row gave back.  */
+static unsigned
+trim_patience (struct heap *h, size_t backed, size_t least)
+{
+  unsigned wait = word_peek (&h->trim_wait);
+  size_t given = word_peek (&h->trim_given);
+  size_t after = word_peek (&h->trim_backed);
+  size_t again = backed > after ? backed - after : 0;
+  bool good = wait == 0 || given >= again + least / 2;
+  unsigned n = good ? word_peek (&h->trim_good) + 1 : 0;
+  word_put (&h->trim_good, n % 16);
+  if (!good)
+    return wait < 8 ? 2 * wait : 8;
+  return n == 16 ? wait / 2 + (wait == 1) : wait + (wait == 0);
+}
+
+/* Trim, but for the end of the file, if enough was freed since this process did
+   it last: never less than an eighth of what is backed, so that the blocks that
+   were freed pay for the look at all pages.  For a thread with cache K, NULL:
+   none, that has freed something and holds no lock.  */
+static MM_NOINLINE void
+trim_if_due (struct heap *h, struct cache *k)
+{
+  size_t backed = word_peek (&h->locks->n_backed) * MM_SLICE;
+  size_t least = size_max (h->trim_threshold, backed / 8);
+  size_t due = size_min (least, SIZE_MAX / 8)
+               * size_max (word_peek (&h->trim_wait), 1);
+  if (word_peek (&h->freed) < due || thread.forking || thread.opening
+      || thread.leaving)
+    return;
+  /* Another thread may be faster.  */
+  if (word_swap (&h->freed, 0) < due)
+    return;
+  int saved = errno;
+  word_put (&h->trim_wait, trim_patience (h, backed, least));
+  word_put (&h->trim_given, trim_all (h, k));
+  word_put (&h->trim_backed, word_peek (&h->locks->n_backed) * MM_SLICE);
+  errno = saved;
+}
+
 /* Make chunks that are all free EMPTY, and cut the file behind what is in use,
    if this thread is the heap's only user.  */
 static void
@@ -9407,9 +9479,12 @@ free_any (const char *call, void *md, void *p)
   if (wrong == NULL)
     {
       trace_event ('-', p, 0, false);
-      wrong = give_block (c.h, cache_use (c.h, md), &block, NULL);
+      struct cache *k = cache_use (c.h, md);
+      wrong = give_block (c.h, k, &block, NULL);
       if (wrong != NULL)
         fail_misuse (call, md, p, wrong);
+      else if (c.h->trim_threshold != 0)
+        trim_if_due (c.h, k);
     }
   errno = c.saved;
   return wrong == NULL;
@@ -9492,14 +9567,25 @@ alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
   return bin_take (b);
 }
 
+/* A block of class CL was freed in a full word, the short way by cache K.  */
+static inline void
+free_counted (struct heap *h, struct cache *k, unsigned cl)
+{
+  give_count_word (h, cl);
+  if (MM_UNLIKELY (h->trim_threshold != 0))
+    trim_if_due (h, k);
+}
+
 /* Block PTR of page R, of the caller's stream and in a hot slice, was freed in
    a full word.  */
 static MM_NOINLINE void
 free_first (void *md, void *ptr, struct disk_slice *r)
 {
   struct heap *h = heap_find (md);
+  unsigned cl = head_class (head_peek (r)) % MM_CLASSES;
   page_relist (h, thread.last->stream, r,
                (uint32_t) (((uintptr_t) ptr - h->grid) >> MM_SLICE_SHIFT));
+  free_counted (h, thread.last, cl);
 }
 
 /* mfree of what is no small block by the short way: a LARGE block, or
@@ -9507,10 +9593,28 @@ free_first (void *md, void *ptr, struct disk_slice *r)
 static MM_NOINLINE void
 free_large (struct cache *k, void *md, void *ptr)
 {
+  struct heap *h = word_peek (&k->heap);
   struct place at;
-  if (!quick_large (k, md, ptr, &at)
-      || !give_slices (word_peek (&k->heap), &at))
+  if (!quick_large (k, md, ptr, &at) || !give_slices (h, &at))
     free_any ("mfree", md, ptr);
+  else if (h->trim_threshold != 0)
+    {
+      give_count (h, at.usable);
+      trim_if_due (h, k);
+    }
+}
+
+/* The small block at AT, OWN: of the caller's stream, was freed in a full word.
+   */
+static MM_NOINLINE void
+free_listed (struct cache *k, const struct place *at, bool own)
+{
+  struct heap *h = word_peek (&k->heap);
+  if (own)
+    page_relist (h, k->stream, at->r, at->number);
+  else
+    queue_push (h, head_owner (at->head), at->r, at->number);
+  free_counted (h, k, head_class (at->head));
 }
 
 /* mfree of what lies behind the first chunks, or not in the first slice of its
@@ -9532,12 +9636,12 @@ free_far (void *md, void *ptr)
       if (!page_free_own (at.r, at.i, &full))
         free_any ("mfree", md, ptr);
       else if (full)
-        page_relist (word_peek (&k->heap), k->stream, at.r, at.number);
+        free_listed (k, &at, true);
     }
   else if (!page_free_remote (at.r, at.i, &full))
     free_any ("mfree", md, ptr);
   else if (full)
-    queue_push (word_peek (&k->heap), head_owner (at.head), at.r, at.number);
+    free_listed (k, &at, false);
 }
 
 /* The rest of mfree for block I of page R, of the caller's stream and in a hot
@@ -10131,6 +10235,8 @@ open_heap (struct opening *o, void **md)
     attach_drop (h);
   else
     {
+      h->trim_threshold = f->kind->changes && f->kind->backing != BY_COPY
+                            ? opt->trim_threshold : 0;
       door_list (f);
       if (mark_wanted (h))
         walk_heap (h, attach_mark_see, NULL);

@@ -3,6 +3,7 @@
    there afterwards is as good as any: beside threads, processes and forks, too.
    A second trim finds nothing.  */
 
+#include <stddef.h>
 #include <sys/wait.h>
 
 #include "support.h"
@@ -221,6 +222,69 @@ START_TEST (empty_ones_serve_others)
 }
 END_TEST
 
+/* A heap that trims by itself; its option is one that an older header does not
+   have, if OLD.  */
+static void *
+heap_that_trims (int kind, size_t threshold, int old)
+{
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.trim_threshold = threshold;
+  opt.size = old ? offsetof (struct mmalloc_options, trim_threshold) : opt.size;
+  void *heap = mmalloc_open (kind == IN_FILE ? temp_heap_path () : NULL,
+                             MMALLOC_CREATE, &opt);
+  ck_assert_msg (heap != NULL, "%s", mmalloc_strerror (NULL));
+  return heap;
+}
+
+static void *
+free_the_rest (void *size)
+{
+  free_most ((uintptr_t) size, EACH / (uintptr_t) size);
+  return NULL;
+}
+
+/* How much of EACH bytes of blocks of SIZE is left when most are freed and
+   nobody trims; OTHERS: by another thread.  */
+static size_t
+left (int kind, size_t size, size_t threshold, int old, int others)
+{
+  size_t n = EACH / size;
+  memset (blocks, 0, sizeof blocks);
+  md = heap_that_trims (kind, threshold, old);
+  fill (size, n);
+  errno = 77;
+  if (others)
+    thread_run (free_the_rest, (void *) (uintptr_t) size);
+  else
+    free_most (size, n);
+  ck_assert_int_eq (errno, 77);
+  size_t rest = taken (kind);
+  all_hold (size, n);
+  for (size_t i = 0; i < n; i++)
+    if (blocks[i] != NULL)
+      mfree (md, blocks[i]);
+  heap_end (md);
+  if (kind == IN_FILE)
+    ck_assert_int_eq (unlink (temp_heap_path ()), 0);
+  return rest;
+}
+
+START_TEST (by_itself)
+{
+  static const size_t sizes[] = { 1000, 8192, 100000 };
+  if (_i == DEFAULT_HEAP)
+    return;
+  for (int i = 0; i < 3; i++)
+    for (int others = 0; others < 2; others++)
+      {
+        ck_assert_uint_gt (left (_i, sizes[i], 0, 0, others), EACH);
+        ck_assert_uint_gt (left (_i, sizes[i], MIB (1), 1, others), EACH);
+        ck_assert_uint_gt (left (_i, sizes[i], MIB (100), 0, others), EACH);
+        ck_assert_uint_lt (left (_i, sizes[i], MIB (1), 0, others), EACH / 2);
+      }
+}
+END_TEST
+
 
 /* ---- Beside others ------------------------------------------------------ */
 
@@ -326,4 +390,4 @@ START_TEST (beside_processes)
 END_TEST
 
 RUN_ON_EACH_HEAP (each_size, memory_goes, after_reopening, copied,
-                  empty_ones_serve_others, beside_threads, beside_processes)
+                  empty_ones_serve_others, by_itself, beside_threads, beside_processes)
