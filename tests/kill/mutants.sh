@@ -61,7 +61,7 @@ build () { # TEST
     join_while_it_grows|late_thread_keeps_the_file|local_pages|\
     machine_went_down|makeroot_processes|membership|other_device_number|\
     others_come_between|power_cut_roots|preconditions|slot_calls_wait|\
-    words_of_threads)
+    trim_seen_inside|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -305,10 +305,9 @@ mutant realloc_frees_first '/^realloc_/,/^}/ {
 }' 'step:realloc: moves'
 
 # What page a list names is believed.
-mutant lists_believed '/^page_take_back/,/^}/ {
-  s/list_pop (h, st, cl, &number);/&\
-  if (r != NULL)\
-    held = atomic_load (\&r->head);/
+mutant lists_believed '/^page_take /,/^}/ {
+  s/^  do$/  head = held = atomic_load (\&r->head);\
+&/
 }' 'random:1500'
 
 # A root is linked before its record is complete.
@@ -1064,9 +1063,11 @@ mutant cut_stays_hot '/^sweep_exclude/,/^}/ {
 # nobody had to know; it is looked at before nobody allocates there any more, or
 # while the owner takes it back.
 mutant thin_taken_back '/^page_take /,/^}/ {
-  s/word_claim (&r->head, &head, page_head (HEAD_THIN, to, cl))/\
-word_claim (\&r->head, \&head, page_head (HEAD_ACTIVE, to, cl))/
-  s/        return HEAD_THIN;/        return HEAD_HELD;/
+  s/^        return HEAD_THIN;/        return \
+        word_claim (\&r->head, \&head, page_head (HEAD_ACTIVE, to, cl)),\
+        head = page_head (HEAD_THIN, to, cl),\
+        word_claim (\&r->head, \&head, page_head (HEAD_ACTIVE, to, cl)),\
+        HEAD_HELD;/
 }' step:thin full_file_system
 mutant thin_claimed '/^sweep_page_locked/,/^}/ {
   s/if (head_state (head) != HEAD_HELD)/if (head_state (head) == HEAD_ACTIVE)/
@@ -1093,7 +1094,7 @@ mutant wake_without_blocks '/^page_back_holes/,/^}/ {
 }' step:thin full_file_system
 mutant wake_without_bits '/^page_back_holes/,/^}/ {
   s/^  map_put (run_index_locked (h, c)->backed.*true);/  (void) s, (void) c;/
-}' step:thin step:trim
+}' trim_seen_inside
 mutant wake_though_full '/^page_back_holes/,/^}/ {
   s/^      if (err != 0)/      if (err != 0 \&\& err != ENOSPC)/
 }' full_file_system
@@ -1136,6 +1137,45 @@ mutant thin_kept_empty '/^sweep_thin_chunk/,/^}/ {
 mutant thin_not_listed '/^sweep_thin_chunk/,/^}/ {
   s/^        sweep_list_locked (h.*;/        (void) r;/
 }' full_file_system trim_inside_pages
+mutant thin_listed_first '/^sweep_page_locked/,/^}/ {
+  s/^      w->thin = true;/&\
+      if (our)\
+        sweep_list_locked (h, r, number, head);/
+}' trim_seen_inside
+
+# Holes of another size than a system page; pages that are tried one after the
+# other in vain; holes that count as backed when the file is opened.
+mutant holes_of_4096 '/^trim_make_holes/,/^}/ {
+  s/process.system_page/MM_PAGE/
+}' trim_seen_inside
+mutant holes_tried_anyway '/^trim_make_holes/,/^}/ {
+  s/^      t->whole = !back_drop (h, start + at \* MM_PAGE, n \* MM_PAGE);/\
+      if (!back_drop (h, start + at * MM_PAGE, n * MM_PAGE))\
+        word_settle (\&r->holes, word_peek (\&r->holes) \& ~run);\
+      else/
+}' trim_seen_inside
+mutant holes_count_as_backed '/^trim_pages/,/^}/ {
+  s/^  run_less_backed_locked (h, .*;//
+}' trim_seen_inside
+mutant holes_swept_as_backed '/^sweep_schedule/,/^}/ {
+  s/w->backed - holes : 0/w->backed : 0/
+}' trim_seen_inside
+
+# A heap that trims by itself does not; does at each free; does as often when
+# all is needed again.
+mutant trims_never '/^free_counted/,/^}/ {
+  s/h->trim_threshold != 0/false/
+}' trim_inside_pages
+mutant trims_no_large '/^free_large/,/^}/ {
+  s/h->trim_threshold != 0/false/
+}' trim_inside_pages
+mutant trims_at_each_free '/^trim_if_due/,/^}/ {
+  s/if (word_peek (&h->freed) < due/if (word_peek (\&h->freed) == 0/
+  s/word_swap (&h->freed, 0) < due/word_swap (\&h->freed, 0) == 0/
+}' trim_seen_inside
+mutant trims_without_patience '/^trim_patience/,/^}/ {
+  s/wait < 8 ? 2 \* wait : 8/wait/
+}' trim_seen_inside
 mutant copy_gets_holes '/^attach_back_slices/,/^}/ {
   s/head_state (head) == HEAD_THIN/false/
 }' trim_inside_pages
@@ -1197,8 +1237,8 @@ mutant page_of_nobody_unseen '/^check_page/,/^}/ {
 mutant page_length_unseen '/^check_page/,/^}/ {
   s/head_slices (seen->head) != class_table\[cl\].slices/false/
 }' check_finds_everything
-mutant page_state_unseen '/^check_page/,/^}/ {
-  s/head_state (seen->head) > HEAD_CLAIMED/false/
+mutant page_holes_unseen '/^check_page/,/^}/ {
+  s/head_state (seen->head) == HEAD_THIN/false/
 }' check_finds_everything
 mutant page_claim_unseen '/^check_page/,/^}/ {
   s/head_state (seen->head) == HEAD_CLAIMED/false/
