@@ -73,6 +73,8 @@
      ACTIVE(s)   a bin of stream s hands out its blocks
      HELD(s)     owned by s, in no bin
      CLAIMED(s)  somebody under the heap lock looks whether it is empty
+     THIN(s)     owned by s, in no bin, and what is behind its free blocks may
+                 have been given back
      FREE        not a page any more
    New: under the heap lock the records of the run are prepared, then ACTIVE
    is stored.  Drop: the owner forgets avail, then stores HELD.  Take back:
@@ -82,6 +84,12 @@
    safe, because in CLAIMED nobody allocates, frees only empty the page
    further, and a legal free needs a live block.  So an idle thread keeps no
    empty page from others, but for the one page a class in its bins.
+   Thin, by any thread of any process under the grow lock: compare-and-swap HELD
+   to THIN, where nobody allocates either; then look, and give back the system
+   pages that lie in free blocks only, each recorded in `holes' first.  Its owner
+   takes it back, or another takes it over, under the grow lock: back the holes,
+   forget them, then compare-and-swap THIN to ACTIVE.  Retire it, under both
+   locks, without a claim: call its slices unbacked, then FREE.
 
    Slot calls (mmalloc_to and its kin) change two truths, a block's bit and a
    word of the program's that points to the block.  What they are about is
@@ -114,7 +122,8 @@
          number of slices
      I2  own != rem in every bit of a page's words that stands for no block, so
          that a word is ~0 if all of its blocks are live
-     I3  every slice of a used run has memory or disk blocks behind it
+     I3  every slice of a used run has memory or disk blocks behind it, but for
+         the recorded holes of a THIN page, over which no live block lies
      I4  in the chunk index a slice is free if no used run covers it
      I5  a chunk is EMPTY, PAGED, or covered by exactly one HUGE head
      I6  length covers every backed slice; the file is at least so long
@@ -522,7 +531,9 @@ struct disk_slice
   disk_u32 foreign;     /* 0: all words of rem are 0 */
   disk_u32 link;        /* next in the owner's list; 0: not on it */
   disk_u64 own[MM_WORDS];
-  uint64_t zero[7];
+  disk_u64 holes;       /* of a THIN page, under the grow lock: bit i, what is
+                           behind its i-th MM_PAGE may be gone */
+  uint64_t zero[6];
   disk_u32 queue;       /* next in the queue of others' frees; 0: not on it */
   uint32_t zero2;
   disk_u64 rem[MM_WORDS];
@@ -581,7 +592,7 @@ enum
   HEAD_ROOTS = 5,
   ROOTS_LOCAL = 1,             /* class of a slice of kind ROOTS that has no
                                   roots but the processes' own pages */
-  HEAD_ACTIVE = 0, HEAD_HELD = 1, HEAD_CLAIMED = 2
+  HEAD_ACTIVE = 0, HEAD_HELD = 1, HEAD_CLAIMED = 2, HEAD_THIN = 3
 };
 #define HEAD_STATE (UINT64_C (3) << 20)
 /* Owner, kind, and that the class is below 64: the bits that must match for an
@@ -620,6 +631,7 @@ DISK_SIZE (struct disk_root, MM_PAGE);
 DISK_AT (struct disk_root, key, 64);
 DISK_SIZE (struct disk_slice, MM_RECORD);
 DISK_AT (struct disk_slice, own, 16);
+DISK_AT (struct disk_slice, holes, 136);
 DISK_AT (struct disk_slice, queue, 192);
 DISK_AT (struct disk_slice, rem, 200);
 DISK_SIZE (struct disk_index, MM_PAGE);
@@ -785,6 +797,14 @@ struct heap
     uint32_t n;                /* slices; 0: nothing */
   } given[MM_GIVEN];
   unsigned next_given;
+  size_t trim_threshold;       /* so many bytes freed make this process trim; 0:
+                                  none do */
+  _Atomic size_t freed;        /* of them since the last time, if so */
+  _Atomic size_t trim_given;   /* bytes given back then, */
+  _Atomic size_t trim_backed;  /* and left */
+  _Atomic unsigned trim_wait;  /* how many times as many until the next; 0: it
+                                  was not yet */
+  _Atomic unsigned trim_good;  /* how often in a row it was worth its while */
   void (*on_damage) (void);    /* of mmcheck */
   struct making                /* the roots that are being made, by operation
                                   record; under the heap lock */
@@ -1013,6 +1033,21 @@ bit_count (uint64_t x)
   return (unsigned) (x * UINT64_C (0x0101010101010101) >> 56);
 }
 
+/* Take the lowest bits without a gap out of *BITS: they are, and where they
+   begin, *AT, and how many, *N.  0: there are none.  */
+static inline uint64_t
+bit_take_run (uint64_t *bits, size_t *at, size_t *n)
+{
+  if (*bits == 0)
+    return 0;
+  *at = bit_lowest (*bits);
+  uint64_t above = ~(*bits >> *at);
+  *n = above != 0 ? bit_lowest (above) : 64;
+  uint64_t run = ~UINT64_C (0) >> (64 - *n) << *at;
+  *bits &= ~run;
+  return run;
+}
+
 /* The smaller, and the larger, of two sizes.  */
 static inline size_t
 size_min (size_t a, size_t b)
@@ -1090,7 +1125,8 @@ head_may_follow (uint64_t old, uint64_t new)
                && (to == HEAD_HELD || from == HEAD_HELD)
                && (head_owner (old) == head_owner (new)
                    || (from == HEAD_HELD && to == HEAD_ACTIVE));
-      return head_kind (new) == HEAD_FREE && from == HEAD_CLAIMED;
+      return head_kind (new) == HEAD_FREE
+             && (from == HEAD_CLAIMED || from == HEAD_THIN);
     case HEAD_LARGE:
       return head_kind (new) == HEAD_LARGE || head_kind (new) == HEAD_FREE;
     case HEAD_ROOTS:
@@ -4616,22 +4652,148 @@ page_head (unsigned state, uint32_t stream, unsigned cl)
   return head_make (HEAD_PAGE, state, stream, cl, class_table[cl].slices);
 }
 
-/* Take the next page of the list of STREAM that is still HELD by it, ACTIVE for
-   stream TO; its number or 0.  Needs: ownership of the stream.  */
-static uint32_t
-page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
-                unsigned cl, uint32_t to)
+/* Page R, if it is still STREAM's and in no bin: ACTIVE for stream TO if it was
+   HELD, THIN for TO if it was that.  Which of the two it was; HEAD_ACTIVE: none.
+   The one may become the other meanwhile.  */
+static inline unsigned
+page_take (struct disk_slice *r, uint32_t stream, unsigned cl, uint32_t to)
 {
-  uint64_t held = page_head (HEAD_HELD, stream, cl);
+  uint64_t held = page_head (HEAD_HELD, stream, cl), head = held;
+  do
+    {
+      /* Acquire: pairs with whoever held it.  */
+      if (word_claim (&r->head, &head, page_head (HEAD_ACTIVE, to, cl)))
+        return HEAD_HELD;
+      if (head == page_head (HEAD_THIN, stream, cl)
+          && word_claim (&r->head, &head, page_head (HEAD_THIN, to, cl)))
+        return HEAD_THIN;
+    }
+  while (head == held);
+  return HEAD_ACTIVE;
+}
+
+/* Take the next page of the list of STREAM that still belongs there, for stream
+   TO; its number or 0.  It is ACTIVE then, or *THIN: it has to be woken.  Needs:
+   ownership of the stream.  */
+static inline uint32_t
+page_take_next (struct heap *h, struct disk_stream *st, uint32_t stream,
+                unsigned cl, uint32_t to, bool *thin)
+{
   while (word_peek (&st->first[cl]) != 0)
     {
       uint32_t number;
       struct disk_slice *r = list_pop (h, st, cl, &number);
-      uint64_t head = held;
-      /* Acquire: pairs with whoever held it.  */
-      if (r != NULL && page_fits (h, number, cl)
-          && word_claim (&r->head, &head, page_head (HEAD_ACTIVE, to, cl)))
+      unsigned was = r != NULL && page_fits (h, number, cl)
+                       ? page_take (r, stream, cl, to) : HEAD_ACTIVE;
+      *thin = was == HEAD_THIN;
+      if (was != HEAD_ACTIVE)
         return number;
+    }
+  return 0;
+}
+
+/* The bits of holes that a page of class CL has.  */
+static inline uint64_t
+page_all_holes (unsigned cl)
+{
+  return (UINT64_C (1) << class_table[cl].slices * (MM_SLICE / MM_PAGE)) - 1;
+}
+
+/* The bits of holes that block I of a page of class CL lies over, in whole
+   UNITs.  */
+static inline uint64_t
+page_span (unsigned cl, size_t i, size_t unit)
+{
+  size_t at = i * class_table[cl].size;
+  size_t from = at / unit * (unit / MM_PAGE);
+  size_t to = round_up (at + class_table[cl].size, unit) / MM_PAGE;
+  return ~UINT64_C (0) >> (64 - (to - from)) << from;
+}
+
+/* Which bits of holes stand for what page R of class CL, which begins at START,
+   could do without, in whole UNITs: they lie in free blocks only, or behind the
+   last one.  */
+static uint64_t
+page_free_pages (struct heap *h, struct disk_slice *r, const char *start,
+                 unsigned cl, size_t unit)
+{
+  uint64_t all = page_all_holes (cl), used = unit > MM_SLICE ? all : 0;
+  for (unsigned w = 0; w < class_words (cl) && used != all; w++)
+    {
+      uint64_t keep = ~page_free_bits (h, r, start, cl, w) & class_valid (cl, w);
+      for (; keep != 0; keep &= keep - 1)
+        used |= page_span (cl, w * 64 + bit_lowest (keep), unit);
+    }
+  return all & ~used;
+}
+
+/* Put disk blocks behind the holes of THIN page NUMBER, R, of class CL again,
+   and call its slices backed.  Only free blocks are touched.  Needs: the grow
+   lock.  */
+static int
+page_back_holes (struct heap *h, struct disk_slice *r, uint32_t number,
+                 unsigned cl)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  uint64_t left = word_peek (&r->holes) & page_all_holes (cl), run;
+  unsigned all = bit_count (left);
+  size_t at, n;
+  while ((run = bit_take_run (&left, &at, &n)) != 0)
+    {
+      int err = back_range (h, page_start (h, number) + at * MM_PAGE,
+                            n * MM_PAGE);
+      if (err != 0)
+        return err;
+      word_settle (&r->holes, word_peek (&r->holes) & ~run);
+    }
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  lock_heap (h);
+  /* They are not if somebody died who wanted to retire the page.  */
+  map_put (run_index_locked (h, c)->backed, s, class_table[cl].slices, true);
+  word_add (&h->locks->n_backed, all / (MM_SLICE / MM_PAGE));
+  unlock_heap (h);
+  return 0;
+}
+
+/* Page NUMBER, which STREAM took from its list, was THIN: make it ACTIVE.
+   False: there is no room for what it lacks, or it has become something else.
+   Needs: ownership of the stream.  */
+static MM_NOINLINE bool
+page_wake (struct heap *h, uint32_t number, uint32_t stream, unsigned cl)
+{
+  struct disk_slice *r = off_numbered (h, number);
+  int saved = errno, err = 0;
+  lock_grow (h);
+  /* HELD: there was nothing to give back.  */
+  uint64_t head = head_see (r);
+  if (head == page_head (HEAD_THIN, stream, cl))
+    err = page_back_holes (h, r, number, cl);
+  else if (head != page_head (HEAD_HELD, stream, cl))
+    err = ENOENT;
+  bool done = err == 0
+              && word_claim (&r->head, &head,
+                             page_head (HEAD_ACTIVE, stream, cl));
+  unlock_grow (h);
+  errno = saved;
+  return done;
+}
+
+/* Take the next page of the list of STREAM, ACTIVE; its number or 0.  Where one
+   that is THIN finds no room, no other one is tried: a sweep lists them again.
+   Needs: ownership of the stream.  */
+static uint32_t
+page_take_back (struct heap *h, struct disk_stream *st, uint32_t stream,
+                unsigned cl)
+{
+  uint32_t number;
+  bool thin, full = false;
+  while ((number = page_take_next (h, st, stream, cl, stream, &thin)) != 0)
+    {
+      if (MM_LIKELY (!thin))
+        return number;
+      if (!full && page_wake (h, number, stream, cl))
+        return number;
+      full = true;
     }
   return 0;
 }
@@ -5685,7 +5847,7 @@ bin_refill (struct heap *h, struct cache *k, unsigned cl)
           k->page[cl] = 0;
           bin_clear (&k->bin[cl]);
         }
-      uint32_t number = page_take_back (h, k->st, k->stream, cl, k->stream);
+      uint32_t number = page_take_back (h, k->st, k->stream, cl);
       if (number != 0)
         bin_use (h, k, cl, number);
       else if (!queue_drain (h, k->stream))
@@ -5706,6 +5868,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
   if (limit != UINT32_MAX && word_peek (&h->locks->n_orphans) == 0)
     return false;
   uint32_t got = 0;
+  bool thin = false;
   lock_heap (h);
   uint32_t ready = off_streams_ready (h);
   for (uint32_t i = 0; i < limit && i < ready && got == 0; i++)
@@ -5715,9 +5878,11 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
         continue;
       stream_hold_all (h, n);
       queue_drain (h, n);
-      got = page_take_back (h, off_stream (h, n), n, cl, k->stream);
+      got = page_take_next (h, off_stream (h, n), n, cl, k->stream, &thin);
     }
   unlock_heap (h);
+  if (got != 0 && thin && !page_wake (h, got, k->stream, cl))
+    got = 0;
   if (got != 0)
     bin_use (h, k, cl, got);
   return got != 0;
@@ -5739,6 +5904,9 @@ struct sweep
   disk_u64 ours[(MM_STREAMS_MAX + 64) / 64]; /* streams whose lists are made
                                   anew */
   uint64_t backed, retired;                  /* slices */
+  uint64_t holes;              /* in pages that are THIN, MM_PAGE each */
+  bool thin;                   /* there are such pages */
+  size_t given;                /* bytes given back */
 };
 
 /* Take the caller's stream, the shared ones that nobody is using just now,
@@ -5777,17 +5945,45 @@ sweep_gather (struct heap *h, struct cache *k, struct sweep *w)
   unlock_heap (h);
 }
 
+/* Whether the lists of STREAM are ours.  If it has found an owner meanwhile,
+   they are his.  */
+static bool
+sweep_is_ours_locked (struct heap *h, struct sweep *w, uint32_t stream)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  return stream != 0 && map_get (w->ours, stream)
+         && (stream == w->mine || stream <= h->super.n_shared
+             || stream_is_orphan (h, stream));
+}
+
+/* Page R, HELD or THIN, of class CL and a stream that is ours: on the list if
+   it has room.  */
+static void
+sweep_list_locked (struct heap *h, struct disk_slice *r, uint32_t number,
+                   uint64_t head)
+{
+  MM_NEEDS (needs_heap_lock (h));
+  unsigned cl = head_class (head);
+  word_put (&r->link, 0);
+  word_put (&r->queue, 0);
+  if (page_count_free (h, r, number, cl) > 0)
+    list_push (h, off_stream (h, head_owner (head)), cl, r, number);
+}
+
 /* Page R with head HEAD: retired if it is empty, on its stream's list if it
-   has room and the stream is ours.  True if it was retired.  */
+   has room and the stream is ours; but the THIN ones come later.  True if it was
+   retired.  */
 static bool
 sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
                    uint32_t number, uint64_t head)
 {
-  uint32_t stream = head_owner (head);
-  /* A stream that has found an owner meanwhile is his.  */
-  bool our = stream != 0 && map_get (w->ours, stream)
-             && (stream == w->mine || stream <= h->super.n_shared
-                 || stream_is_orphan (h, stream));
+  bool our = sweep_is_ours_locked (h, w, head_owner (head));
+  if (head_state (head) == HEAD_THIN)
+    {
+      w->thin = true;
+      w->holes += bit_count (word_peek (&r->holes)
+                             & page_all_holes (head_class (head)));
+    }
   if (head_state (head) == HEAD_ACTIVE && our)
     {
       head = head_in_state (head, HEAD_HELD);
@@ -5798,12 +5994,7 @@ sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
   if (page_retire_locked (h, r, number, head))
     return true;
   if (our)
-    {
-      word_put (&r->link, 0);
-      word_put (&r->queue, 0);
-      if (page_count_free (h, r, number, head_class (head)) > 0)
-        list_push (h, off_stream (h, stream), head_class (head), r, number);
-    }
+    sweep_list_locked (h, r, number, head);
   return false;
 }
 
@@ -5828,6 +6019,70 @@ sweep_chunk (struct heap *h, struct sweep *w, size_t c)
   unlock_heap (h);
 }
 
+/* Retire page NUMBER if it is THIN and empty: whether it was.  Slices with
+   holes are not called backed from before it is FREE; what they have left goes
+   back, and its bytes into *GIVEN.  Needs: the grow lock.  */
+static bool
+sweep_retire_thin (struct heap *h, uint32_t number, size_t *given)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  const size_t unit = MM_SLICE / MM_PAGE;
+  const uint64_t slice = (UINT64_C (1) << unit) - 1;
+  size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
+  struct disk_slice *r = off_record (h, c, s);
+  uint64_t left = 0;
+  lock_heap (h);
+  uint64_t head = head_see (r), holes = word_peek (&r->holes);
+  unsigned cl = head_class (head);
+  bool empty = head_kind (head) == HEAD_PAGE && cl < MM_CLASSES
+               && head_state (head) == HEAD_THIN
+               && page_is_whole (h, r, number, cl)
+               && page_count_free (h, r, number, cl) == class_table[cl].count;
+  for (size_t i = 0; empty && i < class_table[cl].slices; i++)
+    if ((holes >> i * unit & slice) != 0)
+      {
+        map_put (run_index_locked (h, c)->backed, s + i, 1, false);
+        left |= slice << i * unit & ~holes;
+      }
+  if (empty)
+    run_give_locked (h, number, class_table[cl].slices);
+  unlock_heap (h);
+  size_t at, n;
+  while (bit_take_run (&left, &at, &n) != 0)
+    if (back_drop (h, page_start (h, number) + at * MM_PAGE, n * MM_PAGE))
+      *given += n * MM_PAGE;
+  return empty;
+}
+
+/* The THIN pages of chunk C: retired if they are empty; the others on the lists
+   behind those that were HELD, which need no disk blocks.  */
+static void
+sweep_thin_chunk (struct heap *h, struct sweep *w, size_t c)
+{
+  lock_grow (h);
+  size_t end = run_ready (h, c), n;
+  for (size_t s = slice_first_data (h, c); s < end; s += size_max (n, 1))
+    {
+      uint64_t head;
+      n = run_look (h, c, s, end, &head);
+      if (head_kind (head) != HEAD_PAGE || head_state (head) != HEAD_THIN
+          || head_class (head) >= MM_CLASSES
+          || head_owner (head) > h->super.n_streams)
+        continue;
+      if (sweep_retire_thin (h, slice_number (c, s), &w->given))
+        {
+          w->retired += n;
+          continue;
+        }
+      lock_heap (h);
+      struct disk_slice *r = off_record (h, c, s);
+      if (head_see (r) == head && sweep_is_ours_locked (h, w, head_owner (head)))
+        sweep_list_locked (h, r, slice_number (c, s), head);
+      unlock_heap (h);
+    }
+  unlock_grow (h);
+}
+
 /* A sweep that was worth its while is soon repeated; the others come after
    twice as many slices each time, up to an eighth of the heap.  */
 static void
@@ -5835,7 +6090,9 @@ sweep_schedule (struct heap *h, const struct sweep *w)
 {
   struct disk_locks *l = h->locks;
   /* Kills and growth meanwhile make the count a hint.  */
-  word_put (&l->n_backed, w->backed);
+  uint64_t holes = round_up (w->holes * MM_PAGE + w->given, MM_SLICE)
+                   / MM_SLICE;
+  word_put (&l->n_backed, w->backed > holes ? w->backed - holes : 0);
   uint64_t gap = word_peek (&l->sweep_gap);
   uint64_t most = size_max (w->backed / 8, 64);
   gap = w->retired >= w->backed / 16 ? 0
@@ -5848,8 +6105,9 @@ sweep_schedule (struct heap *h, const struct sweep *w)
 
 /* Look at every page: retire the empty ones, of whatever stream; find pages
    with room whose hint was lost and put them on their lists, if the stream is
-   the caller's, nobody's, or a shared one.  K may be NULL.  */
-static void
+   the caller's, nobody's, or a shared one.  K may be NULL.  The number of bytes
+   that were given back, which others had left of pages that are THIN.  */
+static size_t
 sweep (struct heap *h, struct cache *k)
 {
   struct sweep w = { 0 };
@@ -5857,10 +6115,13 @@ sweep (struct heap *h, struct cache *k)
   sweep_gather (h, k, &w);
   for (size_t c = 0; c < run_chunks (h); c++)
     sweep_chunk (h, &w, c);
+  for (size_t c = 0; w.thin && c < run_chunks (h); c++)
+    sweep_thin_chunk (h, &w, c);
   for (uint32_t n = 1; n <= h->super.n_shared; n++)
     if (map_get (w.ours, n))
       unlock_stream (off_stream (h, n));
   sweep_schedule (h, &w);
+  return w.given;
 }
 
 /* There was no room: sweep, if that was not done yet, for another try.  */
@@ -6195,7 +6456,7 @@ take_refill (struct heap *h, struct cache *k, unsigned cl)
   unsigned lacks = bin_lacks (b, cl);
   if (MM_LIKELY (lacks == 0))
     return true;
-  uint32_t number = page_take_back (h, k->st, k->stream, cl, k->stream);
+  uint32_t number = page_take_back (h, k->st, k->stream, cl);
   if (number != 0)
     {
       bin_exchange (h, k, cl, number);
@@ -6356,6 +6617,22 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
   return err == ENOSPC && h == process.default_heap ? ENOMEM : err;
 }
 
+/* SIZE bytes were freed: counted where this process trims by itself.  */
+static inline void
+give_count (struct heap *h, size_t size)
+{
+  if (MM_UNLIKELY (h->trim_threshold != 0))
+    word_add (&h->freed, size);
+}
+
+/* The same of a block of class CL that was freed in a full word: as much as all
+   of the word, whose other blocks may follow without being seen.  */
+static inline void
+give_count_word (struct heap *h, unsigned cl)
+{
+  give_count (h, class_table[cl].size * size_min (class_table[cl].count, 64));
+}
+
 /* Free the block of whole slices at AT.  False: it is free already.  */
 static bool
 give_slices (struct heap *h, const struct place *at)
@@ -6400,6 +6677,10 @@ give_block (struct heap *h, struct cache *k, struct place *at,
     page_relist (h, k->stream, at->r, at->number);
   else if (done && full)
     queue_push (h, head_owner (at->head), at->r, at->number);
+  if (done && full)
+    give_count_word (h, head_class (at->head));
+  else if (done && !small)
+    give_count (h, at->usable);
   if (k == NULL)
     unlock_walk (h, walk);
   return done ? NULL : place_free;
@@ -6989,6 +7270,16 @@ struct stat_count
   size_t run, longest;
 };
 
+/* How many free blocks page R of class CL has that lie over none of HOLES.  */
+static unsigned
+stat_free_backed (struct disk_slice *r, unsigned cl, uint64_t holes)
+{
+  unsigned n = 0;
+  for (unsigned i = 0; i < class_table[cl].count; i++)
+    n += !page_is_live (r, cl, i) && (page_span (cl, i, MM_PAGE) & holes) == 0;
+  return n;
+}
+
 /* Count what is seen SEEN: a free slice, a block of whole slices, a page's
    blocks, or something of the heap's own.  */
 static int
@@ -7020,7 +7311,11 @@ stat_see (struct heap *h, const struct sight *seen, void *arg)
       unsigned n = head_class (seen->head), live = 0;
       for (unsigned w = 0; w < class_words (n); w++)
         live += bit_count (page_live_bits (seen->r, n, w));
+      uint64_t holes = head_state (seen->head) == HEAD_THIN
+                         ? word_see (&seen->r->holes) & page_all_holes (n) : 0;
       unsigned free = class_table[n].count - live;
+      if (holes != 0)
+        free = stat_free_backed (seen->r, n, holes);
       cl = &stats->classes[n];
       cl->blocks_live += live;
       cl->blocks_free += free;
@@ -7028,6 +7323,7 @@ stat_see (struct heap *h, const struct sight *seen, void *arg)
       stats->blocks_free += free;
       stats->bytes_live += (size_t) live * class_table[n].size;
       stats->bytes_free += (size_t) free * class_table[n].size;
+      bytes -= bit_count (holes) * (size_t) MM_PAGE;
     }
   else
     stats->bytes_meta += bytes;
@@ -7402,7 +7698,25 @@ check_orphaned (struct heap *h, const struct sight *seen)
   return left == 0;
 }
 
-/* I1, I2, I7 of the page at SEEN.  */
+/* I3 of the THIN page at SEEN: whether a live block lies over a hole.  Between
+   two looks others may take the page back, fill it and make it THIN again;
+   hardly so many times.  */
+static bool
+check_bare (struct heap *h, const struct sight *seen)
+{
+  unsigned cl = head_class (seen->head);
+  char *start = off_slice (h, seen->c, seen->s);
+  for (int left = 1000; left > 0; left--)
+    {
+      uint64_t bare = word_see (&seen->r->holes) & page_all_holes (cl);
+      bare &= ~page_free_pages (h, seen->r, start, cl, MM_PAGE);
+      if (bare == 0 || !check_stands (seen))
+        return false;
+    }
+  return true;
+}
+
+/* I1, I2, I3, I7 of the page at SEEN.  */
 static void
 check_page (struct heap *h, const struct sight *seen, struct check *check)
 {
@@ -7413,8 +7727,8 @@ check_page (struct heap *h, const struct sight *seen, struct check *check)
     check_found (check, start, "I1: a page belongs to no stream");
   if (head_slices (seen->head) != class_table[cl].slices)
     check_found (check, start, "I1: a page has another length than its class");
-  if (head_state (seen->head) > HEAD_CLAIMED)
-    check_found (check, start, "I1: a page is in no state");
+  if (head_state (seen->head) == HEAD_THIN && check_bare (h, seen))
+    check_found (check, start, "I3: a live block has no memory behind it");
   if (head_state (seen->head) == HEAD_CLAIMED && check_orphaned (h, seen))
     check_found (check, start, "I7: a page is claimed by nobody");
   for (unsigned w = 0; w < class_words (cl); w++)
@@ -7433,6 +7747,19 @@ check_page (struct heap *h, const struct sight *seen, struct check *check)
       check_found (check, start, "I1: a page has lost a continuation");
 }
 
+/* Whether the run at SEEN has to be backed: all but a page that somebody died
+   over who wanted to retire it.  */
+static bool
+check_needs_backing (struct heap *h, const struct sight *seen)
+{
+  uint64_t head = seen->head;
+  return head_kind (head) != HEAD_PAGE || head_state (head) != HEAD_THIN
+         || head_class (head) >= MM_CLASSES
+         || page_count_free (h, seen->r, slice_number (seen->c, seen->s),
+                             head_class (head))
+            < class_table[head_class (head)].count;
+}
+
 /* I1, I3: what a run says of itself against its neighbours, and against the
    index.  Whoever works on the heap meanwhile may make it look wrong for a
    moment, so each finding is looked at again.  */
@@ -7445,7 +7772,8 @@ check_see (struct heap *h, const struct sight *seen, void *arg)
     return 0;
   struct disk_index *x = off_index (h, seen->c);
   for (size_t i = seen->s; i < seen->s + seen->n; i++)
-    if (!map_get (x->backed, i) && check_stands (seen))
+    if (!map_get (x->backed, i) && check_needs_backing (h, seen)
+        && check_stands (seen))
       {
         check_found (check, start, "I3: a used run has no memory behind it");
         break;
@@ -8025,6 +8353,38 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            opt->app_version);
 }
 
+/* Back slices [S, END) of chunk C again, which are backed, but for the holes of
+   pages that are THIN.  */
+static int
+attach_back_slices (struct heap *h, size_t c, size_t s, size_t end)
+{
+  int err = 0;
+  for (size_t n; s < end && err == 0; s += n)
+    {
+      uint64_t head, left = 0;
+      size_t at, m;
+      for (n = 0; s + n < end && left == 0; n += left == 0 ? size_max (m, 1) : 0)
+        {
+          m = run_look (h, c, s + n, end, &head);
+          if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_THIN
+              && head_class (head) < MM_CLASSES)
+            left = page_all_holes (head_class (head));
+        }
+      char *p = off_slice (h, c, s);
+      if (n > 0)
+        err = file_back_again (&h->file, off_file (h, p), n << MM_SLICE_SHIFT);
+      if (left == 0)
+        continue;
+      p = off_slice (h, c, s += n);
+      left &= ~word_peek (&off_record (h, c, s)->holes);
+      while (err == 0 && bit_take_run (&left, &at, &n) != 0)
+        err = file_back_again (&h->file, off_file (h, p) + at * MM_PAGE,
+                               n * MM_PAGE);
+      n = m;
+    }
+  return err;
+}
+
 /* The file may be a copy that has lost the blocks behind its holes: back all
    live parts again, so that no store is the first to learn of a full disk.  */
 static int
@@ -8058,8 +8418,7 @@ attach_back_again (struct heap *h)
           for (n = 0; s + n < end && map_get (off_index (h, c)->backed, s + n);)
             n++;
           if (n > 0)
-            err = file_back_again (&h->file, off_file (h, off_slice (h, c, s)),
-                                   n << MM_SLICE_SHIFT);
+            err = attach_back_slices (h, c, s, s + n);
           n += n == 0;
         }
     }
@@ -9182,6 +9541,88 @@ trim_end (struct heap *h)
   return off_slice (h, c, size_max (s, first));
 }
 
+/* A trim under way.  */
+struct trim
+{
+  size_t given;                /* bytes */
+  bool whole;                  /* pages are left as they are: the file system
+                                  makes no holes in the midst of them */
+};
+
+/* Give back what THIN page NUMBER, R, can do without and still has.  Recorded
+   first: a kill between only keeps blocks.  Needs: the grow lock.  */
+static void
+trim_make_holes (struct heap *h, struct disk_slice *r, uint32_t number,
+                 unsigned cl, struct trim *t)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  char *start = page_start (h, number);
+  uint64_t left = page_free_pages (h, r, start, cl, process.system_page)
+                  & ~word_peek (&r->holes), run;
+  size_t at, n;
+  while (!t->whole && (run = bit_take_run (&left, &at, &n)) != 0)
+    {
+      word_settle (&r->holes, word_peek (&r->holes) | run);
+      t->whole = !back_drop (h, start + at * MM_PAGE, n * MM_PAGE);
+      if (t->whole)
+        word_settle (&r->holes, word_peek (&r->holes) & ~run);
+      else
+        t->given += n * MM_PAGE;
+    }
+}
+
+/* Page NUMBER with head HEAD: make it THIN, if it has system pages to give, and
+   give back what it can do without.  Needs: the grow lock.  */
+static void
+trim_page (struct heap *h, uint32_t number, uint64_t head, struct trim *t)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  struct disk_slice *r = off_numbered (h, number);
+  unsigned cl = head_class (head);
+  if (!page_is_whole (h, r, number, cl))
+    return;
+  if (head_state (head) == HEAD_HELD)
+    {
+      if (page_free_pages (h, r, page_start (h, number), cl,
+                           process.system_page) == 0)
+        return;
+      word_settle (&r->holes, 0);
+      if (!word_claim (&r->head, &head, head_in_state (head, HEAD_THIN)))
+        return;
+      head = head_in_state (head, HEAD_THIN);
+    }
+  /* Looked at once more: from here on nobody allocates there.  */
+  trim_make_holes (h, r, number, cl, t);
+  if (sweep_retire_thin (h, number, &t->given) || word_peek (&r->holes) != 0)
+    return;
+  /* Another may take it over meanwhile.  */
+  while (head_state (head) == HEAD_THIN
+         && !word_claim (&r->head, &head, head_in_state (head, HEAD_HELD)))
+    continue;
+}
+
+/* What pages of chunk C that are in no bin have behind free blocks.  Needs: the
+   grow lock.  */
+static void
+trim_pages (struct heap *h, size_t c, struct trim *t)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  size_t end = run_ready (h, c), n, before = t->given;
+  for (size_t s = slice_first_data (h, c); s < end && !t->whole;
+       s += size_max (n, 1))
+    {
+      uint64_t head;
+      n = run_look (h, c, s, end, &head);
+      if (head_kind (head) == HEAD_PAGE && head_class (head) < MM_CLASSES
+          && (head_state (head) == HEAD_HELD
+              || head_state (head) == HEAD_THIN))
+        trim_page (h, slice_number (c, s), head, t);
+    }
+  lock_heap (h);
+  run_less_backed_locked (h, round_up (t->given - before, MM_SLICE) / MM_SLICE);
+  unlock_heap (h);
+}
+
 /* Give back the free backed slices of chunk C; the number of bytes.  Needs:
    the grow lock: nobody backs them again meanwhile.  */
 static size_t
@@ -9220,6 +9661,68 @@ trim_chunk (struct heap *h, size_t c)
     }
   unlock_heap (h);
   return given << MM_SLICE_SHIFT;
+}
+
+/* Give back all that is free but the end of the file: the number of bytes.  The
+   lock is let go between chunks: others may have to grow the heap.  */
+static size_t
+trim_all (struct heap *h, struct cache *k)
+{
+  /* A private copy of a file stays as it is.  */
+  struct trim t = { sweep (h, k), h->file.kind->backing == BY_COPY };
+  for (size_t c = 0; c < run_chunks (h); c++)
+    {
+      lock_grow (h);
+      if (dir_kind (dir_get (h, c)) == DIR_PAGED)
+        trim_pages (h, c, &t);
+      t.given += trim_chunk (h, c);
+      unlock_grow (h);
+    }
+  return t.given;
+}
+
+/* How long to wait for the next trim when BACKED bytes have memory and LEAST are
+   worth one: if what the last one gave back was little, or was needed again
+   since, twice as long as before, up to eight times; half as long after many
+   that were worth their while.  Most programs whose memory comes and goes free
+   in waves, and need again what a few trims in a row gave back.  */
+static unsigned
+trim_patience (struct heap *h, size_t backed, size_t least)
+{
+  unsigned wait = word_peek (&h->trim_wait);
+  size_t given = word_peek (&h->trim_given);
+  size_t after = word_peek (&h->trim_backed);
+  size_t again = backed > after ? backed - after : 0;
+  bool good = wait == 0 || given >= again + least / 2;
+  unsigned n = good ? word_peek (&h->trim_good) + 1 : 0;
+  word_put (&h->trim_good, n % 16);
+  if (!good)
+    return wait < 8 ? 2 * wait : 8;
+  return n == 16 ? wait / 2 + (wait == 1) : wait + (wait == 0);
+}
+
+/* Trim, but for the end of the file, if enough was freed since this process did
+   it last: never less than an eighth of what is backed, so that the blocks that
+   were freed pay for the look at all pages.  For a thread with cache K, NULL:
+   none, that has freed something and holds no lock.  */
+static MM_NOINLINE void
+trim_if_due (struct heap *h, struct cache *k)
+{
+  size_t backed = word_peek (&h->locks->n_backed) * MM_SLICE;
+  size_t least = size_max (h->trim_threshold, backed / 8);
+  size_t due = size_min (least, SIZE_MAX / 8)
+               * size_max (word_peek (&h->trim_wait), 1);
+  if (word_peek (&h->freed) < due || thread.forking || thread.opening
+      || thread.leaving)
+    return;
+  /* Another thread may be faster.  */
+  if (word_swap (&h->freed, 0) < due)
+    return;
+  int saved = errno;
+  word_put (&h->trim_wait, trim_patience (h, backed, least));
+  word_put (&h->trim_given, trim_all (h, k));
+  word_put (&h->trim_backed, word_peek (&h->locks->n_backed) * MM_SLICE);
+  errno = saved;
 }
 
 /* Make chunks that are all free EMPTY, and cut the file behind what is in use,
@@ -9324,9 +9827,12 @@ free_any (const char *call, void *md, void *p)
   if (wrong == NULL)
     {
       trace_event ('-', p, 0, false);
-      wrong = give_block (c.h, cache_use (c.h, md), &block, NULL);
+      struct cache *k = cache_use (c.h, md);
+      wrong = give_block (c.h, k, &block, NULL);
       if (wrong != NULL)
         fail_misuse (call, md, p, wrong);
+      else if (c.h->trim_threshold != 0)
+        trim_if_due (c.h, k);
     }
   errno = c.saved;
   return wrong == NULL;
@@ -9409,14 +9915,25 @@ alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
   return bin_take (b);
 }
 
+/* A block of class CL was freed in a full word, the short way by cache K.  */
+static inline void
+free_counted (struct heap *h, struct cache *k, unsigned cl)
+{
+  give_count_word (h, cl);
+  if (MM_UNLIKELY (h->trim_threshold != 0))
+    trim_if_due (h, k);
+}
+
 /* Block PTR of page R, of the caller's stream and in a hot slice, was freed in
    a full word.  */
 static MM_NOINLINE void
 free_first (void *md, void *ptr, struct disk_slice *r)
 {
   struct heap *h = heap_find (md);
+  unsigned cl = head_class (head_peek (r)) % MM_CLASSES;
   page_relist (h, thread.last->stream, r,
                (uint32_t) (((uintptr_t) ptr - h->grid) >> MM_SLICE_SHIFT));
+  free_counted (h, thread.last, cl);
 }
 
 /* mfree of what is no small block by the short way: a LARGE block, or
@@ -9424,10 +9941,28 @@ free_first (void *md, void *ptr, struct disk_slice *r)
 static MM_NOINLINE void
 free_large (struct cache *k, void *md, void *ptr)
 {
+  struct heap *h = word_peek (&k->heap);
   struct place at;
-  if (!quick_large (k, md, ptr, &at)
-      || !give_slices (word_peek (&k->heap), &at))
+  if (!quick_large (k, md, ptr, &at) || !give_slices (h, &at))
     free_any ("mfree", md, ptr);
+  else if (h->trim_threshold != 0)
+    {
+      give_count (h, at.usable);
+      trim_if_due (h, k);
+    }
+}
+
+/* The small block at AT, OWN: of the caller's stream, was freed in a full word.
+   */
+static MM_NOINLINE void
+free_listed (struct cache *k, const struct place *at, bool own)
+{
+  struct heap *h = word_peek (&k->heap);
+  if (own)
+    page_relist (h, k->stream, at->r, at->number);
+  else
+    queue_push (h, head_owner (at->head), at->r, at->number);
+  free_counted (h, k, head_class (at->head));
 }
 
 /* mfree of what lies behind the first chunks, or not in the first slice of its
@@ -9449,12 +9984,12 @@ free_far (void *md, void *ptr)
       if (!page_free_own (at.r, at.i, &full))
         free_any ("mfree", md, ptr);
       else if (full)
-        page_relist (word_peek (&k->heap), k->stream, at.r, at.number);
+        free_listed (k, &at, true);
     }
   else if (!page_free_remote (at.r, at.i, &full))
     free_any ("mfree", md, ptr);
   else if (full)
-    queue_push (word_peek (&k->heap), head_owner (at.head), at.r, at.number);
+    free_listed (k, &at, false);
 }
 
 /* The rest of mfree for block I of page R, of the caller's stream and in a hot
@@ -10050,6 +10585,8 @@ open_heap (struct opening *o, void **md)
     attach_drop (h);
   else
     {
+      h->trim_threshold = f->kind->changes && f->kind->backing != BY_COPY
+                            ? opt->trim_threshold : 0;
       door_list (f);
       if (mark_wanted (h))
         walk_heap (h, attach_mark_see, NULL);
@@ -10538,19 +11075,15 @@ mmalloc_prefetch (void *md)
 }
 
 /* First the pages that have become empty go back, then free slices lose their
-   memory, and at last the file its end, if nobody else is there.  */
+   memory, and pages what lies behind free blocks, and at last the file its end,
+   if nobody else is there.  */
 MM_PUBLIC ptrdiff_t
 mmalloc_trim (void *md)
 {
   struct call c;
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
-  sweep (c.h, cache_use (c.h, md));
-  size_t given = 0;
-  lock_grow (c.h);
-  for (size_t chunk = 0; chunk < run_chunks (c.h); chunk++)
-    given += trim_chunk (c.h, chunk);
-  unlock_grow (c.h);
+  size_t given = trim_all (c.h, cache_use (c.h, md));
   trim_cut (c.h);
   call_end (&c, 0, NULL);
   return (ptrdiff_t) given;

@@ -107,9 +107,16 @@ struct mmalloc_options
   unsigned int streams;      /* locks of a new heap for threads that share, up
                                 to 512; 0: one.  One thread for each 4 MiB of
                                 the maximum, up to 1000, works without lock */
+  size_t trim_threshold;     /* when this process has freed about so many bytes
+                                since the last time, and an eighth of what the
+                                heap has, the call that frees gives back what
+                                mmalloc_trim does, but for the end of the file;
+                                0: only mmalloc_trim gives back.  Not for
+                                readers and MMALLOC_PRIVATE, and as the first
+                                opening in a process says */
 };
 #define MMALLOC_OPTIONS_INIT \
-  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0 }
+  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0, 0 }
 
 /* Open the heap in file PATH, or in the file OPT->fd if PATH is NULL, or an
    anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
@@ -416,8 +423,13 @@ int mmalloc_sync (void *md);
 /* Ask the kernel to read what is in use ahead of use: 0 or -1.  */
 int mmalloc_prefetch (void *md);
 
-/* Give free memory and file blocks back to the system, whoever freed them.
-   Returns the number of bytes given back, or -1.  */
+/* Give free memory and file blocks back to the system, whoever freed them: free
+   runs, and pages of the system that lie in free blocks of up to 32 KiB only.
+   What is allocated there later gets its disk blocks again first, or the call
+   fails with ENOSPC.  Nobody is kept from allocating or freeing meanwhile, but
+   who needs more disk blocks waits.  Returns the number of bytes given back by
+   this call, 0 if nothing was freed since the last, or -1.  A kill leaves some
+   to the next call; for trims without being asked see trim_threshold.  */
 ptrdiff_t mmalloc_trim (void *md);
 
 
@@ -429,14 +441,15 @@ struct mmalloc_class_stats
 {
   size_t block_size;    /* bytes of each block; 0: blocks of whole slices */
   size_t blocks_live;
-  size_t blocks_free;   /* free blocks in pages of this class */
+  size_t blocks_free;   /* free blocks in pages of this class, but for those
+                           that mmalloc_trim has taken memory from */
 };
 enum { MMALLOC_CLASSES_MAX = 64 };
 struct mmalloc_stats
 {
   size_t blocks_live;   /* blocks handed out and not freed */
   size_t bytes_live;    /* their usable sizes */
-  size_t blocks_free;   /* free blocks in pages of a size class */
+  size_t blocks_free;   /* free blocks in pages of a size class, likewise */
   size_t bytes_free;    /* those, and free runs that have memory behind them */
   size_t bytes_meta;    /* what the heap needs for itself */
   size_t largest_free;  /* largest free run with memory behind it, in bytes */

@@ -174,7 +174,14 @@ page_long (void)
   return head_becomes (page, LENGTH, UINT64_C (2) << 32);
 }
 static const void *
-page_in_no_state (void)
+page_over_a_hole (void)
+{
+  set64 (&record (page)->holes, 1);
+  return head_becomes (page, HEAD_STATE, HEAD_STATE);
+}
+/* Of a page in which nobody allocates there is nothing to find.  */
+static const void *
+page_thin (void)
 {
   return head_becomes (page, HEAD_STATE, HEAD_STATE);
 }
@@ -458,7 +465,6 @@ static const struct damage
   { "I1: a page belongs to no stream", page_of_nobody, 0 },
   { "I1: a page belongs to no stream", page_of_far, 0 },
   { "I1: a page has another length than its class", page_long, 0 },
-  { "I1: a page is in no state", page_in_no_state, 0 },
   { "I1: a page is of no class", page_of_no_class, 0 },
   { "I1: a page has lost a continuation", page_cut, 0 },
   { "I1: a run reaches past its chunk's end", run_of_nothing, 0 },
@@ -469,6 +475,8 @@ static const struct damage
   { "I2: others freed here without a mark", page_unmarked, 0 },
   { "I2: a bit behind the last block is free", page_bit, 0 },
   { "I3: a used run has no memory behind it", run_unbacked, 0 },
+  { "I3: a live block has no memory behind it", page_over_a_hole, 0 },
+  { NULL, page_thin, 0 },
   { "I4: the index calls a used slice free", index_frees, 0 },
   { "I4: the index has lost a free slice", index_loses, 0 },
   { "I5: a chunk has too many records, or none", records_too_many, 0 },

@@ -52,6 +52,16 @@ START_TEST (fills_up)
 }
 END_TEST
 
+static void
+junk_fill (void)
+{
+  static char junk[KIB (4)];
+  int fd = open (temp_path ("small/junk"), O_WRONLY | O_CREAT, 0666);
+  while (write (fd, junk, sizeof junk) > 0)
+    continue;
+  close (fd);
+}
+
 /* Others take what trim gave back.  */
 START_TEST (holes_cannot_be_filled)
 {
@@ -65,11 +75,7 @@ START_TEST (holes_cannot_be_filled)
   for (size_t i = 0; i < n; i += 2)
     mfree (md, blocks[i]);
   ck_assert_int_gt (mmalloc_trim (md), (ptrdiff_t) MIB (1));
-  static char junk[KIB (16)];
-  int fd = open (temp_path ("small/junk"), O_WRONLY | O_CREAT, 0666);
-  while (write (fd, junk, sizeof junk) > 0)
-    continue;
-  close (fd);
+  junk_fill ();
   size_t more = 0;
   char *block;
   for (; (block = mmalloc (md, KIB (60))) != NULL; more++)
@@ -78,6 +84,49 @@ START_TEST (holes_cannot_be_filled)
   ck_assert_uint_lt (more, n / 2);
   for (size_t i = 1; i < n; i += 2)
     must (block_holds (blocks[i], KIB (64), i));
+  heap_end (md);
+  ck_assert_int_eq (umount2 (dir, MNT_DETACH), 0);
+}
+END_TEST
+
+/* The same inside of pages of blocks, of which many live.  */
+START_TEST (holes_in_pages_cannot_be_filled)
+{
+  enum { SIZE = 8192, MOST = 800 };
+  if (!mount_small ("size=6m"))
+    return;
+  static char *blocks[MOST];
+  void *md = mmalloc_open (temp_path ("small/heap"), MMALLOC_CREATE, NULL);
+  size_t n = heap_fill (md, SIZE, (void **) blocks, MOST), more[2] = { 0, 0 };
+  for (size_t i = 0; i < n; i++)
+    block_fill (blocks[i], SIZE, i);
+  for (size_t i = 0; i < n; i++)
+    if (i % 4 != 0)
+      {
+        mfree (md, blocks[i]);
+        blocks[i] = NULL;
+      }
+  ck_assert_int_gt (mmalloc_trim (md), (ptrdiff_t) (n * SIZE / 2));
+  junk_fill ();
+  for (int round = 0; round < 2; round++)
+    {
+      for (size_t i = 0; i < n; i++)
+        if (blocks[i] == NULL && (blocks[i] = mmalloc (md, SIZE)) != NULL)
+          {
+            block_fill (blocks[i], SIZE, i);
+            more[round]++;
+          }
+      heap_is_whole (md);
+      if (round > 0)
+        break;
+      must_fail (md, mmalloc (md, SIZE), ENOSPC);
+      must_fail (md, mmalloc (md, SIZE), ENOSPC);
+      unlink (temp_path ("small/junk"));
+    }
+  ck_assert_uint_lt (more[0], n / 8);
+  ck_assert_uint_gt (more[0] + more[1], n / 4 * 3 - 8);
+  for (size_t i = 0; i < n; i++)
+    must (blocks[i] == NULL || block_holds (blocks[i], SIZE, i));
   heap_end (md);
   ck_assert_int_eq (umount2 (dir, MNT_DETACH), 0);
 }
@@ -93,4 +142,5 @@ START_TEST (no_room_for_a_new_heap)
 }
 END_TEST
 
-RUN_TESTS (fills_up, holes_cannot_be_filled, no_room_for_a_new_heap)
+RUN_TESTS (fills_up, holes_cannot_be_filled, holes_in_pages_cannot_be_filled,
+           no_room_for_a_new_heap)

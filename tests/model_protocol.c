@@ -8,12 +8,14 @@
    threads can bring this machine into are visited, kills included, and no step
    may be left that nobody takes.
 
-   What is modelled: one page of two words of blocks; its head, its word
-   `foreign', and its two links; the heap lock with the claim record and the
-   handler for a lock whose holder died; streams, which can be inherited, each
-   with its list of partial pages, its queue of others' frees and the page in
-   its bin; and, private to each thread, its avail word and what it has loaded.
-   Beside it runs a ghost: who holds each block, as the program sees it.
+   What is modelled: one page of two words of blocks; its head, its words
+   `foreign' and `holes', its two links, and whether its slices are backed; the
+   heap lock with the claim record and the handler for a lock whose holder
+   died; the grow lock; streams, which can be inherited, each with its list of
+   partial pages, its queue of others' frees and the page in its bin; and,
+   private to each thread, its avail word and what it has loaded.  Beside it
+   runs a ghost: who holds each block, as the program sees it, and which blocks
+   have nothing behind them.
 
    In each state must hold:
 
@@ -30,7 +32,8 @@
      M6  CLAIMED implies the claim record and a held lock;
      M7  while foreign is 0, so is rem;
      M8  the bits of no block differ, so that the bits of a word whose blocks
-         are all live do, all of them.
+         are all live do, all of them;
+     M11 what is behind a block that somebody holds is there.
 
    And in each final state:
 
@@ -46,8 +49,9 @@
    Left out: chains of several pages (a link is 0 or not); that a sweep lets go
    of the heap lock now and then; that where a link is stored with a list, both
    links of a page are cleared, or a sweep empties the lists, one step stands
-   for a few stores; streams that are shared; slot calls; and what mrealloc puts
-   back into avail.
+   for a few stores; streams that are shared; slot calls; what mrealloc puts
+   back into avail; and that a block lies in several system pages, or several
+   in one.
 
    Steps interleave as if memory were sequentially consistent.  The arrows that
    a real machine needs besides:
@@ -71,6 +75,10 @@
                      CLAIMED (acquire)
      take back       CAS to ACTIVE (acquire) <- claimer's store of HELD and
                      adopter's store of HELD (release)
+     thin, wake      under the grow lock, but for the CAS to THIN (acquire) <- drop
+                     and for the adopter's CAS, who takes the lock afterwards;
+                     holes before a punch, and after a backing: system calls,
+                     which a kill and the compiler respect
      lock area       claim is stored before the CAS to CLAIMED and cleared
                      after the head is decided, both in program order, which a
                      kill respects; between live threads the lock orders it.
@@ -107,7 +115,8 @@ enum
   CAN_SWEEP = 0x08,
   CAN_ADOPT = 0x10,
   CAN_INHERIT = 0x20,          /* go on with the stream of a dead thread */
-  CAN_FREE_AGAIN = 0x40        /* free once more what it freed */
+  CAN_FREE_AGAIN = 0x40,       /* free once more what it freed */
+  CAN_TRIM = 0x80
 };
 
 enum rule
@@ -146,16 +155,29 @@ enum rule
   ADOPT_FROM_THE_LIVING,
   INHERIT_WITHOUT_LOCK,
   REM_NOT_RELEASED,
-  OWN_NOT_RELEASED
+  OWN_NOT_RELEASED,
+  THIN_IS_TAKEN_BACK,
+  THIN_IS_ADOPTED_ACTIVE,
+  THIN_IS_SWEPT,
+  THIN_LOOKS_BEFORE_THIN,
+  THIN_ENDS_WITH_HOLES,
+  HOLES_RECORDED_LATE,
+  HOLES_FORGOTTEN_EARLY,
+  HOLES_FORGOTTEN_BY_TRIM,
+  ACTIVE_BEFORE_BACKED,
+  WAKE_WITHOUT_GROW,
+  WAKE_PASSES_HELD,
+  TRIM_WITHOUT_GROW,
+  FREE_BEFORE_UNBACKED
 };
 
 
 /* ---- The state ---------------------------------------------------------- */
 
-enum head { FREE, HELD, ACTIVE, CLAIMED };
+enum head { FREE, HELD, ACTIVE, CLAIMED, THIN };
 
 /* What the lock was taken for.  */
-enum why { FOR_NEW, FOR_SWEEP, FOR_ADOPT, FOR_INHERIT };
+enum why { FOR_NEW, FOR_SWEEP, FOR_ADOPT, FOR_INHERIT, FOR_THIN };
 
 /* Where a thread goes on when the page is listed.  */
 enum then { THEN_IDLE, THEN_POP, THEN_LOCK, THEN_DRAIN, THEN_ADOPT,
@@ -200,11 +222,15 @@ struct state
   unsigned int head, owner;
   unsigned int own[N_WORDS], rem[N_WORDS], foreign;
   unsigned int link, qlink;    /* on a list, in a queue, for all it knows */
+  unsigned int holes;          /* blocks that may have nothing behind them */
+  unsigned int bare;           /* the page's slices are not backed */
   unsigned int claim;
   unsigned int lock;           /* 1 + the thread that has it */
+  unsigned int grow;           /* likewise */
   unsigned int holder[N_STREAMS];
   unsigned int first[N_STREAMS], queue[N_STREAMS], active[N_STREAMS];
   unsigned int ghost[N_BLOCKS];
+  unsigned int punched;        /* blocks that have nothing behind them */
   unsigned int kills;
   unsigned int excused;        /* a block leaked by two overlapping frees */
   unsigned int unhinted;       /* a hint may have been lost */
@@ -276,6 +302,8 @@ enum pc
 {
   IDLE,
   LOCK_TAKE, LOCK_LEAVE,
+  GROW_TAKE, GROW_LEAVE,
+  GROW_BACK, GROW_BITS,
   NEW_HEAD, NEW_REM, NEW_OWN, NEW_LINKS, NEW_ACTIVE,
   LIST_HEAD, LIST_LINK,
   PUSH_LINK, PUSH_QUEUE,
@@ -290,10 +318,13 @@ enum pc
   FILL_WORD,
   USE_ACTIVE,
   BACK_POP, BACK_CAS,
+  WAKE_HEAD, WAKE_BACK, WAKE_HOLES, WAKE_BITS, WAKE_ACTIVE,
   DROP_ACTIVE, DROP_HELD,
   ADOPT_FIND, ADOPT_POP, ADOPT_HEAD, ADOPT_STORE,
   SWEEP_LISTS, SWEEP_HEAD, SWEEP_HELD, SWEEP_LINKS, SWEEP_LOOK,
   CHOOSE_HEAD,
+  THIN_HEAD, THIN_ZERO, THIN_CAS, THIN_LOOK, THIN_HOLES, THIN_PUNCH, THIN_HELD,
+  THIN_EMPTY, THIN_BARE, THIN_FREE,
   FREE_HEAD, FREE_USE,
   N_PCS
 };
@@ -304,6 +335,8 @@ typedef void step_fn (struct state *s, struct thread *th);
 
 static step_fn
   lock_take, lock_leave,
+  grow_take, grow_leave,
+  grow_back, grow_bits,
   new_head, new_rem, new_own, new_links, new_active,
   list_head, list_link,
   push_link, push_queue,
@@ -318,10 +351,13 @@ static step_fn
   fill_word,
   use_active,
   back_pop, back_cas,
+  wake_head, wake_back, wake_holes, wake_bits, wake_active,
   drop_active, drop_held,
   adopt_find, adopt_pop, adopt_head, adopt_store,
   sweep_lists, sweep_head, sweep_held, sweep_links, sweep_look,
   choose_head,
+  thin_head, thin_zero, thin_cas, thin_look, thin_holes, thin_punch, thin_held,
+  thin_empty, thin_bare, thin_free,
   free_head, free_use;
 
 /* What a thread is about before a step, and what a kill costs there.  */
@@ -351,6 +387,16 @@ static const struct step
                   "lock_heap", lock_take, HINTS },
   [LOCK_LEAVE] = { "lock", 2, "give the heap lock back",
                    "unlock_heap", lock_leave, HINTS },
+
+  [GROW_TAKE] = { "grow lock", 1, "take the grow lock",
+                  "lock_grow", grow_take, HINTS },
+  [GROW_LEAVE] = { "grow lock", 2, "give the grow lock back",
+                   "unlock_grow", grow_leave, HINTS },
+
+  [GROW_BACK] = { "grow", 1, "put disk blocks behind the slices",
+                  "grow_back", grow_back, HINTS },
+  [GROW_BITS] = { "grow", 2, "store that they are backed",
+                  "grow_back", grow_bits, HINTS },
 
   [NEW_HEAD] = { "new page", 1, "load the head",
                  "run_search_locked", new_head, HINTS },
@@ -440,7 +486,18 @@ static const struct step
   [BACK_POP] = { "take back", 1, "unlink the first page of the list",
                  "list_pop", back_pop, HINTS },
   [BACK_CAS] = { "take back", 2, "CAS the head from HELD to ACTIVE",
-                 "page_take_back", back_cas, HINTS },
+                 "page_take", back_cas, HINTS },
+
+  [WAKE_HEAD] = { "wake", 1, "load the head: is it THIN still?",
+                  "page_wake", wake_head, HINTS },
+  [WAKE_BACK] = { "wake", 2, "put disk blocks behind the holes",
+                  "page_back_holes", wake_back, HINTS },
+  [WAKE_HOLES] = { "wake", 3, "store that there are none",
+                   "page_back_holes", wake_holes, HINTS },
+  [WAKE_BITS] = { "wake", 4, "store that the slices are backed",
+                  "page_back_holes", wake_bits, HINTS },
+  [WAKE_ACTIVE] = { "wake", 5, "CAS the head from THIN to ACTIVE",
+                    "page_wake", wake_active, HINTS },
 
   [DROP_ACTIVE] = { "drop", 1, "clear the number of the page in the bin",
                     "stream_hold_all", drop_active, HINTS },
@@ -452,9 +509,9 @@ static const struct step
   [ADOPT_POP] = { "adopt", 2, "unlink the first page of the list",
                   "list_pop", adopt_pop, HINTS },
   [ADOPT_HEAD] = { "adopt", 3, "load the head",
-                   "page_take_back", adopt_head, HINTS },
-  [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE for this stream",
-                    "page_take_back", adopt_store, HINTS },
+                   "page_take", adopt_head, HINTS },
+  [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE, or THIN, for this stream",
+                    "page_take", adopt_store, HINTS },
 
   [SWEEP_LISTS] = { "sweep", 1, "empty the lists and queues",
                     "sweep", sweep_lists, HINTS },
@@ -470,6 +527,27 @@ static const struct step
   [CHOOSE_HEAD] = { "choose", 1, "load the head: adopt, or a new page?",
                     "take_small", choose_head, HINTS },
 
+  [THIN_HEAD] = { "thin", 1, "load the head: HELD, or THIN already?",
+                  "trim_page", thin_head, HINTS },
+  [THIN_ZERO] = { "thin", 2, "store that there are no holes",
+                  "trim_page", thin_zero, HINTS },
+  [THIN_CAS] = { "thin", 3, "CAS the head from HELD to THIN",
+                 "trim_page", thin_cas, HINTS },
+  [THIN_LOOK] = { "thin", 4, "load own and rem",
+                  "page_free_bits", thin_look, HINTS },
+  [THIN_HOLES] = { "thin", 5, "store where holes will be",
+                   "trim_make_holes", thin_holes, HINTS },
+  [THIN_PUNCH] = { "thin", 6, "give back what is behind them",
+                   "trim_make_holes", thin_punch, HINTS },
+  [THIN_HELD] = { "thin", 7, "CAS the head from THIN to HELD: there are none",
+                  "trim_page", thin_held, HINTS },
+  [THIN_EMPTY] = { "thin", 8, "load own and rem: is the page empty?",
+                   "sweep_retire_thin", thin_empty, HINTS },
+  [THIN_BARE] = { "thin", 9, "store that its slices are not backed",
+                  "sweep_retire_thin", thin_bare, HINTS },
+  [THIN_FREE] = { "thin", 10, "store the head FREE",
+                  "sweep_retire_thin", thin_free, HINTS },
+
   [FREE_HEAD] = { "free", 1, "load the head",
                   "place_find", free_head, FREES },
   [FREE_USE] = { "free", 2, "use the block too late",
@@ -479,7 +557,7 @@ static const struct step
 
 /* ---- Packing ------------------------------------------------------------ */
 
-enum { PACKED_WORDS = 3 };
+enum { PACKED_WORDS = 4 };
 
 struct packed
 {
@@ -514,7 +592,7 @@ field (struct packer *k, unsigned int *value, unsigned int bits)
 static void
 fields (struct packer *k, struct state *s)
 {
-  field (k, &s->head, 2);
+  field (k, &s->head, 3);
   field (k, &s->owner, 2);
   field (k, &s->foreign, 1);
   field (k, &s->link, 1);
@@ -524,8 +602,12 @@ fields (struct packer *k, struct state *s)
       field (k, &s->own[w], WORD_BITS);
       field (k, &s->rem[w], WORD_BITS);
     }
+  field (k, &s->holes, N_BLOCKS);
+  field (k, &s->punched, N_BLOCKS);
+  field (k, &s->bare, 1);
   field (k, &s->claim, 1);
   field (k, &s->lock, 3);
+  field (k, &s->grow, 3);
   for (unsigned int i = 0; i < SURVIVOR_STREAM; i++)
     {
       field (k, &s->holder[i], 2);
@@ -542,7 +624,7 @@ fields (struct packer *k, struct state *s)
   for (unsigned int t = 0; t < N_ACTORS; t++)
     {
       struct thread *th = &s->thread[t];
-      field (k, &th->pc, 6);
+      field (k, &th->pc, 7);
       field (k, &th->left, 3);
       field (k, &th->dead, 1);
       field (k, &th->stream, 2);
@@ -555,7 +637,7 @@ fields (struct packer *k, struct state *s)
       field (k, &th->owner, 2);
       field (k, &th->keep, 1);
       field (k, &th->ours, 2);
-      field (k, &th->why, 2);
+      field (k, &th->why, 3);
       field (k, &th->then, 3);
       field (k, &th->in_malloc, 1);
       field (k, &th->legality, 2);
@@ -639,12 +721,21 @@ lock_for (struct thread *th, enum why why)
   th->pc = LOCK_TAKE;
 }
 
+/* Take the grow lock, and then go on with a step of FOR_NEW: grow; of
+   FOR_ADOPT: wake the page; of FOR_THIN.  */
+static void
+grow_for (struct thread *th, enum why why)
+{
+  th->why = why;
+  th->pc = GROW_TAKE;
+}
+
 /* The step for which the lock was taken.  */
 static void
 lock_use (struct thread *th)
 {
   static const enum pc first[] = { NEW_HEAD, SWEEP_LISTS, ADOPT_FIND,
-                                   INHERIT_HOLDER };
+                                   INHERIT_HOLDER, THIN_EMPTY };
   th->keep = 0;
   th->word = 0;
   th->pc = first[th->why];
@@ -864,17 +955,63 @@ lock_leave (struct state *s, struct thread *th)
   th->keep = th->ours = 0;
   if (th->why == FOR_INHERIT && th->stream != NONE)
     th->owner = th->stream, th->pc = HOLD_ACTIVE;
+  else if (th->why == FOR_THIN)
+    th->pc = GROW_LEAVE;
+  else if (th->in_malloc && !th->in_bin)
+    th->owner = th->stream, grow_for (th, FOR_ADOPT);
   else if (th->in_malloc)
     th->pc = USE_ACTIVE;
   else
     op_end (th);
 }
 
+static void
+grow_take (struct state *s, struct thread *th)
+{
+  static const enum pc first[] = { [FOR_NEW] = GROW_BACK,
+                                   [FOR_ADOPT] = WAKE_HEAD,
+                                   [FOR_THIN] = THIN_HEAD };
+  s->grow = number_of (s, th) + 1;
+  th->pc = first[th->why];
+}
+
+/* Nobody looks for a page again who has got one.  */
+static void
+grow_leave (struct state *s, struct thread *th)
+{
+  if (s->grow == number_of (s, th) + 1)
+    s->grow = 0;
+  if (th->why == FOR_THIN)
+    op_end (th);
+  else if (th->in_bin)
+    th->pc = USE_ACTIVE;
+  else if (th->why == FOR_NEW)
+    th->pc = CHOOSE_HEAD;
+  else
+    th->why = 0, th->owner = 0, th->pc = BACK_POP;
+}
+
+/* Others may have grown the heap meanwhile.  */
+static void
+grow_back (struct state *s, struct thread *th)
+{
+  th->pc = GROW_LEAVE;
+  if (s->head == FREE && s->bare)
+    s->punched = 0, th->pc = GROW_BITS;
+}
+
+static void
+grow_bits (struct state *s, struct thread *th)
+{
+  s->bare = 0;
+  th->pc = GROW_LEAVE;
+}
+
 /* mmalloc.c asks the chunk's index, which follows the heads.  */
 static void
 new_head (struct state *s, struct thread *th)
 {
-  if (s->head != FREE)
+  if (s->head != FREE || s->bare)
     th->in_malloc = 0, th->pc = LOCK_LEAVE;
   else
     th->pc = is_broken (HEAD_BEFORE_WORDS) ? NEW_ACTIVE : NEW_REM;
@@ -932,7 +1069,7 @@ new_active (struct state *s, struct thread *th)
 static void
 list_head (struct state *s, struct thread *th)
 {
-  if (s->owner == th->owner && (s->head == HELD || s->head == CLAIMED))
+  if (s->owner == th->owner && s->head != FREE && s->head != ACTIVE)
     th->pc = LIST_LINK;
   else
     listed (th);
@@ -1114,8 +1251,12 @@ retire_claim (struct state *s, struct thread *th)
 static void
 retire_cas (struct state *s, struct thread *th)
 {
-  if (s->head != HELD || s->owner != th->owner)
-    th->pc = RETIRE_CLEAR;
+  if ((s->head != HELD && !(s->head == THIN && is_broken (THIN_IS_SWEPT)))
+      || s->owner != th->owner)
+    {
+      th->keep = s->head == THIN;
+      th->pc = RETIRE_CLEAR;
+    }
   else
     {
       head_store (s, CLAIMED, th->owner);
@@ -1277,15 +1418,78 @@ back_pop (struct state *s, struct thread *th)
 static void
 back_cas (struct state *s, struct thread *th)
 {
+  bool own = s->owner == th->stream;
   s->unhinted |= s->head == CLAIMED;
   if (is_broken (TAKE_BACK_BY_STORE)
-      || (s->head == HELD && s->owner == th->stream))
+      || (s->head == HELD && own)
+      || (s->head == THIN && own && is_broken (THIN_IS_TAKEN_BACK)))
     {
       head_store_active (s, th);
       th->pc = USE_ACTIVE;
     }
+  else if (s->head == THIN && own && is_broken (WAKE_WITHOUT_GROW))
+    th->why = FOR_ADOPT, th->pc = WAKE_HEAD;
+  else if (s->head == THIN && own)
+    grow_for (th, FOR_ADOPT);
   else
     th->pc = BACK_POP;
+}
+
+/* The page may be HELD again, or no page any more.  */
+static void
+wake_head (struct state *s, struct thread *th)
+{
+  bool own = s->owner == th->stream;
+  if (s->head == THIN && own)
+    th->pc = is_broken (ACTIVE_BEFORE_BACKED) ? WAKE_ACTIVE
+             : is_broken (HOLES_FORGOTTEN_EARLY) ? WAKE_HOLES : WAKE_BACK;
+  else if (s->head == HELD && own && !is_broken (WAKE_PASSES_HELD))
+    th->pc = WAKE_ACTIVE;
+  else
+    {
+      th->pc = GROW_LEAVE;
+    }
+  s->unhinted |= s->head == CLAIMED;
+}
+
+static void
+wake_back (struct state *s, struct thread *th)
+{
+  s->punched &= ~(is_broken (HOLES_FORGOTTEN_EARLY) ? th->own | th->rem << 2
+                                                    : s->holes);
+  th->own = th->rem = 0;
+  th->pc = is_broken (HOLES_FORGOTTEN_EARLY) ? WAKE_BITS : WAKE_HOLES;
+}
+
+static void
+wake_holes (struct state *s, struct thread *th)
+{
+  if (is_broken (HOLES_FORGOTTEN_EARLY))
+    th->own = s->holes & 3, th->rem = s->holes >> 2, th->pc = WAKE_BACK;
+  else
+    th->pc = WAKE_BITS;
+  s->holes = 0;
+}
+
+static void
+wake_bits (struct state *s, struct thread *th)
+{
+  s->bare = 0;
+  th->pc = is_broken (ACTIVE_BEFORE_BACKED) ? GROW_LEAVE : WAKE_ACTIVE;
+}
+
+/* From HELD, too, if it is that again: a sweep may have claimed it then.  */
+static void
+wake_active (struct state *s, struct thread *th)
+{
+  th->pc = GROW_LEAVE;
+  if (s->owner == th->stream && (s->head == THIN || s->head == HELD))
+    {
+      if (s->head == THIN && is_broken (ACTIVE_BEFORE_BACKED))
+        th->pc = WAKE_BACK;
+      head_store_active (s, th);
+    }
+  s->unhinted |= s->head == CLAIMED;
 }
 
 static void
@@ -1332,14 +1536,19 @@ adopt_pop (struct state *s, struct thread *th)
 static void
 adopt_head (struct state *s, struct thread *th)
 {
-  th->pc = s->head == HELD && s->owner == th->owner ? ADOPT_STORE : ADOPT_POP;
+  th->pc = (s->head == HELD || s->head == THIN) && s->owner == th->owner
+           ? ADOPT_STORE : ADOPT_POP;
 }
 
+/* That it is HELD or THIN may change, if somebody trims: then again.  */
 static void
 adopt_store (struct state *s, struct thread *th)
 {
   s->unhinted |= s->qlink;      /* pushed since the queue was drained */
-  head_store_active (s, th);
+  if (s->head == THIN && !is_broken (THIN_IS_ADOPTED_ACTIVE))
+    head_store (s, THIN, th->stream);
+  else
+    head_store_active (s, th);
   th->pc = LOCK_LEAVE;
 }
 
@@ -1362,7 +1571,9 @@ sweep_head (struct state *s, struct thread *th)
   if (s->head == ACTIVE && sweep_is_ours (s, th)
       && !is_broken (SWEEP_FORGETS_ACTIVE))
     th->pc = SWEEP_HELD;
-  else if (s->head != HELD)
+  else if (s->head == THIN && !is_broken (THIN_IS_SWEPT))
+    th->pc = sweep_is_ours (s, th) ? SWEEP_LINKS : LOCK_LEAVE;
+  else if (s->head != HELD && s->head != THIN)
     th->pc = LOCK_LEAVE;
   else
     th->pc = is_broken (RETIRE_WITHOUT_CLAIMED) ? RETIRE_OWN
@@ -1398,12 +1609,121 @@ sweep_look (struct state *s, struct thread *th)
 static void
 choose_head (struct state *s, struct thread *th)
 {
-  if (s->head == FREE)
+  if (s->head == FREE && s->bare)
+    grow_for (th, FOR_NEW);
+  else if (s->head == FREE)
     lock_for (th, FOR_NEW);
   else if (may (s, th, CAN_ADOPT) && is_adoptable (s, th, s->owner))
     lock_for (th, FOR_ADOPT);
   else
     op_end (th);
+}
+
+/* Who looks first, whether it is worth while, looks once more in THIN.  */
+static void
+thin_head (struct state *s, struct thread *th)
+{
+  th->owner = s->owner;
+  th->word = 0;
+  th->pc = s->head == THIN || (s->head == HELD
+                               && is_broken (THIN_LOOKS_BEFORE_THIN))
+             ? THIN_LOOK
+           : s->head == HELD ? THIN_ZERO : GROW_LEAVE;
+}
+
+static void
+thin_zero (struct state *s, struct thread *th)
+{
+  s->holes = 0;
+  th->pc = THIN_CAS;
+}
+
+static void
+thin_cas (struct state *s, struct thread *th)
+{
+  th->pc = GROW_LEAVE;
+  if (s->head != HELD || s->owner != th->owner)
+    return;
+  head_store (s, THIN, th->owner);
+  th->pc = is_broken (THIN_LOOKS_BEFORE_THIN) ? THIN_HOLES : THIN_LOOK;
+}
+
+/* Which blocks of word 0 are free goes into own, of word 1 into rem.  */
+static void
+thin_look (struct state *s, struct thread *th)
+{
+  unsigned int *gain = th->word == 0 ? &th->own : &th->rem;
+  *gain = free_bits (s, th->word);
+  if (++th->word < N_WORDS)
+    return;
+  th->word = 0;
+  th->pc = is_broken (THIN_LOOKS_BEFORE_THIN) && s->head == HELD ? THIN_ZERO
+           : is_broken (HOLES_RECORDED_LATE) ? THIN_PUNCH : THIN_HOLES;
+}
+
+static void
+thin_holes (struct state *s, struct thread *th)
+{
+  unsigned int gain = th->own | th->rem << WORD_BITS;
+  s->holes = is_broken (HOLES_FORGOTTEN_BY_TRIM) ? gain & ~s->holes
+                                                 : s->holes | gain;
+  if (s->holes == 0 || is_broken (HOLES_RECORDED_LATE))
+    th->own = th->rem = 0;
+  th->pc = s->holes == 0 || is_broken (THIN_ENDS_WITH_HOLES) ? THIN_HELD
+           : is_broken (HOLES_RECORDED_LATE) ? LOCK_TAKE : THIN_PUNCH;
+  if (is_broken (THIN_ENDS_WITH_HOLES))
+    s->punched |= gain, th->own = th->rem = 0;
+}
+
+static void
+thin_punch (struct state *s, struct thread *th)
+{
+  s->punched |= th->own | th->rem << WORD_BITS;
+  if (is_broken (HOLES_RECORDED_LATE))
+    th->pc = THIN_HOLES;
+  else
+    {
+      th->own = th->rem = 0;
+      lock_for (th, FOR_THIN);
+    }
+}
+
+/* An adopter may have changed the owner meanwhile: then again.  */
+static void
+thin_held (struct state *s, struct thread *th)
+{
+  if (s->head == THIN)
+    head_store (s, HELD, s->owner);
+  th->pc = GROW_LEAVE;
+}
+
+static void
+thin_empty (struct state *s, struct thread *th)
+{
+  th->keep |= s->head != THIN
+              || free_bits (s, th->word) != scene->valid[th->word];
+  if (th->keep)
+    th->word = 0, th->pc = LOCK_LEAVE;
+  else if (++th->word == N_WORDS)
+    th->word = 0, th->pc = is_broken (FREE_BEFORE_UNBACKED) ? THIN_FREE
+                                                            : THIN_BARE;
+}
+
+static void
+thin_bare (struct state *s, struct thread *th)
+{
+  s->bare = 1;
+  th->pc = is_broken (FREE_BEFORE_UNBACKED) ? LOCK_LEAVE : THIN_FREE;
+}
+
+static void
+thin_free (struct state *s, struct thread *th)
+{
+  for (unsigned int b = 0; b < N_BLOCKS; b++)
+    if (is_block (b) && (is_live (s, b) || s->ghost[b] != NOBODY))
+      wrong (s, "M4: a page with a live block was retired");
+  head_store (s, FREE, 0);
+  th->pc = is_broken (FREE_BEFORE_UNBACKED) ? THIN_BARE : LOCK_LEAVE;
 }
 
 static void
@@ -1440,13 +1760,16 @@ thread_step (struct state *s, unsigned int t)
 }
 
 /* Is the step possible now?  Only a lock whose holder lives has to be waited
-   for.  */
+   for, and nobody has one of them twice.  */
 static bool
 thread_can_step (const struct state *s, unsigned int t)
 {
   const struct thread *th = &s->thread[t];
-  return th->pc != LOCK_TAKE || s->lock == 0
-         || s->thread[s->lock - 1].dead;
+  unsigned int holder = th->pc == LOCK_TAKE ? s->lock
+                        : th->pc == GROW_TAKE ? s->grow : 0;
+  return holder == 0 || s->thread[holder - 1].dead
+         || (th->pc == GROW_TAKE && th->why == FOR_THIN
+             && is_broken (TRIM_WITHOUT_GROW));
 }
 
 static struct thread *
@@ -1476,6 +1799,8 @@ next_ops (const struct state *s, unsigned int t, struct state *out)
     drop_start (next_op (s, t, out, &n), THEN_IDLE);
   if (roles & CAN_SWEEP)
     sweep_start (next_op (s, t, out, &n));
+  if (roles & CAN_TRIM)
+    grow_for (next_op (s, t, out, &n), FOR_THIN);
   if ((roles & CAN_INHERIT) && th->stream == NONE)
     {
       lock_for (next_op (s, t, out, &n), FOR_INHERIT);
@@ -1547,6 +1872,8 @@ state_check (struct state *s)
           wrong (s, "M1: a block is live, and nobody holds it");
         if (s->head != FREE && !is_live (s, b) && held)
           wrong (s, "M1: a block is held, and its bits call it free");
+        if (held && (s->punched >> b & 1))
+          wrong (s, "M11: a block that is held has nothing behind it");
       }
   for (unsigned int w = 0; w < N_WORDS; w++)
     {
@@ -1670,10 +1997,16 @@ epilogue_check (const struct state *last)
       }
   sweep_start (&s.thread[SURVIVOR]);
   run_alone (&s, SURVIVOR);
+  /* A sweep goes over those that are THIN once more, with the grow lock.  */
+  if (s.head == THIN)
+    {
+      grow_for (&s.thread[SURVIVOR], FOR_THIN);
+      run_alone (&s, SURVIVOR);
+    }
   bool leaked = false;
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     leaked = leaked || s.ghost[b] == LEAKED;
-  if (leaked != (s.head == HELD) || s.head == CLAIMED)
+  if (leaked != (s.head == HELD || s.head == THIN) || s.head == CLAIMED)
     wrong (&s, "M10: the empty page cannot be retired");
   if (s.wrong != NULL)
     ((struct state *) last)->wrong = s.wrong;
@@ -1800,11 +2133,12 @@ static void
 state_print (const struct state *s)
 {
   static const char *const head_name[] = { "FREE", "HELD", "ACTIVE",
-                                           "CLAIMED" };
+                                           "CLAIMED", "THIN" };
   printf ("%s(%u) own %u%u rem %u%u foreign %u link %u%u claim %u lock %u "
-          "ghost", head_name[s->head], s->owner, s->own[0], s->own[1],
-          s->rem[0], s->rem[1], s->foreign, s->link, s->qlink, s->claim,
-          s->lock);
+          "grow %u bare %u holes %x punched %x ghost", head_name[s->head],
+          s->owner, s->own[0], s->own[1], s->rem[0], s->rem[1], s->foreign,
+          s->link, s->qlink, s->claim, s->lock, s->grow, s->bare, s->holes,
+          s->punched);
   for (unsigned int b = 0; b < N_BLOCKS; b++)
     printf (" %u", s->ghost[b]);
   printf (" hints");
@@ -1872,7 +2206,7 @@ explore (const struct scenario *sc, size_t *n_states, size_t *n_transitions)
 enum scenario_name
 {
   REMOTE_FREES, TWO_FREERS, ADOPTION, TWO_OWNERS, INHERITANCE, FREED_AGAIN,
-  FREED_BY_TWO, N_SCENARIOS
+  FREED_BY_TWO, TRIMS, TWO_TRIM, THIN_ADOPTED, THIN_INHERITED, N_SCENARIOS
 };
 
 enum { OWNER = CAN_MALLOC | CAN_DROP };
@@ -1906,7 +2240,23 @@ static const struct scenario scenarios[N_SCENARIOS] =
   [FREED_BY_TWO] = { "freed by two", { 3, 0 }, 0, 1,
                      { { 0, OWNER | CAN_FREE | CAN_SWEEP, 4 },
                        { 1, CAN_FREE | CAN_MALLOC, 2 },
-                       { NONE, CAN_FREE, 1 } } }
+                       { NONE, CAN_FREE, 1 } } },
+  [TRIMS] = { "trims", { 1, 1 }, 2, 0,
+              { { 0, OWNER | CAN_FREE, 4 },
+                { NONE, CAN_FREE | CAN_TRIM, 2 },
+                { NONE, CAN_SWEEP, 1 } } },
+  [TWO_TRIM] = { "two trim", { 3, 0 }, 1, 0,
+                 { { 0, OWNER | CAN_FREE, 4 },
+                   { 1, CAN_MALLOC | CAN_FREE | CAN_TRIM, 3 },
+                   { NONE, CAN_TRIM, 1 } } },
+  [THIN_ADOPTED] = { "thin adopted", { 1, 1 }, 1, 0,
+                     { { 0, OWNER | CAN_FREE, 3 },
+                       { 1, CAN_MALLOC | CAN_ADOPT, 2 },
+                       { NONE, CAN_FREE | CAN_TRIM, 2 } } },
+  [THIN_INHERITED] = { "thin inherited", { 1, 1 }, 2, 0,
+                       { { 0, OWNER | CAN_FREE, 3 },
+                         { NONE, CAN_MALLOC | CAN_INHERIT, 3 },
+                         { NONE, CAN_FREE | CAN_TRIM, 2 } } }
 };
 
 /* Each rule broken, in a scenario that shows why it is there.  */
@@ -1951,7 +2301,20 @@ static const struct
   MUTANT (ADOPT_FROM_THE_LIVING, ADOPTION),
   MUTANT (INHERIT_WITHOUT_LOCK, INHERITANCE),
   MUTANT (REM_NOT_RELEASED, TWO_FREERS),
-  MUTANT (OWN_NOT_RELEASED, REMOTE_FREES)
+  MUTANT (OWN_NOT_RELEASED, REMOTE_FREES),
+  MUTANT (THIN_IS_TAKEN_BACK, TRIMS),
+  MUTANT (THIN_IS_ADOPTED_ACTIVE, THIN_ADOPTED),
+  MUTANT (THIN_IS_SWEPT, TRIMS),
+  MUTANT (THIN_LOOKS_BEFORE_THIN, TRIMS),
+  MUTANT (THIN_ENDS_WITH_HOLES, TRIMS),
+  MUTANT (HOLES_RECORDED_LATE, TRIMS),
+  MUTANT (HOLES_FORGOTTEN_EARLY, THIN_INHERITED),
+  MUTANT (HOLES_FORGOTTEN_BY_TRIM, TWO_TRIM),
+  MUTANT (ACTIVE_BEFORE_BACKED, THIN_INHERITED),
+  MUTANT (WAKE_WITHOUT_GROW, TRIMS),
+  MUTANT (WAKE_PASSES_HELD, TRIMS),
+  MUTANT (TRIM_WITHOUT_GROW, TRIMS),
+  MUTANT (FREE_BEFORE_UNBACKED, TRIMS)
 #undef MUTANT
 };
 enum { N_MUTANTS = sizeof mutants / sizeof *mutants };

@@ -120,7 +120,7 @@
   { "page length", BASE_SMALL, page_length, 0,
     "I1: a page has another length than its class" },
   { "page state", BASE_SMALL, page_state, 0,
-    "I1: a page is in no state" },
+    "" },
   { "page claimed", BASE_SMALL, page_claimed, 0,
     "I7: a page is claimed by nobody" },
   { "page active", BASE_SMALL, page_active, 0,

@@ -270,7 +270,7 @@ become_neighbour (struct heap *h, const struct neighbour *neighbour)
   h->id = neighbour->id;
   h->super.generation = neighbour->generation;
   /* The victim, which only stands still, has another file mapped.  */
-  h->locks->mark++;
+  h->locks->mark += 2;
   mutex_of_dead (h, &h->locks->grow.mutex);
   bool died = mutex_of_dead (h, &h->locks->heap.mutex);
   lock_heap (h);

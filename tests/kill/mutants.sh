@@ -49,7 +49,7 @@ build () { # TEST
     left_by_jumping|locked_memory|makeroot|mmcheck_guards|\
     private_changes_vanish|raw_clone_child|region_files|\
     roots_many|sparse_copy_on_a_full_disk|threads_come_and_go|\
-    trim_gives_back)
+    full_file_system|trim_gives_back|trim_inside_pages)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
@@ -61,7 +61,8 @@ build () { # TEST
     heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|machine_went_down|makeroot_processes|membership|\
     narrow_heap|other_device_number|others_come_between|power_cut_roots|\
-    preconditions|quota_is_named|slot_calls_wait|words_of_threads)
+    preconditions|quota_is_named|slot_calls_wait|trim_seen_inside|\
+    words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -305,10 +306,9 @@ mutant realloc_frees_first '/^realloc_/,/^}/ {
 }' 'step:realloc: moves'
 
 # What page a list names is believed.
-mutant lists_believed '/^page_take_back/,/^}/ {
-  s/list_pop (h, st, cl, &number);/&\
-  if (r != NULL)\
-    held = atomic_load (\&r->head);/
+mutant lists_believed '/^page_take /,/^}/ {
+  s/^  do$/  head = held = atomic_load (\&r->head);\
+&/
 }' 'random:1500'
 
 # A root is linked before its record is complete.
@@ -1139,6 +1139,127 @@ mutant cut_stays_hot '/^sweep_exclude/,/^}/ {
   s/h->caches->hot_bytes = 0;/(void) h;/
 }' trim_gives_back chunks_come_back
 
+# A page that is THIN is taken back as if it lacked nothing, or retired as if
+# nobody had to know; it is looked at before nobody allocates there any more, or
+# while the owner takes it back.
+mutant thin_taken_back '/^page_take /,/^}/ {
+  s/^        return HEAD_THIN;/        return \
+        word_claim (\&r->head, \&head, page_head (HEAD_ACTIVE, to, cl)),\
+        head = page_head (HEAD_THIN, to, cl),\
+        word_claim (\&r->head, \&head, page_head (HEAD_ACTIVE, to, cl)),\
+        HEAD_HELD;/
+}' step:thin full_file_system
+mutant thin_claimed '/^sweep_page_locked/,/^}/ {
+  s/if (head_state (head) != HEAD_HELD)/if (head_state (head) == HEAD_ACTIVE)/
+}' step:thin step:trim
+mutant thin_looked_at_early '/^trim_page/,/^}/ {
+  s/^  if (head_state (head) == HEAD_HELD)/\
+  uint64_t early = page_free_pages (h, r, page_start (h, number), cl,\
+                                    process.system_page);\
+&/
+  s/^  trim_make_holes (h, r, number, cl, t);/\
+  sched_yield ();\
+  word_settle (\&r->holes, word_peek (\&r->holes) | early);\
+  uint64_t left = early;\
+  for (size_t at, n; bit_take_run (\&left, \&at, \&n) != 0; )\
+    if (back_drop (h, page_start (h, number) + at * MM_PAGE, n * MM_PAGE))\
+      t->given += n * MM_PAGE;/
+}' trim_inside_pages
+mutant wake_without_lock '/^page_wake/,/^}/ {
+  s/^  lock_grow (h);//
+  s/^  unlock_grow (h);//
+}' trim_inside_pages
+mutant wake_without_blocks '/^page_back_holes/,/^}/ {
+  s/^      int err = back_range/      int err = 0; if (0) err = back_range/
+}' step:thin full_file_system
+mutant wake_without_bits '/^page_back_holes/,/^}/ {
+  s/^  map_put (run_index_locked (h, c)->backed.*true);/  (void) s, (void) c;/
+}' trim_seen_inside
+mutant wake_though_full '/^page_back_holes/,/^}/ {
+  s/^      if (err != 0)/      if (err != 0 \&\& err != ENOSPC)/
+}' full_file_system
+mutant adopted_thin_asleep '/^bin_adopt/,/^}/ {
+  s/ \&\& !page_wake (h, got, k->stream, cl))/ \&\& false)/
+}' step:thin
+
+# A hole is recorded when it is there; or forgotten before it is filled.
+mutant holes_late '/^trim_make_holes/,/^}/ {
+  /^      word_settle (&r->holes, word_peek (&r->holes) | run);/d
+  s/^        t->given += n \* MM_PAGE;/{ &\
+          word_settle (\&r->holes, word_peek (\&r->holes) | run); }/
+}' step:trim
+mutant holes_forgotten_early '/^page_back_holes/,/^}/ {
+  s/^  while ((run =/  word_settle (\&r->holes, 0);\
+&/
+}' step:thin
+mutant holes_from_before '/^trim_page/,/^}/ {
+  s/^      word_settle (&r->holes, 0);//
+}' trim_inside_pages
+mutant holes_twice '/^trim_make_holes/,/^}/ {
+  s/^                  & ~word_peek (&r->holes), run;/, run;/
+}' trim_inside_pages
+
+# An empty one is retired and its slices are called backed; or are so no more
+# when somebody may have them already.
+mutant thin_retired_backed '/^sweep_retire_thin/,/^}/ {
+  s/^        map_put (.*false);//
+}' step:thin step:trim full_file_system
+mutant thin_retired_early '/^sweep_retire_thin/,/^}/ {
+  s/^  for (size_t i = 0; empty/\
+  if (empty)\
+    run_give_locked (h, number, class_table[cl].slices);\
+&/
+  s/^    run_give_locked (h, number, class_table\[cl\].slices);$/    (void) s;/
+}' step:thin step:trim
+mutant thin_kept_empty '/^sweep_thin_chunk/,/^}/ {
+  s/if (sweep_retire_thin (h/if (false \&\& sweep_retire_thin (h/
+}' trim_inside_pages
+mutant thin_not_listed '/^sweep_thin_chunk/,/^}/ {
+  s/^        sweep_list_locked (h.*;/        (void) r;/
+}' full_file_system trim_inside_pages
+mutant thin_listed_first '/^sweep_page_locked/,/^}/ {
+  s/^      w->thin = true;/&\
+      if (our)\
+        sweep_list_locked (h, r, number, head);/
+}' trim_seen_inside
+
+# Holes of another size than a system page; pages that are tried one after the
+# other in vain; holes that count as backed when the file is opened.
+mutant holes_of_4096 '/^trim_make_holes/,/^}/ {
+  s/process.system_page/MM_PAGE/
+}' trim_seen_inside
+mutant holes_tried_anyway '/^trim_make_holes/,/^}/ {
+  s/^      t->whole = !back_drop (h, start + at \* MM_PAGE, n \* MM_PAGE);/\
+      if (!back_drop (h, start + at * MM_PAGE, n * MM_PAGE))\
+        word_settle (\&r->holes, word_peek (\&r->holes) \& ~run);\
+      else/
+}' trim_seen_inside
+mutant holes_count_as_backed '/^trim_pages/,/^}/ {
+  s/^  run_less_backed_locked (h, .*;//
+}' trim_seen_inside
+mutant holes_swept_as_backed '/^sweep_schedule/,/^}/ {
+  s/w->backed - holes : 0/w->backed : 0/
+}' trim_seen_inside
+
+# A heap that trims by itself does not; does at each free; does as often when
+# all is needed again.
+mutant trims_never '/^free_counted/,/^}/ {
+  s/h->trim_threshold != 0/false/
+}' trim_inside_pages
+mutant trims_no_large '/^free_large/,/^}/ {
+  s/h->trim_threshold != 0/false/
+}' trim_inside_pages
+mutant trims_at_each_free '/^trim_if_due/,/^}/ {
+  s/if (word_peek (&h->freed) < due/if (word_peek (\&h->freed) == 0/
+  s/word_swap (&h->freed, 0) < due/word_swap (\&h->freed, 0) == 0/
+}' trim_seen_inside
+mutant trims_without_patience '/^trim_patience/,/^}/ {
+  s/wait < 8 ? 2 \* wait : 8/wait/
+}' trim_seen_inside
+mutant copy_gets_holes '/^attach_back_slices/,/^}/ {
+  s/head_state (head) == HEAD_THIN/false/
+}' trim_inside_pages
+
 # Guards are for the blocks of the thread that asked for them.
 mutant guards_of_one_thread '/^mmcheckf/,/^}/ {
   s/cache_disarm_all (h);/word_put (\&thread.last->key, KEY_NONE);/
@@ -1196,8 +1317,8 @@ mutant page_of_nobody_unseen '/^check_page/,/^}/ {
 mutant page_length_unseen '/^check_page/,/^}/ {
   s/head_slices (seen->head) != class_table\[cl\].slices/false/
 }' check_finds_everything
-mutant page_state_unseen '/^check_page/,/^}/ {
-  s/head_state (seen->head) > HEAD_CLAIMED/false/
+mutant page_holes_unseen '/^check_page/,/^}/ {
+  s/head_state (seen->head) == HEAD_THIN/false/
 }' check_finds_everything
 mutant page_claim_unseen '/^check_page/,/^}/ {
   s/head_state (seen->head) == HEAD_CLAIMED/false/
@@ -1549,7 +1670,7 @@ mutant again_unjoined '/^attach_again/,/^}/ {
 #   realloc and slot_put without their second look at the head: a page with a
 #   live block of the caller cannot leave its stream meanwhile.
 #   Hints, which cost memory or time when they are lost: page_relist that does
-#   nothing and queue entries that a sweep keeps (until the next sweep);
+#   nothing, page_wake that passes over a page that is HELD again, and queue entries that a sweep keeps (until the next sweep);
 #   large_extend_locked that gives up one slice early; huge_resize that punches
 #   nothing when a block gets shorter (until a trim).
 

@@ -372,6 +372,45 @@ pre_sweep (void *md)
   wants (768);
 }
 
+/* N blocks of SIZE bytes, of which the first of each four stays.  */
+static void
+make_sparse (void *md, size_t size, size_t n)
+{
+  size_t from = plan->n;
+  make_many (md, size, n);
+  for (size_t i = n; i-- > 0; )
+    if (i % 4 != 0)
+      unmake (md, from + i);
+}
+
+/* The page on the list is THIN.  */
+static void
+pre_from_thin (void *md)
+{
+  some_blocks (md);
+  make_sparse (md, 8192, 2 * page_count (8192));
+  NEED (mmalloc_trim (md) > 0);
+  no_sweep (md);
+  wants (8192);
+}
+
+/* As for a sweep, and of the pages that it finds one is THIN and empty, another
+   THIN and has room.  */
+static void
+pre_sweep_thin (void *md)
+{
+  some_blocks (md);
+  make_many (md, 768, page_count (768));
+  size_t from = plan->n;
+  make_sparse (md, 20000, page_count (20000));
+  make_sparse (md, 8192, page_count (8192));
+  NEED (mmalloc_trim (md) > 0);
+  use_backed (md);
+  unmake (md, from);
+  atomic_store (&kill_heap ()->locks->sweep_at, 0);
+  wants (768);
+}
+
 static void
 pre_new_chunk (void *md)
 {
@@ -446,6 +485,24 @@ pre_adopt (void *md)
   while (kill_heap ()->caches->bin[class_of (1000, 16)].avail != 0)
     make (md, 1000);
   wants (1000);
+}
+
+static void *
+make_thin (void *md)
+{
+  make_sparse (md, 8192, page_count (8192));
+  return NULL;
+}
+
+/* That page is THIN.  */
+static void
+pre_adopt_thin (void *md)
+{
+  some_blocks (md);
+  in_thread (make_thin, md);
+  NEED (mmalloc_trim (md) > 0);
+  no_sweep (md);
+  wants (8192);
 }
 
 /* The thread has no stream yet.  */
@@ -1225,6 +1282,29 @@ pre_trim (void *md)
   unmake (md, plan->n - 2);
 }
 
+/* System pages are free in pages of several classes.  */
+static void
+pre_trim_pages (void *md)
+{
+  some_blocks (md);
+  make_sparse (md, 8192, page_count (8192));
+  make_sparse (md, 5000, page_count (5000));
+}
+
+/* They have been given back; more have become free meanwhile, and all of one of
+   the pages.  */
+static void
+pre_trim_thin (void *md)
+{
+  pre_trim_pages (md);
+  size_t from = plan->n;
+  make_sparse (md, 20000, page_count (20000));
+  NEED (mmalloc_trim (md) > 0);
+  while (plan->n > from)
+    unmake (md, from);
+  unmake (md, plan->n - 1);
+}
+
 /* The end of the file is free.  */
 static void
 pre_trim_end (void *md)
@@ -1543,7 +1623,13 @@ static const struct operation operations[] = {
   { "malloc: new page", HEAP, 0, pre_new_page, op_malloc, NULL, NULL },
   { "malloc: new page of five slices", HEAP, 0, pre_new_page_of_five,
     op_malloc, NULL, NULL },
+  { "malloc: page from the list, thin", HEAP, 0, pre_from_thin, op_malloc, NULL,
+    NULL },
+  { "malloc: orphan's page adopted, thin", HEAP, 0, pre_adopt_thin, op_malloc,
+    NULL, NULL },
   { "malloc: growth", HEAP, 0, pre_grow, op_malloc, NULL, NULL },
+  { "malloc: sweep retires thin pages", HEAP, 0, pre_sweep_thin, op_malloc,
+    NULL, NULL },
   { "malloc: sweep retires pages", HEAP, 0, pre_sweep, op_malloc, NULL, NULL },
   { "malloc: new chunk", BIG_HEAP, LONG, pre_new_chunk, op_malloc, NULL,
     NULL },
@@ -1635,6 +1721,9 @@ static const struct operation operations[] = {
   { "local: first call", HEAP, 0, some_blocks, op_local, NULL, NULL },
   { "local: first call, growth", HEAP, LONG, pre_grow, op_local, NULL, NULL },
   { "trim: beside a neighbour", HEAP, 0, pre_trim, op_trim, NULL, NULL },
+  { "trim: pages of blocks", HEAP, 0, pre_trim_pages, op_trim, NULL, NULL },
+  { "trim: pages of blocks again", HEAP, 0, pre_trim_thin, op_trim, NULL,
+    NULL },
   { "trim: alone, file cut", HEAP, ALONE, pre_trim_end, op_trim, NULL, NULL },
   { "trim: chunk given back", BIG_HEAP, ALONE | LONG, pre_trim_chunk, op_trim,
     NULL, NULL },
@@ -2009,6 +2098,22 @@ world_stat (void)
   world.blocks = (size_t) st.st_blocks * 512;
 }
 
+/* Note the THIN page at slice S of chunk C, N slices long, but for its holes,
+   which a look would fill.  How many bytes of it are called backed and need not
+   be.  */
+static size_t
+world_add_thin (size_t c, size_t s, size_t n)
+{
+  struct heap *h = &world.view;
+  size_t from = off_file (h, off_slice (h, c, s)), bytes = 0;
+  for (size_t i = 0; i < 4 * n; i++)
+    if ((off_record (h, c, s)->holes >> i & 1) == 0)
+      world_add (from + i * MM_PAGE, MM_PAGE, false);
+    else if (map_get (off_index (h, c)->backed, s + i / 4))
+      bytes += MM_PAGE;
+  return bytes;
+}
+
 /* Look through the heads which parts matter: all metadata, used pages, both
    ends of large blocks.  How many bytes of disk the file lays claim to; *REACH
    gets the end of the last one.  */
@@ -2070,6 +2175,9 @@ world_survey (size_t *reach_at)
             continue;
           if (head_kind (head) == HEAD_LARGE && n > 16)
             world_add_ends (from, len);
+          else if (head_kind (head) == HEAD_PAGE
+                   && head_state (head) == HEAD_THIN)
+            claims -= world_add_thin (c, s, n);
           else
             world_add (from, len, head_kind (head) == HEAD_ROOTS);
         }
