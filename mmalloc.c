@@ -76,20 +76,20 @@
      THIN(s)     owned by s, in no bin, and what is behind its free blocks may
                  have been given back
      FREE        not a page any more
-   New: under the heap lock the records of the run are prepared, then ACTIVE
-   is stored.  Drop: the owner forgets avail, then stores HELD.  Take back:
-   compare-and-swap HELD to ACTIVE.  Retire, by any thread of any process
-   under the heap lock: record the claim, compare-and-swap HELD to CLAIMED,
-   look at all words; all equal: FREE, else HELD; clear the claim.  That is
-   safe, because in CLAIMED nobody allocates, frees only empty the page
-   further, and a legal free needs a live block.  So an idle thread keeps no
-   empty page from others, but for the one page a class in its bins.
+   New: under the heap lock the records of the run are prepared, then ACTIVE is
+   stored.  Drop: the owner forgets avail, then stores HELD.  Take back:
+   compare-and-swap HELD to ACTIVE.  Retire, by any thread of any process under
+   the heap lock: record the claim, compare-and-swap HELD to CLAIMED, look at
+   all words; all equal: FREE, else HELD; clear the claim.  That is safe,
+   because in CLAIMED nobody allocates, frees only empty the page further, and a
+   legal free needs a live block.  So an idle thread keeps no empty page from
+   others, but for the one page a class in its bins.
    Thin, by any thread of any process under the grow lock: compare-and-swap HELD
    to THIN, where nobody allocates either; then look, and give back the system
-   pages that lie in free blocks only, each recorded in `holes' first.  Its owner
-   takes it back, or another takes it over, under the grow lock: back the holes,
-   forget them, then compare-and-swap THIN to ACTIVE.  Retire it, under both
-   locks, without a claim: call its slices unbacked, then FREE.
+   pages that lie in free blocks only, each recorded in `holes' first.  Its
+   owner takes it back, or another takes it over, under the grow lock: back the
+   holes, forget them, then compare-and-swap THIN to ACTIVE.  Retire it, under
+   both locks, without a claim: call its slices unbacked, then FREE.
 
    Slot calls (mmalloc_to and its kin) change two truths, a block's bit and a
    word of the program's that points to the block.  What they are about is
@@ -767,8 +767,8 @@ struct heap
   _Atomic size_t dumped;       /* what lies behind is not in core dumps */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
-  bool narrow;                 /* anonymous: what it grows into is mapped when it
-                                  does; under the grow lock */
+  bool narrow;                 /* anonymous: what it grows into is mapped when
+                                  it does; under the grow lock */
   size_t n_chunks;             /* of the capacity; not all may be mapped */
   size_t last_chunk;           /* of the capacity; it may be short */
   size_t first_data[3];        /* of the first chunk, others, the last */
@@ -3612,8 +3612,8 @@ door_forked (struct file *f)
    0 < e <= size.  The product of an offset in the page with it has the block's
    number in its upper half.  For block i the lower half is i * e; behind the
    start of a block it is more than inverse, which is more than count * e.  So
-   one comparison of it with limit, count * e, tells that the offset is the start
-   of a block, and of one that the page has.
+   one comparison of it with limit, count * e, tells that the offset is the
+   start of a block, and of one that the page has.
 
    The file holds class numbers only; all that follows from them comes from this
    table, whose unused rows fit nothing.  */
@@ -4389,9 +4389,9 @@ grow_map_is (struct heap *h, size_t len)
 }
 
 /* Whether heap H lies before BASE and reaches there with what it has mapped but
-   does not use: then that is unmapped.  Growth ends there, in all processes that
-   have the heap, but for readers, who are no limit, until the neighbour goes.
-   */
+   does not use: then that is unmapped.  Growth ends there, in all processes
+   that have the heap, but for readers, who are no limit, until the neighbour
+   goes.  */
 static bool
 grow_give_way (struct heap *h, uintptr_t base)
 {
@@ -4653,8 +4653,8 @@ page_head (unsigned state, uint32_t stream, unsigned cl)
 }
 
 /* Page R, if it is still STREAM's and in no bin: ACTIVE for stream TO if it was
-   HELD, THIN for TO if it was that.  Which of the two it was; HEAD_ACTIVE: none.
-   The one may become the other meanwhile.  */
+   HELD, THIN for TO if it was that.  Which of the two it was; HEAD_ACTIVE:
+   none.  The one may become the other meanwhile.  */
 static inline unsigned
 page_take (struct disk_slice *r, uint32_t stream, unsigned cl, uint32_t to)
 {
@@ -4673,8 +4673,8 @@ page_take (struct disk_slice *r, uint32_t stream, unsigned cl, uint32_t to)
 }
 
 /* Take the next page of the list of STREAM that still belongs there, for stream
-   TO; its number or 0.  It is ACTIVE then, or *THIN: it has to be woken.  Needs:
-   ownership of the stream.  */
+   TO; its number or 0.  It is ACTIVE then, or *THIN: it has to be woken.
+   Needs: ownership of the stream.  */
 static inline uint32_t
 page_take_next (struct heap *h, struct disk_stream *st, uint32_t stream,
                 unsigned cl, uint32_t to, bool *thin)
@@ -4720,7 +4720,8 @@ page_free_pages (struct heap *h, struct disk_slice *r, const char *start,
   uint64_t all = page_all_holes (cl), used = unit > MM_SLICE ? all : 0;
   for (unsigned w = 0; w < class_words (cl) && used != all; w++)
     {
-      uint64_t keep = ~page_free_bits (h, r, start, cl, w) & class_valid (cl, w);
+      uint64_t keep = class_valid (cl, w)
+                      & ~page_free_bits (h, r, start, cl, w);
       for (; keep != 0; keep &= keep - 1)
         used |= page_span (cl, w * 64 + bit_lowest (keep), unit);
     }
@@ -5970,8 +5971,8 @@ sweep_list_locked (struct heap *h, struct disk_slice *r, uint32_t number,
     list_push (h, off_stream (h, head_owner (head)), cl, r, number);
 }
 
-/* Page R with head HEAD: retired if it is empty, on its stream's list if it
-   has room and the stream is ours; but the THIN ones come later.  True if it was
+/* Page R with head HEAD: retired if it is empty, on its stream's list if it has
+   room and the stream is ours; but the THIN ones come later.  True if it was
    retired.  */
 static bool
 sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
@@ -6076,7 +6077,8 @@ sweep_thin_chunk (struct heap *h, struct sweep *w, size_t c)
         }
       lock_heap (h);
       struct disk_slice *r = off_record (h, c, s);
-      if (head_see (r) == head && sweep_is_ours_locked (h, w, head_owner (head)))
+      if (head_see (r) == head
+          && sweep_is_ours_locked (h, w, head_owner (head)))
         sweep_list_locked (h, r, slice_number (c, s), head);
       unlock_heap (h);
     }
@@ -7630,6 +7632,78 @@ verify_file (struct heap *h, struct reason *why)
   return file_reason (why, err, "the directory cannot be read");
 }
 
+/* Back slices [S, END) of chunk C again, which are backed, but for the holes of
+   pages that are THIN.  */
+static int
+super_back_slices (struct heap *h, size_t c, size_t s, size_t end)
+{
+  int err = 0;
+  for (size_t n; s < end && err == 0; s += n)
+    {
+      uint64_t head, left = 0;
+      size_t at, m;
+      for (n = 0; s + n < end && left == 0; n += left == 0 ? m : 0)
+        {
+          m = size_max (run_look (h, c, s + n, end, &head), 1);
+          if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_THIN
+              && head_class (head) < MM_CLASSES)
+            left = page_all_holes (head_class (head));
+        }
+      char *p = off_slice (h, c, s);
+      if (n > 0)
+        err = file_back_again (&h->file, off_file (h, p), n << MM_SLICE_SHIFT);
+      if (left == 0)
+        continue;
+      p = off_slice (h, c, s += n);
+      left &= ~word_peek (&off_record (h, c, s)->holes);
+      while (err == 0 && bit_take_run (&left, &at, &n) != 0)
+        err = file_back_again (&h->file, off_file (h, p) + at * MM_PAGE,
+                               n * MM_PAGE);
+      n = m;
+    }
+  return err;
+}
+
+/* The file may be a copy that has lost the blocks behind its holes: back all
+   live parts again, so that no store is the first to learn of a full disk.  */
+static int
+super_back_again (struct heap *h)
+{
+  int err = file_back_again (&h->file, 0, MM_OFF_INDEX);
+  size_t len = off_dir_bytes (h)
+               + round_up (word_peek (&h->locks->streams_ready)
+                             * sizeof (struct disk_stream),
+                           MM_PAGE);
+  if (err == 0)
+    err = file_back_again (&h->file, off_file (h, h->dir), len);
+  for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
+    {
+      uint64_t d = dir_get (h, c);
+      if (dir_kind (d) == DIR_HUGE)
+        {
+          size_t from = off_file (h, off_slice (h, c, dir_start (d)));
+          size_t n = dir_slices (d) << MM_SLICE_SHIFT;
+          if (from + n <= h->capacity)
+            err = file_back_again (&h->file, from, n);
+        }
+      if (dir_kind (d) != DIR_PAGED)
+        continue;
+      size_t end = run_ready (h, c), n;
+      char *x = (char *) off_index (h, c);
+      err = file_back_again (&h->file, off_file (h, x),
+                             round_up (MM_PAGE + end * MM_RECORD, MM_PAGE));
+      for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
+        {
+          for (n = 0; s + n < end && map_get (off_index (h, c)->backed, s + n);)
+            n++;
+          if (n > 0)
+            err = super_back_slices (h, c, s, s + n);
+          n += n == 0;
+        }
+    }
+  return err;
+}
+
 
 /* ---- 36. Checking ------------------------------------------------------- */
 
@@ -8353,78 +8427,6 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            opt->app_version);
 }
 
-/* Back slices [S, END) of chunk C again, which are backed, but for the holes of
-   pages that are THIN.  */
-static int
-attach_back_slices (struct heap *h, size_t c, size_t s, size_t end)
-{
-  int err = 0;
-  for (size_t n; s < end && err == 0; s += n)
-    {
-      uint64_t head, left = 0;
-      size_t at, m;
-      for (n = 0; s + n < end && left == 0; n += left == 0 ? size_max (m, 1) : 0)
-        {
-          m = run_look (h, c, s + n, end, &head);
-          if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_THIN
-              && head_class (head) < MM_CLASSES)
-            left = page_all_holes (head_class (head));
-        }
-      char *p = off_slice (h, c, s);
-      if (n > 0)
-        err = file_back_again (&h->file, off_file (h, p), n << MM_SLICE_SHIFT);
-      if (left == 0)
-        continue;
-      p = off_slice (h, c, s += n);
-      left &= ~word_peek (&off_record (h, c, s)->holes);
-      while (err == 0 && bit_take_run (&left, &at, &n) != 0)
-        err = file_back_again (&h->file, off_file (h, p) + at * MM_PAGE,
-                               n * MM_PAGE);
-      n = m;
-    }
-  return err;
-}
-
-/* The file may be a copy that has lost the blocks behind its holes: back all
-   live parts again, so that no store is the first to learn of a full disk.  */
-static int
-attach_back_again (struct heap *h)
-{
-  int err = file_back_again (&h->file, 0, MM_OFF_INDEX);
-  size_t len = off_dir_bytes (h)
-               + round_up (word_peek (&h->locks->streams_ready)
-                             * sizeof (struct disk_stream),
-                           MM_PAGE);
-  if (err == 0)
-    err = file_back_again (&h->file, off_file (h, h->dir), len);
-  for (size_t c = 0; c < run_chunks (h) && err == 0; c++)
-    {
-      uint64_t d = dir_get (h, c);
-      if (dir_kind (d) == DIR_HUGE)
-        {
-          size_t from = off_file (h, off_slice (h, c, dir_start (d)));
-          size_t n = dir_slices (d) << MM_SLICE_SHIFT;
-          if (from + n <= h->capacity)
-            err = file_back_again (&h->file, from, n);
-        }
-      if (dir_kind (d) != DIR_PAGED)
-        continue;
-      size_t end = run_ready (h, c), n;
-      char *x = (char *) off_index (h, c);
-      err = file_back_again (&h->file, off_file (h, x),
-                             round_up (MM_PAGE + end * MM_RECORD, MM_PAGE));
-      for (size_t s = slice_first_data (h, c); s < end && err == 0; s += n)
-        {
-          for (n = 0; s + n < end && map_get (off_index (h, c)->backed, s + n);)
-            n++;
-          if (n > 0)
-            err = attach_back_slices (h, c, s, s + n);
-          n += n == 0;
-        }
-    }
-  return err;
-}
-
 /* Under ASan and valgrind only live blocks may be touched.  */
 static int
 attach_mark_block (struct heap *h, const struct place *block, void *arg)
@@ -8549,7 +8551,7 @@ attach_first (struct heap *h, struct reason *why)
                                why);
   if (err != 0)
     return err;
-  if (attach_is_copy (h) && (err = attach_back_again (h)) != 0
+  if (attach_is_copy (h) && (err = super_back_again (h)) != 0
       && err != EOPNOTSUPP)
     return file_no_copy (why, err, "heap");
   attach_see_boot (h);
@@ -9220,8 +9222,8 @@ heap_follow (struct heap *h, struct reason *why)
   if (err != 0 || length <= mapped)
     return err;
   if (length > h->capacity)
-    return fail_because (why, EBADMSG, "the file says that %zu bytes of the heap"
-                                       " are in use; it has %zu at most",
+    return fail_because (why, EBADMSG, "the file says that %zu bytes of the"
+                                       " heap are in use; it has %zu at most",
                          length, h->capacity);
   lock_registry ();
   err = range_map_more (h, length);
@@ -9681,8 +9683,8 @@ trim_all (struct heap *h, struct cache *k)
   return t.given;
 }
 
-/* How long to wait for the next trim when BACKED bytes have memory and LEAST are
-   worth one: if what the last one gave back was little, or was needed again
+/* How long to wait for the next trim when BACKED bytes have memory and LEAST
+   are worth one: if what the last one gave back was little, or was needed again
    since, twice as long as before, up to eight times; half as long after many
    that were worth their while.  Most programs whose memory comes and goes free
    in waves, and need again what a few trims in a row gave back.  */

@@ -18,8 +18,8 @@
    - Calls may be made from any thread at any time, but not from a signal
      handler.  None of them is a cancellation point: a cancellation that is
      pending stays so until the call has returned, in functions that a call
-     hands blocks, roots or findings to as well.  Do not make a thread that calls
-     the library cancellable at any moment (PTHREAD_CANCEL_ASYNCHRONOUS).
+     hands blocks, roots or findings to as well.  Do not make a thread that
+     calls the library cancellable at any moment (PTHREAD_CANCEL_ASYNCHRONOUS).
    - A call that fails changes nothing, sets errno, and leaves a reason for
      mmalloc_errno and mmalloc_strerror.  A call that succeeds leaves errno
      alone.  ENOMEM: no address space or memory; ENOSPC: the file system or
@@ -29,12 +29,12 @@
      reported to the handler of mmalloc_onmisuse; the default one writes a
      line to standard error and aborts.
    - The handler of misuse, and the function of mmcheck, may be left by longjmp,
-     by the end of the thread or by a C++ exception; the call has changed nothing
-     then.  Other functions that a call is given must return to it.  If one does
-     not, the heap stays whole and in use, but the thread can be cancelled no
-     more, this process cuts the heap's file no more before it detaches it, and
-     after mmalloc_makeroot, mmalloc_region_open and mmalloc_check others may
-     wait until this process has ended.
+     by the end of the thread or by a C++ exception; the call has changed
+     nothing then.  Other functions that a call is given must return to it.  If
+     one does not, the heap stays whole and in use, but the thread can be
+     cancelled no more, this process cuts the heap's file no more before it
+     detaches it, and after mmalloc_makeroot, mmalloc_region_open and
+     mmalloc_check others may wait until this process has ended.
    - fork: the child of a process with an anonymous heap goes on with its own
      copy; in the child of a process with a file heap the heap is attached
      anew on first use, shared with the parent.
@@ -296,15 +296,15 @@ int mrealloc_in (void *md, void **slot, size_t size);
 /* Set *SLOT to NULL and free the block that was in it, if any.  */
 int mfree_from (void *md, void **slot);
 
-/* Move the block that *FROM points to into *TO; *FROM is NULL then.  What was in
-   *TO is not looked at, as by mmalloc_to: who needs it has put it elsewhere, as
-   the next of an item that goes in front of a list.  Killed at any instruction,
-   *TO has the block or *FROM has it, never both once the call is ended as said
-   above, never none, and all that was stored before is there.  *TO changes
-   first: another thread may see the block in both for a moment.  *FROM NULL,
-   or TO and FROM the same: nothing happens, so the call may be made again.
-   EINVAL: one is no slot, as a variable of the program's own; or, after the
-   handler of misuse, *FROM is no live block.  It does not allocate.  */
+/* Move the block that *FROM points to into *TO; *FROM is NULL then.  What was
+   in *TO is not looked at, as by mmalloc_to: who needs it has put it elsewhere,
+   as the next of an item that goes in front of a list.  Killed at any
+   instruction, *TO has the block or *FROM has it, never both once the call is
+   ended as said above, never none, and all that was stored before is there.
+   *TO changes first: another thread may see the block in both for a moment.
+   *FROM NULL, or TO and FROM the same: nothing happens, so the call may be made
+   again.  EINVAL: one is no slot, as a variable of the program's own; or, after
+   the handler of misuse, *FROM is no live block.  It does not allocate.  */
 int mmalloc_move (void *md, void **to, void **from);
 
 /* End the calls above that processes have left unfinished by their death, and
@@ -347,16 +347,16 @@ void *mmalloc_getkey (void *md, int keynum);
    mmalloc_getroot gives NULL if there is no such root, errno untouched.  A root
    that was there at the last mmalloc_sync, and was left alone since, is found
    after a power cut.  One that came later may be gone, or the two calls fail
-   with EBADMSG, for it and for names that are not there and lie in the same part
-   of the file: never is damage taken for a root that is not there.  */
+   with EBADMSG, for it and for names that are not there and lie in the same
+   part of the file: never is damage taken for a root that is not there.  */
 int mmalloc_setroot (void *md, const char *name, void *ptr);
 void *mmalloc_getroot (void *md, const char *name);
 
 /* Find the root NAME, or make it: a block of SIZE bytes, zeroed, which INIT, if
-   not NULL, has filled before anybody can find it.  Of all threads and processes
-   that want the root at once one makes it and the others wait, so INIT runs once
-   for each root; killed at any instruction there is no root, or the whole one,
-   and no block is lost.  Returns the block, or NULL and an error:
+   not NULL, has filled before anybody can find it.  Of all threads and
+   processes that want the root at once one makes it and the others wait, so
+   INIT runs once for each root; killed at any instruction there is no root, or
+   the whole one, and no block is lost.  Returns the block, or NULL and:
    EINVAL     NAME or SIZE is bad; or the root is there, and not the beginning
               of at least SIZE bytes in a block: the reason names both numbers
    ECANCELED  INIT gave something other than 0: there is no root, the block is
@@ -367,18 +367,18 @@ void *mmalloc_getroot (void *md, const char *name);
    EBADMSG    as mmalloc_getroot
    or as mmalloc: EROFS if there is no such root in a read-only heap.
 
-   INIT holds no lock and may call the library, also mmalloc_makeroot for another
-   root, and take its time; it must not free the block, give it a name or a key
-   of its own (it has none before INIT returns 0), nor detach the heap.  A
-   cancellation waits until it returns.  Others wait for the maker as long as he
-   lives, also if he is stopped; if he is killed, or his thread ends in INIT,
+   INIT holds no lock and may call the library, also mmalloc_makeroot for
+   another root, and take its time; it must not free the block, give it a name
+   or a key of its own (it has none before INIT returns 0), nor detach the heap.
+   A cancellation waits until it returns.  Others wait for the maker as long as
+   he lives, also if he is stopped; if he is killed, or his thread ends in INIT,
    one of them makes the root.  If he jumps out of INIT, that is when his thread
    ends or his process detaches the heap.  Other blocks that INIT has allocated
-   are lost if the root is not made, unless it frees them.
-   A mmalloc_setroot of the name does not wait: what it sets stays, and the
-   maker throws his block away and returns that, if it is large enough.  A fork
-   child made within INIT must leave the block alone, and the call ends in it
-   with ECANCELED: the root is its parent's to make.  */
+   are lost if the root is not made, unless it frees them.  A mmalloc_setroot of
+   the name does not wait: what it sets stays, and the maker throws his block
+   away and returns that, if it is large enough.  A fork child made within INIT
+   must leave the block alone, and the call ends in it with ECANCELED: the root
+   is its parent's to make.  */
 void *mmalloc_makeroot (void *md, const char *name, size_t size,
                         int (*init) (void *root, size_t size, void *arg),
                         void *arg);
@@ -401,15 +401,15 @@ int mmalloc_roots (void *md,
 
    The first call on a heap sets the place aside for ever, 16 KiB; all calls
    give the same address, so a program shares it out by itself.  Fill it before
-   following pointers into it: a process that had the heap open before that first
-   call finds zeros there until it makes a call itself, and must not write to
-   them; one that opens the heap later has its page at once.
-   Returns the page, or NULL: EINVAL (SIZE; MMALLOC_ELSEWHERE), EROFS (read-only,
-   and no writer has made the first call), EBADMSG (the file is damaged there),
-   or no room as mmalloc.  Any number of threads may call it at once.  A fork
-   child has a copy of its parent's page.  The page is no block: it cannot be
-   freed, has no slots for mmalloc_to, and is in no file; a kill in the first
-   call may waste one slice of 16 KiB.  */
+   following pointers into it: a process that had the heap open before that
+   first call finds zeros there until it makes a call itself, and must not write
+   to them; one that opens the heap later has its page at once.  Returns the
+   page, or NULL: EINVAL (SIZE; MMALLOC_ELSEWHERE), EROFS (read-only, and no
+   writer has made the first call), EBADMSG (the file is damaged there), or no
+   room as mmalloc.  Any number of threads may call it at once.  A fork child
+   has a copy of its parent's page.  The page is no block: it cannot be freed,
+   has no slots for mmalloc_to, and is in no file; a kill in the first call may
+   waste one slice of 16 KiB.  */
 #define MMALLOC_LOCAL_MAX 16384
 void *mmalloc_local (void *md, size_t size);
 
@@ -454,7 +454,7 @@ struct mmalloc_stats
   size_t bytes_meta;    /* what the heap needs for itself */
   size_t largest_free;  /* largest free run with memory behind it, in bytes */
   size_t capacity;      /* the heap can grow to this length */
-  size_t length;        /* length of the heap, as a file's length: holes count */
+  size_t length;        /* of the heap, as a file's length: holes count */
   size_t bytes_backed;  /* bytes with memory or disk blocks set aside */
   size_t file_bytes;    /* disk blocks the file takes; 0: anonymous */
   size_t n_classes;     /* entries used in classes */
@@ -505,10 +505,10 @@ void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
                            builds the structure and stores its magic last
      MMALLOC_REGION_FIRST  nobody else has the file; locks in it are stale
      MMALLOC_REGION_JOIN   others use it now, perhaps this very process
-   and gives 0, or an errno value and *REASON, and the call fails with it.  FN may
-   use heaps, but not fork; calls that open or close fail in it with EDEADLK.
-   Opening a file again in one process gives the same address and counts.
-   Returns the address, or NULL and an error as mmalloc_open, for
+   and gives 0, or an errno value and *REASON, and the call fails with it.  FN
+   may use heaps, but not fork; calls that open or close fail in it with
+   EDEADLK.  Opening a file again in one process gives the same address and
+   counts.  Returns the address, or NULL and an error as mmalloc_open, for
    mmalloc_errno (NULL).  A fork child is a user of its own; if it can have no
    lock that shows it to others, its next opening of the file tries again and
    says so (ENOLCK, EBADF, EBUSY).  */

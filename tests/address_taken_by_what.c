@@ -86,8 +86,8 @@ START_TEST (by_the_program)
 }
 END_TEST
 
-/* An existing heap comes back nowhere else; the places are its beginning and its
-   last page in use.  */
+/* An existing heap comes back nowhere else; the places are its beginning and
+   its last page in use.  */
 START_TEST (of_an_existing_heap)
 {
   char *md = heap_file ();

@@ -1,5 +1,5 @@
-/* Every call of mmalloc.h and qalloc.h once or twice, without a test framework, for
-   machines and C libraries that have none.  */
+/* Every call of mmalloc.h and qalloc.h once or twice, without a test framework,
+   for machines and C libraries that have none.  */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* Space that was full of small blocks and is empty again serves for blocks of
-   more than a chunk, in each kind of heap, if one thread has the heap to itself;
-   beside others who might look at what was there it does not, and nothing is
-   lost by that.  */
+   more than a chunk, in each kind of heap, if one thread has the heap to
+   itself; beside others who might look at what was there it does not, and
+   nothing is lost by that.  */
 
 #include "support.h"
 #include "qalloc.h"

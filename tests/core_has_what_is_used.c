@@ -1,6 +1,6 @@
-/* Core dumps have what is in use of a heap, and not its whole reservation, which
-   the kernel would write for a file without a name; also as the heap grows, by
-   whomever.  */
+/* Core dumps have what is in use of a heap, and not its whole reservation,
+   which the kernel would write for a file without a name; also as the heap
+   grows, by whomever.  */
 
 #include <stdbool.h>
 #include <sys/mman.h>

@@ -62,8 +62,8 @@ START_TEST (slices_of_the_heap)
 END_TEST
 
 /* Fill the heap's first chunk with blocks of 1 KiB and free those of slice
-   NUMBER; then its page is said to have blocks of 2 KiB, on two slices.  Returns
-   a block of the slice behind it.  */
+   NUMBER; then its page is said to have blocks of 2 KiB, on two slices.
+   Returns a block of the slice behind it.  */
 static size_t
 page_becomes_longer (size_t number)
 {

@@ -247,8 +247,8 @@ START_TEST (fork_in_a_walk)
     mine[i] = mmalloc (md, 20000);
   for (int i = 0; i < N; i++)
     mfree (md, mine[i]);
-  /* As long as the parent is a user nothing is cut.  */
-  for (int i = 0; i < 10000 && file_length (temp_heap_path ()) > (off_t) MIB (33);
+  /* As long as the parent is a user nothing is cut.  */ for (int i = 0; i <
+     10000 && file_length (temp_heap_path ()) > (off_t) MIB (33);
        i++)
     {
       mmalloc_trim (md);

@@ -275,8 +275,8 @@ START_TEST (others_stop_there)
 }
 END_TEST
 
-/* A fork child is no user before its first call: meanwhile the heap grows beyond
-   what it has.  */
+/* A fork child is no user before its first call: meanwhile the heap grows
+   beyond what it has.  */
 static void
 late_child (void *unused)
 {

@@ -455,5 +455,5 @@ END_TEST
 
 RUN_ON_EACH_HEAP (made_once, bad, init_refuses, init_refuses_large,
                   size_of_what_is_there, roots_within_roots, circles,
-                  setroot_wins, named_by_its_return, thread_ends, thread_jumps, setroot_meanwhile,
-                  threads)
+                  setroot_wins, named_by_its_return, thread_ends, thread_jumps,
+                  setroot_meanwhile, threads)

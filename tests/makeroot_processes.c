@@ -313,10 +313,8 @@ END_TEST
 static void
 dead_in_circle (void *unused)
 {
-  (void) unused;
-  baton_wait (baton);
-  md = heap_file ();
-  must (mmalloc_makeroot (md, "b", sizeof (struct thing), slow_init, (void *) "a")
+  (void) unused; baton_wait (baton); md = heap_file (); must (mmalloc_makeroot
+  (md, "b", sizeof (struct thing), slow_init, (void *) "a")
         != NULL);
 }
 

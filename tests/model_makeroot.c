@@ -9,9 +9,9 @@
    before any step; one may give up after its function.  Recovery, by the one
    who holds the heap lock, may be killed as well, and begins again.  The
    program may forget the root, free the block, and have the same memory for
-   something else; or set the root itself.  Small blocks are not handed out while
-   they are on record; others change hands under the heap lock alone, which is not had from a dead
-   one before it is decided what he had done.
+   something else; or set the root itself.  Small blocks are not handed out
+   while they are on record; others change hands under the heap lock alone,
+   which is not had from a dead one before it is decided what he had done.
 
    In each state must hold:
 

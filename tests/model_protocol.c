@@ -75,10 +75,10 @@
                      CLAIMED (acquire)
      take back       CAS to ACTIVE (acquire) <- claimer's store of HELD and
                      adopter's store of HELD (release)
-     thin, wake      under the grow lock, but for the CAS to THIN (acquire) <- drop
-                     and for the adopter's CAS, who takes the lock afterwards;
-                     holes before a punch, and after a backing: system calls,
-                     which a kill and the compiler respect
+     thin, wake      under the grow lock, but for the CAS to THIN (acquire) <-
+                     drop and for the adopter's CAS, who takes the lock
+                     afterwards; holes before a punch, and after a backing:
+                     system calls, which a kill and the compiler respect
      lock area       claim is stored before the CAS to CLAIMED and cleared
                      after the head is decided, both in program order, which a
                      kill respects; between live threads the lock orders it.
@@ -510,7 +510,7 @@ static const struct step
                   "list_pop", adopt_pop, HINTS },
   [ADOPT_HEAD] = { "adopt", 3, "load the head",
                    "page_take", adopt_head, HINTS },
-  [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE, or THIN, for this stream",
+  [ADOPT_STORE] = { "adopt", 4, "store the head ACTIVE, or THIN, for ours",
                     "page_take", adopt_store, HINTS },
 
   [SWEEP_LISTS] = { "sweep", 1, "empty the lists and queues",

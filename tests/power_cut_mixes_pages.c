@@ -1,7 +1,7 @@
 /* After a power cut each page of the file is as it was at some moment since the
-   last sync.  Blocks that were live then, and were left alone since, are as they
-   were, whatever the mix; and either the heap is refused, or the check finds
-   the damage, or the heap can be used without harm to them.  */
+   last sync.  Blocks that were live then, and were left alone since, are as
+   they were, whatever the mix; and either the heap is refused, or the check
+   finds the damage, or the heap can be used without harm to them.  */
 
 #define INSIDE_DAMAGED 1
 #include "inside.h"

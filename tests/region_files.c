@@ -171,7 +171,8 @@ END_TEST
 
 static int hold[2] = { -1, -1 };
 
-/* In a fork child, before the library notices: it is not scheduled for long.  */
+/* In a fork child, before the library notices: it is not scheduled for long.
+   */
 static void
 come_late (void)
 {

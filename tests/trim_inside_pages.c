@@ -196,8 +196,8 @@ START_TEST (copied)
 }
 END_TEST
 
-/* What is empty serves for other sizes, without another trim, when there is room
-   nowhere else.  */
+/* What is empty serves for other sizes, without another trim, when there is
+   room nowhere else.  */
 START_TEST (empty_ones_serve_others)
 {
   enum { SIZE = 8192 };
@@ -390,4 +390,5 @@ START_TEST (beside_processes)
 END_TEST
 
 RUN_ON_EACH_HEAP (each_size, memory_goes, after_reopening, copied,
-                  empty_ones_serve_others, by_itself, beside_threads, beside_processes)
+                  empty_ones_serve_others, by_itself, beside_threads,
+                  beside_processes)

@@ -64,7 +64,12 @@ all_hold (void)
     must (blocks[i] == NULL || block_holds (blocks[i], SIZE, i));
 }
 
-struct thin { size_t pages, holes, odd; struct disk_slice *r; uint32_t number; };
+struct thin
+{
+  size_t pages, holes, odd;
+  struct disk_slice *r;
+  uint32_t number;
+};
 
 static int
 thin_see (struct heap *h, const struct sight *seen, void *arg)

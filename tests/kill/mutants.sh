@@ -950,10 +950,10 @@ mutant huge_not_zeroed '/^huge_take/,/^}/ {
 }' private_changes_vanish
 
 # Parts of a copy do not get their disk blocks again.
-mutant copy_without_huge '/^attach_back_again/,/^}/ {
+mutant copy_without_huge '/^super_back_again/,/^}/ {
   s/dir_kind (d) == DIR_HUGE/false/
 }' sparse_copy_on_a_full_disk
-mutant copy_without_slices '/^attach_back_again/,/^}/ {
+mutant copy_without_slices '/^super_back_again/,/^}/ {
   s/if (n > 0)/if (false)/
 }' sparse_copy_on_a_full_disk
 
@@ -1256,7 +1256,7 @@ mutant trims_at_each_free '/^trim_if_due/,/^}/ {
 mutant trims_without_patience '/^trim_patience/,/^}/ {
   s/wait < 8 ? 2 \* wait : 8/wait/
 }' trim_seen_inside
-mutant copy_gets_holes '/^attach_back_slices/,/^}/ {
+mutant copy_gets_holes '/^super_back_slices/,/^}/ {
   s/head_state (head) == HEAD_THIN/false/
 }' trim_inside_pages
 
