@@ -176,8 +176,12 @@ static void
 come_late (void)
 {
   char c;
-  if (hold[0] >= 0)
-    must (read (hold[0], &c, 1) == 1);
+  if (hold[0] < 0)
+    return;
+  /* If the parent is gone, this is, too.  */
+  close (hold[1]);
+  if (read (hold[0], &c, 1) != 1)
+    _exit (1);
 }
 
 /* Before the library has its handlers.  */
