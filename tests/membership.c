@@ -604,6 +604,7 @@ START_TEST (another_program)
   peek_error = _i % 2 ? EPERM : 0;
   md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
   ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  peek_error = 0;
   heap_end (md);
   ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
   child_end (child);
@@ -670,7 +671,7 @@ START_TEST (nothing_is_told)
   stat_error = codes[_i % 4];
   md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
   ck_assert_int_eq (md != NULL, stat_error == ENOENT);
-  peek_error = 0;
+  peek_error = stat_error = 0;
   ck_assert_ptr_null (mmalloc_detach (md));
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
