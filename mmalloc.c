@@ -86,8 +86,8 @@
    empty page from others, but for the one page a class in its bins.
    Thin, by any thread of any process under the grow lock: compare-and-swap HELD
    to THIN, where nobody allocates either; then look, and give back the system
-   pages that lie in free blocks only, each recorded in `holes' first.  Its owner
-   takes it back, or another takes it over, under the grow lock: back the holes,
+   pages that lie in free blocks only, each recorded in `holes' first.  Its
+   owner, or who takes it over, gets it back under the grow lock: back the holes,
    forget them, then compare-and-swap THIN to ACTIVE.  Retire it, under both
    locks, without a claim: call its slices unbacked, then FREE.
 
@@ -4446,8 +4446,8 @@ page_head (unsigned state, uint32_t stream, unsigned cl)
 }
 
 /* Page R, if it is still STREAM's and in no bin: ACTIVE for stream TO if it was
-   HELD, THIN for TO if it was that.  Which of the two it was; HEAD_ACTIVE: none.
-   The one may become the other meanwhile.  */
+   HELD, THIN for TO if it was that.  Which of the two it was, either of which
+   may become the other meanwhile; HEAD_ACTIVE: none.  */
 static inline unsigned
 page_take (struct disk_slice *r, uint32_t stream, unsigned cl, uint32_t to)
 {
@@ -4466,8 +4466,8 @@ page_take (struct disk_slice *r, uint32_t stream, unsigned cl, uint32_t to)
 }
 
 /* Take the next page of the list of STREAM that still belongs there, for stream
-   TO; its number or 0.  It is ACTIVE then, or *THIN: it has to be woken.  Needs:
-   ownership of the stream.  */
+   TO; its number or 0.  It is ACTIVE then, or *THIN: it has to be woken.
+   Needs: ownership of the stream.  */
 static inline uint32_t
 page_take_next (struct heap *h, struct disk_stream *st, uint32_t stream,
                 unsigned cl, uint32_t to, bool *thin)
@@ -4513,7 +4513,8 @@ page_free_pages (struct heap *h, struct disk_slice *r, const char *start,
   uint64_t all = page_all_holes (cl), used = unit > MM_SLICE ? all : 0;
   for (unsigned w = 0; w < class_words (cl) && used != all; w++)
     {
-      uint64_t keep = ~page_free_bits (h, r, start, cl, w) & class_valid (cl, w);
+      uint64_t keep = ~page_free_bits (h, r, start, cl, w)
+                      & class_valid (cl, w);
       for (; keep != 0; keep &= keep - 1)
         used |= page_span (cl, w * 64 + bit_lowest (keep), unit);
     }
@@ -5764,8 +5765,8 @@ sweep_list_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 /* Page R with head HEAD: retired if it is empty, on its stream's list if it
-   has room and the stream is ours; but the THIN ones come later.  True if it was
-   retired.  */
+   has room and the stream is ours; but the THIN ones come later.  True if it
+   was retired.  */
 static bool
 sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
                    uint32_t number, uint64_t head)
@@ -5869,7 +5870,8 @@ sweep_thin_chunk (struct heap *h, struct sweep *w, size_t c)
         }
       lock_heap (h);
       struct disk_slice *r = off_record (h, c, s);
-      if (head_see (r) == head && sweep_is_ours_locked (h, w, head_owner (head)))
+      if (head_see (r) == head
+          && sweep_is_ours_locked (h, w, head_owner (head)))
         sweep_list_locked (h, r, slice_number (c, s), head);
       unlock_heap (h);
     }
@@ -8104,7 +8106,8 @@ attach_back_slices (struct heap *h, size_t c, size_t s, size_t end)
     {
       uint64_t head, left = 0;
       size_t at, m;
-      for (n = 0; s + n < end && left == 0; n += left == 0 ? size_max (m, 1) : 0)
+      for (n = 0; s + n < end && left == 0;
+           n += left == 0 ? size_max (m, 1) : 0)
         {
           m = run_look (h, c, s + n, end, &head);
           if (head_kind (head) == HEAD_PAGE && head_state (head) == HEAD_THIN
@@ -9333,8 +9336,8 @@ trim_all (struct heap *h, struct cache *k)
   return t.given;
 }
 
-/* How long to wait for the next trim when BACKED bytes have memory and LEAST are
-   worth one: if what the last one gave back was little, or was needed again
+/* How long to wait for the next trim when BACKED bytes have memory and LEAST
+   are worth one: if what the last one gave back was little, or was needed again
    since, twice as long as before, up to eight times; half as long after many
    that were worth their while.  Most programs whose memory comes and goes free
    in waves, and need again what a few trims in a row gave back.  */

@@ -390,4 +390,5 @@ START_TEST (beside_processes)
 END_TEST
 
 RUN_ON_EACH_HEAP (each_size, memory_goes, after_reopening, copied,
-                  empty_ones_serve_others, by_itself, beside_threads, beside_processes)
+                  empty_ones_serve_others, by_itself, beside_threads,
+                  beside_processes)
