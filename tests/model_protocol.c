@@ -166,7 +166,6 @@ enum rule
   HOLES_FORGOTTEN_BY_TRIM,
   ACTIVE_BEFORE_BACKED,
   WAKE_WITHOUT_GROW,
-  WAKE_PASSES_HELD,
   TRIM_WITHOUT_GROW,
   FREE_BEFORE_UNBACKED
 };
@@ -1443,12 +1442,10 @@ wake_head (struct state *s, struct thread *th)
   if (s->head == THIN && own)
     th->pc = is_broken (ACTIVE_BEFORE_BACKED) ? WAKE_ACTIVE
              : is_broken (HOLES_FORGOTTEN_EARLY) ? WAKE_HOLES : WAKE_BACK;
-  else if (s->head == HELD && own && !is_broken (WAKE_PASSES_HELD))
+  else if (s->head == HELD && own)
     th->pc = WAKE_ACTIVE;
   else
-    {
-      th->pc = GROW_LEAVE;
-    }
+    th->pc = GROW_LEAVE;
   s->unhinted |= s->head == CLAIMED;
 }
 
@@ -2312,7 +2309,6 @@ static const struct
   MUTANT (HOLES_FORGOTTEN_BY_TRIM, TWO_TRIM),
   MUTANT (ACTIVE_BEFORE_BACKED, THIN_INHERITED),
   MUTANT (WAKE_WITHOUT_GROW, TRIMS),
-  MUTANT (WAKE_PASSES_HELD, TRIMS),
   MUTANT (TRIM_WITHOUT_GROW, TRIMS),
   MUTANT (FREE_BEFORE_UNBACKED, TRIMS)
 #undef MUTANT

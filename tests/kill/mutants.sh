@@ -1670,9 +1670,10 @@ mutant again_unjoined '/^attach_again/,/^}/ {
 #   realloc and slot_put without their second look at the head: a page with a
 #   live block of the caller cannot leave its stream meanwhile.
 #   Hints, which cost memory or time when they are lost: page_relist that does
-#   nothing, page_wake that passes over a page that is HELD again, and queue entries that a sweep keeps (until the next sweep);
-#   large_extend_locked that gives up one slice early; huge_resize that punches
-#   nothing when a block gets shorter (until a trim).
+#   nothing, page_wake that passes over a page that is HELD again, and queue
+#   entries that a sweep keeps (until the next sweep); large_extend_locked that
+#   gives up one slice early; huge_resize that punches nothing when a block gets
+#   shorter (until a trim).
 
 if $only_apply; then
   echo "$applied mutants apply and compile, $broken do not"
