@@ -64,12 +64,7 @@ all_hold (void)
     must (blocks[i] == NULL || block_holds (blocks[i], SIZE, i));
 }
 
-struct thin
-{
-  size_t pages, holes, odd;
-  struct disk_slice *r;
-  uint32_t number;
-};
+struct thin { size_t pages, odd; };
 
 static int
 thin_see (struct heap *h, const struct sight *seen, void *arg)
@@ -79,11 +74,7 @@ thin_see (struct heap *h, const struct sight *seen, void *arg)
   if (!sight_is_page (seen) || head_state (seen->head) != HEAD_THIN)
     return 0;
   t->pages++;
-  t->r = seen->r;
-  t->number = slice_number (seen->c, seen->s);
-  uint64_t holes = seen->r->holes;
-  t->holes += bit_count (holes);
-  for (; holes != 0; holes >>= 4)
+  for (uint64_t holes = seen->r->holes; holes != 0; holes >>= 4)
     t->odd += (holes & 15) != 0 && (holes & 15) != 15;
   return 0;
 }
