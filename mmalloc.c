@@ -349,6 +349,7 @@ enum
 {
   MM_RECORDS_STEP = 16,        /* records that become usable together */
   MM_PROCS = 192,              /* fill the space between locks and root */
+  MM_SPINS = 64,               /* looks at a lock before the first sleep */
   MM_OPS = 60,                 /* slot calls under way at once: these fill the
                                   page of the locks */
   MM_MAKES = 40,               /* of them roots that are being made, which may
@@ -446,12 +447,20 @@ struct disk_super
    the numbers of devices.  */
 #define MM_BORN (UINT64_C (1) << 63)
 
+/* A lock, with a cache line of its own: 0 is free; else the number of the
+   owner's process in this epoch, twice, and 1 if somebody may be asleep.  */
+union lock
+{
+  disk_u32 word;
+  uint8_t room[64];
+};
+
 /* Volatile: means nothing once the last process has gone.  The mutexes are
    made anew by the first process of each epoch.  */
 struct disk_locks
 {
-  uint32_t tag;         /* which libc's mutexes these are */
-  uint32_t namespace;   /* and which PID namespace's; 0: not known */
+  uint32_t tag;         /* MM_LOCKS_OWN: what kind of locks these are */
+  uint32_t zero0;
   disk_u32 state;       /* MM_RECOVERING, MM_IN_USE, MM_CLEAN */
   disk_u32 epoch;
   disk_u64 claim;       /* the slice being retired */
@@ -471,10 +480,10 @@ struct disk_locks
                            nobody has closed it since */
   disk_u64 mark;        /* random: shows who has these pages mapped */
   uint64_t zero[2];
-  union { pthread_mutex_t mutex; uint8_t room[64]; } heap;
-  union { pthread_mutex_t mutex; uint8_t room[64]; } grow;
+  union lock heap;
+  union lock grow;
 };
-enum { MM_RECOVERING = 1, MM_IN_USE = 2, MM_CLEAN = 3 };
+enum { MM_RECOVERING = 1, MM_IN_USE = 2, MM_CLEAN = 3, MM_LOCKS_OWN = 1 };
 
 /* A slot call under way; behind the locks.  slot, fresh, old, from and moved
    are offsets from the base, 0: none.  */
@@ -503,7 +512,10 @@ struct disk_proc
   disk_u64 mapped;      /* bytes of the region it could map */
   disk_u64 pid;         /* the second witness, if the lock was lost */
   disk_u64 started;     /* and when it was started; 0: not known */
-  uint64_t zero[4];
+  disk_u64 coming;      /* the id of a newcomer who buries the one before him,
+                           and needs the heap lock for that */
+  disk_u64 namespace;   /* in which pid counts; 0: not known */
+  uint64_t zero[2];
 };
 
 /* The durable words.  */
@@ -554,7 +566,7 @@ struct disk_stream
 {
   disk_u64 owner;       /* the id of the process; 0: nobody */
   uint64_t zero[7];
-  union { pthread_mutex_t mutex; uint8_t room[64]; } lock; /* if shared */
+  union lock lock;      /* if shared */
   uint64_t zero1[8];
   disk_u64 queue;       /* pages that others freed into */
   uint64_t zero2[7];
@@ -639,7 +651,7 @@ DISK_SIZE (struct disk_stream, 1024);
 DISK_AT (struct disk_stream, queue, 192);
 DISK_AT (struct disk_stream, first, 256);
 DISK_AT (struct disk_name, name, 32);
-_Static_assert (sizeof (pthread_mutex_t) <= 64, "a mutex fits its room");
+DISK_SIZE (union lock, 64);
 _Static_assert (MM_OFF_LOCKS + 256 + MM_OPS * 64 <= MM_OFF_PROCS, "ops fit");
 _Static_assert (MM_OFF_PROCS + MM_PROCS * 64 <= MM_OFF_ROOT, "entries fit");
 
@@ -1879,6 +1891,47 @@ os_reserve_blocks (const struct file *f, size_t off, size_t len, bool fresh)
   return err;
 }
 
+/* Let a thread of the same core go ahead.  */
+static inline void
+os_relax (void)
+{
+#if defined __x86_64__
+  __builtin_ia32_pause ();
+#elif defined __aarch64__
+  __asm__ volatile ("yield");
+#endif
+}
+
+/* Sleep as long as WORD, which other processes see if it is SHARED, has VALUE,
+   but not for long, the N-th time from 0 in a row: whether it was as long as it
+   can be.  */
+static bool
+os_sleep_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
+{
+  long most = 50 * 1000 * 1000, wanted = 100 * 1000L << (n < 10 ? n : 9);
+  struct timespec t = { 0, wanted < most ? wanted : most };
+  if (syscall (SYS_futex, word, shared ? 0 : 128 /* private */, value, &t, NULL,
+               0) == 0
+      || errno == EAGAIN || errno == EINTR)
+    return false;
+  if (errno != ETIMEDOUT)
+    {
+      int state = os_hold_cancel ();
+      nanosleep (&t, NULL);
+      os_let_cancel (state);
+    }
+  return true;
+}
+
+/* Wake one of those who sleep on WORD.  */
+static void
+os_wake (disk_u32 *word, bool shared)
+{
+  int saved = errno;
+  syscall (SYS_futex, word, shared ? 1 : 1 | 128, 1, NULL, NULL, 0);
+  errno = saved;
+}
+
 /* Let others run, longer if it is not the first time: the N-th from 0.  */
 static void
 os_pause (unsigned n)
@@ -2667,154 +2720,6 @@ unlock_registry (void)
     pthread_mutex_unlock (&process.lock);
 }
 
-/* Make mutex M anew, whatever is in its bytes: for processes that may die if
-   the heap is shared.  */
-static void
-lock_make (struct heap *h, pthread_mutex_t *m)
-{
-  pthread_mutexattr_t attr;
-  pthread_mutexattr_init (&attr);
-  if (h->file.kind->shared)
-    {
-      pthread_mutexattr_setpshared (&attr, PTHREAD_PROCESS_SHARED);
-      pthread_mutexattr_setrobust (&attr, PTHREAD_MUTEX_ROBUST);
-    }
-  pthread_mutex_init (m, &attr);
-  pthread_mutexattr_destroy (&attr);
-}
-
-/* Which libc's mutexes lie in the lock area.  */
-static uint32_t
-lock_tag (void)
-{
-  uint32_t tag = sizeof (pthread_mutex_t) | UINT32_C (1) << 31;
-#ifdef __GLIBC__
-  tag |= UINT32_C (1) << 16;
-#endif
-#if defined __x86_64__
-  tag |= UINT32_C (1) << 20;
-#elif defined __aarch64__
-  tag |= UINT32_C (2) << 20;
-#endif
-  return tag;
-}
-
-/* Whether the mutexes that others use now are such as this process can use.
-   They hold numbers of threads.  In another PID namespace these are other
-   threads, and the kernel takes a living owner for a dead one.  */
-static int
-lock_verify (struct heap *h, struct reason *why)
-{
-  if (h->locks->tag != lock_tag ())
-    return fail_because (why, ENOTSUP,
-                         "in use by a program with another libc");
-  if (pid_namespace () == 0)
-    return fail_because (why, ENOTSUP,
-                         "in use by others, and without /proc the PID namespace"
-                         " is not known");
-  if (h->locks->namespace != pid_namespace ())
-    return fail_because (why, ENOTSUP,
-                         "in use by processes of another PID namespace");
-  uint8_t boot[16];
-  os_boot_id (boot);
-  if (memcmp (boot, h->super.boot_id, sizeof boot) != 0)
-    return fail_because (why, ENOTSUP, "in use on another machine");
-  return 0;
-}
-
-static void dead_owner_locked (struct heap *h);
-
-/* Take mutex M.  A process killed right after it was woken takes the wake-up
-   with it, so nobody sleeps on a lock without looking again.  */
-static int
-lock_wait (pthread_mutex_t *m)
-{
-  int result = pthread_mutex_trylock (m);
-  while (result == EBUSY || result == ETIMEDOUT)
-    {
-      struct timespec t;
-      clock_gettime (CLOCK_REALTIME, &t);
-      t.tv_nsec += 100 * 1000 * 1000;
-      t.tv_sec += t.tv_nsec / 1000000000;
-      t.tv_nsec %= 1000000000;
-      result = pthread_mutex_timedlock (m, &t);
-    }
-  return result;
-}
-
-/* Take mutex M of the lock area; if its holder has died, put in order what he
-   may have left.  */
-static void
-lock_take (struct heap *h, pthread_mutex_t *m)
-{
-  if (MM_UNLIKELY (lock_wait (m) == EOWNERDEAD))
-    {
-      if (m == &h->locks->heap.mutex)
-        dead_owner_locked (h);
-      pthread_mutex_consistent (m);
-    }
-}
-
-/* The lock of everything that is changed by more than one store, and the lock
-   of growth, which is held over system calls.  Order: grow, heap.  */
-static inline void
-lock_heap (struct heap *h)
-{
-  MM_NEEDS (needs.heap == NULL);
-  MM_NOTE (heap = h);
-  lock_take (h, &h->locks->heap.mutex);
-}
-
-/* From here on others may see what was changed, in one piece.  */
-static inline void
-unlock_heap (struct heap *h)
-{
-  MM_NEEDS (needs.heap == h);
-  MM_NOTE (heap = NULL);
-  pthread_mutex_unlock (&h->locks->heap.mutex);
-}
-
-/* Who has it makes slices usable or takes that from them: no other does, so
-   system calls between are safe without the heap lock.  */
-static inline void
-lock_grow (struct heap *h)
-{
-  MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
-  lock_take (h, &h->locks->grow.mutex);
-  MM_NOTE (grow = h);
-}
-
-/* Let others grow the heap.  */
-static inline void
-unlock_grow (struct heap *h)
-{
-  MM_NEEDS (needs.grow == h && needs.heap == NULL);
-  MM_NOTE (grow = NULL);
-  pthread_mutex_unlock (&h->locks->grow.mutex);
-}
-
-/* The lock of shared stream N, waiting or not.  */
-static bool
-lock_stream (struct heap *h, uint32_t n, bool wait)
-{
-  MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
-  pthread_mutex_t *m = &off_stream (h, n)->lock.mutex;
-  int result = wait ? lock_wait (m) : pthread_mutex_trylock (m);
-  if (MM_UNLIKELY (result == EOWNERDEAD))
-    result = pthread_mutex_consistent (m);
-  MM_NOTE (streams += result == 0);
-  return result == 0;
-}
-
-/* Let others have shared stream ST.  */
-static inline void
-unlock_stream (struct disk_stream *st)
-{
-  MM_NEEDS (needs.streams > 0);
-  MM_NOTE (streams--);
-  pthread_mutex_unlock (&st->lock.mutex);
-}
-
 /* Between these two the file is not cut.  A fork between them leaves the child
    without the lock.  */
 static unsigned
@@ -2841,6 +2746,14 @@ proc_is_home (struct heap *h)
   return h->super.ino == h->file.ino
          && (h->super.dev == h->file.dev
              || (h->super.dev == h->file.born && h->file.born != 0));
+}
+
+/* Whether the pid of entry E is one of this PID namespace.  */
+static bool
+proc_is_here (struct disk_proc *e)
+{
+  uint64_t namespace = word_peek (&e->namespace);
+  return namespace != 0 && namespace == pid_namespace ();
 }
 
 /* Whether process PID of entry E, whose memory cannot be looked at because of
@@ -2870,11 +2783,11 @@ proc_lives (struct heap *h, uint32_t i)
 {
   struct disk_proc *e = &h->procs[i];
   struct disk_locks *l = h->locks;
-  uint64_t id = word_see (&e->id), pid = word_peek (&e->pid), mark, its;
+  uint64_t coming = word_see (&e->coming), id = word_see (&e->id);
+  uint64_t epoch = word_peek (&l->epoch), pid = word_peek (&e->pid), mark, its;
   int err;
-  if (id == 0 || id >> 32 != word_peek (&l->epoch) || l->namespace == 0
-      || l->namespace != pid_namespace () || pid == pid_own ()
-      || pid_is_gone (pid))
+  if ((id >> 32 != epoch && coming >> 32 != epoch) || !proc_is_here (e)
+      || pid == pid_own () || pid_is_gone (pid))
     return false;
   do
     {
@@ -2926,8 +2839,160 @@ proc_is_dead (struct heap *h, uint32_t i)
     return false;
   if (!byte_is_locked (&h->file, MM_BYTE_ALIVE + (int) i, F_WRLCK))
     return !proc_lives (h, i);
-  return h->locks->namespace != 0
+  return proc_is_here (&h->procs[i])
          && pid_is_gone (word_peek (&h->procs[i].pid));
+}
+
+/* Whether the process with NUMBER in this epoch is gone.  Who is on the way in
+   stands in `coming', and has the byte of the entry's last owner, who is gone
+   then.  A number in no entry has left.  */
+static bool
+lock_is_of_dead (struct heap *h, uint32_t number)
+{
+  uint64_t id = (uint64_t) h->epoch << 32 | number;
+  if (id == h->id || !h->file.kind->shared)
+    return false;
+  for (uint32_t i = 0; i < MM_PROCS; i++)
+    {
+      /* In this order: they are stored in the other one.  */
+      uint64_t coming = word_see (&h->procs[i].coming);
+      bool is_his = word_see (&h->procs[i].id) == id;
+      if (coming == id || is_his)
+        return i == h->entry || (coming != id && coming >> 32 == h->epoch)
+               || proc_is_dead (h, i);
+    }
+  return true;
+}
+
+/* How taking a lock ended: it is had; it is had, and its owner has died; it is
+   another's.  */
+enum lock_result { LOCK_HAD, LOCK_OF_DEAD, LOCK_BUSY };
+
+/* The long way to the lock with WORD: wait for it, or if WAIT is not said only
+   see whether its owner lives.  Who has waited wakes another in the end, as
+   there may be more of whom nobody knows; and one time-out is enough to find
+   the dead, so a wake-up that dies with the woken costs nothing else.  Source:
+   the lock with waiters in Drepper, "Futexes Are Tricky".  */
+static MM_NOINLINE enum lock_result
+lock_slowly (struct heap *h, disk_u32 *word, bool wait)
+{
+  int saved = errno;
+  enum lock_result result = LOCK_BUSY;
+  uint32_t mine = (uint32_t) h->id << 1, waited = 0, value = 0;
+  bool asks = !wait;
+  for (unsigned n = 0, spin = 0;;)
+    {
+      value = word_see (word);
+      if (value == 0)
+        {
+          result = LOCK_HAD;
+          if (word_claim (word, &value, mine | waited))
+            break;
+          result = LOCK_BUSY;
+        }
+      else if (asks && lock_is_of_dead (h, value >> 1))
+        {
+          result = LOCK_OF_DEAD;
+          if (word_claim (word, &value, mine | 1))
+            break;
+          result = LOCK_BUSY;
+        }
+      else if (!wait)
+        break;
+      else if (spin++ < MM_SPINS)
+        os_relax ();
+      else if ((value & 1) != 0 || word_claim (word, &value, value | 1))
+        {
+          asks = os_sleep_on (word, value | 1, h->file.kind->shared, n++);
+          waited = 1;
+        }
+    }
+  errno = saved;
+  return result;
+}
+
+/* Take the lock with WORD.  */
+static inline enum lock_result
+lock_take (struct heap *h, disk_u32 *word, bool wait)
+{
+  uint32_t none = 0;
+  return MM_LIKELY (word_claim (word, &none, (uint32_t) h->id << 1))
+           ? LOCK_HAD : lock_slowly (h, word, wait);
+}
+
+/* Let it go, if it is ours: a fork child that comes out of a signal handler may
+   have found its parent's.  */
+static inline void
+lock_release (struct heap *h, disk_u32 *word)
+{
+  uint32_t mine = (uint32_t) h->id << 1, value = mine;
+  if (MM_UNLIKELY (!word_claim (word, &value, 0)) && value == (mine | 1))
+    {
+      word_swap (word, 0);
+      os_wake (word, h->file.kind->shared);
+    }
+}
+
+static void dead_owner_locked (struct heap *h);
+
+/* The lock of everything that is changed by more than one store, and the lock
+   of growth, which is held over system calls.  Order: grow, heap.  */
+static inline void
+lock_heap (struct heap *h)
+{
+  MM_NEEDS (needs.heap == NULL);
+  enum lock_result got = lock_take (h, &h->locks->heap.word, true);
+  MM_NOTE (heap = h);
+  /* What the dead one left comes before anything else.  */
+  if (MM_UNLIKELY (got == LOCK_OF_DEAD))
+    dead_owner_locked (h);
+}
+
+/* From here on others may see what was changed, in one piece.  */
+static inline void
+unlock_heap (struct heap *h)
+{
+  MM_NEEDS (needs.heap == h);
+  MM_NOTE (heap = NULL);
+  lock_release (h, &h->locks->heap.word);
+}
+
+/* Who has it makes slices usable or takes that from them: no other does, so
+   system calls between are safe without the heap lock.  */
+static inline void
+lock_grow (struct heap *h)
+{
+  MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
+  lock_take (h, &h->locks->grow.word, true);
+  MM_NOTE (grow = h);
+}
+
+/* Let others grow the heap.  */
+static inline void
+unlock_grow (struct heap *h)
+{
+  MM_NEEDS (needs.grow == h && needs.heap == NULL);
+  MM_NOTE (grow = NULL);
+  lock_release (h, &h->locks->grow.word);
+}
+
+/* The lock of shared stream N, waiting or not.  */
+static bool
+lock_stream (struct heap *h, uint32_t n, bool wait)
+{
+  MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
+  bool done = lock_take (h, &off_stream (h, n)->lock.word, wait) != LOCK_BUSY;
+  MM_NOTE (streams += done);
+  return done;
+}
+
+/* Let others have shared stream ST.  */
+static inline void
+unlock_stream (struct heap *h, struct disk_stream *st)
+{
+  MM_NEEDS (needs.streams > 0);
+  MM_NOTE (streams--);
+  lock_release (h, &st->lock.word);
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -6121,7 +6186,7 @@ sweep (struct heap *h, struct cache *k)
     sweep_thin_chunk (h, &w, c);
   for (uint32_t n = 1; n <= h->super.n_shared; n++)
     if (map_get (w.ours, n))
-      unlock_stream (off_stream (h, n));
+      unlock_stream (h, off_stream (h, n));
   sweep_schedule (h, &w);
   return w.given;
 }
@@ -6419,7 +6484,7 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
     }
   if (err == 0)
     *p = bin_take_noted (h, &k.bin[cl]);
-  unlock_stream (st);
+  unlock_stream (h, st);
   unlock_walk (h, walk);
   return err;
 }
@@ -8015,14 +8080,13 @@ epoch_begin (struct heap *h)
   struct disk_locks *l = h->locks;
   word_put (&l->state, MM_RECOVERING);
   word_put (&l->mark, os_random ());
-  l->tag = lock_tag ();
-  l->namespace = h->file.kind->shared ? pid_namespace () : 0;
-  lock_make (h, &l->heap.mutex);
-  lock_make (h, &l->grow.mutex);
+  l->tag = MM_LOCKS_OWN;
+  word_put (&l->heap.word, 0);
+  word_put (&l->grow.word, 0);
   uint32_t ready = off_streams_ready (h);
   word_put (&l->streams_ready, ready);
   for (uint32_t n = 1; n <= h->super.n_shared && n <= ready; n++)
-    lock_make (h, &off_stream (h, n)->lock.mutex);
+    word_put (&off_stream (h, n)->lock.word, 0);
   /* Numbers that are in no part of the file: after a power cut the last ones
      may be in parts that are newer than this one.  */
   h->epoch = word_peek (&l->epoch) + 1;
@@ -8491,6 +8555,21 @@ attach_enter (struct heap *h, struct reason *why)
           byte_lock (&h->file, h->file.byte, F_UNLCK);
           continue;
         }
+      uint64_t n = word_add (&h->locks->n_entered, 1) + 1;
+      if (n > INT32_MAX)
+        return fail_because (why, ENOLCK, "%llu processes have used the heap"
+                             " since it was last free: no more can before it is"
+                             " again", (unsigned long long) n);
+      uint64_t started = 0, mapped = 0;
+      pid_look (pid_own (), &started, &mapped);
+      h->entry = i;
+      h->id = (uint64_t) h->epoch << 32 | n;
+      word_put (&e->mapped, h->file.mapped);
+      word_put (&e->pid, pid_own ());
+      word_put (&e->namespace, pid_namespace ());
+      word_put (&e->started, started);
+      /* Who waits for the lock that we are about to take asks for it.  */
+      word_publish (&e->coming, h->id);
       uint64_t old = word_peek (&e->id);
       if (old != 0)
         {
@@ -8498,16 +8577,10 @@ attach_enter (struct heap *h, struct reason *why)
           dead_orphan_locked (h, old);
           unlock_heap (h);
         }
-      uint64_t started = 0, mapped = 0;
-      pid_look (pid_own (), &started, &mapped);
-      uint64_t n = word_add (&h->locks->n_entered, 1) + 1;
-      h->entry = i;
-      h->id = (uint64_t) h->epoch << 32 | (uint32_t) n;
-      word_put (&e->mapped, h->file.mapped);
-      word_put (&e->pid, pid_own ());
-      word_put (&e->started, started);
       /* Seen by proc_limit and dead_bury_all.  */
       word_publish (&e->id, h->id);
+      /* Release: the number is in the entry at any time.  */
+      word_settle (&e->coming, 0);
       return 0;
     }
   return fail_because (why, ENOLCK, "%d processes use the heap already",
@@ -8564,9 +8637,14 @@ attach_first (struct heap *h, struct reason *why)
 static int
 attach_beside (struct heap *h, struct reason *why)
 {
-  int err = lock_verify (h, why);
-  if (err == 0)
-    err = attach_enter (h, why);
+  uint8_t boot[16];
+  os_boot_id (boot);
+  if (memcmp (boot, h->super.boot_id, sizeof boot) != 0)
+    return fail_because (why, ENOTSUP, "in use on another machine");
+  if (h->locks->tag != MM_LOCKS_OWN)
+    return fail_because (why, ENOTSUP, "in use by a program with another version"
+                                       " of the library");
+  int err = attach_enter (h, why);
   if (err != 0)
     return err;
   /* Those who grow the heap know how much we have mapped from here on.  */

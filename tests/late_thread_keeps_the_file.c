@@ -2,23 +2,25 @@
    still allocate and free: another one that trims must not think that it is
    alone.  */
 
-#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
-/* Called with each lock that is taken.  */
-static void lock_taken (pthread_mutex_t *m);
+/* Called with each word that is claimed, as locks are.  */
+static void lock_taken (const void *word);
 
-static int
-trylock_watched (pthread_mutex_t *m)
+static bool
+claim_watched (bool done, const void *word)
 {
-  int r = pthread_mutex_trylock (m);
-  if (r == 0)
-    lock_taken (m);
-  return r;
+  if (done)
+    lock_taken (word);
+  return done;
 }
 
-#define pthread_mutex_trylock(m) trylock_watched (m)
+#undef atomic_compare_exchange_strong_explicit
+#define atomic_compare_exchange_strong_explicit(p, e, v, s, f) \
+  claim_watched (__atomic_compare_exchange_n ((__typeof__ (*(e)) *) (p), (e), \
+                                              (v), 0, (s), (f)), (p))
 #include "inside.h"
-#undef pthread_mutex_trylock
 
 enum { N = 3000 };
 static void *md, *blocks[N];
@@ -28,12 +30,12 @@ static _Thread_local bool watched;
 /* The lock of a shared stream is taken by those without a stream of their own:
    they are about to look at the stream's pages.  */
 static void
-lock_taken (pthread_mutex_t *m)
+lock_taken (const void *word)
 {
   struct heap *h = (struct heap *) library_process.files;
   bool is_shared = false;
   for (uint32_t n = 1; watched && n <= h->super.n_shared; n++)
-    is_shared |= m == &off_stream (h, n)->lock.mutex;
+    is_shared |= word == &off_stream (h, n)->lock.word;
   if (!is_shared)
     return;
   watched = false;

@@ -79,39 +79,25 @@ stop_worker (int w)
   stop_worker (w);
 }
 
-/* The task that a lock word of the file names, or 0.  */
-static pid_t
-holder_of (off_t at)
-{
-  int fd = open (heap_path, O_RDONLY | O_CLOEXEC);
-  uint32_t word = 0;
-  NEED (fd >= 0);
-  /* Where glibc and musl keep the owner's number.  */
-#ifdef __GLIBC__
-  off_t off = offsetof (pthread_mutex_t, __data.__lock);
-#else
-  off_t off = 4;
-#endif
-  ssize_t n = pread (fd, &word, sizeof word, at + off);
-  close (fd);
-  return n == sizeof word ? (pid_t) (word & 0x3fffffff) : 0;
-}
-
+/* Which lock of the file process PID has; NULL: none.  */
 static const char *
 locks_held (pid_t pid)
 {
-  static const struct { const char *name; off_t at; } locks[] = {
-    { "heap", MM_OFF_LOCKS + offsetof (struct disk_locks, heap) },
-    { "grow", MM_OFF_LOCKS + offsetof (struct disk_locks, grow) },
-  };
-  for (size_t i = 0; i < sizeof locks / sizeof *locks; i++)
-    {
-      char name[64];
-      pid_t tid = holder_of (locks[i].at);
-      snprintf (name, sizeof name, "/proc/%d/task/%d", pid, tid);
-      if (tid > 0 && access (name, F_OK) == 0)
-        return locks[i].name;
-    }
+  static union { char bytes[MM_OFF_ROOT]; uint64_t align; } head;
+  int fd = open (heap_path, O_RDONLY | O_CLOEXEC);
+  NEED (fd >= 0 && pread (fd, &head, sizeof head, 0) == sizeof head);
+  close (fd);
+  struct disk_locks *l = (void *) (head.bytes + MM_OFF_LOCKS);
+  struct disk_proc *e = (void *) (head.bytes + MM_OFF_PROCS);
+  for (int i = 0; i < MM_PROCS; i++)
+    if (e[i].pid == (uint64_t) pid && e[i].id >> 32 == l->epoch)
+      {
+        uint32_t number = (uint32_t) e[i].id;
+        if (l->heap.word >> 1 == number)
+          return "heap";
+        if (l->grow.word >> 1 == number)
+          return "grow";
+      }
   return NULL;
 }
 

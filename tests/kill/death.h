@@ -242,24 +242,6 @@ forget_caches (struct heap *h)
   h->caches = NULL;
 }
 
-/* Take mutex M from the dead, if one had it, as its next owner does; whether
-   one had.  A copy of a mutex cannot tell its owner's death, so it is made
-   anew.  */
-static bool
-mutex_of_dead (struct heap *h, pthread_mutex_t *m)
-{
-  int r = pthread_mutex_trylock (m);
-  if (r == EBUSY)
-    lock_make (h, m);
-  else
-    {
-      if (r == EOWNERDEAD)
-        pthread_mutex_consistent (m);
-      pthread_mutex_unlock (m);
-    }
-  return r != 0;
-}
-
 /* Be the neighbour, attached all the time, or a thread of it.  */
 static void
 become_neighbour (struct heap *h, const struct neighbour *neighbour)
@@ -271,14 +253,6 @@ become_neighbour (struct heap *h, const struct neighbour *neighbour)
   h->super.generation = neighbour->generation;
   /* The victim, which only stands still, has another file mapped.  */
   h->locks->mark += 2;
-  mutex_of_dead (h, &h->locks->grow.mutex);
-  bool died = mutex_of_dead (h, &h->locks->heap.mutex);
-  lock_heap (h);
-  if (died)
-    dead_owner_locked (h);
-  unlock_heap (h);
-  for (uint32_t n = 1; n <= h->super.n_shared; n++)
-    mutex_of_dead (h, &off_stream (h, n)->lock.mutex);
 }
 
 

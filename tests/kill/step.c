@@ -1396,10 +1396,7 @@ pre_guarded_trim (void *md)
 static bool
 heap_locked (struct heap *h)
 {
-  int r = pthread_mutex_trylock (&h->locks->heap.mutex);
-  if (r == 0)
-    pthread_mutex_unlock (&h->locks->heap.mutex);
-  return r != 0;
+  return h->locks->heap.word != 0;
 }
 
 /* A page is CLAIMED.  */
@@ -1439,10 +1436,7 @@ when_heap_locked (struct heap *h)
 static bool
 when_growing (struct heap *h)
 {
-  int r = pthread_mutex_trylock (&h->locks->grow.mutex);
-  if (r == 0)
-    pthread_mutex_unlock (&h->locks->grow.mutex);
-  return r != 0;
+  return h->locks->grow.word != 0;
 }
 
 static bool
@@ -1473,11 +1467,7 @@ when_huge_freed (struct heap *h)
 static bool
 when_shared_locked (struct heap *h)
 {
-  pthread_mutex_t *m = &off_stream (h, 1)->lock.mutex;
-  int r = pthread_mutex_trylock (m);
-  if (r == 0)
-    pthread_mutex_unlock (m);
-  return r != 0;
+  return off_stream (h, 1)->lock.word != 0;
 }
 
 /* A slot call has its new block, the slot has it not.  */

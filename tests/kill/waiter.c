@@ -86,18 +86,18 @@ hold (bool grow, bool dies)
 {
   kill_open (heap_path, 0, CAPACITY);
   struct heap *h = kill_heap ();
-  pthread_mutex_t *m = grow ? &h->locks->grow.mutex : &h->locks->heap.mutex;
-  lock_take (h, m);
+  disk_u32 *word = grow ? &h->locks->grow.word : &h->locks->heap.word;
+  lock_take (h, word, true);
   atomic_store (&talk->holder, 1);
   NEED (until (&talk->holder, 2));
-  pthread_mutex_unlock (m);
+  lock_release (h, word);
   atomic_store (&talk->holder, 3);
   NEED (until (&talk->holder, 4));
-  lock_take (h, m);
+  lock_take (h, word, true);
   atomic_store (&talk->holder, 5);
   NEED (until (&talk->holder, 6));
   if (!dies)
-    pthread_mutex_unlock (m);
+    lock_release (h, word);
   _exit (0);
 }
 
