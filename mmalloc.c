@@ -2858,7 +2858,7 @@ lock_is_of_dead (struct heap *h, uint32_t number)
       uint64_t coming = word_see (&h->procs[i].coming);
       bool is_his = word_see (&h->procs[i].id) == id;
       if (coming == id || is_his)
-        return i == h->entry || (coming != id && coming >> 32 == h->epoch)
+        return (coming != id && coming >> 32 == h->epoch)
                || proc_is_dead (h, i);
     }
   return true;

@@ -1,57 +1,18 @@
-/* The locks of a heap name threads by numbers that mean something in one PID
-   namespace only.  So processes of another one are told so as long as the first
-   ones have the heap; they may read it at any time, and write it once it is
-   free; and one that was killed there is in nobody's way.  */
+/* Processes of several PID namespaces share a heap as those of one do, and go on
+   when one is killed.  A map file has mutexes that hold numbers of threads: it
+   is for one namespace at a time.  */
 
 #include <sched.h>
 
 #include "support.h"
 
-static void *expected;
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
-static void
-turned_away (void)
-{
-  must_fail (NULL, mmalloc_open (temp_heap_path (), MMALLOC_CREATE, NULL),
-             ENOTSUP);
-  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), "namespace"));
-  void *md = mmalloc_open (temp_heap_path (), MMALLOC_RDONLY, NULL);
-  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
-  must (block_holds (mmalloc_getroot (md, "block"), 1000, 1));
-  heap_end (md);
-}
+#include "chance.h"
 
-/* The first process of a namespace of its own.  */
-static void
-stranger (void *unused)
-{
-  (void) unused;
-  baton_wait (baton);
-  turned_away ();
-  baton_pass (baton);
-  baton_wait (baton);
-  void *md = mmalloc_open (temp_heap_path (), 0, NULL);
-  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
-  ck_assert_ptr_eq (md, expected);
-  ck_assert_ptr_nonnull (mmalloc (md, MIB (5)));
-  baton_pass (baton);
-  baton_wait (baton);
-}
-
-/* What is waited for is a process of this namespace, which goes with the first
-   process of the other.  */
-static struct child
-stranger_start (int *allowed)
-{
-  struct child none = { 0, -1 };
-  *allowed = unshare (CLONE_NEWPID) == 0;
-  if (!*allowed)
-    {
-      skip ("no right to make a PID namespace");
-      return none;
-    }
-  return child_start (stranger, NULL);
-}
+static void *md;
 
 /* The leak checker wants threads of its own, which such a process cannot
    have.  */
@@ -63,69 +24,203 @@ leaks_are_looked_for (void)
   return UNDER_ASAN;
 }
 
-static void *
-open_heap (void)
+/* Whether the next child is the first process of a PID namespace.  */
+static int
+unshared (void)
 {
-  void *md = mmalloc_open (temp_heap_path (), MMALLOC_CREATE, NULL);
-  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
-  return md;
+  int allowed = unshare (CLONE_NEWPID) == 0;
+  if (!allowed)
+    skip ("no right to make a PID namespace");
+  return allowed;
 }
 
-START_TEST (one_after_the_other)
+static void
+stranger (void *unused)
 {
-  int allowed;
+  (void) unused;
+  md = heap_file ();
+  char *block = mmalloc_getroot (md, "block");
+  must (block_holds (block, 1000, 1));
+  block_fill (block, 1000, 2);
+  void *mine = mmalloc (md, MIB (5));
+  must (mine != NULL && mmalloc_setroot (md, "mine", mine) == 0);
+  baton_pass (baton);
+  baton_wait (baton);
+  must (mmalloc (md, MIB (5)) != NULL);
+  heap_is_whole (md);
+  heap_end (md);
+}
+
+START_TEST (together)
+{
   if (leaks_are_looked_for ())
     return;
-  expected = open_heap ();
-  char *block = mmalloc (expected, 1000);
+  md = heap_file ();
+  char *block = mmalloc (md, 1000);
   block_fill (block, 1000, 1);
-  ck_assert_int_eq (mmalloc_setroot (expected, "block", block), 0);
-  ck_assert_ptr_null (mmalloc_detach (expected));
-  struct child child = stranger_start (&allowed);
-  if (!allowed)
+  ck_assert_int_eq (mmalloc_setroot (md, "block", block), 0);
+  if (_i == 1)
+    heap_end (md);
+  if (!unshared ())
     return;
-  ck_assert_ptr_eq (open_heap (), expected);
-  baton_pass (child.baton);
+  struct child child = child_start (stranger, NULL);
   baton_wait (child.baton);
-  heap_end (expected);
+  if (_i == 1)
+    md = heap_file ();
+  ck_assert (block_holds (block, 1000, 2));
+  char *mine = mmalloc_getroot (md, "mine");
+  ck_assert_ptr_nonnull (mine);
+  mine[MIB (5) - 1] = 1;
+  mfree (md, mine);
+  ck_assert_ptr_nonnull (mmalloc (md, MIB (20)));
   baton_pass (child.baton);
-  baton_wait (child.baton);
-  turned_away ();
-  ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
-  ck_assert_int_eq (child_end (child), 128 + SIGKILL);
-  ck_assert_ptr_eq (open_heap (), expected);
-  must (block_holds (block, 1000, 1));
-  ck_assert_uint_eq (heap_stats (expected).blocks_live, 2);
-  ck_assert_ptr_nonnull (mmalloc (expected, MIB (10)));
-  heap_end (expected);
+  ck_assert_int_eq (child_end (child), 0);
+  ck_assert_uint_eq (heap_stats (md).blocks_live, 3);
+  heap_is_whole (md);
+  heap_end (md);
 }
 END_TEST
 
+/* A fork child there goes on with its parent's heap.  */
 static void
-forked_into (void *unused)
+forked_into (void *block)
 {
-  (void) unused;
-  must_fail (expected, mmalloc (expected, 100), ENOTSUP);
-  must (block_holds (mmalloc_getroot (expected, "block"), 1000, 1));
+  must (block_holds (block, 1000, 1));
+  must (mmalloc (md, 100) != NULL);
+  mfree (md, block);
 }
 
-/* A fork child there cannot join its parent.  */
 START_TEST (fork_into_another)
 {
-  int allowed;
-  if (leaks_are_looked_for ())
+  if (leaks_are_looked_for () || _i > 0)
     return;
-  expected = open_heap ();
-  char *block = mmalloc (expected, 1000);
+  md = heap_file ();
+  char *block = mmalloc (md, 1000);
   block_fill (block, 1000, 1);
-  ck_assert_int_eq (mmalloc_setroot (expected, "block", block), 0);
-  allowed = unshare (CLONE_NEWPID) == 0;
-  if (allowed)
-    ck_assert_int_eq (child_run (forked_into, NULL), 0);
-  else
-    skip ("no right to make a PID namespace");
-  must (block_holds (block, 1000, 1));
-  heap_end (expected);
+  if (unshared ())
+    {
+      ck_assert_int_eq (child_run (forked_into, block), 0);
+      ck_assert_uint_eq (heap_stats (md).blocks_live, 1);
+      heap_is_whole (md);
+    }
+  heap_end (md);
+}
+END_TEST
+
+/* Processes of two other namespaces and this one work, and one after the other
+   of those is killed, wherever it is.  */
+enum { OTHERS = 2, SLOTS = 40 };
+
+static struct shared
+{
+  atomic_int pid[OTHERS];      /* as seen from here */
+  atomic_long done[OTHERS];    /* how much each has worked */
+} *the;
+
+/* Blocks of all kinds, each with its size and who it is for in front.  */
+static void
+work (int who, uint64_t *chance)
+{
+  static const size_t size[] = { 24, 500, 3000, 20000, 100000, MIB (1) };
+  char name[20];
+  snprintf (name, sizeof name, "%d %d", who,
+            (int) (random_next (chance) % SLOTS));
+  size_t n = size[random_next (chance) % 6];
+  struct { size_t size, who; } *old = mmalloc_getroot (md, name), *p;
+  if (old != NULL)
+    must (old->who == (size_t) who
+          && block_holds ((char *) old + sizeof *old,
+                          old->size - sizeof *old, old->size));
+  p = mmalloc (md, n);
+  must (p != NULL);
+  p->size = n;
+  p->who = (size_t) who;
+  block_fill ((char *) p + sizeof *p, n - sizeof *p, n);
+  must (mmalloc_setroot (md, name, p) == 0);
+  mfree (md, old);
+  if (random_next (chance) % 50 == 0)
+    mmalloc_trim (md);
+}
+
+static void
+works_elsewhere (int who)
+{
+  uint64_t chance = 0;
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  chance = (uint64_t) atomic_load (&the->done[who]) * 77 + (uint64_t) who;
+  md = heap_file ();
+  for (;; atomic_fetch_add (&the->done[who], 1))
+    work (who, &chance);
+}
+
+/* Its child is the one that works, and its end is this one's.  */
+static void
+goes_elsewhere (void *who)
+{
+  int i = (int) (size_t) who, status;
+  must (unshare (CLONE_NEWPID) == 0);
+  pid_t pid = fork ();
+  must (pid >= 0);
+  if (pid == 0)
+    works_elsewhere (i);
+  atomic_store (&the->pid[i], pid);
+  must (waitpid (pid, &status, 0) == pid);
+  _exit (WIFSIGNALED (status) ? 128 + WTERMSIG (status) : 1);
+}
+
+START_TEST (killed)
+{
+  const char *many = getenv ("MMALLOC_TEST_KILLS");
+  int kills = many != NULL ? atoi (many) : 100;
+  struct child child[OTHERS];
+  if (leaks_are_looked_for () || _i > 0)
+    return;
+  uint64_t chance = random_seed ();
+  /* Only to ask whether it is allowed.  */
+  pid_t pid = fork ();
+  if (pid == 0)
+    _exit (unshare (CLONE_NEWPID) != 0);
+  int status;
+  ck_assert_int_eq (waitpid (pid, &status, 0), pid);
+  if (status != 0)
+    {
+      skip ("no right to make a PID namespace");
+      return;
+    }
+  the = mmap (NULL, sizeof *the, PROT_READ | PROT_WRITE,
+              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ck_assert_ptr_ne (the, MAP_FAILED);
+  heap_end (heap_file ());
+  for (int i = 0; i < OTHERS; i++)
+    child[i] = child_start (goes_elsewhere, (void *) (size_t) i);
+  md = heap_file ();
+  for (int n = 0; n < kills; n++)
+    {
+      int i = (int) (random_next (&chance) % OTHERS);
+      long until = atomic_load (&the->done[i]) + 1
+                   + (long) (random_next (&chance) % 20);
+      while (atomic_load (&the->done[i]) < until)
+        work (OTHERS, &chance);
+      pid = atomic_exchange (&the->pid[i], 0);
+      ck_assert_int_eq (kill (pid, SIGKILL), 0);
+      ck_assert_int_eq (child_end (child[i]), 128 + SIGKILL);
+      if (n % 10 == 0)
+        heap_is_whole (md);
+      child[i] = child_start (goes_elsewhere, (void *) (size_t) i);
+      while (atomic_load (&the->pid[i]) == 0)
+        work (OTHERS, &chance);
+    }
+  for (int i = 0; i < OTHERS; i++)
+    {
+      ck_assert_int_eq (kill (the->pid[i], SIGKILL), 0);
+      ck_assert_int_eq (child_end (child[i]), 128 + SIGKILL);
+    }
+  heap_is_whole (md);
+  heap_end (md);
+  md = heap_file ();
+  heap_is_whole (md);
+  heap_end (md);
+  printf ("%d kills between three PID namespaces\n", kills);
 }
 END_TEST
 
@@ -166,13 +261,8 @@ stranger_to_region (void *unused)
 
 START_TEST (regions)
 {
-  if (leaks_are_looked_for ())
+  if (leaks_are_looked_for () || _i > 0 || !unshared ())
     return;
-  if (unshare (CLONE_NEWPID) != 0)
-    {
-      skip ("no right to make a PID namespace");
-      return;
-    }
   struct child child = child_start (stranger_to_region, NULL);
   void *region = open_region ();
   ck_assert_ptr_nonnull (region);
@@ -189,4 +279,4 @@ START_TEST (regions)
 }
 END_TEST
 
-RUN_TESTS (one_after_the_other, fork_into_another, regions)
+RUN_KINDS (2, together, fork_into_another, killed, regions)

@@ -59,7 +59,7 @@ build () { # TEST
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
     heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
-    local_pages|machine_went_down|makeroot_processes|membership|\
+    local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|other_device_number|others_come_between|power_cut_roots|\
     preconditions|quota_is_named|slot_calls_wait|trim_seen_inside|\
     words_of_threads)
@@ -260,26 +260,52 @@ mutant claim_cleared_early '/^page_retire_locked/,/^}/ {
 }' 'step:malloc: sweep'
 
 # The death of a holder is passed over.
-mutant death_passed_over '/^lock_take/,/^}/ {
-  s/^        dead_owner_locked (h);/        (void) h;/
-}' 'step:recovery: malloc finds' 'real:new page' 'random:1500'
+mutant death_passed_over '/^lock_heap/,/^}/ {
+  s/if (MM_UNLIKELY (got == LOCK_OF_DEAD))/if (false)/
+}' lock_owners 'step:recovery: malloc finds'
 
-# A lock is not made consistent after a death.
-mutant not_consistent '/^lock_take/,/^}/ {
-  s/pthread_mutex_consistent (m);/(void) m;/
-}' 'step:recovery: malloc finds' 'real:new page' 'random:1500'
+# Who has a lock: the living keep it, newcomers too; the dead do not, nor he in
+# whose entry somebody else is; and it is let go of by its owner.  That a
+# newcomer stands in his entry before he takes a lock: model_lock.
+mutant lock_of_the_living '/^lock_is_of_dead/,/^}/ {
+  s/|| proc_is_dead (h, i);/|| true;/
+}' lock_owners
+mutant lock_of_newcomers '/^lock_is_of_dead/,/^}/ {
+  s/if (coming == id || is_his)/if (is_his)/
+}' lock_owners
+mutant lock_of_the_unburied '/^lock_is_of_dead/,/^}/ {
+  s/(coming != id && coming >> 32 == h->epoch)/false/
+}' lock_owners
+mutant lock_of_nobody '/^lock_is_of_dead/,/^}/ {
+  s/^  return true;/  return false;/
+}' lock_owners
+mutant lock_let_go_by_others '/^lock_release/,/^}/ {
+  s/ && value == (mine | 1)//
+}' lock_owners
+mutant lock_not_let_go '/^lock_release/,/^}/ {
+  s/word_swap (word, 0);/(void) word;/
+}' lock_owners
+mutant lock_numbers_again '/^attach_enter/,/^}/ {
+  s/if (n > INT32_MAX)/if (false)/
+}' lock_owners
+mutant lock_for_two '/^lock_slowly/,/^}/ {
+  s/if (word_claim (word, &value, mine | waited))/if (sched_yield (), word_put (word, mine | waited), true)/
+}' lock_owners
 
 # ---- Opening and closing ---------------------------------------------------
 
 # Lock words of an earlier epoch are believed.
 mutant locks_believed '/^epoch_begin/,/^}/ {
-  /lock_make (h, &l->heap.mutex);/d
-}' 'step:new page of five'
+  /word_put (&l->heap.word, 0);/d
+}' lock_owners
+mutant grow_lock_believed '/^epoch_begin/,/^}/ {
+  /word_put (&l->grow.word, 0);/d
+}' lock_owners
 
 # A shared stream's lock likewise.
 mutant stream_lock_believed '/^epoch_begin/,/^}/ {
-  s/^    lock_make (h, &off_stream (h, n)->lock.mutex);/    (void) n;/
-}' 'step:shared stream, new'
+  s/^    word_put (&off_stream (h, n)->lock.word, 0);/    (void) n;/
+}' lock_owners
 
 # A file being made does not say so.
 mutant creating_unsaid '/^file_make/,/^}/ {
@@ -518,11 +544,6 @@ mutant backed_before_ready '/^grow_back (/,/^}/ {
 
 # ---- Copies, pauses, waiters ---------------------------------------------------
 
-# Lock words in a copy are believed.
-mutant copied_locks_believed '/^epoch_begin/,/^}/ {
-  /lock_make (h, &l->[a-z]*.mutex);/d
-}' copies:60
-
 # A chunk becomes a HUGE block while others may look at its records.
 mutant records_taken_away '/^huge_find/,/^}/ {
   s/run_chunk_is_empty (h, c + i)/(& || (dir_kind (dir_get (h, c + i)) == DIR_PAGED \&\& ({\
@@ -538,9 +559,9 @@ mutant records_taken_away '/^huge_find/,/^}/ {
 }' paused
 
 # A wake-up dies with the one who got it.
-mutant wake_up_lost '/^lock_wait/,/^}/ {
-  s/^{/{ return pthread_mutex_lock (m);/
-}' waiter
+mutant wake_up_lost '/^lock_slowly/,/^}/ {
+  s/asks = os_sleep_on (/(void) os_sleep_on (/
+}' lock_owners
 
 # ---- Maps of qalloc.h ------------------------------------------------------------
 
@@ -617,7 +638,7 @@ mutant errors_are_other_errors '/^byte_reopen/,/^}/ {
 }' file_calls_fail
 # Locks alone tell who is there.
 mutant no_second_witness '/^proc_lives/,/^}/ {
-  s/if (id == 0 /if (id != id + 1 /
+  s/if ((id >> 32 != epoch /if (true || (id >> 32 != epoch /
 }' membership
 mutant second_witness_unmarked '/^proc_others_stay/,/^}/ {
   s/    word_put (&h->locks->mark, os_random ());/    (void) 0;/
