@@ -1903,8 +1903,9 @@ os_relax (void)
 }
 
 /* Sleep as long as WORD, which other processes see if it is SHARED, has VALUE,
-   but not for long, the N-th time from 0 in a row: whether it was as long as it
-   can be.  */
+   but not for long, the N-th time from 0 in a row: false if it was woken.  A
+   signal is no wake-up: where they come all the time, the sleep never ends
+   otherwise.  */
 static bool
 os_sleep_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
 {
@@ -1912,9 +1913,9 @@ os_sleep_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
   struct timespec t = { 0, wanted < most ? wanted : most };
   if (syscall (SYS_futex, word, shared ? 0 : 128 /* private */, value, &t, NULL,
                0) == 0
-      || errno == EAGAIN || errno == EINTR)
+      || errno == EAGAIN)
     return false;
-  if (errno != ETIMEDOUT)
+  if (errno != ETIMEDOUT && errno != EINTR)
     {
       int state = os_hold_cancel ();
       nanosleep (&t, NULL);

@@ -42,7 +42,8 @@
          left, so all of it can be done again.
    Time alone is no death.  A wait that has a limit ends only after a time-out
    and an answer: who was woken tries again, or the wake-up is lost.  A wait cut
-   short by a signal is a time-out without a question.
+   short by a signal is a time-out: where signals come all the time there is no
+   other.
 
    Try.  t1; else load, ask (t6) at once if it is not free, t7 or refuse.  So a
    sweep, which tries alone, gets the lock of a dead one whom nobody waits for.
