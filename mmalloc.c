@@ -248,6 +248,13 @@
 # define FALLOC_FL_PUNCH_HOLE 2
 #endif
 
+/* What a limit of the process is named by.  */
+#ifdef __GLIBC__
+typedef __rlimit_resource_t limit_name;
+#else
+typedef int limit_name;
+#endif
+
 #define MM_PUBLIC __attribute__ ((visibility ("default")))
 #define MM_HIDDEN __attribute__ ((visibility ("hidden")))
 
@@ -1838,7 +1845,7 @@ os_sync (void *p, size_t len)
 
 /* The process's limit RLIMIT_...; none, or not known: the largest number.  */
 static uint64_t
-os_limit (int what)
+os_limit (limit_name what)
 {
   struct rlimit limit;
   return getrlimit (what, &limit) == 0 ? limit.rlim_cur : UINT64_MAX;
@@ -2539,7 +2546,7 @@ static int
 space_reason (struct reason *why, int code, uintptr_t base, size_t len)
 {
   char at[40] = "", limit[60] = "";
-  int what = code == EAGAIN ? RLIMIT_MEMLOCK : RLIMIT_AS;
+  limit_name what = code == EAGAIN ? RLIMIT_MEMLOCK : RLIMIT_AS;
   if (code == 0 || why->told[0] != '\0')
     return code;
   if (code == EADDRINUSE && base != 0)
@@ -11408,7 +11415,9 @@ maker_is_late_locked (struct heap *h, struct disk_op *op)
   struct root_walk walk;
   char name[MM_NAME_MAX + 1];
   struct disk_name *root = maker_record (h, op);
-  size_t len = root != NULL ? word_peek (&root->len) : 0;
+  size_t len = 0;
+  if (root != NULL)
+    len = word_peek (&root->len);
   for (size_t i = 0; i < len; i++)
     name[i] = word_peek (&root->name[i]);
   name[len] = '\0';

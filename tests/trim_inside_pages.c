@@ -65,7 +65,7 @@ resident (size_t size, size_t n)
     {
       unsigned char in[64];
       char *from = (char *) ((uintptr_t) blocks[i] & ~(page - 1));
-      size_t pages = (size_t) (blocks[i] + size - from + page - 1) / page;
+      size_t pages = ((size_t) (blocks[i] + size - from) + page - 1) / page;
       must (mincore (from, pages * page, in) == 0);
       for (size_t j = 0; j < pages; j++)
         count += in[j] & 1;

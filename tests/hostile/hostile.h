@@ -333,7 +333,8 @@ parts_find (struct parts *parts, const struct image *im)
   size_t delta = (size_t) (old_grid - (char *) im->base);
   h.file.kind = &kind_anonymous;
   h.file.base = im->base;
-  h.capacity = h.file.mapped = im->capacity;
+  h.capacity = im->capacity;
+  h.file.mapped = im->capacity;
   epoch_layout (&h);
   parts->dir = off_file (&h, h.dir);
   parts->streams = off_file (&h, h.stream);
