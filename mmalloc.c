@@ -8645,9 +8645,9 @@ attach_first (struct heap *h, struct reason *why)
 static int
 attach_beside (struct heap *h, struct reason *why)
 {
-  uint8_t boot[16];
-  os_boot_id (boot);
-  if (memcmp (boot, h->super.boot_id, sizeof boot) != 0)
+  /* Those whose locks are seen are on this machine, but for file systems that
+     show locks to others.  */
+  if (super_other_boot (&h->super, false))
     return fail_because (why, ENOTSUP, "in use on another machine");
   if (h->locks->tag != MM_LOCKS_OWN)
     return fail_because (why, ENOTSUP, "in use by a program with another version"
