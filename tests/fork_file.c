@@ -331,19 +331,6 @@ START_TEST (child_with_a_copy)
 }
 END_TEST
 
-static int told;
-
-static int
-told_map (void *at, size_t size, enum mmalloc_region_why why,
-          const char **reason, void *arg)
-{
-  (void) size, (void) reason, (void) arg;
-  told = (int) why;
-  if (why == MMALLOC_REGION_NEW)
-    *(uint64_t *) at = 1234;
-  return 0;
-}
-
 static void
 stays (void *unused)
 {
@@ -358,20 +345,20 @@ START_TEST (child_with_a_map)
   if (_i == 1 && !overlay_enter ())
     return;
   void *map = mmalloc_region_open (temp_path ("map"), MMALLOC_CREATE, NULL,
-                                   KIB (64), told_map, NULL);
+                                   KIB (64), told_region, NULL);
   ck_assert_ptr_nonnull (map);
   struct child process = child_start (stays, NULL);
   baton_wait (process.baton);
   ck_assert_int_eq (mmalloc_region_close (map), 0);
   ck_assert_ptr_eq (mmalloc_region_open (temp_path ("map"), 0, NULL, 0,
-                                         told_map, NULL), map);
-  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+                                         told_region, NULL), map);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_JOIN);
   ck_assert_int_eq (mmalloc_region_close (map), 0);
   baton_pass (process.baton);
   ck_assert_int_eq (child_end (process), 0);
   ck_assert_ptr_eq (mmalloc_region_open (temp_path ("map"), 0, NULL, 0,
-                                         told_map, NULL), map);
-  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+                                         told_region, NULL), map);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_FIRST);
   ck_assert_int_eq (mmalloc_region_close (map), 0);
 }
 END_TEST

@@ -168,14 +168,24 @@ END_TEST
 /* One that has the heap open when another sets the place aside.  */
 static int pipes[2][2];
 
+/* Open the heap, and wait until another has set the place aside: *OWN.  NULL:
+   that cannot be done.  */
+static void *
+open_beside (char **own)
+{
+  char byte = 0;
+  void *md = mmalloc_open (temp_path ("heap"), 0, NULL);
+  return md != NULL && write (pipes[0][1], &byte, 1) == 1
+         && read (pipes[1][0], own, sizeof *own) == sizeof *own ? md : NULL;
+}
+
 static int
 child_beside (void *arg)
 {
-  char *own, byte = 0;
+  char *own;
   (void) arg;
-  void *md = mmalloc_open (temp_path ("heap"), 0, NULL);
-  if (md == NULL || write (pipes[0][1], &byte, 1) != 1
-      || read (pipes[1][0], &own, sizeof own) != sizeof own)
+  void *md = open_beside (&own);
+  if (md == NULL)
     return 1;
   if (!is_zero (own) || mmalloc_local (md, 1) != own || !is_zero (own))
     return 2;
@@ -312,11 +322,10 @@ child_gets_none (void *arg)
 static int
 child_waits (void *arg)
 {
-  char *own, byte = 0;
+  char *own;
   (void) arg;
-  void *md = mmalloc_open (temp_path ("heap"), 0, NULL);
-  if (md == NULL || write (pipes[0][1], &byte, 1) != 1
-      || read (pipes[1][0], &own, sizeof own) != sizeof own)
+  void *md = open_beside (&own);
+  if (md == NULL)
     return 1;
   return entries_in_use (md) != 1;
 }

@@ -178,19 +178,6 @@ give_up (int what)
     }
 }
 
-static int told = -1;
-
-static int
-told_region (void *at, size_t size, enum mmalloc_region_why why,
-             const char **reason, void *arg)
-{
-  (void) size, (void) reason, (void) arg;
-  told = (int) why;
-  if (why == MMALLOC_REGION_NEW)
-    *(uint64_t *) at = 1234;
-  return 0;
-}
-
 /* The child is a user before its parent has gone, or when it has.  */
 static void
 forking (void *kind)
@@ -243,7 +230,7 @@ START_TEST (children)
     block_fill (mmalloc (md, 100), 100, 1);
   ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
                                               told_region, NULL));
-  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_JOIN);
   baton_pass (child.baton);
   child_end (child);
   heap_is_whole (md);
@@ -385,7 +372,7 @@ START_TEST (mapped)
   void *region = mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
                                       told_region, NULL);
   ck_assert_ptr_nonnull (region);
-  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_JOIN);
   ck_assert_int_eq (mmalloc_region_close (region), 0);
   baton_pass (child.baton);
   child_end (child);
@@ -399,7 +386,7 @@ START_TEST (mapped)
       region = mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
                                     told_region, NULL);
       ck_assert_int_eq (mmalloc_region_close (region), 0);
-      if (told == MMALLOC_REGION_FIRST)
+      if (region_told == MMALLOC_REGION_FIRST)
         break;
     }
 }
@@ -502,14 +489,14 @@ START_TEST (shared_locks)
   ck_assert_int_eq (mmalloc_region_close (region), 0);
   ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
                                               told_region, NULL));
-  ck_assert_int_eq (told, MMALLOC_REGION_JOIN);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_JOIN);
   ck_assert_int_eq (mmalloc_region_close (region), 0);
   must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
   baton_pass (child.baton);
   baton_wait (child.baton);
   ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"), 0, NULL, 0,
                                               told_region, NULL));
-  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_FIRST);
   must_fail (NULL, mmalloc_open (temp_heap_path (), 0, NULL), EBUSY);
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);

@@ -225,18 +225,6 @@ START_TEST (killed)
 END_TEST
 
 /* A map file is no different, but for what is in it.  */
-static enum mmalloc_region_why told;
-
-static int
-told_region (void *at, size_t size, enum mmalloc_region_why why,
-             const char **reason, void *arg)
-{
-  (void) size, (void) reason, (void) arg;
-  told = why;
-  *(uint64_t *) at = 1234;
-  return 0;
-}
-
 static void *
 open_region (void)
 {
@@ -254,7 +242,7 @@ stranger_to_region (void *unused)
   baton_pass (baton);
   baton_wait (baton);
   ck_assert_ptr_nonnull (open_region ());
-  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_FIRST);
   baton_pass (baton);
   baton_wait (baton);
 }
@@ -275,7 +263,7 @@ START_TEST (regions)
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
   ck_assert_ptr_nonnull (open_region ());
-  ck_assert_int_eq (told, MMALLOC_REGION_FIRST);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_FIRST);
 }
 END_TEST
 

@@ -465,6 +465,20 @@ thread_run (void *(*fn) (void *), void *arg)
   thread_end (thread_start (fn, arg));
 }
 
+/* For mmalloc_region_open: what was said of the region last.  */
+static int region_told = -1;
+
+static inline int
+told_region (void *at, size_t size, enum mmalloc_region_why why,
+             const char **reason, void *arg)
+{
+  (void) size, (void) reason, (void) arg;
+  region_told = (int) why;
+  if (why == MMALLOC_REGION_NEW)
+    *(uint64_t *) at = 1234;
+  return 0;
+}
+
 /* A child process and the baton shared with it: whoever waits goes on when
    the other passes.  In the child BATON is its end.  */
 struct child
