@@ -152,7 +152,7 @@
                                           off_ slice_ sum_ map_)
       9  Run-time tools                     (mark_)
      10  The system: files                  (os_)
-     11  The system: processes              (pid_)
+     11  The system: processes              (wait_ pid_)
      12  The system: locks of files         (byte_)
      13  Failing                            (fail_)
      14  The system: address space          (space_)
@@ -1898,48 +1898,6 @@ os_reserve_blocks (const struct file *f, size_t off, size_t len, bool fresh)
   return err;
 }
 
-/* Let a thread of the same core go ahead.  */
-static inline void
-os_relax (void)
-{
-#if defined __x86_64__
-  __builtin_ia32_pause ();
-#elif defined __aarch64__
-  __asm__ volatile ("yield");
-#endif
-}
-
-/* Sleep as long as WORD, which other processes see if it is SHARED, has VALUE,
-   but not for long, the N-th time from 0 in a row: false if it was woken.  A
-   signal is no wake-up: where they come all the time, the sleep never ends
-   otherwise.  */
-static bool
-os_sleep_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
-{
-  long most = 50 * 1000 * 1000, wanted = 100 * 1000L << (n < 10 ? n : 9);
-  struct timespec t = { 0, wanted < most ? wanted : most };
-  if (syscall (SYS_futex, word, shared ? 0 : 128 /* private */, value, &t, NULL,
-               0) == 0
-      || errno == EAGAIN)
-    return false;
-  if (errno != ETIMEDOUT && errno != EINTR)
-    {
-      int state = os_hold_cancel ();
-      nanosleep (&t, NULL);
-      os_let_cancel (state);
-    }
-  return true;
-}
-
-/* Wake one of those who sleep on WORD.  */
-static void
-os_wake (disk_u32 *word, bool shared)
-{
-  int saved = errno;
-  syscall (SYS_futex, word, shared ? 1 : 1 | 128, 1, NULL, NULL, 0);
-  errno = saved;
-}
-
 /* Let others run, longer if it is not the first time: the N-th from 0.  */
 static void
 os_pause (unsigned n)
@@ -1990,11 +1948,55 @@ os_boot_id (uint8_t id[16])
 
 /* ---- 11. The system: processes ------------------------------------------ */
 
-/* Owns: what is asked of the system about processes, this one and others.
+/* Owns: what is asked of the system about processes, this one and others, and
+   how they wait for each other.
    Needs: no heap lock.
    Crash: nothing is changed.
    Keeps: nothing.
    Checked by: membership, pid_namespaces.  */
+
+/* Let a thread of the same core go ahead.  */
+static inline void
+wait_relax (void)
+{
+#if defined __x86_64__
+  __builtin_ia32_pause ();
+#elif defined __aarch64__
+  __asm__ volatile ("yield");
+#endif
+}
+
+/* Sleep as long as WORD, which other processes see if it is SHARED, has VALUE,
+   but not for long, the N-th time from 0 in a row: false if it was woken.  A
+   signal is no wake-up: where they come all the time, the sleep never ends
+   otherwise.  */
+static bool
+wait_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
+{
+  long most = 50 * 1000 * 1000, wanted = 100 * 1000L << (n < 10 ? n : 9);
+  struct timespec t = { 0, wanted < most ? wanted : most };
+  int how = shared ? 0 /* wait */ : 128 /* private */;
+  if (syscall (SYS_futex, word, how, value, &t, NULL, 0) == 0
+      || errno == EAGAIN)
+    return false;
+  if (errno != ETIMEDOUT && errno != EINTR)
+    {
+      int state = os_hold_cancel ();
+      nanosleep (&t, NULL);
+      os_let_cancel (state);
+    }
+  return true;
+}
+
+/* Wake one of those who sleep on WORD.  */
+static void
+wait_wake (disk_u32 *word, bool shared)
+{
+  int saved = errno;
+  int how = shared ? 1 /* wake */ : 1 | 128 /* private */;
+  syscall (SYS_futex, word, how, 1, NULL, NULL, 0);
+  errno = saved;
+}
 
 /* The process's number, as it is stored in files.  Asked for each time: a
    child made by clone has another and has run no fork handler.  */
@@ -2908,10 +2910,10 @@ lock_slowly (struct heap *h, disk_u32 *word, bool wait)
       else if (!wait)
         break;
       else if (spin++ < MM_SPINS)
-        os_relax ();
+        wait_relax ();
       else if ((value & 1) != 0 || word_claim (word, &value, value | 1))
         {
-          asks = os_sleep_on (word, value | 1, h->file.kind->shared, n++);
+          asks = wait_on (word, value | 1, h->file.kind->shared, n++);
           waited = 1;
         }
     }
@@ -2937,7 +2939,7 @@ lock_release (struct heap *h, disk_u32 *word)
   if (MM_UNLIKELY (!word_claim (word, &value, 0)) && value == (mine | 1))
     {
       word_swap (word, 0);
-      os_wake (word, h->file.kind->shared);
+      wait_wake (word, h->file.kind->shared);
     }
 }
 
@@ -8576,7 +8578,7 @@ attach_enter (struct heap *h, struct reason *why)
       word_put (&e->pid, pid_own ());
       word_put (&e->namespace, pid_namespace ());
       word_put (&e->started, started);
-      /* Who waits for the lock that we are about to take asks for it.  */
+      /* Seen by lock_is_of_dead, in who waits for what we take next.  */
       word_publish (&e->coming, h->id);
       uint64_t old = word_peek (&e->id);
       if (old != 0)

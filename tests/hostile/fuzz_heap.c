@@ -26,6 +26,7 @@
 #ifndef _GNU_SOURCE
 # define _GNU_SOURCE 1
 #endif
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
@@ -47,7 +48,7 @@
   ((void) (p), (void) (len), (void) (how), fuzz_advice ())
 #define posix_fadvise(fd, off, len, how) \
   ((void) (fd), (void) (off), (void) (len), (void) (how), fuzz_advice ())
-#define syscall(number, to, size, how) fuzz_number (to, size)
+#define syscall(...) fuzz_syscall (__VA_ARGS__)
 
 static int
 fuzz_advice (void)
@@ -58,15 +59,19 @@ fuzz_advice (void)
 static uint64_t fuzz_random;
 
 /* No file could have been made for these numbers: an index that bears the
-   opening's number is believed.  */
-static size_t
-fuzz_number (uint64_t *to, size_t size)
+   opening's number is believed.  Who sleeps on a lock is told that time is up.
+   */
+static long
+fuzz_syscall (long number, void *to, size_t size, ...)
 {
+  if (number != SYS_getrandom)
+    return errno = ETIMEDOUT, -1;
   uint64_t x = (fuzz_random += UINT64_C (0x9e3779b97f4a7c15));
   x = (x ^ x >> 30) * UINT64_C (0xbf58476d1ce4e5b9);
   x = (x ^ x >> 27) * UINT64_C (0x94d049bb133111eb);
-  *to = x ^ x >> 31;
-  return size;
+  x ^= x >> 31;
+  memcpy (to, &x, sizeof x);
+  return (long) size;
 }
 
 #define HOSTILE_ABORTS 1

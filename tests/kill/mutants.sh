@@ -560,7 +560,7 @@ mutant records_taken_away '/^huge_find/,/^}/ {
 
 # A wake-up dies with the one who got it.
 mutant wake_up_lost '/^lock_slowly/,/^}/ {
-  s/asks = os_sleep_on (/(void) os_sleep_on (/
+  s/asks = wait_on (/(void) wait_on (/
 }' lock_owners
 
 # ---- Maps of qalloc.h ------------------------------------------------------------
