@@ -182,7 +182,8 @@ struct mmalloc_info
   unsigned long generation;  /* counts the superblocks written */
   unsigned int streams;      /* locks for threads that share */
   unsigned int opened;       /* how often this process has it open */
-  int in_use;                /* somebody has it open for writing */
+  int in_use;                /* somebody has it open for writing; who came by
+                                another path over overlayfs is not seen */
   int clean;                 /* the last who had closed it; with neither of the
                                 two, he was killed or the machine went down */
   int guards;                /* mmcheck is on */
@@ -503,7 +504,8 @@ void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
    while no other process can come or go, with the reason:
      MMALLOC_REGION_NEW    the file is new and zero but for the two words; FN
                            builds the structure and stores its magic last
-     MMALLOC_REGION_FIRST  nobody else has the file; locks in it are stale
+     MMALLOC_REGION_FIRST  nobody else has the file; locks in it are stale.  By
+                           two paths over overlayfs each has a first one
      MMALLOC_REGION_JOIN   others use it now, perhaps this very process
    and gives 0, or an errno value and *REASON, and the call fails with it.  FN
    may use heaps, but not fork; calls that open or close fail in it with

@@ -39,6 +39,11 @@
    was not handed over yet stays taken.  Making a map is repeatable until the
    magic is stored, last.
 
+   Why two who think themselves the first do no harm.  Over overlayfs two paths
+   lead to one file, and locks by one are not seen by the other.  So whoever
+   comes first by its path changes nothing that those who came by the other look
+   at: neither bits nor what the header says of them.
+
    Where the locks are.  Nowhere: none of this has to exclude anybody.  A
    stream is a range of words, in cache lines of its own if the map is large
    enough, where its threads look first.  Cursors, and who is on which stream,

@@ -89,6 +89,38 @@ overlay_enter (void)
   return 1;
 }
 
+/* Go on in another directory of the overlay: "merged", or "upper", where the
+   same files are, and locks of their own.  */
+static inline void
+overlay_by (const char *name)
+{
+  char *end = strrchr (support_test_dir, '/') + 1;
+  snprintf (end, sizeof support_test_dir
+                 - (size_t) (end - support_test_dir), "%s", name);
+}
+
+/* Mount the overlay once more, as "again"; 0 as mount_small.  */
+static inline int
+overlay_enter_again (void)
+{
+  char dir[2][PATH_MAX], command[4 * PATH_MAX];
+  if (!overlay_enter ())
+    return 0;
+  for (int i = 0; i < 2; i++)
+    {
+      snprintf (dir[i], PATH_MAX, "%s",
+                temp_path (i == 0 ? "../again" : "../work2"));
+      ck_assert_int_eq (mkdir (dir[i], 0777), 0);
+    }
+  snprintf (command, sizeof command, "lowerdir=%s,upperdir=%s,workdir=%s",
+            temp_path ("../lower"), temp_path ("../upper"), dir[1]);
+  if (mount ("none", dir[0], "overlay", 0, command) == 0)
+    return 1;
+  printf ("skipped: no layer can be in two overlays\n");
+  fflush (stdout);
+  return 0;
+}
+
 static inline void
 unmount_small (void)
 {

@@ -1,12 +1,15 @@
 /* Several processes work on a map; one after the other is killed at some moment
    and replaced.  The others go on, nothing that was kept is lost, no block is
-   handed out twice, and a kill leaks one block at most.
+   handed out twice, and a kill leaks one block at most.  Also where those who
+   load the map come by another path, whose locks do not meet the parent's.
 
    MMALLOC_TEST_KILLS: how many are killed, of each kind of map.  */
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
+#include "mounts.h"
 #include "qalloc_support.h"
 
 enum { WORKERS = 3, KEPT = 200, LOOK = 10 };
@@ -28,6 +31,7 @@ static struct shared
 } *shared;
 
 static int kind;
+static bool by_two_paths;
 
 static uint64_t
 kept_tag (size_t w, size_t i, const void *p)
@@ -115,6 +119,8 @@ start_worker (void *map, size_t w, uint64_t seed)
   if (seed % 2)
     {
       qalloc_cleanup ();
+      if (by_two_paths)
+        overlay_by ("upper");
       map = qalloc_loadmap (map_path (kind));
       if (map == NULL)
         _exit (6);
@@ -196,7 +202,10 @@ START_TEST (the_others_go_on)
   size_t n_kills = setting ("MMALLOC_TEST_KILLS", 100), leaked = 0;
   uint64_t state = random_seed ();
   pid_t pid[WORKERS];
-  kind = _i;
+  kind = _i % MAP_KINDS;
+  by_two_paths = _i >= MAP_KINDS;
+  if (by_two_paths && !overlay_enter ())
+    return;
   shared = mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   /* Items for two thirds of what the workers would like to keep, then.  */
@@ -251,4 +260,4 @@ START_TEST (the_others_go_on)
 }
 END_TEST
 
-RUN_ON_EACH_MAP (the_others_go_on)
+RUN_KINDS (2 * MAP_KINDS, the_others_go_on)

@@ -1,7 +1,7 @@
 /* mmalloc_region_open: map files without a heap, for libraries that build
    their own structures.  */
 
-#include "support.h"
+#include "mounts.h"
 
 enum { MAGIC = 0x7e57, SIZE = 40000 };
 
@@ -256,6 +256,51 @@ START_TEST (refused)
 }
 END_TEST
 
+/* By a path whose locks do not meet the other's.  */
+static void
+comes_by_another_path (void *where)
+{
+  ck_assert_int_eq (mmalloc_region_close (where), 0);
+  overlay_by ("upper");
+  number++;
+  must_fail (NULL, region_open (MMALLOC_CREATE, NULL, SIZE), EPROTO);
+  number--;
+  must_fail (NULL, region_open (MMALLOC_CREATE | MMALLOC_EXCL, NULL, SIZE),
+             EEXIST);
+  must_fail (NULL, region_open (0, NULL, SIZE * 2), EINVAL);
+  must_fail (NULL, region_open (MMALLOC_CREATE, NULL, SIZE / 2), EINVAL);
+  struct region *region = region_open (MMALLOC_CREATE, NULL, SIZE);
+  ck_assert_ptr_eq (region, where);
+  ck_assert_uint_eq (region->words[4], 44);
+  region->words[5] = 55;
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+}
+
+/* Whoever thinks himself alone there, or is refused, leaves the file as it is
+   to those who use it.  */
+START_TEST (by_two_paths)
+{
+  if (!overlay_enter ())
+    return;
+  struct region *region = region_open (MMALLOC_CREATE, NULL, SIZE);
+  ck_assert_ptr_nonnull (region);
+  region->words[4] = 44;
+  off_t disk = file_disk (temp_path ("region"));
+  ck_assert_int_eq (child_run (comes_by_another_path, region), 0);
+  ck_assert_int_eq (file_length (temp_path ("region")), SIZE);
+  ck_assert_int_eq (file_disk (temp_path ("region")), disk);
+  ck_assert_uint_eq (region->words[4], 44);
+  ck_assert_uint_eq (region->words[5], 55);
+  ck_assert_ptr_eq (region_open (0, NULL, SIZE), region);
+  ck_assert_int_eq (calls[MMALLOC_REGION_JOIN], 1);
+  overlay_by ("upper");
+  must_fail (NULL, region_open (0, NULL, SIZE), EADDRINUSE);
+  ck_assert_uint_eq (region->words[5], 55);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+}
+END_TEST
+
 START_TEST (misuse_reported_for_the_caller)
 {
   misuse_record ();
@@ -267,4 +312,4 @@ END_TEST
 
 RUN_TESTS (calls_within, made_found_shared, joined_by_another_process,
            left_to_a_fork_child, left_to_a_late_child, refused,
-           misuse_reported_for_the_caller)
+           by_two_paths, misuse_reported_for_the_caller)

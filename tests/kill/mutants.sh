@@ -54,7 +54,7 @@ build () { # TEST
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
     misuse_double_free|pid_namespaces|probe_tells|qalloc_sparse_copy|\
-    qalloc_two_files|too_many_processes|words_of_refusals)
+    qalloc_two_files|qalloc_two_paths|too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
@@ -636,6 +636,16 @@ mutant errors_keep_locks '/^byte_lock/,/^}/ {
 mutant errors_are_other_errors '/^byte_reopen/,/^}/ {
   s/err == EBADF ? ENOENT : err/ENOENT/
 }' file_calls_fail
+# Who thinks himself alone with a map, or is refused, leaves it as it is.
+map_mutant first_begins_anew '/^disk_enter/,/^}/ {
+  s/^  return err;/\
+  if (err == 0 \&\& why == MMALLOC_REGION_FIRST)\
+    memset ((void *) w->m.word, 0, (w->m.n_words - 1) * 8);\
+&/
+}' qalloc_two_paths
+mutant refusal_cuts_the_file '/^door_attach/,/^}/ {
+  s/if (err != 0 && fresh)/if (err != 0)/
+}' region_files
 # Locks alone tell who is there.
 mutant no_second_witness '/^proc_lives/,/^}/ {
   s/if ((id >> 32 != epoch /if (true || (id >> 32 != epoch /
