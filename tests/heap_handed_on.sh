@@ -8,7 +8,8 @@ export LC_ALL=C
 unset LISTEN_FDS
 top=$PWD
 fail () { echo "fails: $*"; cat "$work/said"; exit 1; }
-service () { exec $EMULATOR "$top/examples/handover" "$@"; }
+[ -z "$EMULATOR" ] || { echo "skipped: an emulator's exec"; exit 77; }
+service () { exec "$top/examples/handover" "$@"; }
 
 # expect WHAT: to have been said, after what was done
 expect ()
