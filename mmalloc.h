@@ -124,7 +124,7 @@ struct mmalloc_options
    MMALLOC_CREATE is not given), ENOENT, EEXIST,
    EACCES, EADDRINUSE (something else sits where the heap is in use; the reason
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
-   or another kind of machine, or in use in another PID namespace), EPROTO
+   or another kind of machine, or in use on another machine), EPROTO
    (other application version), EBUSY (MMALLOC_PRIVATE against writers, writers
    against it, attached to this process in another way, or locked by others),
    EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
@@ -312,8 +312,9 @@ int mmalloc_move (void *md, void **to, void **from);
    make their memory usable.  All such calls that were under way in other
    processes when this one began have ended one way or the other when it
    returns; it waits for those of processes that live.  To be called by whoever
-   learns that a neighbour died, from a robust mutex for instance, before it
-   changes slots of the dead one.  0, or -1 and an error.  */
+   learns that a neighbour died, from a mark under a lock of the program's own
+   for instance (examples/cache.c), before it changes slots of the dead one.  0,
+   or -1 and an error.  */
 int mmalloc_recover (void *md);
 
 /* mmalloc_publish (&SLOT, VALUE): SLOT = VALUE, one store, for a pointer or an
