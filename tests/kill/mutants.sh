@@ -1023,13 +1023,27 @@ mutant region_without_lock '/^region_map (/,/^}/ {
 mutant copy_without_lock '/^range_map (/,/^}/ {
   s/h->file.lock_fd)/h->file.fd)/
 }' membership
-# Users of a map file are of another PID namespace, or may be.
-mutant regions_of_all_namespaces '/^region_enter/,/^}/ {
+# Users of a map file are of another machine; or may be, but nobody knows.
+mutant regions_of_all_machines '/^region_enter/,/^}/ {
   s/err == 0 && joins)/false)/
-}' pid_namespaces
-mutant no_namespace_is_one '/^member_verify/,/^}/ {
+}' membership
+mutant machines_above_unseen '/^member_verify/,/^}/ {
+  s/if (err == 0 && l.l_type == F_UNLCK)/if (false)/
+}' membership
+mutant machines_below_unseen '/^member_verify/,/^}/ {
+  s/MM_BYTE_ALIVE + unknown, home - unknown/MM_BYTE_ALIVE, 1/
+}' membership
+mutant unknown_is_elsewhere '/^member_verify/,/^}/ {
+  s/int64_t unknown = MM_BYTES_HOME/int64_t unknown = 0/
+}' membership
+mutant no_boot_is_one '/^member_verify/,/^}/ {
   s/home == 0/false/
 }' membership
+# A home of theirs in each PID namespace.
+mutant homes_of_namespaces '/^member_home/,/^}/ {
+  s/  uint32_t number = /  here[1] ^= pid_namespace ();\
+&/
+}' pid_namespaces
 
 # A newcomer has mapped less than there is by now.
 mutant joins_with_less '/^attach_beside/,/^}/ {
