@@ -53,7 +53,8 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
-    misuse_double_free|pid_namespaces|probe_tells|qalloc_sparse_copy|\
+    misuse_double_free|pid_namespaces|probe_tells|qalloc_damaged_files|\
+    qalloc_sparse_copy|\
     qalloc_two_files|too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
@@ -571,6 +572,20 @@ map_mutant magic_first '/^disk_make (/,/^}/ {
   atomic_store (\&d->magic, QA_MAGIC);\
 &/
 }' 'maps:makestatmap: new'
+
+# The room of mutexes is as in this build's own maps, or of any length.
+mutant_of qalloc.c mutexes_of_ones_own '/^disk_read/,/^}/ {
+  s/= d->mutex_size/= QA_MUTEX/
+}' qalloc_damaged_files
+mutant_of qalloc.c mutexes_of_no_size '/^disk_verify/,/^}/ {
+  s/ d->mutex_size == 0 ||//
+}' qalloc_damaged_files
+mutant_of qalloc.c mutexes_of_odd_size '/^disk_verify/,/^}/ {
+  s/ || d->mutex_size % 8 != 0//
+}' qalloc_damaged_files
+mutant_of qalloc.c mutexes_change '/^qalloc_check/,/^}/ {
+  /now.mutex_size/d
+}' qalloc_damaged_files
 
 # All items of a word are taken in advance.
 map_mutant word_taken_in_advance '/^item_look/,/^}/ {
