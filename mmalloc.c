@@ -407,7 +407,7 @@ enum
   MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
   MM_BYTE_ALIVE = 16, /* and on: one for each that writes, exclusive while it
                        lives, which needs the right to write */
-  MM_BYTES_HOME = 1 << 24 /* so many for one PID namespace */
+  MM_BYTES_HOME = 1 << 24 /* so many for one boot of one machine */
 };
 #define MM_BYTES_ALIVE (INT64_C (1) << 56)
 
@@ -3423,35 +3423,33 @@ member_refuse (const struct file *f, int witness, const char *told,
                            : file_lock_reason (why, err);
 }
 
-/* Where the bytes of the users without entries begin, who are of this boot and
-   this PID namespace; 0: not known.  */
+/* Where the bytes of the users without entries begin, who are of this boot; 0:
+   not known.  */
 static int64_t
 member_home (void)
 {
-  uint64_t here[3] = { 0, 0, pid_namespace () };
+  uint64_t here[2];
   os_boot_id ((uint8_t *) here);
   uint32_t number = (uint32_t) (sum_bytes (here, sizeof here) >> 32);
-  return here[2] == 0 ? 0 : (int64_t) (number | 1) * MM_BYTES_HOME;
+  return here[0] == 0 ? 0 : (int64_t) (number | 2) * MM_BYTES_HOME;
 }
 
-/* Whether all of them are: the region's user has mutexes there that hold
-   numbers of threads.  */
+/* Whether all of them may be of this boot of this machine: there are file
+   systems that show the locks of others.  Who does not know his boot is taken
+   for a neighbour, and takes all for neighbours.  */
 static int
 member_verify (const struct file *f, struct reason *why)
 {
-  const int64_t home = member_home (), end = home + MM_BYTES_HOME;
+  const int64_t unknown = MM_BYTES_HOME, home = member_home ();
+  const int64_t end = home + MM_BYTES_HOME;
   struct flock l;
   if (home == 0)
-    return fail_because (why, ENOTSUP,
-                         "in use by others, and without /proc the PID namespace"
-                         " is not known");
-  int err = byte_find (f, MM_BYTE_ALIVE, home, F_RDLCK, &l);
+    return 0;
+  int err = byte_find (f, MM_BYTE_ALIVE + unknown, home - unknown, F_RDLCK, &l);
   if (err == 0 && l.l_type == F_UNLCK)
     err = byte_find (f, MM_BYTE_ALIVE + end, MM_BYTES_ALIVE - end, F_RDLCK, &l);
   return err == 0 && l.l_type != F_UNLCK
-           ? fail_because (why, ENOTSUP,
-                           "in use in another PID namespace, or on another"
-                           " machine")
+           ? fail_because (why, ENOTSUP, "in use on another machine")
            : file_lock_reason (why, err);
 }
 

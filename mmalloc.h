@@ -124,8 +124,8 @@ struct mmalloc_options
    MMALLOC_CREATE is not given), ENOENT, EEXIST,
    EACCES, EADDRINUSE (something else sits where the heap is in use; the reason
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
-   or another kind of machine, or in use on another machine), EPROTO
-   (other application version), EBUSY (MMALLOC_PRIVATE against writers, writers
+   or another kind of machine, or in use on another machine), EPROTO (other
+   application version), EBUSY (MMALLOC_PRIVATE against writers, writers
    against it, attached to this process in another way, or locked by others),
    EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
    (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
@@ -510,11 +510,12 @@ void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
      MMALLOC_REGION_JOIN   others use it now, perhaps this very process
    and gives 0, or an errno value and *REASON, and the call fails with it.  FN
    may use heaps, but not fork; calls that open or close fail in it with
-   EDEADLK.  Opening a file again in one process gives the same address and
-   counts.  Returns the address, or NULL and an error as mmalloc_open, for
-   mmalloc_errno (NULL).  A fork child is a user of its own; if it can have no
-   lock that shows it to others, its next opening of the file tries again and
-   says so (ENOLCK, EBADF, EBUSY).  */
+   EDEADLK.  Processes of all PID namespaces and C libraries share a region;
+   locks of the C library in it are the caller's affair.  Opening a file again
+   in one process gives the same address and counts.  Returns the address, or
+   NULL and an error as mmalloc_open, for mmalloc_errno (NULL).  A fork child is
+   a user of its own; if it can have no lock that shows it to others, its next
+   opening of the file tries again and says so (ENOLCK, EBADF, EBUSY).  */
 enum mmalloc_region_why
 {
   MMALLOC_REGION_NEW, MMALLOC_REGION_FIRST, MMALLOC_REGION_JOIN

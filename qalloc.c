@@ -11,8 +11,8 @@
    A static map, byte by byte
 
        0          magic, address, file length, item size,
-                  streams, kind of mutex, sum, root            48 bytes
-       48         a mutex for each stream                      40 bytes each
+                  streams, size of a mutex, sum, root          48 bytes
+       48         room for a mutex for each stream             40 bytes each
        48 + 40 s  words of bits, one bit an item; 0: free      8 bytes for 64
        ...        items; the first is aligned as the item size asks, the
                   others follow at the item size rounded up to that
@@ -48,10 +48,13 @@
    stream is a range of words, in cache lines of its own if the map is large
    enough, where its threads look first.  Cursors, and who is on which stream,
    are hints in private memory; the range of another stream is only the next
-   place to look.  The mutexes in the file are part of the format and made
-   anew by the first process, process-shared and robust, so that what will
-   need a lock one day (an operation on many items) finds one.  A dynamic map
-   takes the locks of its heap, one a stream.
+   place to look.  The mutexes in the file are part of the historical format
+   and no more: their room is there, zero, and nobody looks at it.  A dynamic
+   map takes the locks of its heap, one a stream, which are the heap's own.
+
+   Who may share a map.  All processes of the machine, whatever their C library
+   and their PID namespace: neither kind has anything in it that is the C
+   library's.
 
    What a stream without atomic instructions would cost.  A thread could own
    its range and store plainly if those that free from elsewhere had a second
@@ -120,6 +123,8 @@ enum
   QA_KEY_STREAMS = 15,         /* keys of the heap that is a dynamic map */
   QA_KEY_ROOT = 14,
   QA_ALIGN_MAX = 16,
+  QA_MUTEX = 40,               /* bytes of a mutex in a new static map; in older
+                                  ones as many as their maker's had */
   QA_STREAMS_MAX = UINT16_MAX,
   QA_DYNAMIC_STREAMS = 512,    /* as the heap of a dynamic map has */
   QA_LINE = 64 / 8,            /* words in a cache line */
@@ -128,12 +133,6 @@ enum
   QA_ROUNDS = 4,               /* of a search; see "What NULL means" */
   QA_TOLD = 256                /* bytes of a reason */
 };
-
-#ifdef __GLIBC__
-# define QA_LIBC 1
-#else
-# define QA_LIBC 2
-#endif
 
 
 /* ---- 4. What is in the file ------------------------------------------ */
@@ -148,17 +147,15 @@ struct disk_map
   uint64_t item_size;
   uint16_t streams;
   uint8_t mutex_size;
-  uint8_t libc;           /* whose mutexes these are; may change when nobody
-                             has the file */
+  uint8_t libc;           /* older versions: whose mutexes these are; else 0 */
   uint32_t sum;           /* of all before it but libc, and of the magic */
   disk_u64 root;
-  pthread_mutex_t mutex[];
+  uint8_t mutex[];        /* mutex_size for each stream */
 };
 _Static_assert (sizeof (struct disk_map) == 48, "size of disk_map");
 _Static_assert (offsetof (struct disk_map, streams) == 32, "streams");
 _Static_assert (offsetof (struct disk_map, mutex) == 48, "mutex");
-_Static_assert (sizeof (pthread_mutex_t) % 8 == 0
-                && sizeof (pthread_mutex_t) < 256, "a mutex fits");
+_Static_assert (QA_MUTEX % 8 == 0 && QA_MUTEX <= UINT8_MAX, "a mutex fits");
 
 
 /* ---- 5. What is in the process --------------------------------------- */
@@ -189,6 +186,7 @@ struct mapinfo_s
   size_t n_items;
   size_t n_words;
   size_t item_size;
+  size_t mutex_size;
   size_t stride;
   uint64_t inverse;            /* see item_number */
 };
@@ -569,9 +567,9 @@ round_up (size_t n, size_t unit)
   return (n + unit - 1) & ~(unit - 1);
 }
 
-/* Lay out M, whose base, size, streams and item size are known: 0, or EINVAL
-   if there is no room for an item.  Items are aligned as malloc does, enough
-   for every object that fits.  */
+/* Lay out M, whose base, size, streams, item size and mutex size are known: 0,
+   or EINVAL if there is no room for an item.  Items are aligned as malloc does,
+   enough for every object that fits.  */
 static int
 item_layout (struct mapinfo_s *m)
 {
@@ -579,7 +577,7 @@ item_layout (struct mapinfo_s *m)
   while (align < QA_ALIGN_MAX && align * 2 <= m->item_size)
     align *= 2;
   size_t bits = sizeof (struct disk_map)
-                + m->map.streams * sizeof (pthread_mutex_t);
+                + m->map.streams * m->mutex_size;
   if (m->item_size > m->map.size)
     return EINVAL;
   m->stride = round_up (m->item_size, align);
@@ -781,21 +779,6 @@ disk_sum (const struct disk_map *d)
   return (uint32_t) (sum ^ sum >> 32);
 }
 
-/* The mutexes of the old interface lie in the file.  This library takes none
-   of them: items are words of bits, dynamic maps are heaps.  */
-static void
-disk_make_mutexes (struct disk_map *d)
-{
-  pthread_mutexattr_t attr;
-  pthread_mutexattr_init (&attr);
-  pthread_mutexattr_setpshared (&attr, PTHREAD_PROCESS_SHARED);
-  pthread_mutexattr_setrobust (&attr, PTHREAD_MUTEX_ROBUST);
-  for (size_t s = 0; s < d->streams; s++)
-    pthread_mutex_init (&d->mutex[s], &attr);
-  pthread_mutexattr_destroy (&attr);
-  d->libc = QA_LIBC;
-}
-
 /* Whether the file, of SIZE bytes at D, is a static map that this build can
    use: 0 or an errno value and *WHY.  */
 static int
@@ -806,12 +789,10 @@ disk_verify (const struct disk_map *d, size_t size, const char **why)
   if (size < sizeof *d || d->magic != QA_MAGIC)
     return *why = "not a static map", EINVAL;
   if (d->sum != disk_sum (d) || d->base != (uintptr_t) d || d->item_size == 0
-      || d->streams == 0)
+      || d->streams == 0 || d->mutex_size == 0 || d->mutex_size % 8 != 0)
     return *why = "the header is damaged", EBADMSG;
   if (d->size != size)
     return *why = "the file has not the length it was made with", EBADMSG;
-  if (d->mutex_size != sizeof (pthread_mutex_t))
-    return *why = "made for a C library with other mutexes", ENOTSUP;
   return 0;
 }
 
@@ -823,6 +804,7 @@ disk_read (const struct disk_map *d, struct mapinfo_s *m, const char **why)
   m->map.size = d->size;
   m->map.streams = d->streams;
   m->item_size = d->item_size;
+  m->mutex_size = d->mutex_size;
   if (item_layout (m) != 0)
     return *why = "the header is damaged", EBADMSG;
   uint64_t no_bits = item_no_bits (m, m->n_words - 1);
@@ -841,9 +823,8 @@ disk_make (struct disk_map *d, struct mapinfo_s *m)
   d->size = m->map.size;
   d->item_size = m->item_size;
   d->streams = (uint16_t) m->map.streams;
-  d->mutex_size = sizeof (pthread_mutex_t);
+  d->mutex_size = (uint8_t) m->mutex_size;
   d->sum = disk_sum (d);
-  disk_make_mutexes (d);
   atomic_store_explicit (&m->word[m->n_words - 1],
                          item_no_bits (m, m->n_words - 1),
                          memory_order_relaxed);
@@ -872,13 +853,7 @@ disk_enter (void *region, size_t size, enum mmalloc_region_why why,
                         "the file has items of %zu bytes, not %zu")
           || wish_differs (w, w->m.map.streams, d->streams, other_streams)))
     return *reason = w->told, EINVAL;
-  if (err == 0 && why == MMALLOC_REGION_JOIN && d->libc != QA_LIBC)
-    return *reason = "in use by programs with another C library", ENOTSUP;
-  if (err == 0)
-    err = disk_read (d, &w->m, reason);
-  if (err == 0 && why == MMALLOC_REGION_FIRST)
-    disk_make_mutexes (d);
-  return err;
+  return err != 0 ? err : disk_read (d, &w->m, reason);
 }
 
 /* Whether heap MD is the dynamic map that W wants, whose numbers become those
@@ -1016,7 +991,8 @@ qalloc_makestatmap (const off_t filesize, void *addr, const char *filename,
   struct wish w = { .m = { .map = { .kind = STATIC,
                                     .size = (size_t) filesize,
                                     .streams = streams },
-                           .item_size = itemsize } };
+                           .item_size = itemsize,
+                           .mutex_size = QA_MUTEX } };
   if (filesize <= 0)
     return fail_because (EINVAL, "a file size is positive, not %lld",
                          (long long) filesize);
@@ -1371,6 +1347,7 @@ qalloc_check (void *map,
   if (disk_verify (d, m->map.size, &why) == 0
       && disk_read (d, &now, &why) == 0
       && (now.item_size != m->item_size
+          || now.mutex_size != m->mutex_size
           || now.map.streams != m->map.streams))
     why = "the header is damaged";
   if (why == NULL)

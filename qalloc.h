@@ -25,7 +25,8 @@
    - Misuse (a block freed twice, a pointer the map never gave out) is reported
      to the handler of mmalloc_onmisuse, see mmalloc.h; the default one writes
      a line to standard error and aborts.
-   - The child of a fork shares the maps of its parent.
+   - The child of a fork shares the maps of its parent.  All processes of the
+     machine may share a map, of several PID namespaces and C libraries, too.
    - A process killed at any instruction leaves the map whole, and nobody
      waits for it.  A block whose pointer was not stored yet stays allocated.
 

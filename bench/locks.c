@@ -2,94 +2,32 @@
 
        locks [ROUNDS]    a table: ns per pair of taking and releasing it
 
-   The lock is the one that tests/model_lock.c specifies: a word in shared
-   memory with the owner's number and a bit for those who wait.  Nobody dies
-   here, so nobody is asked about.
+   The lock is that of a heap, which is compiled in here: a word in the heap with
+   the owner's number and a bit for those who wait.  Nobody dies here, so nobody
+   is asked about; how long that takes, tests/kill/waiter tells.
 
    One thread: its own time on the processor.  Two threads, which add to a
    number under the lock and to others of their own outside: time on the clock
    for the pairs of both, divided by their number; the machine should have
    nothing else to do.  Medians and minima of interleaved rounds.  */
 
-#include <linux/futex.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#include "mmalloc.c"
 
-enum { N_PAIRS = 2000000, MAX_ROUNDS = 101, ME = 1 << 1, OUTSIDE = 20 };
+enum { N_PAIRS = 2000000, MAX_ROUNDS = 101, OUTSIDE = 20 };
 
 static struct shared
 {
-  _Alignas (64) _Atomic uint32_t word;
   _Alignas (64) pthread_mutex_t plain;
   _Alignas (64) pthread_mutex_t robust;
-  _Alignas (64) uint64_t number;
+  /* Not at a heap's lock's place in its page.  */
+  _Alignas (1024) uint64_t number;
 } *shared;
+
+/* In a file, so that it is one of processes; and a private one.  */
+static struct heap *in_file, *anonymous;
 
 
 /* ---- The locks --------------------------------------------------------- */
-
-static long
-futex (int what, uint32_t value, const struct timespec *t)
-{
-  return syscall (SYS_futex, &shared->word, what, value, t, NULL, 0);
-}
-
-/* SPIN times one looks whether it is free, before going to sleep.  */
-static void __attribute__ ((__noinline__))
-word_wait (int spin)
-{
-  long us = 100;
-  uint32_t w, waited = 0;
-  for (;;)
-    {
-      w = atomic_load_explicit (&shared->word, memory_order_acquire);
-      for (int i = 0; w != 0 && i < spin; i++)
-        w = atomic_load_explicit (&shared->word, memory_order_acquire);
-      if (w == 0)
-        {
-          if (atomic_compare_exchange_weak_explicit
-                (&shared->word, &w, ME | waited, memory_order_acq_rel,
-                 memory_order_relaxed))
-            return;
-          continue;
-        }
-      if (!(w & 1)
-          && !atomic_compare_exchange_weak_explicit
-                (&shared->word, &w, w | 1, memory_order_relaxed,
-                 memory_order_relaxed))
-        continue;
-      futex (FUTEX_WAIT, w | 1, &(struct timespec){ .tv_nsec = us * 1000 });
-      us = us < 25000 ? us * 2 : 50000;
-      waited = 1;
-    }
-}
-
-static inline void
-word_take (int spin)
-{
-  uint32_t w = 0;
-  if (!atomic_compare_exchange_strong_explicit
-         (&shared->word, &w, ME, memory_order_acq_rel, memory_order_relaxed))
-    word_wait (spin);
-}
-
-static inline void
-word_give (void)
-{
-  uint32_t w = ME;
-  if (atomic_compare_exchange_strong_explicit
-        (&shared->word, &w, 0, memory_order_release, memory_order_relaxed))
-    return;
-  atomic_exchange_explicit (&shared->word, 0, memory_order_release);
-  futex (FUTEX_WAKE, 1, NULL);
-}
 
 static _Thread_local volatile uint64_t own;
 
@@ -107,8 +45,8 @@ static _Thread_local volatile uint64_t own;
           own = j; \
       } \
   }
-LOOP (loop_word, word_take (0), word_give ())
-LOOP (loop_word_spin, word_take (100), word_give ())
+LOOP (loop_file, lock_heap (in_file), unlock_heap (in_file))
+LOOP (loop_anonymous, lock_heap (anonymous), unlock_heap (anonymous))
 LOOP (loop_plain, pthread_mutex_lock (&shared->plain),
       pthread_mutex_unlock (&shared->plain))
 LOOP (loop_robust, pthread_mutex_lock (&shared->robust),
@@ -118,18 +56,26 @@ static const struct
 {
   const char *name;
   void (*loop) (size_t n, size_t outside);
-} locks[] =
+} pairs[] =
 {
-  { "word", loop_word },
-  { "word, looks 100 times", loop_word_spin },
+  { "of a heap in a file", loop_file },
+  { "of an anonymous heap", loop_anonymous },
   { "mutex", loop_plain },
   { "robust mutex", loop_robust }
 };
-enum { N_LOCKS = sizeof locks / sizeof *locks, N_COLUMNS = 2 };
+enum { N_LOCKS = sizeof pairs / sizeof *pairs, N_COLUMNS = 2 };
 
 static void
 locks_make (void)
 {
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  opt.fd = memfd_create ("locks", MFD_CLOEXEC);
+  void *file = mmalloc_open (NULL, MMALLOC_CREATE, &opt);
+  void *private = mmalloc_open (NULL, 0, NULL);
+  if (file == NULL || private == NULL)
+    abort ();
+  in_file = (struct heap *) *door_place (file, true);
+  anonymous = (struct heap *) *door_place (private, true);
   pthread_mutexattr_t attr;
   pthread_mutexattr_init (&attr);
   pthread_mutexattr_setpshared (&attr, PTHREAD_PROCESS_SHARED);
@@ -145,7 +91,7 @@ locks_make (void)
 static double times[N_LOCKS][N_COLUMNS][MAX_ROUNDS];
 
 static double
-now (clockid_t clock)
+now_of (clockid_t clock)
 {
   struct timespec t;
   clock_gettime (clock, &t);
@@ -156,7 +102,7 @@ static void *
 work (void *arg)
 {
   size_t i = *(const size_t *) arg;
-  locks[i].loop (N_PAIRS / 4, OUTSIDE);
+  pairs[i].loop (N_PAIRS / 4, OUTSIDE);
   return NULL;
 }
 
@@ -166,16 +112,16 @@ measure (size_t i, int threads)
   pthread_t other;
   if (threads == 1)
     {
-      double start = now (CLOCK_THREAD_CPUTIME_ID);
-      locks[i].loop (N_PAIRS, 0);
-      return (now (CLOCK_THREAD_CPUTIME_ID) - start) / N_PAIRS;
+      double start = now_of (CLOCK_THREAD_CPUTIME_ID);
+      pairs[i].loop (N_PAIRS, 0);
+      return (now_of (CLOCK_THREAD_CPUTIME_ID) - start) / N_PAIRS;
     }
-  double start = now (CLOCK_MONOTONIC);
+  double start = now_of (CLOCK_MONOTONIC);
   if (pthread_create (&other, NULL, work, &i) != 0)
     abort ();
   work (&i);
   pthread_join (other, NULL);
-  return (now (CLOCK_MONOTONIC) - start) / (N_PAIRS / 4 * 2);
+  return (now_of (CLOCK_MONOTONIC) - start) / (N_PAIRS / 4 * 2);
 }
 
 static int
@@ -206,7 +152,7 @@ main (int argc, char **argv)
           " first\n\n%-24s %-24s %s\n", rounds, "", "1 thread", "2 threads");
   for (size_t i = 0; i < N_LOCKS; i++)
     {
-      printf ("%-24s", locks[i].name);
+      printf ("%-24s", pairs[i].name);
       for (int c = 0; c < N_COLUMNS; c++)
         {
           double *t = times[i][c], *first = times[0][c];

@@ -420,7 +420,7 @@ try_dynamic (void)
 static void
 try_static (void)
 {
-  enum { ITEM = sizeof (struct golden_item), MUTEX = 40 };
+  enum { ITEM = sizeof (struct golden_item) };
   if (!is_little_endian () || !place_is_free ())
     return;
   for (int round = 0; round < 2; round++)
@@ -428,12 +428,6 @@ try_static (void)
       void *map = round == 0 ? qalloc_loadmap (path)
                              : qalloc_makestatmap ((off_t) g->size, NULL, path,
                                                    ITEM, g->streams);
-      /* There is a mutex for each stream before the items.  */
-      if (sizeof (pthread_mutex_t) != MUTEX)
-        {
-          MUST (map == NULL && errno == ENOTSUP);
-          continue;
-        }
       see_map (map, n_live () - 1, ITEM);
       struct golden_item *item = qalloc_getroot (map, NULL);
       for (unsigned i = g->last; i-- > g->first; )

@@ -687,8 +687,14 @@ START_TEST (marked_anew)
 }
 END_TEST
 
-/* Without /proc nobody knows whether others are of the same PID namespace: that
-   does not matter to a heap, but to the mutexes of a map file.  */
+/* Without /proc a process knows neither its PID namespace nor which boot of the
+   machine this is: it shares heaps and map files all the same.  */
+static void *
+region_found (const char *path)
+{
+  return mmalloc_region_open (path, 0, NULL, 0, told_region, NULL);
+}
+
 static void
 nowhere (void *unused)
 {
@@ -700,12 +706,13 @@ nowhere (void *unused)
   must (here != NULL && mmalloc (here, MIB (5)) != NULL);
   heap_is_whole (here);
   must (mmalloc_detach (here) == NULL);
-  must_fail (NULL, mmalloc_region_open ("/region", 0, NULL, 0, told_region,
-                                        NULL), ENOTSUP);
-  must (strstr (mmalloc_strerror (NULL), "/proc") != NULL);
+  must (region_found ("/region") != NULL);
+  must (region_told == MMALLOC_REGION_JOIN);
+  baton_pass (baton);
+  baton_wait (baton);
 }
 
-START_TEST (unknown_namespace)
+START_TEST (unknown_boot)
 {
   if (geteuid () != 0)
     {
@@ -714,12 +721,44 @@ START_TEST (unknown_namespace)
     }
   struct child child = child_start (nowhere, NULL);
   md = heap_file ();
-  ck_assert_ptr_nonnull (mmalloc_region_open (temp_path ("region"),
-                                              MMALLOC_CREATE, NULL, KIB (64),
-                                              told_region, NULL));
+  void *region = mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                      NULL, KIB (64), told_region, NULL);
+  ck_assert_ptr_nonnull (region);
+  baton_pass (child.baton);
+  baton_wait (child.baton);
+  /* He is seen by those who know more.  */
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
+  ck_assert_ptr_eq (region_found (temp_path ("region")), region);
+  ck_assert_int_eq (region_told, MMALLOC_REGION_JOIN);
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
   heap_end (md);
+}
+END_TEST
+
+/* Another boot whose locks are seen is one of another machine.  */
+static void
+elsewhere (void *unused)
+{
+  (void) unused;
+  baton_wait (baton);
+  for (uint64_t boot = 1; boot <= 20; boot++)
+    {
+      library_process.boot_id[0] = boot;
+      must_fail (NULL, region_found (temp_path ("region")), ENOTSUP);
+      must (strstr (mmalloc_strerror (NULL), "another machine") != NULL);
+    }
+}
+
+START_TEST (other_machine)
+{
+  struct child child = child_start (elsewhere, NULL);
+  void *region = mmalloc_region_open (temp_path ("region"), MMALLOC_CREATE,
+                                      NULL, KIB (64), told_region, NULL);
+  ck_assert_ptr_nonnull (region);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  ck_assert_int_eq (mmalloc_region_close (region), 0);
 }
 END_TEST
 
@@ -792,5 +831,5 @@ END_TEST
 RUN_KINDS (6, replaced, trace_replaced, closed, children, no_locks_for_a_child,
            mapped, shared_locks, shared_locks_of_the_parent, locks_taken_again,
            another_program, first_thread_ends, nothing_is_told, marked_anew,
-           unknown_namespace,
+           unknown_boot, other_machine,
            locked_by_others, locked_while_open, locked_by_itself)

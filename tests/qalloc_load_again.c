@@ -103,35 +103,6 @@ START_TEST (file_of_another)
 }
 END_TEST
 
-/* The mutexes that are part of a static map are good for all its processes:
-   one who dies with them leaves them to the others, or to the next ones.  */
-static void
-dies_with_them (void *map)
-{
-  pthread_mutex_t *mutex = (void *) ((char *) map_stats (map).address + 48);
-  must (pthread_mutex_lock (&mutex[0]) == 0);
-  must (pthread_mutex_lock (&mutex[1]) == 0);
-}
-
-START_TEST (mutexes)
-{
-  if (_i != STATIC_MAP)
-    return;
-  void *map = map_make (_i, MIB (1), 32, 2);
-  pthread_mutex_t *mutex = (void *) ((char *) map_stats (map).address + 48);
-  ck_assert_int_eq (child_run (dies_with_them, map), 0);
-  ck_assert_int_eq (pthread_mutex_lock (&mutex[0]), EOWNERDEAD);
-  map_end (map);
-  map = map_make (_i, MIB (1), 32, 2);
-  for (int i = 0; i < 2; i++)
-    {
-      ck_assert_int_eq (pthread_mutex_lock (&mutex[i]), 0);
-      ck_assert_int_eq (pthread_mutex_unlock (&mutex[i]), 0);
-    }
-  map_end (map);
-}
-END_TEST
-
 /* Several maps at once, more than a thread remembers.  */
 START_TEST (many_maps)
 {
@@ -164,4 +135,4 @@ START_TEST (many_maps)
 END_TEST
 
 RUN_ON_EACH_MAP (same_contents, opened_twice_is_one, old_handle,
-                 address_of_ones_own, file_of_another, mutexes, many_maps)
+                 address_of_ones_own, file_of_another, many_maps)

@@ -53,8 +53,9 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
-    misuse_double_free|pid_namespaces|probe_tells|qalloc_sparse_copy|\
-    qalloc_two_files|qalloc_two_paths|too_many_processes|words_of_refusals)
+    misuse_double_free|pid_namespaces|probe_tells|qalloc_damaged_files|\
+    qalloc_sparse_copy|qalloc_two_files|qalloc_two_paths|too_many_processes|\
+    words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
@@ -572,6 +573,20 @@ map_mutant magic_first '/^disk_make (/,/^}/ {
 &/
 }' 'maps:makestatmap: new'
 
+# The room of mutexes is as in this build's own maps, or of any length.
+mutant_of qalloc.c mutexes_of_ones_own '/^disk_read/,/^}/ {
+  s/= d->mutex_size/= QA_MUTEX/
+}' qalloc_damaged_files
+mutant_of qalloc.c mutexes_of_no_size '/^disk_verify/,/^}/ {
+  s/ d->mutex_size == 0 ||//
+}' qalloc_damaged_files
+mutant_of qalloc.c mutexes_of_odd_size '/^disk_verify/,/^}/ {
+  s/ || d->mutex_size % 8 != 0//
+}' qalloc_damaged_files
+mutant_of qalloc.c mutexes_change '/^qalloc_check/,/^}/ {
+  /now.mutex_size/d
+}' qalloc_damaged_files
+
 # All items of a word are taken in advance.
 map_mutant word_taken_in_advance '/^item_look/,/^}/ {
   s/^  uint64_t avail = .*/&\
@@ -1033,13 +1048,27 @@ mutant region_without_lock '/^region_map (/,/^}/ {
 mutant copy_without_lock '/^range_map (/,/^}/ {
   s/h->file.lock_fd)/h->file.fd)/
 }' membership
-# Users of a map file are of another PID namespace, or may be.
-mutant regions_of_all_namespaces '/^region_enter/,/^}/ {
+# Users of a map file are of another machine; or may be, but nobody knows.
+mutant regions_of_all_machines '/^region_enter/,/^}/ {
   s/err == 0 && joins)/false)/
-}' pid_namespaces
-mutant no_namespace_is_one '/^member_verify/,/^}/ {
+}' membership
+mutant machines_above_unseen '/^member_verify/,/^}/ {
+  s/if (err == 0 && l.l_type == F_UNLCK)/if (false)/
+}' membership
+mutant machines_below_unseen '/^member_verify/,/^}/ {
+  s/MM_BYTE_ALIVE + unknown, home - unknown/MM_BYTE_ALIVE, 1/
+}' membership
+mutant unknown_is_elsewhere '/^member_verify/,/^}/ {
+  s/int64_t unknown = MM_BYTES_HOME/int64_t unknown = 0/
+}' membership
+mutant no_boot_is_one '/^member_verify/,/^}/ {
   s/home == 0/false/
 }' membership
+# A home of theirs in each PID namespace.
+mutant homes_of_namespaces '/^member_home/,/^}/ {
+  s/  uint32_t number = /  here[1] ^= pid_namespace ();\
+&/
+}' pid_namespaces
 
 # A newcomer has mapped less than there is by now.
 mutant joins_with_less '/^attach_beside/,/^}/ {

@@ -14,7 +14,12 @@
    Then the plain case, some times over: somebody is killed while he holds the
    lock and one other waits for it.  How long that takes is printed.
 
-   MMALLOC_KILL_WAITS=n       so many of the latter  */
+   waiter [wake-ups] [at-once] [late]
+                              only that.  "at-once", the plain case, is right
+                              after the other began to wait; "late", which make
+                              bench-locks wants, within a fifth of a second, so
+                              that he has come to his longest sleeps
+   MMALLOC_KILL_WAITS=n       so many plain cases  */
 
 #include "trace.h"
 
@@ -197,9 +202,29 @@ later (const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-static bool
-measure (int rounds)
+/* The one that dies with the lock.  */
+static void
+hold_to_the_end (void)
 {
+  kill_open (heap_path, 0, CAPACITY);
+  lock_heap (kill_heap ());
+  atomic_store (&talk->holder, 1);
+  for (;;)
+    pause ();
+}
+
+/* Time passes, nobody is disturbed.  */
+static void
+pass (uint64_t us)
+{
+  struct timespec t = { 0, (long) us * 1000 };
+  nanosleep (&t, NULL);
+}
+
+static bool
+measure (int rounds, bool late)
+{
+  uint64_t chance = late ? random_seed () : 0;
   double *took = calloc ((size_t) rounds, sizeof *took);
   NEED (took != NULL);
   memset (talk, 0, sizeof *talk);
@@ -213,11 +238,13 @@ measure (int rounds)
       atomic_store (&talk->holder, 0);
       pid_t holder = kill_fork ();
       if (holder == 0)
-        hold (false, true);
+        hold_to_the_end ();
       NEED (until (&talk->holder, 1));
       atomic_store (&talk->round, i);
       while (!is_waiting (waiter, true))
         sched_yield ();
+      if (late)
+        pass (random_below (&chance, 200000));
       double killed = kill_seconds ();
       kill_process (holder);
       good = until (&talk->done, i);
@@ -225,25 +252,32 @@ measure (int rounds)
     }
   kill_process (waiter);
   qsort (took, (size_t) rounds, sizeof *took, later);
-  printf ("%d holders of the heap lock killed: the waiter went on after %.3f ms"
-          " (median), at most %.3f ms%s\n", rounds, took[rounds / 2],
-          took[rounds - 1], good ? "" : ", and once never");
+  printf ("%d holders of the heap lock killed %s: the waiter went on after %.3f"
+          " ms (median), at most %.3f ms%s\n", rounds,
+          late ? "late" : "at once", took[rounds / 2], took[rounds - 1],
+          good ? "" : ", and once never");
   free (took);
   return good;
 }
 
 int
-main (void)
+main (int argc, char **argv)
 {
-  int failures = 0;
+  int checks = 0, failures = 0;
   int waits = (int) setting ("MMALLOC_KILL_WAITS", 50);
   if (!trace_works ())
     return KILL_SKIPPED;
   talk = kill_shared (sizeof *talk);
   kill_make_dir ();
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 4 && kill_wants ("wake-ups", argc, argv); i++, checks++)
     failures += !try (i & 1, i & 2);
-  failures += !measure (waits);
+  for (int late = 0; late < 2; late++)
+    if (late ? argc > 1 && kill_wants ("late", argc, argv)
+             : kill_wants ("at-once", argc, argv))
+      {
+        checks++;
+        failures += !measure (waits, late);
+      }
   kill_remove_dir ();
-  return closing_line (5, failures, 0);
+  return closing_line (checks, failures, 0);
 }
