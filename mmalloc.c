@@ -3956,9 +3956,11 @@ static size_t
 run_ready (struct heap *h, size_t c)
 {
   uint64_t d = dir_get (h, c);
-  /* Not behind the file's end, whatever the word says.  */
+  /* Not behind the file's end, whatever the word says, nor are the records
+     themselves.  */
   size_t within = slice_count_within (h, c, off_seen (h));
-  return dir_kind (d) == DIR_PAGED ? size_min (dir_ready (d), within) : 0;
+  return dir_kind (d) == DIR_PAGED && within >= slice_first_data (h, c)
+           ? size_min (dir_ready (d), within) : 0;
 }
 
 /* Whether slice NUMBER may be looked at; gives its record.  For numbers that
@@ -3969,8 +3971,7 @@ run_record (struct heap *h, uint64_t number)
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   if (number == 0 || c >= h->n_chunks)
     return NULL;
-  /* No other kind of chunk has ready records.  */
-  return s < dir_ready (dir_get (h, c)) ? off_record (h, c, s) : NULL;
+  return s < run_ready (h, c) ? off_record (h, c, s) : NULL;
 }
 
 /* Whether N slices from slice NUMBER on are all inside their chunk, behind its
@@ -4081,8 +4082,11 @@ run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
                       enum map_free which, size_t end, size_t *longest)
 {
   MM_NEEDS (needs_heap_lock (h));
-  struct disk_index *x = run_index_locked (h, c);
   size_t best = 0, best_length = SIZE_MAX, most = 0;
+  *longest = 0;
+  if (end <= slice_first_data (h, c))
+    return 0;
+  struct disk_index *x = run_index_locked (h, c);
   size_t start = map_next_free (x, 0, end, which, true), stop;
   for (; start < end; start = map_next_free (x, stop, end, which, true))
     {
@@ -5029,7 +5033,10 @@ huge_give_locked (struct heap *h, uint32_t number)
   size_t chunks = huge_chunks (start, dir_slices (d));
   for (size_t i = 1; i < chunks && c + i < h->n_chunks; i++)
     dir_set (h, c + i, 0);
-  return dir_slices (d);
+  /* In the part of the file that is in use, as it was found.  */
+  size_t seen = (off_seen (h) - off_file (h, off_slice (h, c, start)))
+                >> MM_SLICE_SHIFT;
+  return size_min (dir_slices (d), seen);
 }
 
 /* Make the block at NUMBER, N slices long, WANT slices long in place.  */
@@ -5206,7 +5213,9 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
   at->number = slice_number (c, dir_start (d));
   at->start = off_slice (h, c, dir_start (d));
   at->usable = dir_slices (d) << MM_SLICE_SHIFT;
-  if (p < at->start || p >= at->start + at->usable)
+  /* In the part of the file that is in use, whatever its words say.  */
+  if (p < at->start || p >= at->start + at->usable
+      || off_file (h, at->start) + at->usable > off_seen (h))
     return place_foreign;
   return p == at->start || interior ? NULL : place_inside;
 }
@@ -5264,7 +5273,7 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
                         : class_table[cl].slices;
   /* Blocks lie in the part of the file that is in use, whatever its words
      say.  */
-  if (off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_length (h))
+  if (off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_seen (h))
     return place_foreign;
   at->kind = large ? PLACE_LARGE : PLACE_SMALL;
   at->usable = slices << MM_SLICE_SHIFT;
@@ -6225,7 +6234,7 @@ static bool
 sweep_empty_chunk (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
-  if (dir_kind (dir_get (h, c)) != DIR_PAGED)
+  if (run_ready (h, c) == 0)
     return false;
   lock_heap (h);
   struct disk_index *x = run_index_locked (h, c);
@@ -6367,13 +6376,16 @@ static GUARD_READS bool
 guard_is_intact (const struct heap *h, const struct place *at,
                  const char *user, size_t *size)
 {
-  const struct guard *g = (const struct guard *) (const void *)
-                          (user - sizeof *g);
+  const volatile struct guard *g = (const struct guard *) (const void *)
+                                   (user - sizeof *g);
   *size = (size_t) (at->start + at->usable - user);
-  if (user < at->start + sizeof *g || g->magic != guard_magic (h, user, g->size)
-      || g->size > *size)
+  if (user < at->start + sizeof *g)
     return false;
-  *size = g->size;
+  /* Read once: others may write there meanwhile.  */
+  uint64_t said = g->size;
+  if (g->magic != guard_magic (h, user, said) || said > *size)
+    return false;
+  *size = said;
   size_t n = guard_tail (at, user, *size);
   for (size_t i = 0; i < n; i++)
     if ((uint8_t) user[*size + i] != GUARD_FILL)
@@ -7317,7 +7329,7 @@ sight_blocks (struct heap *h, const struct sight *seen, void *call)
                          .usable = seen->n << MM_SLICE_SHIFT };
   int stop = 0;
   /* In a damaged heap a run may reach too far.  */
-  if (off_file (h, block.start) + block.usable > off_length (h))
+  if (off_file (h, block.start) + block.usable > off_seen (h))
     return 0;
   if (sight_is_block (seen))
     return to->fn (h, &block, to->arg);
@@ -9619,7 +9631,8 @@ trim_end (struct heap *h)
   uint64_t d = dir_get (h, --c);
   if (dir_kind (d) != DIR_PAGED)
     {
-      size_t first = dir_kind (d) == DIR_CONT ? c - dir_distance (d) : c;
+      size_t first = dir_kind (d) == DIR_CONT && dir_distance (d) <= c
+                       ? c - dir_distance (d) : c;
       d = dir_get (h, first);
       return off_slice (h, first, dir_start (d) + dir_slices (d));
     }
@@ -11417,7 +11430,7 @@ maker_is_late_locked (struct heap *h, struct disk_op *op)
   struct disk_name *root = maker_record (h, op);
   size_t len = 0;
   if (root != NULL)
-    len = word_peek (&root->len);
+    len = size_min (word_peek (&root->len), MM_NAME_MAX);
   for (size_t i = 0; i < len; i++)
     name[i] = word_peek (&root->name[i]);
   name[len] = '\0';
