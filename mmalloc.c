@@ -405,6 +405,8 @@ enum
   MM_BYTE_READERS = 2, /* shared by all that only read */
   MM_BYTE_PRIVATE,  /* shared by all copy-on-write users */
   MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
+  MM_BYTE_ALONE,    /* exclusive by the single writer of a region; that of a
+                       heap has a word for it in its entry */
   MM_BYTE_ALIVE = 16, /* and on: one for each that writes, exclusive while it
                        lives, which needs the right to write */
   MM_BYTES_HOME = 1 << 24 /* so many for one PID namespace */
@@ -522,7 +524,8 @@ struct disk_proc
   disk_u64 coming;      /* the id of a newcomer who buries the one before him,
                            and needs the heap lock for that */
   disk_u64 namespace;   /* in which pid counts; 0: not known */
-  uint64_t zero[2];
+  disk_u64 alone;       /* not 0: nobody else may write while it lives */
+  uint64_t zero;
 };
 
 /* The durable words.  */
@@ -774,6 +777,7 @@ struct file
                      own like ino, also when another mount has given it
                      another dev; 0: not known */
   bool made;      /* the file was not there before this opening */
+  bool alone;     /* no other process may have it open to write */
   unsigned n_open;
 };
 
@@ -2070,6 +2074,17 @@ pid_look (uint64_t pid, uint64_t *started, uint64_t *mapped)
   return err != 0 ? err : ended && field[THREADS] < 2 ? ESRCH : 0;
 }
 
+/* In WORDS how people are told of process PID; 0: of one that has no number
+   here.  */
+static const char *
+pid_name (uint64_t pid, char words[40])
+{
+  snprintf (words, 40, pid != 0 ? "process %lu"
+                                : "a process in another PID namespace",
+            (unsigned long) pid);
+  return words;
+}
+
 /* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
    nothing mapped there, ESRCH: it, or its first thread, has gone.  */
 static int
@@ -2853,6 +2868,31 @@ proc_is_dead (struct heap *h, uint32_t i)
          && pid_is_gone (word_peek (&h->procs[i].pid));
 }
 
+/* Refuse to write H beside one who wants to be alone, or to be alone beside
+   any.  Needs: the door.  */
+static int
+proc_refuse (struct heap *h, struct reason *why)
+{
+  const bool alone = h->file.alone;
+  const uint64_t epoch = word_peek (&h->locks->epoch);
+  char name[40];
+  for (uint32_t i = 0; i < MM_PROCS; i++)
+    {
+      struct disk_proc *e = &h->procs[i];
+      if (i == h->entry || word_see (&e->id) >> 32 != epoch
+          || (!alone && word_peek (&e->alone) == 0) || proc_is_dead (h, i))
+        continue;
+      uint64_t pid = proc_is_here (e) ? word_peek (&e->pid) : 0;
+      return fail_because (why, EBUSY, "%s has the heap open %s",
+                           pid_name (pid, name),
+                           word_peek (&e->alone) != 0 ? "as its single writer"
+                                                      : "for writing");
+    }
+  return alone ? fail_because (why, EBUSY,
+                               "somebody else has the heap open for writing")
+               : 0;
+}
+
 /* Whether the process with NUMBER in this epoch is gone.  Who is on the way in
    stands in `coming', and has the byte of the entry's last owner, who is gone
    then.  A number in no entry has left.  */
@@ -3455,6 +3495,46 @@ member_verify (const struct file *f, struct reason *why)
            : file_lock_reason (why, err);
 }
 
+/* Words for the first of the others that have F open to write, whose byte tells
+   his number.  */
+static const char *
+member_name (const struct file *f, char words[40])
+{
+  const int64_t home = member_home ();
+  struct flock l;
+  int err = byte_find (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK, &l);
+  int64_t pid = l.l_start - (MM_LOCK_BYTES + MM_BYTE_ALIVE + home);
+  bool known = err == 0 && l.l_type != F_UNLCK && home != 0 && pid > 0
+               && pid < MM_BYTES_HOME;
+  return pid_name (known ? (uint64_t) pid : 0, words);
+}
+
+/* F's user, whom others see by now, is to be alone, or beside others none of
+   whom is.  Of two that come at once, which fork children can, one finds the
+   other: each shows itself before it looks.  */
+static int
+member_agree (const struct file *f, struct reason *why)
+{
+  struct flock l = { .l_type = F_UNLCK };
+  char name[40];
+  int err = f->alone ? byte_lock (f, MM_BYTE_ALONE, F_WRLCK)
+                     : byte_find (f, MM_BYTE_ALONE, 1, F_RDLCK, &l);
+  bool found = err == EAGAIN || l.l_type != F_UNLCK;
+  if (err == 0 && f->alone)
+    err = member_find (f, MM_BYTE_ALIVE, &found);
+  if (found && (err == 0 || err == EAGAIN))
+    err = fail_because (why, EBUSY, "%s has the file open %s",
+                        member_name (f, name),
+                        f->alone ? "for writing" : "as its single writer");
+  if (err != 0)
+    {
+      byte_lock (f, f->byte, F_UNLCK);
+      if (f->alone)
+        byte_lock (f, MM_BYTE_ALONE, F_UNLCK);
+    }
+  return file_lock_reason (why, err);
+}
+
 /* Be one of those that have the file open, for all to see: with F->byte.  */
 static int
 member_show (struct file *f)
@@ -3478,7 +3558,8 @@ member_join (struct file *f, struct reason *why)
   if (err == EAGAIN)
     return fail_because (why, ENOLCK, "%d processes use the file already",
                          MM_BYTES_HOME);
-  return file_lock_reason (why, err);
+  return err == 0 && writes ? member_agree (f, why)
+                            : file_lock_reason (why, err);
 }
 
 
@@ -3545,11 +3626,15 @@ door_attach (struct file **f, struct opening *o)
   bool fresh = false;
   uint64_t size = 0;
   struct file *known = NULL;
+  (*f)->alone = (o->flags & MMALLOC_SINGLE_WRITER) != 0;
   int err = door_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
     {
       err = o->flags & MMALLOC_EXCL
               ? fail_because (&o->why, EEXIST, "the file is open already")
+            : (*f)->alone && !known->alone
+              ? fail_because (&o->why, EBUSY, "open here already, without"
+                                              " MMALLOC_SINGLE_WRITER")
               : o->again (known, o);
       lock_registry ();
       known->n_open += err == 0;
@@ -3641,14 +3726,19 @@ door_show (struct file *f, struct reason *why)
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
    it becomes one when it is needed.  If it cannot, the open file and its lock
-   stay those of both: until both have closed it others see it in use.  */
+   stay those of both: until both have closed it others see it in use.  But the
+   locks of a single writer end with him: nothing of the child keeps them.  */
 static void
 door_forked (struct file *f)
 {
   struct reason why;
   int parents = f->of_process ? -1 : f->lock_fd;
   int64_t byte = f->byte;
-  bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
+  bool shared_heap = f->kind->heap && f->kind->shared;
+  bool joins = f->fd >= 0 && !shared_heap && !f->alone;
+  if (f->alone && !shared_heap && os_own (f, f->fd) == 0)
+    space_map ((void *) f->base, f->mapped, PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_FIXED, f->fd);
   f->lock_fd = -1;
   f->of_process = false;
   int err = joins ? file_reopen (f, NULL, false) : 0;
@@ -3664,9 +3754,10 @@ door_forked (struct file *f)
       f->forks = process.forks - 1;
     }
   /* There may be none any more.  */
-  word_put (&f->unseen, err != 0
-                        && (word_peek (&f->unseen)
-                            || os_own (f, parents) != 0));
+  word_put (&f->unseen, (f->alone && !shared_heap)
+                        || (err != 0
+                            && (word_peek (&f->unseen)
+                                || os_own (f, parents) != 0)));
   if (f->lock_fd < 0)
     door_show (f, &why);
 }
@@ -8578,6 +8669,7 @@ attach_enter (struct heap *h, struct reason *why)
       word_put (&e->pid, pid_own ());
       word_put (&e->namespace, pid_namespace ());
       word_put (&e->started, started);
+      word_put (&e->alone, h->file.alone);
       /* Seen by lock_is_of_dead, in who waits for what we take next.  */
       word_publish (&e->coming, h->id);
       uint64_t old = word_peek (&e->id);
@@ -8654,7 +8746,9 @@ attach_beside (struct heap *h, struct reason *why)
   if (h->locks->tag != MM_LOCKS_OWN)
     return fail_because (why, ENOTSUP, "in use by a program with another version"
                                        " of the library");
-  int err = attach_enter (h, why);
+  int err = proc_refuse (h, why);
+  if (err == 0)
+    err = attach_enter (h, why);
   if (err != 0)
     return err;
   /* Those who grow the heap know how much we have mapped from here on.  */
@@ -10629,6 +10723,8 @@ static const struct open_rule
 } open_rules[] = {
   { MMALLOC_RDONLY | MMALLOC_ELSEWHERE | MMALLOC_PRIVATE,
     MMALLOC_CREATE | MMALLOC_EXCL, "only a heap that can be written is made" },
+  { MMALLOC_RDONLY | MMALLOC_ELSEWHERE | MMALLOC_PRIVATE,
+    MMALLOC_SINGLE_WRITER, "the single writer has to write the file" },
   { MMALLOC_RDONLY | MMALLOC_ELSEWHERE, MMALLOC_PRIVATE,
     "a heap is read-only or copy-on-write, not both" },
 };
@@ -10702,7 +10798,8 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
   if (err == 0)
     err = open_flags (flags,
                       MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
-                        | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE,
+                        | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE
+                        | MMALLOC_SINGLE_WRITER,
                       &o.why);
   if (err == 0)
     {
@@ -10801,7 +10898,9 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                        .wanted = &want };
   process_check ();
   fail_nothing ();
-  int err = open_flags (flags, MMALLOC_CREATE | MMALLOC_EXCL, &o.why);
+  int err = open_flags (flags,
+                        MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_SINGLE_WRITER,
+                        &o.why);
   if (err == 0 && path == NULL)
     err = fail_because (&o.why, EINVAL, "there is no file name");
   if (err == 0 && size > PTRDIFF_MAX)

@@ -78,6 +78,9 @@ extern "C" {
                                   alone; EBUSY while others write */
 #define MMALLOC_ELSEWHERE 0x10 /* read only and at any free address, for tools:
                                   pointers inside the heap are then invalid */
+#define MMALLOC_SINGLE_WRITER 0x20 /* fail with EBUSY if another process has the
+                                  heap open for writing, and let none open it so
+                                  while this one has it; readers may */
 
 /* Options of mmalloc_open.  Start from MMALLOC_OPTIONS_INIT; zero in any
    other member means the default.  */
