@@ -2888,9 +2888,7 @@ proc_refuse (struct heap *h, struct reason *why)
                            word_peek (&e->alone) != 0 ? "as its single writer"
                                                       : "for writing");
     }
-  return alone ? fail_because (why, EBUSY,
-                               "somebody else has the heap open for writing")
-               : 0;
+  return 0;
 }
 
 /* Whether the process with NUMBER in this epoch is gone.  Who is on the way in
@@ -3519,13 +3517,13 @@ member_agree (const struct file *f, struct reason *why)
   char name[40];
   int err = f->alone ? byte_lock (f, MM_BYTE_ALONE, F_WRLCK)
                      : byte_find (f, MM_BYTE_ALONE, 1, F_RDLCK, &l);
-  bool found = err == EAGAIN || l.l_type != F_UNLCK;
+  bool single = err == EAGAIN || l.l_type != F_UNLCK, found = single;
   if (err == 0 && f->alone)
     err = member_find (f, MM_BYTE_ALIVE, &found);
   if (found && (err == 0 || err == EAGAIN))
     err = fail_because (why, EBUSY, "%s has the file open %s",
                         member_name (f, name),
-                        f->alone ? "for writing" : "as its single writer");
+                        single ? "as its single writer" : "for writing");
   if (err != 0)
     {
       byte_lock (f, f->byte, F_UNLCK);

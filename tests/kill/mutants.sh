@@ -54,7 +54,7 @@ build () { # TEST
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
     misuse_double_free|pid_namespaces|probe_tells|qalloc_sparse_copy|\
-    qalloc_two_files|too_many_processes|words_of_refusals)
+    qalloc_two_files|single_writer|too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
@@ -674,6 +674,40 @@ mutant waits_for_others '/^file_lock/,/^}/ {
 mutant waits_for_itself '/^file_lock/,/^}/ {
   s/l.l_pid == (pid_t) pid_own ()/false/
 }' membership
+# The single writer keeps others out, and joins nobody; but only while it lives.
+mutant joins_a_single_writer '/^proc_refuse/,/^}/ {
+  s/word_peek (&e->alone) == 0) ||/true) ||/
+}' single_writer
+mutant single_beside_others '/^proc_refuse/,/^}/ {
+  s/!alone && word_peek/word_peek/
+}' single_writer
+mutant single_though_dead '/^proc_refuse/,/^}/ {
+  s/ || proc_is_dead (h, i))/)/
+}' single_writer
+mutant single_is_not_said '/^attach_enter/,/^}/ {
+  s/word_put (&e->alone, h->file.alone)/word_put (\&e->alone, 0)/
+}' single_writer
+mutant single_in_a_region_of_others '/^member_agree/,/^}/ {
+  s/if (err == 0 && f->alone)/if (false)/
+}' single_writer
+mutant joins_a_single_writers_region '/^member_agree/,/^}/ {
+  s/, found = single;/, found = false;/
+}' single_writer
+mutant refused_and_still_seen '/^member_agree/,/^}/ {
+  s/^      byte_lock (f, f->byte, F_UNLCK);/      (void) 0;/
+}' single_writer
+mutant child_keeps_single_writers_file '/^door_forked/,/^}/ {
+  s/ && !f->alone;/;/
+}' single_writer
+mutant child_keeps_single_writers_mapping '/^door_forked/,/^}/ {
+  s/if (f->alone && !shared_heap && os_own/if (false \&\& os_own/
+}' single_writer
+mutant child_of_single_writer_thinks_it_is_seen '/^door_forked/,/^}/ {
+  s/(f->alone && !shared_heap)$/false/
+}' single_writer
+mutant becomes_single_later '/^door_attach/,/^}/ {
+  s/: (.f)->alone && !known->alone/: false/
+}' single_writer
 # Locks of the program go.
 mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
   s/^  f.lock_fd = -1;/  (void) 0;/
