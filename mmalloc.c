@@ -401,7 +401,8 @@ enum
 #define MM_LOCK_BYTES (INT64_C (1) << 62)
 enum
 {
-  MM_BYTE_DOOR,     /* exclusive while opening and closing */
+  MM_BYTE_DOOR,     /* exclusive while opening and closing; so are, before it,
+                       as many as the number of who does that */
   MM_BYTE_READERS = 2, /* shared by all that only read */
   MM_BYTE_PRIVATE,  /* shared by all copy-on-write users */
   MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
@@ -778,6 +779,7 @@ struct file
                      another dev; 0: not known */
   bool made;      /* the file was not there before this opening */
   bool alone;     /* no other process may have it open to write */
+  bool no_wait;   /* the opening under way waits for no lock of others */
   unsigned n_open;
 };
 
@@ -2151,13 +2153,47 @@ byte_reopen (const struct file *f, int access, const char *path)
   return -1;
 }
 
+/* Processes have numbers among the bytes, so that a lock tells whose it is, as
+   the kernel does not: those of this boot and this PID namespace begin here.  0:
+   not known.  */
+static int64_t
+byte_home (void)
+{
+  uint64_t here[3] = { 0, 0, pid_namespace () };
+  os_boot_id ((uint8_t *) here);
+  uint32_t number = (uint32_t) (sum_bytes (here, sizeof here) >> 32);
+  return here[2] == 0 ? 0 : (int64_t) (number | 1) * MM_BYTES_HOME;
+}
+
+/* The process with NUMBER, as seen from here; 0: it is of elsewhere.  */
+static uint64_t
+byte_pid (int64_t number)
+{
+  int64_t home = byte_home (), pid = number - home;
+  return home != 0 && pid > 0 && pid < MM_BYTES_HOME ? (uint64_t) pid : 0;
+}
+
+/* A lock of TYPE on BYTE and, of the door, on the bytes before it that tell who
+   has it; all that there may be, to let it go.  */
+static struct flock
+byte_range (int64_t byte, short type)
+{
+  int64_t home = 0, before = 0;
+  if (byte == MM_BYTE_DOOR && type == F_UNLCK)
+    before = MM_BYTES_ALIVE;
+  else if (byte == MM_BYTE_DOOR && type == F_WRLCK && (home = byte_home ()) != 0)
+    before = home + (int64_t) pid_own () % MM_BYTES_HOME;
+  return (struct flock){ .l_type = type, .l_whence = SEEK_SET,
+                         .l_start = MM_LOCK_BYTES + byte - before,
+                         .l_len = 1 + before };
+}
+
 /* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
    is in the way.  */
 static int
 byte_lock (const struct file *f, int64_t byte, short type)
 {
-  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
+  struct flock l = byte_range (byte, type);
   int result, err = os_own (f, f->lock_fd);
   /* What cannot be told keeps no lock.  */
   if (err == EBADF || (err != 0 && type != F_UNLCK))
@@ -2177,9 +2213,8 @@ static void
 byte_drop (const struct file *f)
 {
   bool alone = f->of_process || f->forks == process.forks;
-  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + MM_BYTE_DOOR,
-                     .l_len = alone ? 0 : 1 };
+  struct flock l = byte_range (MM_BYTE_DOOR, F_UNLCK);
+  l.l_len = alone ? 0 : l.l_len;
   if (f->lock_fd < 0 || os_own (f, f->lock_fd) == EBADF)
     return;
   os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
@@ -2715,6 +2750,16 @@ lock_opening (void)
   MM_NOTE (opening = true);
 }
 
+/* The same without waiting: false if another thread has it.  */
+static bool
+lock_opening_now (void)
+{
+  bool had = thread.forking || thread.opening
+             || pthread_mutex_trylock (&process.open_lock) == 0;
+  MM_NOTE (opening |= had);
+  return had;
+}
+
 /* The lists of what is open in this process, and of their caches.  Held for
    moments, never around a system call that may wait for others.  */
 static void
@@ -3244,6 +3289,28 @@ file_lock_reason (struct reason *why, int code)
                                    : "the file system has no locks");
 }
 
+/* Lock L of others is in the way, and not waited for any longer: the error, and
+   the words for who has it.  */
+static int
+file_locked (const struct file *f, int64_t byte, const struct flock *l,
+             struct reason *why)
+{
+  int code = f->no_wait ? EAGAIN : EBUSY;
+  int64_t number = MM_LOCK_BYTES - l->l_start;
+  char name[40];
+  if (l->l_type == F_UNLCK)
+    return fail_because (why, code, "somebody else had a lock on the file just"
+                                    " now");
+  if (byte == MM_BYTE_DOOR && l->l_type == F_WRLCK && number > 0
+      && number < MM_BYTES_ALIVE)
+    return fail_because (why, code, "%s is opening or closing the file",
+                         pid_name (byte_pid (number), name));
+  if (l->l_pid > 0)
+    return fail_because (why, code, "process %ld has a lock on the file",
+                         (long) l->l_pid);
+  return fail_because (why, code, "somebody else has a lock on the file");
+}
+
 /* Take the lock of TYPE on BYTE, waiting for a while.  Peers hold one for
    moments, unless they are stopped.  One that only the right to read was needed
    for, and one on all of the file, is somebody else's.  */
@@ -3264,12 +3331,8 @@ file_lock (struct file *f, int64_t byte, short type, struct reason *why)
       if (l.l_type != F_UNLCK && l.l_pid == (pid_t) pid_own ())
         return fail_because (why, EDEADLK,
                              "this process itself has a lock on the file");
-      if (os_clock () - since >= process.patience[others] && l.l_pid > 0)
-        return fail_because (why, EBUSY, "process %ld has a lock on the file",
-                             (long) l.l_pid);
-      if (os_clock () - since >= process.patience[others])
-        return fail_because (why, EBUSY,
-                             "somebody else has a lock on the file");
+      if (f->no_wait || os_clock () - since >= process.patience[others])
+        return file_locked (f, byte, &l, why);
       os_pause (n);
     }
 }
@@ -3461,23 +3524,12 @@ member_refuse (const struct file *f, int witness, const char *told,
                            : file_lock_reason (why, err);
 }
 
-/* Where the bytes of the users without entries begin, who are of this boot and
-   this PID namespace; 0: not known.  */
-static int64_t
-member_home (void)
-{
-  uint64_t here[3] = { 0, 0, pid_namespace () };
-  os_boot_id ((uint8_t *) here);
-  uint32_t number = (uint32_t) (sum_bytes (here, sizeof here) >> 32);
-  return here[2] == 0 ? 0 : (int64_t) (number | 1) * MM_BYTES_HOME;
-}
-
 /* Whether all of them are: the region's user has mutexes there that hold
    numbers of threads.  */
 static int
 member_verify (const struct file *f, struct reason *why)
 {
-  const int64_t home = member_home (), end = home + MM_BYTES_HOME;
+  const int64_t home = byte_home (), end = home + MM_BYTES_HOME;
   struct flock l;
   if (home == 0)
     return fail_because (why, ENOTSUP,
@@ -3498,13 +3550,11 @@ member_verify (const struct file *f, struct reason *why)
 static const char *
 member_name (const struct file *f, char words[40])
 {
-  const int64_t home = member_home ();
   struct flock l;
   int err = byte_find (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK, &l);
-  int64_t pid = l.l_start - (MM_LOCK_BYTES + MM_BYTE_ALIVE + home);
-  bool known = err == 0 && l.l_type != F_UNLCK && home != 0 && pid > 0
-               && pid < MM_BYTES_HOME;
-  return pid_name (known ? (uint64_t) pid : 0, words);
+  int64_t number = l.l_start - (MM_LOCK_BYTES + MM_BYTE_ALIVE);
+  bool known = err == 0 && l.l_type != F_UNLCK;
+  return pid_name (known ? byte_pid (number) : 0, words);
 }
 
 /* F's user, whom others see by now, is to be alone, or beside others none of
@@ -3545,15 +3595,16 @@ static int
 member_join (struct file *f, struct reason *why)
 {
   bool writes = f->kind->writes_file;
-  int64_t first = f->kind->witness + (writes ? member_home () : 0);
-  int err = EAGAIN, pid = writes ? (int) pid_own () : 0;
-  for (int i = 0; i < MM_BYTES_HOME && err == EAGAIN; i++)
+  int64_t first = f->kind->witness + (writes ? byte_home () : 0);
+  int err = EAGAIN, pid = (int) pid_own ();
+  for (int i = 0; writes && i < MM_BYTES_HOME && err == EAGAIN; i++)
     {
       f->byte = first + (pid + i) % MM_BYTES_HOME;
-      err = f->kind->writes_file ? member_show (f)
-                                 : file_lock (f, f->byte, F_RDLCK, why);
+      err = member_show (f);
     }
-  if (err == EAGAIN)
+  if (!writes)
+    err = file_lock (f, f->byte = first, F_RDLCK, why);
+  else if (err == EAGAIN)
     return fail_because (why, ENOLCK, "%d processes use the file already",
                          MM_BYTES_HOME);
   return err == 0 && writes ? member_agree (f, why)
@@ -3615,6 +3666,22 @@ door_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
     }
 }
 
+/* The process has the file that O wants open already, as KNOWN: 0 or an errno
+   value.  */
+static int
+door_again (struct file *known, struct opening *o)
+{
+  if (o->flags & MMALLOC_EXCL)
+    return fail_because (&o->why, EEXIST, "the file is open already");
+  if ((o->flags & MMALLOC_SINGLE_WRITER) && !known->alone)
+    return fail_because (&o->why, EBUSY, "open here already, without"
+                                         " MMALLOC_SINGLE_WRITER");
+  known->no_wait = (o->flags & MMALLOC_NOWAIT) != 0;
+  int err = o->again (known, o);
+  known->no_wait = false;
+  return err;
+}
+
 /* Open what O says into *F, which then is the file that the process has
    already, or on the process's list.  0 or an errno value; a file that could
    not be made is not there then.  */
@@ -3625,15 +3692,11 @@ door_attach (struct file **f, struct opening *o)
   uint64_t size = 0;
   struct file *known = NULL;
   (*f)->alone = (o->flags & MMALLOC_SINGLE_WRITER) != 0;
+  (*f)->no_wait = (o->flags & MMALLOC_NOWAIT) != 0;
   int err = door_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
     {
-      err = o->flags & MMALLOC_EXCL
-              ? fail_because (&o->why, EEXIST, "the file is open already")
-            : (*f)->alone && !known->alone
-              ? fail_because (&o->why, EBUSY, "open here already, without"
-                                              " MMALLOC_SINGLE_WRITER")
-              : o->again (known, o);
+      err = door_again (known, o);
       lock_registry ();
       known->n_open += err == 0;
       unlock_registry ();
@@ -3650,6 +3713,7 @@ door_attach (struct file **f, struct opening *o)
     file_unmake (*f, o->path);
   if ((*f)->lock_fd >= 0)
     file_admit (*f);
+  (*f)->no_wait = false;
   return err;
 }
 
@@ -10745,6 +10809,19 @@ open_flags (int flags, int known, struct reason *why)
   return 0;
 }
 
+/* Take the lock of opening, for one who opens with FLAGS: 0 or an errno
+   value.  */
+static int
+open_begin (int flags, struct reason *why)
+{
+  if (!(flags & MMALLOC_NOWAIT))
+    lock_opening ();
+  else if (!lock_opening_now ())
+    return fail_because (why, EAGAIN, "another thread of this process is opening"
+                                      " or closing a file");
+  return 0;
+}
+
 /* Open the heap that O says into *MD, with the options that it wants: 0 or an
    errno value.  Needs: the open lock.  */
 static int
@@ -10797,11 +10874,12 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
     err = open_flags (flags,
                       MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
                         | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE
-                        | MMALLOC_SINGLE_WRITER,
+                        | MMALLOC_SINGLE_WRITER | MMALLOC_NOWAIT,
                       &o.why);
   if (err == 0)
+    err = open_begin (flags, &o.why);
+  if (err == 0)
     {
-      lock_opening ();
       err = open_heap (&o, &md);
       unlock_opening ();
     }
@@ -10897,17 +10975,19 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
   process_check ();
   fail_nothing ();
   int err = open_flags (flags,
-                        MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_SINGLE_WRITER,
+                        MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_SINGLE_WRITER
+                          | MMALLOC_NOWAIT,
                         &o.why);
   if (err == 0 && path == NULL)
     err = fail_because (&o.why, EINVAL, "there is no file name");
   if (err == 0 && size > PTRDIFF_MAX)
     err = fail_because (&o.why, EINVAL, "%zu bytes are too many", size);
+  if (err == 0)
+    err = open_begin (flags, &o.why);
   if (err != 0)
     return call_end (&c, err, o.why.told), NULL;
   /* FN runs with the door closed.  */
   int cancel = os_hold_cancel ();
-  lock_opening ();
   struct file *fresh = space_private (sizeof *fresh, false), *f = fresh;
   if (f == NULL)
     err = fail_because (&o.why, ENOMEM, "no memory for %zu bytes of the"

@@ -81,6 +81,8 @@ extern "C" {
 #define MMALLOC_SINGLE_WRITER 0x20 /* fail with EBUSY if another process has the
                                   heap open for writing, and let none open it so
                                   while this one has it; readers may */
+#define MMALLOC_NOWAIT    0x40 /* fail with EAGAIN where the opening would wait
+                                  while others open or close a heap */
 
 /* Options of mmalloc_open.  Start from MMALLOC_OPTIONS_INIT; zero in any
    other member means the default.  */

@@ -60,7 +60,7 @@ build () { # TEST
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
     heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
-    narrow_heap|other_device_number|others_come_between|power_cut_roots|\
+    narrow_heap|opening_does_not_wait|other_device_number|others_come_between|power_cut_roots|\
     preconditions|quota_is_named|slot_calls_wait|trim_seen_inside|\
     words_of_threads)
       set -- "$1" "$tests/$1.c"
@@ -708,6 +708,25 @@ mutant child_of_single_writer_thinks_it_is_seen '/^door_forked/,/^}/ {
 mutant becomes_single_later '/^door_attach/,/^}/ {
   s/: (.f)->alone && !known->alone/: false/
 }' single_writer
+# Who will not wait does not, and is told for whom.
+mutant waits_at_the_door '/^file_lock (/,/^}/ {
+  s/f->no_wait || //
+}' opening_does_not_wait
+mutant waits_for_a_thread '/^open_begin/,/^}/ {
+  s/!(flags & MMALLOC_NOWAIT)/true/
+}' opening_does_not_wait
+mutant child_waits_at_the_door '/^door_again/,/^}/ {
+  s/known->no_wait = (.*/known->no_wait = false;/
+}' opening_does_not_wait
+mutant never_waits_again '/^door_again/,/^}/ {
+  s/^  known->no_wait = false;/  (void) 0;/
+}' opening_does_not_wait
+mutant door_names_nobody '/^byte_range/,/^}/ {
+  s/before = home + (int64_t) pid_own () % MM_BYTES_HOME/before = 0/
+}' opening_does_not_wait
+mutant door_stays_half_closed '/^byte_range/,/^}/ {
+  s/before = MM_BYTES_ALIVE/before = 0/
+}' opening_does_not_wait
 # Locks of the program go.
 mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
   s/^  f.lock_fd = -1;/  (void) 0;/
