@@ -526,7 +526,7 @@ struct disk_proc
                            and needs the heap lock for that */
   disk_u64 namespace;   /* in which pid counts; 0: not known */
   disk_u64 alone;       /* not 0: nobody else may write while it lives */
-  uint64_t zero;
+  disk_u64 since;       /* seconds since 1970 when it came; 0: not known */
 };
 
 /* The durable words.  */
@@ -1926,6 +1926,14 @@ os_clock (void)
   return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
+/* Seconds since 1970.  */
+static uint64_t
+os_time (void)
+{
+  struct timespec t;
+  return clock_gettime (CLOCK_REALTIME, &t) == 0 ? (uint64_t) t.tv_sec : 0;
+}
+
 /* The identifier of this boot of the system; zero if it is not known.  Threads
    that ask at once, without a lock, get all of it.  */
 static void
@@ -2862,7 +2870,8 @@ proc_lives (struct heap *h, uint32_t i)
   do
     {
       mark = word_see (&l->mark);
-      err = pid_peek (pid, &l->mark, &its);
+      err = pid_peek (pid, (char *) h->super.base + off_file (h, &l->mark),
+                      &its);
     }
   while (err == 0 && its != mark && word_see (&l->mark) != mark);
   return err == 0 ? its == mark
@@ -3545,16 +3554,41 @@ member_verify (const struct file *f, struct reason *why)
            : file_lock_reason (why, err);
 }
 
-/* Words for the first of the others that have F open to write, whose byte tells
-   his number.  */
+/* The next of the others that have F open to write, from *NUMBER on, in the
+   order of their bytes: it, and *NUMBER behind it; -1: there is none.  The
+   kernel has locks in no order.  */
+static int64_t
+member_next (const struct file *f, int64_t *number)
+{
+  int64_t from = *number, found = -1, end = MM_BYTES_ALIVE;
+  struct flock l;
+  while (end > from
+         && byte_find (f, MM_BYTE_ALIVE + from, end - from, F_RDLCK, &l) == 0
+         && l.l_type != F_UNLCK)
+    {
+      int64_t at = l.l_start - (MM_LOCK_BYTES + MM_BYTE_ALIVE);
+      found = end = at > from ? at : from;
+      *number = l.l_len != 0 ? at + l.l_len : MM_BYTES_ALIVE;
+    }
+  return found;
+}
+
+/* How many others have F open to write, as far as locks show them.  */
+static size_t
+member_count (const struct file *f)
+{
+  size_t n = 0;
+  for (int64_t number = 0; member_next (f, &number) >= 0;)
+    n++;
+  return n;
+}
+
+/* Words for the first of them, in a region, where the byte tells who it is.  */
 static const char *
 member_name (const struct file *f, char words[40])
 {
-  struct flock l;
-  int err = byte_find (f, MM_BYTE_ALIVE, MM_BYTES_ALIVE, F_RDLCK, &l);
-  int64_t number = l.l_start - (MM_LOCK_BYTES + MM_BYTE_ALIVE);
-  bool known = err == 0 && l.l_type != F_UNLCK;
-  return pid_name (known ? byte_pid (number) : 0, words);
+  int64_t next = 0, number = member_next (f, &next);
+  return pid_name (number >= 0 ? byte_pid (number) : 0, words);
 }
 
 /* F's user, whom others see by now, is to be alone, or beside others none of
@@ -8732,6 +8766,7 @@ attach_enter (struct heap *h, struct reason *why)
       word_put (&e->namespace, pid_namespace ());
       word_put (&e->started, started);
       word_put (&e->alone, h->file.alone);
+      word_put (&e->since, os_time ());
       /* Seen by lock_is_of_dead, in who waits for what we take next.  */
       word_publish (&e->coming, h->id);
       uint64_t old = word_peek (&e->id);
@@ -9620,6 +9655,7 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   int err = os_pread_all (f->fd, first,
                           size_min (info->file_size, sizeof first), 0);
   info->magic = first[0];
+  info->users = member_count (f);
   info->in_use = probe_is_used (f);
   info->kind = info->file_size == 0 || first[0] == MM_CREATING
                  ? MMALLOC_FILE_EMPTY
@@ -9676,6 +9712,96 @@ probe_mapped (struct heap *h)
   return down;
 }
 
+/* What entry I of heap H says of who has it, if he has it in this epoch.  */
+static bool
+probe_entry (struct heap *h, uint32_t i, struct mmalloc_user *user)
+{
+  struct disk_proc *e = &h->procs[i];
+  /* In this order, as lock_is_of_dead does: who is on the way in has the byte of
+     one who is dead.  */
+  uint64_t coming = word_see (&e->coming), id = word_see (&e->id);
+  uint64_t epoch = word_peek (&h->locks->epoch), pid = word_peek (&e->pid);
+  if (id == 0 || id >> 32 != epoch)
+    return false;
+  /* A fork child that has not joined has its parent's number.  */
+  bool own = i == h->entry, self = own && !word_peek (&h->forked);
+  bool dead = (coming != id && coming >> 32 == epoch)
+              || (own ? proc_is_here (e) && pid_is_gone (pid)
+                      : proc_is_dead (h, i));
+  self = self || (!dead && proc_is_here (e) && pid == pid_own ());
+  *user = (struct mmalloc_user){
+    .pid = proc_is_here (e) && pid <= INT_MAX ? (long) pid : 0,
+    .since = (long) word_peek (&e->since),
+    .mapped = word_peek (&e->mapped),
+    .self = self,
+    .alive = self || !dead,
+    .single_writer = word_peek (&e->alone) != 0
+  };
+  return true;
+}
+
+/* The user of F, in whose file no entries are, that is found from *AT on: this
+   process if it is one, then those whose locks are seen.  *AT is behind him
+   then.  */
+static bool
+probe_member (const struct file *f, int64_t *at, struct mmalloc_user *user)
+{
+  bool self = *at == 0 && !word_peek (&f->unseen);
+  *user = (struct mmalloc_user){ .self = self, .alive = 1,
+                                 .single_writer = f->alone };
+  *at += *at == 0;
+  if (self)
+    {
+      user->pid = (long) pid_own ();
+      user->mapped = word_peek (&f->mapped);
+      return true;
+    }
+  int64_t next = *at - 1, number = f->fd < 0 ? -1 : member_next (f, &next);
+  if (number < 0)
+    return false;
+  *at = next + 1;
+  user->pid = (long) byte_pid (number);
+  user->single_writer = byte_is_locked (f, MM_BYTE_ALONE, F_RDLCK);
+  return true;
+}
+
+/* The next user of what this process has open at MD, from *AT on, as
+   probe_member counts or by entries; false: there is no more.  A heap or region
+   that is closed meanwhile has none.  */
+static bool
+probe_user (const void *md, int64_t *at, struct mmalloc_user *user)
+{
+  bool found = false;
+  int saved = errno;
+  lock_registry ();
+  struct file *f = *door_place (md, true);
+  struct heap *h = (struct heap *) f;
+  if (f == NULL)
+    f = *door_place (md, false);
+  if (f != NULL && f->kind->heap && f->kind->backing != BY_COPY && f->fd >= 0)
+    while (!found && *at < MM_PROCS)
+      found = probe_entry (h, (uint32_t) (*at)++, user);
+  else if (f != NULL && f->kind->backing != BY_COPY)
+    found = probe_member (f, at, user);
+  unlock_registry ();
+  errno = saved;
+  return found;
+}
+
+/* What the program calls MD, or NULL, the default heap: where that is.  False:
+   there is none, and the error is recorded.  */
+static bool
+probe_place (void **md)
+{
+  struct heap *h = *md == NULL ? heap_of (NULL) : NULL;
+  if (*md == NULL && h == NULL)
+    return false;
+  if (h != NULL)
+    *md = (void *) h->file.base;
+  process_check ();
+  return true;
+}
+
 /* Looks at the file by reading, never by mapping: it may be anybody's, and
    shrink meanwhile.  */
 MM_PUBLIC int
@@ -9715,15 +9841,10 @@ mmalloc_info (void *md, struct mmalloc_info *info)
 {
   struct call c = { .saved = errno };
   struct stat status;
+  struct mmalloc_user user;
   memset (info, 0, sizeof *info);
-  if (md == NULL)
-    {
-      struct heap *h = heap_of (NULL);
-      if (h == NULL)
-        return -1;
-      md = (void *) h->file.base;
-    }
-  process_check ();
+  if (!probe_place (&md))
+    return -1;
   lock_registry ();
   struct file *f = *door_place (md, true);
   if (f == NULL)
@@ -9746,6 +9867,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
           info->magic = word_see ((disk_u64 *) md);
         }
       info->opened = f->n_open;
+      info->mapped = word_peek (&f->mapped);
       info->in_use = f->kind->writes_file || f->fd < 0
                      || probe_is_used (f);
       info->clean = info->clean && !info->in_use;
@@ -9753,8 +9875,31 @@ mmalloc_info (void *md, struct mmalloc_info *info)
         info->file_size = (size_t) status.st_size;
     }
   unlock_registry ();
+  for (int64_t at = 0; probe_user (md, &at, &user);)
+    info->users += user.alive != 0;
   return call_end (&c, f != NULL ? 0 : EINVAL,
                    "no heap is attached at this address");
+}
+
+/* One after the other, with no lock while FN is called.  */
+MM_PUBLIC int
+mmalloc_users (void *md, int (*fn) (const struct mmalloc_user *user, void *arg),
+               void *arg)
+{
+  struct call c = { .saved = errno };
+  struct mmalloc_user user;
+  if (!probe_place (&md))
+    return -1;
+  lock_registry ();
+  bool there = *door_place (md, true) != NULL || *door_place (md, false) != NULL;
+  unlock_registry ();
+  if (call_end (&c, there ? 0 : EINVAL, "no heap is attached at this address"))
+    return -1;
+  int cancel = os_hold_cancel (), stop = 0;
+  for (int64_t at = 0; stop == 0 && probe_user (md, &at, &user);)
+    stop = fn (&user, arg);
+  os_let_cancel (cancel);
+  return stop;
 }
 
 

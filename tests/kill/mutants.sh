@@ -62,7 +62,7 @@ build () { # TEST
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|opening_does_not_wait|other_device_number|others_come_between|power_cut_roots|\
     preconditions|quota_is_named|slot_calls_wait|trim_seen_inside|\
-    words_of_threads)
+    users_are_told|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -727,6 +727,25 @@ mutant door_names_nobody '/^byte_range/,/^}/ {
 mutant door_stays_half_closed '/^byte_range/,/^}/ {
   s/before = MM_BYTES_ALIVE/before = 0/
 }' opening_does_not_wait
+# Who is in the list is told from all sides, and is what he is.
+mutant users_of_before '/^probe_entry/,/^}/ {
+  s/ || id >> 32 != epoch)/)/
+}' users_are_told
+mutant users_live_for_ever '/^probe_entry/,/^}/ {
+  s/self || !dead,/1,/
+}' users_are_told
+mutant child_is_its_parent '/^probe_entry/,/^}/ {
+  s/own && !word_peek (&h->forked)/own/
+}' users_are_told
+mutant users_by_any_number '/^probe_entry/,/^}/ {
+  s/ && pid <= INT_MAX//
+}' users_are_told
+mutant mark_looked_for_elsewhere '/^proc_lives/,/^}/ {
+  s/(char .) h->super.base + off_file (h, &l->mark)/\&l->mark/
+}' users_are_told
+mutant users_at_random '/^member_next/,/^}/ {
+  s/while (end > from/if (end > from/
+}' users_are_told
 # Locks of the program go.
 mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
   s/^  f.lock_fd = -1;/  (void) 0;/
