@@ -705,8 +705,8 @@ mutant child_keeps_single_writers_mapping '/^door_forked/,/^}/ {
 mutant child_of_single_writer_thinks_it_is_seen '/^door_forked/,/^}/ {
   s/(f->alone && !shared_heap)$/false/
 }' single_writer
-mutant becomes_single_later '/^door_attach/,/^}/ {
-  s/: (.f)->alone && !known->alone/: false/
+mutant becomes_single_later '/^door_again/,/^}/ {
+  s/MMALLOC_SINGLE_WRITER) && !known->alone/0)/
 }' single_writer
 # Who will not wait does not, and is told for whom.
 mutant waits_at_the_door '/^file_lock (/,/^}/ {
@@ -742,9 +742,6 @@ mutant users_by_any_number '/^probe_entry/,/^}/ {
 }' users_are_told
 mutant mark_looked_for_elsewhere '/^proc_lives/,/^}/ {
   s/(char .) h->super.base + off_file (h, &l->mark)/\&l->mark/
-}' users_are_told
-mutant users_at_random '/^member_next/,/^}/ {
-  s/while (end > from/if (end > from/
 }' users_are_told
 # Locks of the program go.
 mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
@@ -1066,10 +1063,10 @@ mutant copy_beside_lost_writer '/^attach_apart/,/^}/ {
 
 # A fork child is no user: that of a reader or of one who has a copy; of regions.
 mutant fork_child_uncounted '/^door_forked/,/^}/ {
-  s/!(f->kind->heap && f->kind->shared)/!f->kind->heap/
+  s/f->fd >= 0 && !shared_heap/f->fd >= 0 \&\& !f->kind->heap/
 }' fork_file
 mutant fork_child_of_region '/^door_forked/,/^}/ {
-  s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
+  s/f->fd >= 0 && !shared_heap/f->fd >= 0 \&\& !f->kind->shared/
 }' fork_file
 # Whose parent goes before it has a lock of its own, or who can have none.
 mutant late_child_uncounted '/^byte_drop/,/^}/ {
