@@ -401,14 +401,18 @@ enum
 #define MM_LOCK_BYTES (INT64_C (1) << 62)
 enum
 {
-  MM_BYTE_DOOR,     /* exclusive while opening and closing */
+  MM_BYTE_DOOR,     /* exclusive while opening and closing; so are, before it,
+                       as many as the number of who does that */
   MM_BYTE_READERS = 2, /* shared by all that only read */
   MM_BYTE_PRIVATE,  /* shared by all copy-on-write users */
   MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
+  MM_BYTE_ALONE,    /* exclusive by the single writer of a region; that of a
+                       heap has a word for it in its entry */
   MM_BYTE_ALIVE = 16, /* and on: one for each that writes, exclusive while it
                        lives, which needs the right to write */
-  MM_BYTES_HOME = 1 << 24 /* so many for one boot of one machine */
+  MM_BYTES_HOME = 1 << 24 /* so many for one PID namespace */
 };
+#define MM_BYTES_BOOT (INT64_C (1) << 40) /* and for one boot of one machine */
 #define MM_BYTES_ALIVE (INT64_C (1) << 56)
 
 
@@ -522,7 +526,8 @@ struct disk_proc
   disk_u64 coming;      /* the id of a newcomer who buries the one before him,
                            and needs the heap lock for that */
   disk_u64 namespace;   /* in which pid counts; 0: not known */
-  uint64_t zero[2];
+  disk_u64 alone;       /* not 0: nobody else may write while it lives */
+  disk_u64 since;       /* seconds since 1970 when it came; 0: not known */
 };
 
 /* The durable words.  */
@@ -774,6 +779,8 @@ struct file
                      own like ino, also when another mount has given it
                      another dev; 0: not known */
   bool made;      /* the file was not there before this opening */
+  bool alone;     /* no other process may have it open to write */
+  bool no_wait;   /* the opening under way waits for no lock of others */
   unsigned n_open;
 };
 
@@ -1920,6 +1927,14 @@ os_clock (void)
   return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
+/* Seconds since 1970.  */
+static uint64_t
+os_time (void)
+{
+  struct timespec t;
+  return clock_gettime (CLOCK_REALTIME, &t) == 0 ? (uint64_t) t.tv_sec : 0;
+}
+
 /* The identifier of this boot of the system; zero if it is not known.  Threads
    that ask at once, without a lock, get all of it.  */
 static void
@@ -2070,6 +2085,17 @@ pid_look (uint64_t pid, uint64_t *started, uint64_t *mapped)
   return err != 0 ? err : ended && field[THREADS] < 2 ? ESRCH : 0;
 }
 
+/* In WORDS how people are told of process PID; 0: of one that has no number
+   here.  */
+static const char *
+pid_name (uint64_t pid, char words[40])
+{
+  snprintf (words, 40, pid != 0 ? "process %lu"
+                                : "a process in another PID namespace",
+            (unsigned long) pid);
+  return words;
+}
+
 /* The word at address AT of process PID: 0 or an errno value; EFAULT: it has
    nothing mapped there, ESRCH: it, or its first thread, has gone.  */
 static int
@@ -2136,13 +2162,54 @@ byte_reopen (const struct file *f, int access, const char *path)
   return -1;
 }
 
+/* Processes have numbers among the bytes, so that a lock tells whose it is, as
+   the kernel does not: those of this boot begin here.  0: not known.  */
+static int64_t
+byte_boot (void)
+{
+  uint64_t here[2];
+  os_boot_id ((uint8_t *) here);
+  uint16_t number = (uint16_t) (sum_bytes (here, sizeof here) % UINT16_MAX);
+  return here[0] == 0 ? 0 : (int64_t) (number | 2) * MM_BYTES_BOOT;
+}
+
+/* And those of this PID namespace of it.  */
+static int64_t
+byte_home (void)
+{
+  return byte_boot () + (uint16_t) pid_namespace () * (int64_t) MM_BYTES_HOME;
+}
+
+/* The process with NUMBER, as seen from here; 0: it is of elsewhere.  */
+static uint64_t
+byte_pid (int64_t number)
+{
+  int64_t pid = number - byte_home ();
+  bool known = (uint16_t) pid_namespace () != 0;
+  return known && pid > 0 && pid < MM_BYTES_HOME ? (uint64_t) pid : 0;
+}
+
+/* A lock of TYPE on BYTE and, of the door, on the bytes before it that tell who
+   has it; all that there may be, to let it go.  */
+static struct flock
+byte_range (int64_t byte, short type)
+{
+  int64_t home = 0, before = 0;
+  if (byte == MM_BYTE_DOOR && type == F_UNLCK)
+    before = MM_BYTES_ALIVE;
+  else if (byte == MM_BYTE_DOOR && type == F_WRLCK && (home = byte_home ()) != 0)
+    before = home + (int64_t) pid_own () % MM_BYTES_HOME;
+  return (struct flock){ .l_type = type, .l_whence = SEEK_SET,
+                         .l_start = MM_LOCK_BYTES + byte - before,
+                         .l_len = 1 + before };
+}
+
 /* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
    is in the way.  */
 static int
 byte_lock (const struct file *f, int64_t byte, short type)
 {
-  struct flock l = { .l_type = type, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + byte, .l_len = 1 };
+  struct flock l = byte_range (byte, type);
   int result, err = os_own (f, f->lock_fd);
   /* What cannot be told keeps no lock.  */
   if (err == EBADF || (err != 0 && type != F_UNLCK))
@@ -2162,9 +2229,8 @@ static void
 byte_drop (const struct file *f)
 {
   bool alone = f->of_process || f->forks == process.forks;
-  struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
-                     .l_start = MM_LOCK_BYTES + MM_BYTE_DOOR,
-                     .l_len = alone ? 0 : 1 };
+  struct flock l = byte_range (MM_BYTE_DOOR, F_UNLCK);
+  l.l_len = alone ? 0 : l.l_len;
   if (f->lock_fd < 0 || os_own (f, f->lock_fd) == EBADF)
     return;
   os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
@@ -2700,6 +2766,16 @@ lock_opening (void)
   MM_NOTE (opening = true);
 }
 
+/* The same without waiting: false if another thread has it.  */
+static bool
+lock_opening_now (void)
+{
+  bool had = thread.forking || thread.opening
+             || pthread_mutex_trylock (&process.open_lock) == 0;
+  MM_NOTE (opening |= had);
+  return had;
+}
+
 /* The lists of what is open in this process, and of their caches.  Held for
    moments, never around a system call that may wait for others.  */
 static void
@@ -2802,7 +2878,8 @@ proc_lives (struct heap *h, uint32_t i)
   do
     {
       mark = word_see (&l->mark);
-      err = pid_peek (pid, &l->mark, &its);
+      err = pid_peek (pid, (char *) h->super.base + off_file (h, &l->mark),
+                      &its);
     }
   while (err == 0 && its != mark && word_see (&l->mark) != mark);
   return err == 0 ? its == mark
@@ -2851,6 +2928,29 @@ proc_is_dead (struct heap *h, uint32_t i)
     return !proc_lives (h, i);
   return proc_is_here (&h->procs[i])
          && pid_is_gone (word_peek (&h->procs[i].pid));
+}
+
+/* Refuse to write H beside one who wants to be alone, or to be alone beside
+   any.  Needs: the door.  */
+static int
+proc_refuse (struct heap *h, struct reason *why)
+{
+  const bool alone = h->file.alone;
+  const uint64_t epoch = word_peek (&h->locks->epoch);
+  char name[40];
+  for (uint32_t i = 0; i < MM_PROCS; i++)
+    {
+      struct disk_proc *e = &h->procs[i];
+      if (i == h->entry || word_see (&e->id) >> 32 != epoch
+          || (!alone && word_peek (&e->alone) == 0) || proc_is_dead (h, i))
+        continue;
+      uint64_t pid = proc_is_here (e) ? word_peek (&e->pid) : 0;
+      return fail_because (why, EBUSY, "%s has the heap open %s",
+                           pid_name (pid, name),
+                           word_peek (&e->alone) != 0 ? "as its single writer"
+                                                      : "for writing");
+    }
+  return 0;
 }
 
 /* Whether the process with NUMBER in this epoch is gone.  Who is on the way in
@@ -3206,6 +3306,28 @@ file_lock_reason (struct reason *why, int code)
                                    : "the file system has no locks");
 }
 
+/* Lock L of others is in the way, and not waited for any longer: the error, and
+   the words for who has it.  */
+static int
+file_locked (const struct file *f, int64_t byte, const struct flock *l,
+             struct reason *why)
+{
+  int code = f->no_wait ? EAGAIN : EBUSY;
+  int64_t number = MM_LOCK_BYTES - l->l_start;
+  char name[40];
+  if (l->l_type == F_UNLCK)
+    return fail_because (why, code, "somebody else had a lock on the file just"
+                                    " now");
+  if (byte == MM_BYTE_DOOR && l->l_type == F_WRLCK && number > 0
+      && number < MM_BYTES_ALIVE)
+    return fail_because (why, code, "%s is opening or closing the file",
+                         pid_name (byte_pid (number), name));
+  if (l->l_pid > 0)
+    return fail_because (why, code, "process %ld has a lock on the file",
+                         (long) l->l_pid);
+  return fail_because (why, code, "somebody else has a lock on the file");
+}
+
 /* Take the lock of TYPE on BYTE, waiting for a while.  Peers hold one for
    moments, unless they are stopped.  One that only the right to read was needed
    for, and one on all of the file, is somebody else's.  */
@@ -3226,12 +3348,8 @@ file_lock (struct file *f, int64_t byte, short type, struct reason *why)
       if (l.l_type != F_UNLCK && l.l_pid == (pid_t) pid_own ())
         return fail_because (why, EDEADLK,
                              "this process itself has a lock on the file");
-      if (os_clock () - since >= process.patience[others] && l.l_pid > 0)
-        return fail_because (why, EBUSY, "process %ld has a lock on the file",
-                             (long) l.l_pid);
-      if (os_clock () - since >= process.patience[others])
-        return fail_because (why, EBUSY,
-                             "somebody else has a lock on the file");
+      if (f->no_wait || os_clock () - since >= process.patience[others])
+        return file_locked (f, byte, &l, why);
       os_pause (n);
     }
 }
@@ -3423,34 +3541,86 @@ member_refuse (const struct file *f, int witness, const char *told,
                            : file_lock_reason (why, err);
 }
 
-/* Where the bytes of the users without entries begin, who are of this boot; 0:
-   not known.  */
-static int64_t
-member_home (void)
-{
-  uint64_t here[2];
-  os_boot_id ((uint8_t *) here);
-  uint32_t number = (uint32_t) (sum_bytes (here, sizeof here) >> 32);
-  return here[0] == 0 ? 0 : (int64_t) (number | 2) * MM_BYTES_HOME;
-}
-
 /* Whether all of them may be of this boot of this machine: there are file
    systems that show the locks of others.  Who does not know his boot is taken
    for a neighbour, and takes all for neighbours.  */
 static int
 member_verify (const struct file *f, struct reason *why)
 {
-  const int64_t unknown = MM_BYTES_HOME, home = member_home ();
-  const int64_t end = home + MM_BYTES_HOME;
+  const int64_t unknown = MM_BYTES_BOOT, boot = byte_boot ();
+  const int64_t end = boot + MM_BYTES_BOOT;
   struct flock l;
-  if (home == 0)
+  if (boot == 0)
     return 0;
-  int err = byte_find (f, MM_BYTE_ALIVE + unknown, home - unknown, F_RDLCK, &l);
+  int err = byte_find (f, MM_BYTE_ALIVE + unknown, boot - unknown, F_RDLCK, &l);
   if (err == 0 && l.l_type == F_UNLCK)
     err = byte_find (f, MM_BYTE_ALIVE + end, MM_BYTES_ALIVE - end, F_RDLCK, &l);
   return err == 0 && l.l_type != F_UNLCK
            ? fail_because (why, ENOTSUP, "in use on another machine")
            : file_lock_reason (why, err);
+}
+
+/* The next of the others that have F open to write, from *NUMBER on, in the
+   order of their bytes: it, and *NUMBER behind it; -1: there is none.  The
+   kernel has locks in no order.  */
+static int64_t
+member_next (const struct file *f, int64_t *number)
+{
+  int64_t from = *number, found = -1, end = MM_BYTES_ALIVE;
+  struct flock l;
+  while (end > from
+         && byte_find (f, MM_BYTE_ALIVE + from, end - from, F_RDLCK, &l) == 0
+         && l.l_type != F_UNLCK)
+    {
+      int64_t at = l.l_start - (MM_LOCK_BYTES + MM_BYTE_ALIVE);
+      found = end = at > from ? at : from;
+      *number = l.l_len != 0 ? at + l.l_len : MM_BYTES_ALIVE;
+    }
+  return found;
+}
+
+/* How many others have F open to write, as far as locks show them.  */
+static size_t
+member_count (const struct file *f)
+{
+  size_t n = 0;
+  for (int64_t number = 0; member_next (f, &number) >= 0;)
+    n++;
+  return n;
+}
+
+/* Words for the first of them, in a region, where the byte tells who it is.  */
+static const char *
+member_name (const struct file *f, char words[40])
+{
+  int64_t next = 0, number = member_next (f, &next);
+  return pid_name (number >= 0 ? byte_pid (number) : 0, words);
+}
+
+/* F's user, whom others see by now, is to be alone, or beside others none of
+   whom is.  Of two that come at once, which fork children can, one finds the
+   other: each shows itself before it looks.  */
+static int
+member_agree (const struct file *f, struct reason *why)
+{
+  struct flock l = { .l_type = F_UNLCK };
+  char name[40];
+  int err = f->alone ? byte_lock (f, MM_BYTE_ALONE, F_WRLCK)
+                     : byte_find (f, MM_BYTE_ALONE, 1, F_RDLCK, &l);
+  bool single = err == EAGAIN || l.l_type != F_UNLCK, found = single;
+  if (err == 0 && f->alone)
+    err = member_find (f, MM_BYTE_ALIVE, &found);
+  if (found && (err == 0 || err == EAGAIN))
+    err = fail_because (why, EBUSY, "%s has the file open %s",
+                        member_name (f, name),
+                        single ? "as its single writer" : "for writing");
+  if (err != 0)
+    {
+      byte_lock (f, f->byte, F_UNLCK);
+      if (f->alone)
+        byte_lock (f, MM_BYTE_ALONE, F_UNLCK);
+    }
+  return file_lock_reason (why, err);
 }
 
 /* Be one of those that have the file open, for all to see: with F->byte.  */
@@ -3465,18 +3635,20 @@ static int
 member_join (struct file *f, struct reason *why)
 {
   bool writes = f->kind->writes_file;
-  int64_t first = f->kind->witness + (writes ? member_home () : 0);
-  int err = EAGAIN, pid = writes ? (int) pid_own () : 0;
-  for (int i = 0; i < MM_BYTES_HOME && err == EAGAIN; i++)
+  int64_t first = f->kind->witness + (writes ? byte_home () : 0);
+  int err = EAGAIN, pid = (int) pid_own ();
+  for (int i = 0; writes && i < MM_BYTES_HOME && err == EAGAIN; i++)
     {
       f->byte = first + (pid + i) % MM_BYTES_HOME;
-      err = f->kind->writes_file ? member_show (f)
-                                 : file_lock (f, f->byte, F_RDLCK, why);
+      err = member_show (f);
     }
-  if (err == EAGAIN)
+  if (!writes)
+    err = file_lock (f, f->byte = first, F_RDLCK, why);
+  else if (err == EAGAIN)
     return fail_because (why, ENOLCK, "%d processes use the file already",
                          MM_BYTES_HOME);
-  return file_lock_reason (why, err);
+  return err == 0 && writes ? member_agree (f, why)
+                            : file_lock_reason (why, err);
 }
 
 
@@ -3534,6 +3706,22 @@ door_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
     }
 }
 
+/* The process has the file that O wants open already, as KNOWN: 0 or an errno
+   value.  */
+static int
+door_again (struct file *known, struct opening *o)
+{
+  if (o->flags & MMALLOC_EXCL)
+    return fail_because (&o->why, EEXIST, "the file is open already");
+  if ((o->flags & MMALLOC_SINGLE_WRITER) && !known->alone)
+    return fail_because (&o->why, EBUSY, "open here already, without"
+                                         " MMALLOC_SINGLE_WRITER");
+  known->no_wait = (o->flags & MMALLOC_NOWAIT) != 0;
+  int err = o->again (known, o);
+  known->no_wait = false;
+  return err;
+}
+
 /* Open what O says into *F, which then is the file that the process has
    already, or on the process's list.  0 or an errno value; a file that could
    not be made is not there then.  */
@@ -3543,12 +3731,12 @@ door_attach (struct file **f, struct opening *o)
   bool fresh = false;
   uint64_t size = 0;
   struct file *known = NULL;
+  (*f)->alone = (o->flags & MMALLOC_SINGLE_WRITER) != 0;
+  (*f)->no_wait = (o->flags & MMALLOC_NOWAIT) != 0;
   int err = door_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
     {
-      err = o->flags & MMALLOC_EXCL
-              ? fail_because (&o->why, EEXIST, "the file is open already")
-              : o->again (known, o);
+      err = door_again (known, o);
       lock_registry ();
       known->n_open += err == 0;
       unlock_registry ();
@@ -3565,6 +3753,7 @@ door_attach (struct file **f, struct opening *o)
     file_unmake (*f, o->path);
   if ((*f)->lock_fd >= 0)
     file_admit (*f);
+  (*f)->no_wait = false;
   return err;
 }
 
@@ -3639,14 +3828,19 @@ door_show (struct file *f, struct reason *why)
 
 /* In a fork child, where the locks are the parent's: a user of its own, unless
    it becomes one when it is needed.  If it cannot, the open file and its lock
-   stay those of both: until both have closed it others see it in use.  */
+   stay those of both: until both have closed it others see it in use.  But the
+   locks of a single writer end with him: nothing of the child keeps them.  */
 static void
 door_forked (struct file *f)
 {
   struct reason why;
   int parents = f->of_process ? -1 : f->lock_fd;
   int64_t byte = f->byte;
-  bool joins = f->fd >= 0 && !(f->kind->heap && f->kind->shared);
+  bool shared_heap = f->kind->heap && f->kind->shared;
+  bool joins = f->fd >= 0 && !shared_heap && !f->alone;
+  if (f->alone && !shared_heap && os_own (f, f->fd) == 0)
+    space_map ((void *) f->base, f->mapped, PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_FIXED, f->fd);
   f->lock_fd = -1;
   f->of_process = false;
   int err = joins ? file_reopen (f, NULL, false) : 0;
@@ -3662,9 +3856,10 @@ door_forked (struct file *f)
       f->forks = process.forks - 1;
     }
   /* There may be none any more.  */
-  word_put (&f->unseen, err != 0
-                        && (word_peek (&f->unseen)
-                            || os_own (f, parents) != 0));
+  word_put (&f->unseen, (f->alone && !shared_heap)
+                        || (err != 0
+                            && (word_peek (&f->unseen)
+                                || os_own (f, parents) != 0)));
   if (f->lock_fd < 0)
     door_show (f, &why);
 }
@@ -8588,6 +8783,8 @@ attach_enter (struct heap *h, struct reason *why)
       word_put (&e->pid, pid_own ());
       word_put (&e->namespace, pid_namespace ());
       word_put (&e->started, started);
+      word_put (&e->alone, h->file.alone);
+      word_put (&e->since, os_time ());
       /* Seen by lock_is_of_dead, in who waits for what we take next.  */
       word_publish (&e->coming, h->id);
       uint64_t old = word_peek (&e->id);
@@ -8664,7 +8861,9 @@ attach_beside (struct heap *h, struct reason *why)
   if (h->locks->tag != MM_LOCKS_OWN)
     return fail_because (why, ENOTSUP, "in use by a program with another version"
                                        " of the library");
-  int err = attach_enter (h, why);
+  int err = proc_refuse (h, why);
+  if (err == 0)
+    err = attach_enter (h, why);
   if (err != 0)
     return err;
   /* Those who grow the heap know how much we have mapped from here on.  */
@@ -9474,6 +9673,7 @@ probe_file (const struct file *f, struct mmalloc_info *info,
   int err = os_pread_all (f->fd, first,
                           size_min (info->file_size, sizeof first), 0);
   info->magic = first[0];
+  info->users = member_count (f);
   info->in_use = probe_is_used (f);
   info->kind = info->file_size == 0 || first[0] == MM_CREATING
                  ? MMALLOC_FILE_EMPTY
@@ -9530,6 +9730,96 @@ probe_mapped (struct heap *h)
   return down;
 }
 
+/* What entry I of heap H says of who has it, if he has it in this epoch.  */
+static bool
+probe_entry (struct heap *h, uint32_t i, struct mmalloc_user *user)
+{
+  struct disk_proc *e = &h->procs[i];
+  /* In this order, as lock_is_of_dead does: who is on the way in has the byte of
+     one who is dead.  */
+  uint64_t coming = word_see (&e->coming), id = word_see (&e->id);
+  uint64_t epoch = word_peek (&h->locks->epoch), pid = word_peek (&e->pid);
+  if (id == 0 || id >> 32 != epoch)
+    return false;
+  /* A fork child that has not joined has its parent's number.  */
+  bool own = i == h->entry, self = own && !word_peek (&h->forked);
+  bool dead = (coming != id && coming >> 32 == epoch)
+              || (own ? proc_is_here (e) && pid_is_gone (pid)
+                      : proc_is_dead (h, i));
+  self = self || (!dead && proc_is_here (e) && pid == pid_own ());
+  *user = (struct mmalloc_user){
+    .pid = proc_is_here (e) && pid <= INT_MAX ? (long) pid : 0,
+    .since = (long) word_peek (&e->since),
+    .mapped = word_peek (&e->mapped),
+    .self = self,
+    .alive = self || !dead,
+    .single_writer = word_peek (&e->alone) != 0
+  };
+  return true;
+}
+
+/* The user of F, in whose file no entries are, that is found from *AT on: this
+   process if it is one, then those whose locks are seen.  *AT is behind him
+   then.  */
+static bool
+probe_member (const struct file *f, int64_t *at, struct mmalloc_user *user)
+{
+  bool self = *at == 0 && !word_peek (&f->unseen);
+  *user = (struct mmalloc_user){ .self = self, .alive = 1,
+                                 .single_writer = f->alone };
+  *at += *at == 0;
+  if (self)
+    {
+      user->pid = (long) pid_own ();
+      user->mapped = word_peek (&f->mapped);
+      return true;
+    }
+  int64_t next = *at - 1, number = f->fd < 0 ? -1 : member_next (f, &next);
+  if (number < 0)
+    return false;
+  *at = next + 1;
+  user->pid = (long) byte_pid (number);
+  user->single_writer = byte_is_locked (f, MM_BYTE_ALONE, F_RDLCK);
+  return true;
+}
+
+/* The next user of what this process has open at MD, from *AT on, as
+   probe_member counts or by entries; false: there is no more.  A heap or region
+   that is closed meanwhile has none.  */
+static bool
+probe_user (const void *md, int64_t *at, struct mmalloc_user *user)
+{
+  bool found = false;
+  int saved = errno;
+  lock_registry ();
+  struct file *f = *door_place (md, true);
+  struct heap *h = (struct heap *) f;
+  if (f == NULL)
+    f = *door_place (md, false);
+  if (f != NULL && f->kind->heap && f->kind->backing != BY_COPY && f->fd >= 0)
+    while (!found && *at < MM_PROCS)
+      found = probe_entry (h, (uint32_t) (*at)++, user);
+  else if (f != NULL && f->kind->backing != BY_COPY)
+    found = probe_member (f, at, user);
+  unlock_registry ();
+  errno = saved;
+  return found;
+}
+
+/* What the program calls MD, or NULL, the default heap: where that is.  False:
+   there is none, and the error is recorded.  */
+static bool
+probe_place (void **md)
+{
+  struct heap *h = *md == NULL ? heap_of (NULL) : NULL;
+  if (*md == NULL && h == NULL)
+    return false;
+  if (h != NULL)
+    *md = (void *) h->file.base;
+  process_check ();
+  return true;
+}
+
 /* Looks at the file by reading, never by mapping: it may be anybody's, and
    shrink meanwhile.  */
 MM_PUBLIC int
@@ -9569,15 +9859,10 @@ mmalloc_info (void *md, struct mmalloc_info *info)
 {
   struct call c = { .saved = errno };
   struct stat status;
+  struct mmalloc_user user;
   memset (info, 0, sizeof *info);
-  if (md == NULL)
-    {
-      struct heap *h = heap_of (NULL);
-      if (h == NULL)
-        return -1;
-      md = (void *) h->file.base;
-    }
-  process_check ();
+  if (!probe_place (&md))
+    return -1;
   lock_registry ();
   struct file *f = *door_place (md, true);
   if (f == NULL)
@@ -9600,6 +9885,7 @@ mmalloc_info (void *md, struct mmalloc_info *info)
           info->magic = word_see ((disk_u64 *) md);
         }
       info->opened = f->n_open;
+      info->mapped = word_peek (&f->mapped);
       info->in_use = f->kind->writes_file || f->fd < 0
                      || probe_is_used (f);
       info->clean = info->clean && !info->in_use;
@@ -9607,8 +9893,31 @@ mmalloc_info (void *md, struct mmalloc_info *info)
         info->file_size = (size_t) status.st_size;
     }
   unlock_registry ();
+  for (int64_t at = 0; probe_user (md, &at, &user);)
+    info->users += user.alive != 0;
   return call_end (&c, f != NULL ? 0 : EINVAL,
                    "no heap is attached at this address");
+}
+
+/* One after the other, with no lock while FN is called.  */
+MM_PUBLIC int
+mmalloc_users (void *md, int (*fn) (const struct mmalloc_user *user, void *arg),
+               void *arg)
+{
+  struct call c = { .saved = errno };
+  struct mmalloc_user user;
+  if (!probe_place (&md))
+    return -1;
+  lock_registry ();
+  bool there = *door_place (md, true) != NULL || *door_place (md, false) != NULL;
+  unlock_registry ();
+  if (call_end (&c, there ? 0 : EINVAL, "no heap is attached at this address"))
+    return -1;
+  int cancel = os_hold_cancel (), stop = 0;
+  for (int64_t at = 0; stop == 0 && probe_user (md, &at, &user);)
+    stop = fn (&user, arg);
+  os_let_cancel (cancel);
+  return stop;
 }
 
 
@@ -10640,6 +10949,8 @@ static const struct open_rule
 } open_rules[] = {
   { MMALLOC_RDONLY | MMALLOC_ELSEWHERE | MMALLOC_PRIVATE,
     MMALLOC_CREATE | MMALLOC_EXCL, "only a heap that can be written is made" },
+  { MMALLOC_RDONLY | MMALLOC_ELSEWHERE | MMALLOC_PRIVATE,
+    MMALLOC_SINGLE_WRITER, "the single writer has to write the file" },
   { MMALLOC_RDONLY | MMALLOC_ELSEWHERE, MMALLOC_PRIVATE,
     "a heap is read-only or copy-on-write, not both" },
 };
@@ -10659,6 +10970,19 @@ open_flags (int flags, int known, struct reason *why)
   for (size_t i = 0; i < sizeof open_rules / sizeof *open_rules; i++)
     if ((flags & open_rules[i].these) && (flags & open_rules[i].those))
       return fail_because (why, EINVAL, "%s", open_rules[i].told);
+  return 0;
+}
+
+/* Take the lock of opening, for one who opens with FLAGS: 0 or an errno
+   value.  */
+static int
+open_begin (int flags, struct reason *why)
+{
+  if (!(flags & MMALLOC_NOWAIT))
+    lock_opening ();
+  else if (!lock_opening_now ())
+    return fail_because (why, EAGAIN, "another thread of this process is opening"
+                                      " or closing a file");
   return 0;
 }
 
@@ -10713,11 +11037,13 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
   if (err == 0)
     err = open_flags (flags,
                       MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
-                        | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE,
+                        | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE
+                        | MMALLOC_SINGLE_WRITER | MMALLOC_NOWAIT,
                       &o.why);
   if (err == 0)
+    err = open_begin (flags, &o.why);
+  if (err == 0)
     {
-      lock_opening ();
       err = open_heap (&o, &md);
       unlock_opening ();
     }
@@ -10812,16 +11138,20 @@ mmalloc_region_open (const char *path, int flags, void *base, size_t size,
                        .wanted = &want };
   process_check ();
   fail_nothing ();
-  int err = open_flags (flags, MMALLOC_CREATE | MMALLOC_EXCL, &o.why);
+  int err = open_flags (flags,
+                        MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_SINGLE_WRITER
+                          | MMALLOC_NOWAIT,
+                        &o.why);
   if (err == 0 && path == NULL)
     err = fail_because (&o.why, EINVAL, "there is no file name");
   if (err == 0 && size > PTRDIFF_MAX)
     err = fail_because (&o.why, EINVAL, "%zu bytes are too many", size);
+  if (err == 0)
+    err = open_begin (flags, &o.why);
   if (err != 0)
     return call_end (&c, err, o.why.told), NULL;
   /* FN runs with the door closed.  */
   int cancel = os_hold_cancel ();
-  lock_opening ();
   struct file *fresh = space_private (sizeof *fresh, false), *f = fresh;
   if (f == NULL)
     err = fail_because (&o.why, ENOMEM, "no memory for %zu bytes of the"

@@ -78,6 +78,11 @@ extern "C" {
                                   alone; EBUSY while others write */
 #define MMALLOC_ELSEWHERE 0x10 /* read only and at any free address, for tools:
                                   pointers inside the heap are then invalid */
+#define MMALLOC_SINGLE_WRITER 0x20 /* fail with EBUSY if another process has the
+                                  heap open for writing, and let none open it so
+                                  while this one has it; readers may */
+#define MMALLOC_NOWAIT    0x40 /* fail with EAGAIN where the opening would wait
+                                  while others open or close a heap */
 
 /* Options of mmalloc_open.  Start from MMALLOC_OPTIONS_INIT; zero in any
    other member means the default.  */
@@ -126,15 +131,19 @@ struct mmalloc_options
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
    or another kind of machine, or in use on another machine), EPROTO (other
    application version), EBUSY (MMALLOC_PRIVATE against writers, writers
-   against it, attached to this process in another way, or locked by others),
+   against it, a single writer against others, who are named, attached to this
+   process in another way, or locked by others),
    EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
    (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
-   space for what is in use, or what the file system said.  A file that is
+   space for what is in use; EAGAIN (MMALLOC_NOWAIT, the reason names who is in
+   the way), or what the file system said.  A file that is
    neither empty nor a heap is not touched; where a heap could not be made, a
    missing file is missing still and an empty one empty.
    Opening takes a time independent of the heap's size, after a kill too.
    Opening the same file again in one process gives the same heap and counts;
-   each needs its mmalloc_detach.  */
+   each needs its mmalloc_detach.  A single writer is one until the last of them,
+   or until its process ends in any way; its fork child cannot use the heap
+   (EBUSY) before that, and is a single writer then.  */
 void *mmalloc_open (const char *path, int flags,
                     const struct mmalloc_options *opt);
 
@@ -194,7 +203,13 @@ struct mmalloc_info
                                 boots no names always 0 */
   unsigned char uuid[16];    /* drawn when the file was made; zero if it is not
                                 a file */
-  size_t reserved[8];        /* zero */
+  size_t users;              /* processes that have it open for writing;
+                                mmalloc_probe counts those whose locks it
+                                sees */
+  size_t mapped;             /* bytes of the region that this process has
+                                mapped, in use or set aside; 0 from
+                                mmalloc_probe */
+  size_t reserved[6];        /* zero */
 };
 
 /* What file PATH, or if PATH is NULL the open file FD, is; read permission is
@@ -208,6 +223,31 @@ int mmalloc_probe (const char *path, int fd, struct mmalloc_info *info);
 /* The same of a heap, or a region, that this process has open.  0, or -1 and
    EINVAL.  */
 int mmalloc_info (void *md, struct mmalloc_info *info);
+
+/* Call FN for each process that has heap or region MD open for writing; a result
+   other than 0 ends the round and is returned.  MD may be open here in any way,
+   also read-only and elsewhere.  Who only reads, or has a private copy, is in no
+   list.  Waits for nobody, and makes a fork child no user.  FN may call the
+   library.  -1 and EINVAL, if there is no MD.  Anything may stand in a damaged
+   file's list, and what it says be wrong, but no call of FN is.  */
+struct mmalloc_user
+{
+  long pid;             /* as seen from here; 0: of another PID namespace, or it
+                           is not known */
+  long since;           /* seconds since 1970 when it opened the heap; 0: not
+                           known, as in anonymous memory and regions */
+  size_t mapped;        /* bytes of the heap that it could map, beyond which the
+                           heap cannot grow while it has it; 0: not known */
+  int self;             /* it is this process */
+  int alive;            /* 0: it has died, and what it left was not put in order
+                           yet */
+  int single_writer;    /* MMALLOC_SINGLE_WRITER */
+  int zero;
+  size_t reserved[4];   /* zero */
+};
+int mmalloc_users (void *md,
+                   int (*fn) (const struct mmalloc_user *user, void *arg),
+                   void *arg);
 
 /* Why the last failing call on MD failed: an errno value, 0 if none did.
    MD NULL: this thread's last failure without a file heap, so also of a
@@ -500,9 +540,10 @@ void mmalloc_onmisuse (mmalloc_misuse_fn handler, void *arg);
    Map the file PATH whole: a new one of SIZE bytes, at least 64, with all its
    disk blocks, at BASE or, if NULL, at a free place; an existing one where it
    was made first, or EADDRINUSE.  SIZE 0: any size that an existing file has.
-   FLAGS: MMALLOC_CREATE, MMALLOC_EXCL.  The file begins with two words: the
-   caller's magic, and the address, which the library writes.  FN is called
-   while no other process can come or go, with the reason:
+   FLAGS: MMALLOC_CREATE, MMALLOC_EXCL, MMALLOC_SINGLE_WRITER (a fork child must
+   open the file again before it touches it), MMALLOC_NOWAIT.  The file begins
+   with two words: the caller's magic, and the address, which the library writes.
+   FN is called while no other process can come or go, with the reason:
      MMALLOC_REGION_NEW    the file is new and zero but for the two words; FN
                            builds the structure and stores its magic last
      MMALLOC_REGION_FIRST  nobody else has the file; locks in it are stale.  By

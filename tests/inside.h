@@ -22,11 +22,13 @@
 
 static int (*const real_fcntl) (int, int, ...) = fcntl;
 
-/* Whether the lock that is asked for is an exclusive one of byte BYTE.  */
+/* Whether the lock that is asked for is an exclusive one of byte BYTE, perhaps
+   with others before it.  */
 static inline int
 is_lock_of (const struct flock *l, int byte)
 {
-  return l->l_start == MM_LOCK_BYTES + byte && l->l_type == F_WRLCK;
+  return l->l_start + l->l_len == MM_LOCK_BYTES + byte + 1
+         && l->l_type == F_WRLCK;
 }
 
 /* How many entries of processes in heap MD have an id.  */

@@ -62,6 +62,8 @@ same (const struct mmalloc_info *a, const struct mmalloc_info *b)
   ck_assert_int_eq (a->in_use, b->in_use);
   ck_assert_int_eq (a->clean, b->clean);
   ck_assert_int_eq (a->guards, b->guards);
+  ck_assert_uint_eq (a->users, b->users);
+  ck_assert_uint_eq (a->mapped, b->mapped);
   ck_assert_int_eq (memcmp (a->uuid, b->uuid, sizeof a->uuid), 0);
   ck_assert_int_eq (memcmp (a->reserved, b->reserved, sizeof a->reserved), 0);
 }
@@ -153,6 +155,8 @@ both_agree (const char *path, void *md)
   struct mmalloc_info by_path = probe (path), by_md = info_of (md);
   by_path.magic = by_md.magic = 0;
   by_path.opened = by_md.opened = 0;
+  ck_assert_uint_gt (by_md.mapped, 0);
+  by_md.mapped = 0;
   same (&by_path, &by_md);
 }
 
@@ -347,6 +351,8 @@ START_TEST (heap_with_options)
   ck_assert_int_eq (closed.in_use, 0);
   ck_assert_int_eq (closed.clean, 1);
   ck_assert_uint_gt (closed.generation, info.generation);
+  ck_assert_uint_eq (info.users, 1);
+  info.users = closed.users;
   info.in_use = closed.in_use;
   info.clean = closed.clean;
   info.generation = closed.generation;
@@ -589,6 +595,9 @@ START_TEST (static_map)
   struct mmalloc_info by_address = info_of (base);
   ck_assert_uint_eq (by_address.opened, 1);
   info.opened = by_address.opened;
+  ck_assert_uint_eq (by_address.mapped, 100003);
+  ck_assert_uint_eq (info.users, 1);
+  info.mapped = by_address.mapped;
   same (&by_address, &info);
   map_is_there (qalloc_loadmap (path));
   ck_assert_uint_eq (info_of (base).opened, 2);

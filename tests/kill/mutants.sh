@@ -54,16 +54,16 @@ build () { # TEST
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
     misuse_double_free|pid_namespaces|probe_tells|qalloc_damaged_files|\
-    qalloc_sparse_copy|qalloc_two_files|qalloc_two_paths|too_many_processes|\
-    words_of_refusals)
+    qalloc_sparse_copy|qalloc_two_files|qalloc_two_paths|single_writer|\
+    too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
     heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
-    narrow_heap|other_device_number|others_come_between|power_cut_roots|\
+    narrow_heap|opening_does_not_wait|other_device_number|others_come_between|power_cut_roots|\
     preconditions|quota_is_named|slot_calls_wait|trim_seen_inside|\
-    words_of_threads)
+    users_are_told|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -170,7 +170,7 @@ mutant huge_head_first '/^huge_take/,/^}/ {
 # ... and cleared after them.
 mutant huge_head_given_last '/^huge_give_locked/,/^}/ {
   /^  dir_set (h, c, 0);/d
-  s/^  return dir_slices (d);/  dir_set (h, c, 0);\
+  s/^  return size_min (dir_slices/  dir_set (h, c, 0);\
 &/
 }' 'step:free: huge'
 
@@ -653,10 +653,11 @@ mutant errors_are_other_errors '/^byte_reopen/,/^}/ {
 }' file_calls_fail
 # Who thinks himself alone with a map, or is refused, leaves it as it is.
 map_mutant first_begins_anew '/^disk_enter/,/^}/ {
-  s/^  return err;/\
+  s/^  return err != 0 ? err : disk_read (d, &w->m, reason);/\
+  err = err != 0 ? err : disk_read (d, \&w->m, reason);\
   if (err == 0 \&\& why == MMALLOC_REGION_FIRST)\
     memset ((void *) w->m.word, 0, (w->m.n_words - 1) * 8);\
-&/
+  return err;/
 }' qalloc_two_paths
 mutant refusal_cuts_the_file '/^door_attach/,/^}/ {
   s/if (err != 0 && fresh)/if (err != 0)/
@@ -699,6 +700,75 @@ mutant waits_for_others '/^file_lock/,/^}/ {
 mutant waits_for_itself '/^file_lock/,/^}/ {
   s/l.l_pid == (pid_t) pid_own ()/false/
 }' membership
+# The single writer keeps others out, and joins nobody; but only while it lives.
+mutant joins_a_single_writer '/^proc_refuse/,/^}/ {
+  s/word_peek (&e->alone) == 0) ||/true) ||/
+}' single_writer
+mutant single_beside_others '/^proc_refuse/,/^}/ {
+  s/!alone && word_peek/word_peek/
+}' single_writer
+mutant single_though_dead '/^proc_refuse/,/^}/ {
+  s/ || proc_is_dead (h, i))/)/
+}' single_writer
+mutant single_is_not_said '/^attach_enter/,/^}/ {
+  s/word_put (&e->alone, h->file.alone)/word_put (\&e->alone, 0)/
+}' single_writer
+mutant single_in_a_region_of_others '/^member_agree/,/^}/ {
+  s/if (err == 0 && f->alone)/if (false)/
+}' single_writer
+mutant joins_a_single_writers_region '/^member_agree/,/^}/ {
+  s/, found = single;/, found = false;/
+}' single_writer
+mutant refused_and_still_seen '/^member_agree/,/^}/ {
+  s/^      byte_lock (f, f->byte, F_UNLCK);/      (void) 0;/
+}' single_writer
+mutant child_keeps_single_writers_file '/^door_forked/,/^}/ {
+  s/ && !f->alone;/;/
+}' single_writer
+mutant child_keeps_single_writers_mapping '/^door_forked/,/^}/ {
+  s/if (f->alone && !shared_heap && os_own/if (false \&\& os_own/
+}' single_writer
+mutant child_of_single_writer_thinks_it_is_seen '/^door_forked/,/^}/ {
+  s/(f->alone && !shared_heap)$/false/
+}' single_writer
+mutant becomes_single_later '/^door_again/,/^}/ {
+  s/MMALLOC_SINGLE_WRITER) && !known->alone/0)/
+}' single_writer
+# Who will not wait does not, and is told for whom.
+mutant waits_at_the_door '/^file_lock (/,/^}/ {
+  s/f->no_wait || //
+}' opening_does_not_wait
+mutant waits_for_a_thread '/^open_begin/,/^}/ {
+  s/!(flags & MMALLOC_NOWAIT)/true/
+}' opening_does_not_wait
+mutant child_waits_at_the_door '/^door_again/,/^}/ {
+  s/known->no_wait = (.*/known->no_wait = false;/
+}' opening_does_not_wait
+mutant never_waits_again '/^door_again/,/^}/ {
+  s/^  known->no_wait = false;/  (void) 0;/
+}' opening_does_not_wait
+mutant door_names_nobody '/^byte_range/,/^}/ {
+  s/before = home + (int64_t) pid_own () % MM_BYTES_HOME/before = 0/
+}' opening_does_not_wait
+mutant door_stays_half_closed '/^byte_range/,/^}/ {
+  s/before = MM_BYTES_ALIVE/before = 0/
+}' opening_does_not_wait
+# Who is in the list is told from all sides, and is what he is.
+mutant users_of_before '/^probe_entry/,/^}/ {
+  s/ || id >> 32 != epoch)/)/
+}' users_are_told
+mutant users_live_for_ever '/^probe_entry/,/^}/ {
+  s/self || !dead,/1,/
+}' users_are_told
+mutant child_is_its_parent '/^probe_entry/,/^}/ {
+  s/own && !word_peek (&h->forked)/own/
+}' users_are_told
+mutant users_by_any_number '/^probe_entry/,/^}/ {
+  s/ && pid <= INT_MAX//
+}' users_are_told
+mutant mark_looked_for_elsewhere '/^proc_lives/,/^}/ {
+  s/(char .) h->super.base + off_file (h, &l->mark)/\&l->mark/
+}' users_are_told
 # Locks of the program go.
 mutant probe_unlocks '/^mmalloc_probe/,/^}/ {
   s/^  f.lock_fd = -1;/  (void) 0;/
@@ -825,7 +895,7 @@ mutant number_past_directory '/^run_record/,/^}/ {
   s/|| c >= h->n_chunks/|| false/
 }' damage_golden
 mutant number_past_records '/^run_record/,/^}/ {
-  s/return s < dir_ready (dir_get (h, c)) ?/return true ?/
+  s/return s < run_ready (h, c) ?/return true ?/
 }' damage_golden
 mutant run_past_chunk '/^run_covers/,/^}/ {
   s/return size_min (n, end - s);/return n;/
@@ -840,7 +910,7 @@ mutant claim_of_nothing '/^dead_owner_locked/,/^}/ {
   s/r != NULL ? head_peek (r) : 0/head_peek (r)/
 }' damage_golden
 mutant block_behind_end '/^place_find (/,/^}/ {
-  s/off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_length (h)/false/
+  s/off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_seen (h)/false/
 }' damage_truncated:1
 mutant walk_of_half_a_page '/^sight_blocks/,/^}/ {
   s/|| seen->n < class_table\[head_class (seen->head)\].slices/|| false/
@@ -1019,10 +1089,10 @@ mutant copy_beside_lost_writer '/^attach_apart/,/^}/ {
 
 # A fork child is no user: that of a reader or of one who has a copy; of regions.
 mutant fork_child_uncounted '/^door_forked/,/^}/ {
-  s/!(f->kind->heap && f->kind->shared)/!f->kind->heap/
+  s/f->fd >= 0 && !shared_heap/f->fd >= 0 \&\& !f->kind->heap/
 }' fork_file
 mutant fork_child_of_region '/^door_forked/,/^}/ {
-  s/!(f->kind->heap && f->kind->shared)/!f->kind->shared/
+  s/f->fd >= 0 && !shared_heap/f->fd >= 0 \&\& !f->kind->shared/
 }' fork_file
 # Whose parent goes before it has a lock of its own, or who can have none.
 mutant late_child_uncounted '/^byte_drop/,/^}/ {
@@ -1056,17 +1126,17 @@ mutant machines_above_unseen '/^member_verify/,/^}/ {
   s/if (err == 0 && l.l_type == F_UNLCK)/if (false)/
 }' membership
 mutant machines_below_unseen '/^member_verify/,/^}/ {
-  s/MM_BYTE_ALIVE + unknown, home - unknown/MM_BYTE_ALIVE, 1/
+  s/MM_BYTE_ALIVE + unknown, boot - unknown/MM_BYTE_ALIVE, 1/
 }' membership
 mutant unknown_is_elsewhere '/^member_verify/,/^}/ {
-  s/int64_t unknown = MM_BYTES_HOME/int64_t unknown = 0/
+  s/int64_t unknown = MM_BYTES_BOOT/int64_t unknown = 0/
 }' membership
 mutant no_boot_is_one '/^member_verify/,/^}/ {
-  s/home == 0/false/
+  s/boot == 0/false/
 }' membership
 # A home of theirs in each PID namespace.
-mutant homes_of_namespaces '/^member_home/,/^}/ {
-  s/  uint32_t number = /  here[1] ^= pid_namespace ();\
+mutant homes_of_namespaces '/^byte_boot/,/^}/ {
+  s/  uint16_t number = /  here[1] ^= pid_namespace ();\
 &/
 }' pid_namespaces
 
@@ -1644,7 +1714,7 @@ mutant entry_stays_without_a_page '/^attach_existing/,/^}/ {
 
 # A fork child that others cannot see goes on.
 mutant child_unseen '/^door_forked/,/^}/ {
-  s/&f->unseen, err != 0/\&f->unseen, false/
+  s/|| (err != 0/|| (false/
 }' membership
 mutant child_reads_unseen '/^heap_follow/,/^}/ {
   s/word_see (&h->forked) ?/false ?/
