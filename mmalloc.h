@@ -126,7 +126,8 @@ struct mmalloc_options
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
    or another kind of machine, or in use in another PID namespace), EPROTO
    (other application version), EBUSY (MMALLOC_PRIVATE against writers, writers
-   against it, attached to this process in another way, or locked by others),
+   against it, attached to this process in another way, locked by others, or
+   open for writing by a program with an older version of the library),
    EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
    (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
    space for what is in use, or what the file system said.  A file that is

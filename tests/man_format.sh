@@ -87,7 +87,10 @@ check "entries that were used" "$(half 8304)" -eq 1
 check "zero behind them" "$(half 8308)$(word 8312)" = 00
 check "process number" "$(word 12304)" -eq "$number"
 test ! -r /proc/self/stat || check "its start" "$(word 12312)" -gt 0
-check "zero in the entry" "$(word 12320)$(word 12328)" = 00
+check "no newcomer in the entry" "$(word 12320)" -eq 0
+test ! -r /proc/self/ns/pid || check "its PID namespace" \
+  "$(word 12328)" -eq "$(stat -L -c %i /proc/self/ns/pid)"
+check "zero in the entry" "$(word 12336)$(word 12344)" = 00
 check "entry" "$(word 12288)" -eq 0
 length=$(word 24576)
 check "length" "$length" -le "$(stat -c %s "$file")"
