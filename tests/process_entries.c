@@ -29,8 +29,9 @@ many (size_t maximum, uint32_t n)
   md = heap_limited (IN_FILE, maximum);
   h = heap_of (md);
   ck_assert_uint_eq (h->entry, 0);
-  while (off_procs_used (h) < n)
+  for (uint32_t i = off_procs_used (h); i < n; i++)
     ck_assert_int_eq (proc_more (h), 0);
+  ck_assert_uint_ge (off_procs_used (h), n);
   for (uint32_t i = 1; i < n; i++)
     {
       word_put (&off_proc (h, i)->mapped, h->capacity);

@@ -1695,7 +1695,7 @@ mutant entry_backed_late '/^proc_more/,/^}/ {
 &/
 }' process_entries
 mutant entry_used_unseen '/^proc_more/,/^}/ {
-  s/^  word_publish (&h->locks->procs_used, n + 1);/  if (n < 1) word_publish (\&h->locks->procs_used, n + 1);/
+  s/^  word_publish (&h->locks->procs_used, n + 1);/  if (n != MM_PROCS_FIRST) word_publish (\&h->locks->procs_used, n + 1);/
 }' process_entries
 mutant entry_of_old_times '/^proc_more/,/^}/ {
   /memset (e, 0/d
