@@ -37,7 +37,8 @@
        32 K   chunk index               32 K   chunk index
        36 K   slice records, 320 bytes  36 K   slice records
               for each slice
-       ...    directory, streams        ...    data slices
+       ...    more process entries,     ...    data slices
+              directory, streams
        ...    data slices               32 M   end
 
    A chunk is 32 MiB, a slice 16 KiB.  A HUGE block takes whole chunks
@@ -297,7 +298,7 @@ extern void __msan_allocated_memory (const volatile void *, size_t)
 /* Versions, powers of two.  */
 enum
 {
-  MM_FORMAT = 1,               /* version of the file format */
+  MM_FORMAT = 2,               /* version of the file format; 1 is read, too */
   MM_ORDER = 0x01020304,       /* shows the byte order */
   MM_SLICE_SHIFT = 14,         /* 16 KiB: one page table entry of the largest
                                   page size supported; 1 MiB heaps have 58 */
@@ -338,6 +339,7 @@ enum
   MM_NARROW_STEP = 1 << 20,    /* address space that a narrow heap takes */
   MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
   MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
+  MM_PROCS_LEAST = 1 << 20,    /* nor address space on many processes */
   MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
                                   in a file, where it may stay, later */
   MM_ROOM_FILE = 4 << 10
@@ -355,7 +357,11 @@ enum
 enum
 {
   MM_RECORDS_STEP = 16,        /* records that become usable together */
-  MM_PROCS = 192,              /* fill the space between locks and root */
+  MM_PROCS = 1024,             /* processes at once */
+  MM_PROCS_FIRST = 192,        /* entries that fill the space between locks and
+                                  root; a small heap has no others */
+  MM_PROCS_TRIED = 2,          /* of them each newcomer asks so many whether
+                                  their owners live */
   MM_SPINS = 64,               /* looks at a lock before the first sleep */
   MM_OPS = 60,                 /* slot calls under way at once: these fill the
                                   page of the locks */
@@ -367,8 +373,8 @@ enum
   MM_CLASSES = 40,
   MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
                                   works, 1 KiB each */
-  MM_SHARED_MAX = 512,         /* locks that one thread may hold at once are
-                                  limited by the kernel to 2048 */
+  MM_SHARED_MAX = 512,         /* a sweep takes the locks of all of them that are
+                                  free */
   MM_GIVEN = 16,               /* places of freed large blocks to look at first:
                                   two cache lines */
   MM_TOLD = 256                /* characters of a reason */
@@ -403,7 +409,8 @@ enum
 {
   MM_BYTE_DOOR,     /* exclusive while opening and closing; so are, before it,
                        as many as the number of who does that */
-  MM_BYTE_READERS = 2, /* shared by all that only read */
+  MM_BYTE_WRITERS_1, /* shared by all that write, with format 1 */
+  MM_BYTE_READERS,  /* shared by all that only read */
   MM_BYTE_PRIVATE,  /* shared by all copy-on-write users */
   MM_BYTE_NONE,     /* by nobody: who locks it locks what is not his */
   MM_BYTE_ALONE,    /* exclusive by the single writer of a region; that of a
@@ -466,8 +473,8 @@ union lock
   uint8_t room[64];
 };
 
-/* Volatile: means nothing once the last process has gone.  The mutexes are
-   made anew by the first process of each epoch.  */
+/* Volatile: means nothing once the last process has gone.  The locks are let go
+   by the first process of each epoch.  */
 struct disk_locks
 {
   uint32_t tag;         /* MM_LOCKS_OWN: what kind of locks these are */
@@ -490,7 +497,10 @@ struct disk_locks
   disk_u64 went_down;   /* not 0: the machine did, with the heap in use, and
                            nobody has closed it since */
   disk_u64 mark;        /* random: shows who has these pages mapped */
-  uint64_t zero[2];
+  disk_u32 procs_used;  /* entries that were used in this epoch: these have
+                           memory behind them */
+  uint32_t zero1;
+  uint64_t zero[1];
   union lock heap;
   union lock grow;
 };
@@ -665,7 +675,8 @@ DISK_AT (struct disk_stream, first, 256);
 DISK_AT (struct disk_name, name, 32);
 DISK_SIZE (union lock, 64);
 _Static_assert (MM_OFF_LOCKS + 256 + MM_OPS * 64 <= MM_OFF_PROCS, "ops fit");
-_Static_assert (MM_OFF_PROCS + MM_PROCS * 64 <= MM_OFF_ROOT, "entries fit");
+_Static_assert (MM_OFF_PROCS + MM_PROCS_FIRST * 64 == MM_OFF_ROOT, "so many");
+_Static_assert ((MM_PROCS - MM_PROCS_FIRST) * 64 % MM_PAGE == 0, "whole pages");
 
 
 /* ---- 5. What is in the process ------------------------------------------ */
@@ -800,7 +811,8 @@ struct heap
   size_t first_data[3];        /* of the first chunk, others, the last */
   struct disk_locks *locks;
   struct disk_op *op;
-  struct disk_proc *procs;
+  struct disk_proc *procs;     /* the first ones */
+  struct disk_proc *more_procs; /* from MM_PROCS_FIRST on */
   struct disk_root *root;
   disk_u64 *bucket;
   disk_u64 *dir;
@@ -1340,6 +1352,13 @@ off_records_end (struct heap *h, size_t c)
   return round_up (MM_OFF_RECORDS + slice_count (h, c) * MM_RECORD, MM_PAGE);
 }
 
+/* How long the process entries behind them are, in bytes, whole pages.  */
+static size_t
+off_more_procs (struct heap *h)
+{
+  return (h->super.n_procs - MM_PROCS_FIRST) * sizeof (struct disk_proc);
+}
+
 /* How long the directory is, in bytes, whole pages.  */
 static size_t
 off_dir_bytes (struct heap *h)
@@ -1361,7 +1380,7 @@ slice_find_first_data (struct heap *h, size_t c)
 {
   size_t end = off_records_end (h, c);
   if (c == 0)
-    end += off_dir_bytes (h)
+    end += off_more_procs (h) + off_dir_bytes (h)
            + round_up (h->super.n_streams * sizeof (struct disk_stream),
                        MM_PAGE);
   return round_up (end, MM_SLICE) >> MM_SLICE_SHIFT;
@@ -1373,6 +1392,21 @@ off_streams_ready (struct heap *h)
 {
   return (uint32_t) size_min (word_see (&h->locks->streams_ready),
                               h->super.n_streams);
+}
+
+/* Entry I of a process.  */
+static inline struct disk_proc *
+off_proc (struct heap *h, uint32_t i)
+{
+  return i < MM_PROCS_FIRST ? &h->procs[i] : &h->more_procs[i - MM_PROCS_FIRST];
+}
+
+/* How many entries may be looked at, and can have an id.  */
+static uint32_t
+off_procs_used (struct heap *h)
+{
+  return (uint32_t) size_min (word_see (&h->locks->procs_used),
+                              h->super.n_procs);
 }
 
 /* Word W of rem.  */
@@ -1905,11 +1939,15 @@ os_reserve_blocks (const struct file *f, size_t off, size_t len, bool fresh)
   return err;
 }
 
-/* Let others run, longer if it is not the first time: the N-th from 0.  */
+/* Let others run, longer if it is not the first time: the N-th from 0, and all
+   behind MOST are as that.  Up to 22 times take 3 ms together; of those behind
+   each takes about a tenth of all before it.  */
 static void
-os_pause (unsigned n)
+os_pause (unsigned n, unsigned most)
 {
-  struct timespec t = { 0, 20000L << (n < 16 ? 0 : n < 22 ? n - 16 : 6) };
+  unsigned at = n < most ? n : most;
+  unsigned twice = at < 16 ? 0 : at < 22 ? at - 16 : 6 + (at - 22) / 8;
+  struct timespec t = { 0, 20000L << twice };
   int state = os_hold_cancel ();
   if (n < 8)
     sched_yield ();
@@ -2655,7 +2693,8 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 /* ---- 15. Backing -------------------------------------------------------- */
 
 /* Owns: what is behind a heap's memory: usable, punched.
-   Needs: the grow lock, or to be alone with the heap.
+   Needs: the grow lock, or to be alone with the heap; for process entries the
+   door.
    Crash: more may have a backing than anybody knows.
    Keeps: I3.
    Checked by: check_see, new_heap_is_small, full_disk_and_back.  */
@@ -2867,7 +2906,7 @@ proc_may_live (struct heap *h, const struct disk_proc *e, uint64_t pid,
 static bool
 proc_lives (struct heap *h, uint32_t i)
 {
-  struct disk_proc *e = &h->procs[i];
+  struct disk_proc *e = off_proc (h, i);
   struct disk_locks *l = h->locks;
   uint64_t coming = word_see (&e->coming), id = word_see (&e->id);
   uint64_t epoch = word_peek (&l->epoch), pid = word_peek (&e->pid), mark, its;
@@ -2891,7 +2930,7 @@ static bool
 proc_others_live (struct heap *h)
 {
   bool found = false;
-  for (uint32_t i = 0; i < MM_PROCS && !found; i++)
+  for (uint32_t i = 0; i < off_procs_used (h) && !found; i++)
     found = i != h->entry && proc_lives (h, i);
   return found;
 }
@@ -2926,8 +2965,8 @@ proc_is_dead (struct heap *h, uint32_t i)
     return false;
   if (!byte_is_locked (&h->file, MM_BYTE_ALIVE + (int) i, F_WRLCK))
     return !proc_lives (h, i);
-  return proc_is_here (&h->procs[i])
-         && pid_is_gone (word_peek (&h->procs[i].pid));
+  return proc_is_here (off_proc (h, i))
+         && pid_is_gone (word_peek (&off_proc (h, i)->pid));
 }
 
 /* Refuse to write H beside one who wants to be alone, or to be alone beside
@@ -2938,9 +2977,9 @@ proc_refuse (struct heap *h, struct reason *why)
   const bool alone = h->file.alone;
   const uint64_t epoch = word_peek (&h->locks->epoch);
   char name[40];
-  for (uint32_t i = 0; i < MM_PROCS; i++)
+  for (uint32_t i = 0; i < off_procs_used (h); i++)
     {
-      struct disk_proc *e = &h->procs[i];
+      struct disk_proc *e = off_proc (h, i);
       if (i == h->entry || word_see (&e->id) >> 32 != epoch
           || (!alone && word_peek (&e->alone) == 0) || proc_is_dead (h, i))
         continue;
@@ -2962,11 +3001,12 @@ lock_is_of_dead (struct heap *h, uint32_t number)
   uint64_t id = (uint64_t) h->epoch << 32 | number;
   if (id == h->id || !h->file.kind->shared)
     return false;
-  for (uint32_t i = 0; i < MM_PROCS; i++)
+  /* Whoever has a lock has come in before: his entry is one of these.  */
+  for (uint32_t i = 0, n = off_procs_used (h); i < n; i++)
     {
       /* In this order: they are stored in the other one.  */
-      uint64_t coming = word_see (&h->procs[i].coming);
-      bool is_his = word_see (&h->procs[i].id) == id;
+      uint64_t coming = word_see (&off_proc (h, i)->coming);
+      bool is_his = word_see (&off_proc (h, i)->id) == id;
       if (coming == id || is_his)
         return (coming != id && coming >> 32 == h->epoch)
                || proc_is_dead (h, i);
@@ -3105,6 +3145,27 @@ unlock_stream (struct heap *h, struct disk_stream *st)
   lock_release (h, &st->lock.word);
 }
 
+/* Let one entry more be used, with memory behind it, if there is one: 0 or an
+   errno value.  Needs: the door.  */
+static int
+proc_more (struct heap *h)
+{
+  uint32_t n = off_procs_used (h);
+  struct disk_proc *e = off_proc (h, n);
+  if (n == h->super.n_procs)
+    return ENOLCK;
+  /* The first one of a page.  */
+  int err = n >= MM_PROCS_FIRST
+            && (n - MM_PROCS_FIRST) % (MM_PAGE / sizeof *e) == 0
+              ? back_range (h, (char *) e, MM_PAGE) : 0;
+  if (err != 0)
+    return err;
+  memset (e, 0, sizeof *e);
+  /* Seen by off_procs_used.  */
+  word_publish (&h->locks->procs_used, n + 1);
+  return 0;
+}
+
 /* Up to where growth may go: the least of what live processes have mapped.
    Stale entries are of another epoch, or their byte is free.  */
 static size_t
@@ -3112,9 +3173,10 @@ proc_limit (struct heap *h)
 {
   size_t limit = h->narrow ? h->capacity : off_end (h);
   uint64_t pid = limit < h->capacity ? pid_own () : 0;
-  for (uint32_t i = 0; i < MM_PROCS && h->file.kind->shared; i++)
+  uint32_t n = h->file.kind->shared ? off_procs_used (h) : 0;
+  for (uint32_t i = 0; i < n; i++)
     {
-      struct disk_proc *e = &h->procs[i];
+      struct disk_proc *e = off_proc (h, i);
       uint64_t id = word_see (&e->id);
       size_t mapped = word_peek (&e->mapped);
       if (id >> 32 == h->epoch && mapped < limit && !proc_is_dead (h, i))
@@ -3350,7 +3412,8 @@ file_lock (struct file *f, int64_t byte, short type, struct reason *why)
                              "this process itself has a lock on the file");
       if (f->no_wait || os_clock () - since >= process.patience[others])
         return file_locked (f, byte, &l, why);
-      os_pause (n);
+      /* A thousand who ask all the time leave none for who is inside.  */
+      os_pause (n, 70);
     }
 }
 
@@ -3630,7 +3693,49 @@ member_show (struct file *f)
   return byte_lock (f, f->byte, f->kind->writes_file ? F_WRLCK : F_RDLCK);
 }
 
-/* The same with any byte that is free.  */
+/* Take the lock that shows entry I to be in use, with H->file.byte: EAGAIN if
+   its owner lives, or another errno value.  */
+static int
+member_try (struct heap *h, uint32_t i)
+{
+  h->file.byte = MM_BYTE_ALIVE + (int64_t) i;
+  int err = member_show (&h->file);
+  if (err == 0 && proc_lives (h, i))
+    {
+      byte_lock (&h->file, h->file.byte, F_UNLCK);
+      err = EAGAIN;
+    }
+  return err;
+}
+
+/* The same with an entry that nobody has.  A call of the system for each one in
+   use is too much beside many others: each newcomer asks a few, in turn, so
+   that the dead are found, and all only if there is no other.  */
+static int
+member_find_entry (struct heap *h, struct reason *why)
+{
+  uint32_t n = off_procs_used (h);
+  uint64_t turn = word_peek (&h->locks->n_entered);
+  int full = 0, err = EAGAIN;
+  for (uint32_t i = 0; i < n && i < MM_PROCS_TRIED && err == EAGAIN; i++)
+    err = member_try (h, (uint32_t) ((turn + i) % n));
+  for (uint32_t i = 0; i < n && err == EAGAIN; i++)
+    if (word_peek (&off_proc (h, i)->id) == 0)
+      err = member_try (h, i);
+  for (; err == EAGAIN && (full = proc_more (h)) == 0; n++)
+    err = member_try (h, n);
+  for (uint32_t i = 0; i < n && err == EAGAIN; i++)
+    err = member_try (h, i);
+  if (err != EAGAIN)
+    return file_lock_reason (why, err);
+  return fail_because (why, full, full == ENOLCK
+                                    ? "%u processes use the heap already"
+                                    : "no disk blocks for one process more than"
+                                      " the %u that use the heap already",
+                       (unsigned) n);
+}
+
+/* Be one of those with any byte that is free.  */
 static int
 member_join (struct file *f, struct reason *why)
 {
@@ -3797,7 +3902,7 @@ door_show_again (const struct file *f)
           again |= member_show (g) == EAGAIN;
       unlock_registry ();
       if (again)
-        os_pause (n);
+        os_pause (n, 22);
     }
 }
 
@@ -4657,7 +4762,7 @@ grow_map_is (struct heap *h, size_t len)
 {
   word_put (&h->file.mapped, len);
   if (h->file.kind->shared && !word_peek (&h->forked))
-    word_put (&h->procs[h->entry].mapped, len);
+    word_put (&off_proc (h, h->entry)->mapped, len);
 }
 
 /* Whether heap H lies before BASE and reaches there with what it has mapped but
@@ -5689,9 +5794,10 @@ dead_orphan_locked (struct heap *h, uint64_t id)
 static void
 dead_bury_all (struct heap *h)
 {
-  for (uint32_t i = 0; h->file.kind->shared && i < MM_PROCS; i++)
+  uint32_t n = h->file.kind->shared ? off_procs_used (h) : 0;
+  for (uint32_t i = 0; i < n; i++)
     {
-      struct disk_proc *e = &h->procs[i];
+      struct disk_proc *e = off_proc (h, i);
       uint64_t id = word_see (&e->id);
       if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
         continue;
@@ -7638,6 +7744,9 @@ stat_heap (struct heap *h, struct mmalloc_stats *stats)
   size_t meta = MM_OFF_INDEX + off_dir_bytes (h)
                 + word_peek (&h->locks->streams_ready)
                     * sizeof (struct disk_stream);
+  size_t entries = off_procs_used (h) * sizeof (struct disk_proc);
+  if (entries > MM_OFF_ROOT - MM_OFF_PROCS)
+    meta += round_up (entries - (MM_OFF_ROOT - MM_OFF_PROCS), MM_PAGE);
   unsigned walk = lock_walk (h);
   for (size_t c = 0; c < run_chunks (h); c++)
     if (dir_kind (dir_get (h, c)) == DIR_PAGED)
@@ -7669,6 +7778,16 @@ super_sum (const struct disk_super *s)
   return sum_bytes (&copy, sizeof copy);
 }
 
+/* Whether S is of a version of the format, and of a number of process entries,
+   that this build knows.  */
+static bool
+super_is_known (const struct disk_super *s)
+{
+  return s->version == MM_FORMAT
+           ? s->n_procs == MM_PROCS || s->n_procs == MM_PROCS_FIRST
+           : s->version == 1 && s->n_procs == MM_PROCS_FIRST;
+}
+
 /* Whether S could be used by this build on this machine.  */
 static int
 super_verify (const struct disk_super *s, struct reason *why)
@@ -7684,10 +7803,9 @@ super_verify (const struct disk_super *s, struct reason *why)
                          (unsigned) s->version, (unsigned) MM_FORMAT);
   if (s->sum != super_sum (s))
     return fail_because (why, EBADMSG, "the superblock is damaged");
-  if (s->version != MM_FORMAT || s->order != MM_ORDER || s->slice != MM_SLICE
+  if (!super_is_known (s) || s->order != MM_ORDER || s->slice != MM_SLICE
       || s->chunk != MM_CHUNK || s->n_classes != MM_CLASSES
-      || s->class_sum != class_sum () || s->n_procs != MM_PROCS
-      || s->features != 0)
+      || s->class_sum != class_sum () || s->features != 0)
     return fail_because (why, ENOTSUP, "made by another build of libmmalloc");
   if (s->base == 0 || s->base % MM_PAGE != 0
       || s->capacity < MM_RESERVE_MIN || s->capacity % MM_PAGE != 0
@@ -8275,7 +8393,9 @@ epoch_layout (struct heap *h)
   h->procs = (struct disk_proc *) (void *) (base + MM_OFF_PROCS);
   h->root = (struct disk_root *) (void *) (base + MM_OFF_ROOT);
   h->bucket = (disk_u64 *) (void *) (base + MM_OFF_BUCKETS);
-  char *dir = off_chunk (h, 0) + off_records_end (h, 0);
+  char *more = off_chunk (h, 0) + off_records_end (h, 0);
+  h->more_procs = (struct disk_proc *) (void *) more;
+  char *dir = more + off_more_procs (h);
   h->dir = (disk_u64 *) (void *) dir;
   h->stream = (struct disk_stream *) (void *) (dir + off_dir_bytes (h));
   size_t delta = h->grid - h->file.base;
@@ -8322,6 +8442,7 @@ epoch_begin (struct heap *h)
   word_put (&l->n_orphans,
             ready > h->super.n_shared ? ready - h->super.n_shared : 0);
   word_put (&l->n_entered, 0);
+  word_put (&l->procs_used, 0);
   word_put (&l->n_taken, 0);
   word_put (&l->sweep_gap, 0);
   word_put (&l->sweep_at, 0);
@@ -8351,7 +8472,8 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
   s->n_shared = opt->streams > 0 ? opt->streams : 1;
   size_t most = s->n_shared + h->capacity / MM_SYSTEM_STREAM_SPACE;
   s->n_streams = (uint32_t) size_min (most, MM_STREAMS_MAX);
-  s->n_procs = MM_PROCS;
+  bool many = h->file.kind->shared && h->capacity >= MM_PROCS_LEAST;
+  s->n_procs = many ? MM_PROCS : MM_PROCS_FIRST;
   s->app_version = opt->app_version;
 }
 
@@ -8756,52 +8878,40 @@ static int
 attach_enter (struct heap *h, struct reason *why)
 {
   h->epoch = word_peek (&h->locks->epoch);
-  for (uint32_t i = 0; i < MM_PROCS; i++)
+  int err = member_find_entry (h, why);
+  if (err != 0)
+    return err;
+  uint32_t i = (uint32_t) (h->file.byte - MM_BYTE_ALIVE);
+  struct disk_proc *e = off_proc (h, i);
+  uint64_t n = word_add (&h->locks->n_entered, 1) + 1;
+  if (n > INT32_MAX)
+    return fail_because (why, ENOLCK, "%llu processes have used the heap"
+                         " since it was last free: no more can before it is"
+                         " again", (unsigned long long) n);
+  uint64_t started = 0, mapped = 0;
+  pid_look (pid_own (), &started, &mapped);
+  h->entry = i;
+  h->id = (uint64_t) h->epoch << 32 | n;
+  word_put (&e->mapped, h->file.mapped);
+  word_put (&e->pid, pid_own ());
+  word_put (&e->namespace, pid_namespace ());
+  word_put (&e->started, started);
+  word_put (&e->alone, h->file.alone);
+  word_put (&e->since, os_time ());
+  /* Seen by lock_is_of_dead, in who waits for what we take next.  */
+  word_publish (&e->coming, h->id);
+  uint64_t old = word_peek (&e->id);
+  if (old != 0)
     {
-      struct disk_proc *e = &h->procs[i];
-      h->file.byte = MM_BYTE_ALIVE + (int) i;
-      int err = member_show (&h->file);
-      if (err == EAGAIN)
-        continue;
-      if (err != 0)
-        return file_lock_reason (why, err);
-      if (proc_lives (h, i))
-        {
-          byte_lock (&h->file, h->file.byte, F_UNLCK);
-          continue;
-        }
-      uint64_t n = word_add (&h->locks->n_entered, 1) + 1;
-      if (n > INT32_MAX)
-        return fail_because (why, ENOLCK, "%llu processes have used the heap"
-                             " since it was last free: no more can before it is"
-                             " again", (unsigned long long) n);
-      uint64_t started = 0, mapped = 0;
-      pid_look (pid_own (), &started, &mapped);
-      h->entry = i;
-      h->id = (uint64_t) h->epoch << 32 | n;
-      word_put (&e->mapped, h->file.mapped);
-      word_put (&e->pid, pid_own ());
-      word_put (&e->namespace, pid_namespace ());
-      word_put (&e->started, started);
-      word_put (&e->alone, h->file.alone);
-      word_put (&e->since, os_time ());
-      /* Seen by lock_is_of_dead, in who waits for what we take next.  */
-      word_publish (&e->coming, h->id);
-      uint64_t old = word_peek (&e->id);
-      if (old != 0)
-        {
-          lock_heap (h);
-          dead_orphan_locked (h, old);
-          unlock_heap (h);
-        }
-      /* Seen by proc_limit and dead_bury_all.  */
-      word_publish (&e->id, h->id);
-      /* Release: the number is in the entry at any time.  */
-      word_settle (&e->coming, 0);
-      return 0;
+      lock_heap (h);
+      dead_orphan_locked (h, old);
+      unlock_heap (h);
     }
-  return fail_because (why, ENOLCK, "%d processes use the heap already",
-                       MM_PROCS);
+  /* Seen by proc_limit and dead_bury_all.  */
+  word_publish (&e->id, h->id);
+  /* Release: the number is in the entry at any time.  */
+  word_settle (&e->coming, 0);
+  return 0;
 }
 
 /* The first one since the machine was started leaves notes, before superblock
@@ -8845,6 +8955,13 @@ attach_first (struct heap *h, struct reason *why)
       && err != EOPNOTSUPP)
     return file_no_copy (why, err, "heap");
   attach_see_boot (h);
+  /* In both copies: a library that knows only the older version would take the
+     older copy.  */
+  if (h->super.version < MM_FORMAT)
+    {
+      h->super.version = MM_FORMAT;
+      super_save (h);
+    }
   super_save (h);
   epoch_begin (h);
   return attach_enter (h, why);
@@ -8879,9 +8996,21 @@ attach_quit (struct heap *h)
 {
   if (h->entry == MM_PROCS)
     return;
-  word_settle (&h->procs[h->entry].id, 0);
+  word_settle (&off_proc (h, h->entry)->id, 0);
   byte_lock (&h->file, h->file.byte, F_UNLCK);
   h->entry = MM_PROCS;
+}
+
+/* Nobody who writes a file of an older format goes together with us.  */
+static int
+attach_alone (struct heap *h, struct reason *why)
+{
+  static const char told[] = "in use by a program with an older version of the"
+                             " library";
+  if (h->super.version == MM_FORMAT)
+    return 0;
+  int err = member_refuse (&h->file, MM_BYTE_WRITERS_1, told, why);
+  return err != 0 ? err : member_refuse (&h->file, MM_BYTE_ALIVE, told, why);
 }
 
 /* Become a user of the file with the door closed behind us.  */
@@ -8889,10 +9018,12 @@ static int
 attach_register (struct heap *h, struct reason *why)
 {
   h->entry = MM_PROCS;
-  bool found;
-  int err = member_find (&h->file, MM_BYTE_ALIVE, &found);
-  err = err != 0 ? file_lock_reason (why, err)
-        : found || proc_others_stay (h) ? attach_beside (h, why)
+  bool found = false;
+  int err = attach_alone (h, why);
+  if (err == 0)
+    err = file_lock_reason (why, member_find (&h->file, MM_BYTE_ALIVE, &found));
+  if (err == 0)
+    err = found || proc_others_stay (h) ? attach_beside (h, why)
                                         : attach_first (h, why);
   if (err != 0)
     attach_quit (h);
@@ -9060,7 +9191,7 @@ detach_leave (struct heap *h)
   lock_heap (h);
   dead_end_locked (h, h->id);
   unlock_heap (h);
-  word_settle (&h->procs[h->entry].id, 0);
+  word_settle (&off_proc (h, h->entry)->id, 0);
   byte_lock (&h->file, h->file.byte, F_UNLCK);
   if (door && !member_has_writers (&h->file) && !proc_others_live (h))
     {
@@ -9734,7 +9865,7 @@ probe_mapped (struct heap *h)
 static bool
 probe_entry (struct heap *h, uint32_t i, struct mmalloc_user *user)
 {
-  struct disk_proc *e = &h->procs[i];
+  struct disk_proc *e = off_proc (h, i);
   /* In this order, as lock_is_of_dead does: who is on the way in has the byte of
      one who is dead.  */
   uint64_t coming = word_see (&e->coming), id = word_see (&e->id);
@@ -9797,7 +9928,7 @@ probe_user (const void *md, int64_t *at, struct mmalloc_user *user)
   if (f == NULL)
     f = *door_place (md, false);
   if (f != NULL && f->kind->heap && f->kind->backing != BY_COPY && f->fd >= 0)
-    while (!found && *at < MM_PROCS)
+    while (!found && *at < off_procs_used (h))
       found = probe_entry (h, (uint32_t) (*at)++, user);
   else if (f != NULL && f->kind->backing != BY_COPY)
     found = probe_member (f, at, user);
@@ -12001,7 +12132,7 @@ maker_root (const struct wish *w, struct heap *h, uint64_t *value,
           err = MAKER_AGAIN;
         }
       if (err == MAKER_WAITS)
-        os_pause (pauses++);
+        os_pause (pauses++, 22);
     }
   while (err == MAKER_AGAIN || err == MAKER_WAITS);
   return err;

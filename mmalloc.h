@@ -132,7 +132,8 @@ struct mmalloc_options
    or another kind of machine, or in use on another machine), EPROTO (other
    application version), EBUSY (MMALLOC_PRIVATE against writers, writers
    against it, a single writer against others, who are named, attached to this
-   process in another way, or locked by others),
+   process in another way, locked by others, or open for writing by a program
+   with an older version of the library),
    EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
    (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
    space for what is in use; EAGAIN (MMALLOC_NOWAIT, the reason names who is in

@@ -181,7 +181,7 @@ static void streams_wild (void) { locks ()->streams_ready = UINT32_MAX; }
 static void
 entries_wild (void)
 {
-  memset (hostile_view + MM_OFF_PROCS, 0xff, MM_PROCS * 64);
+  memset (hostile_view + MM_OFF_PROCS, 0xff, MM_PROCS_FIRST * 64);
 }
 
 static void

@@ -37,8 +37,8 @@ entries_in_use (void *md)
 {
   int n = 0;
   struct heap *h = (struct heap *) *door_place (md, true);
-  for (int i = 0; i < MM_PROCS; i++)
-    n += word_see (&h->procs[i].id) != 0;
+  for (uint32_t i = 0; i < off_procs_used (h); i++)
+    n += word_see (&off_proc (h, i)->id) != 0;
   return n;
 }
 

@@ -49,13 +49,13 @@ super () # offset of a copy; checks what is the same in all heaps
 {
   check "magic" "$(od -A n -t x1 -N 8 -j "$1" "$file" | tr -d ' ')" \
     = 6d6d616c6c6f6301
-  check "version" "$(half $(($1 + 8)))" -eq 1
+  check "version" "$(half $(($1 + 8)))" -eq 2
   check "byte order" "$(half $(($1 + 12)))" -eq 16909060
   check "slice" "$(half $(($1 + 64)))" -eq 16384
   check "chunk" "$(half $(($1 + 68)))" -eq 33554432
   check "classes" "$(half $(($1 + 72)))" -eq 40
   check "shared streams" "$(half $(($1 + 84)))" -eq 1
-  check "entries" "$(half $(($1 + 88)))" -eq 192
+  check "entries" "$(half $(($1 + 88)))" -eq 1024
   check "zero" "$(half $(($1 + 92)))" -eq 0
   check "features" "$(word $(($1 + 104)))" -eq 0
   check "sum" "$(word $(($1 + 16)))" -eq "$({
@@ -83,10 +83,14 @@ check "inode" "$(word $((copy + 120)))" -eq "$(stat -c %i "$file")"
 check "state" "$(half 8200)" -eq 3
 check "claim" "$(word 8208)" -eq 0
 check "mark" "$(word 8296)" -ne 0
-check "zero behind the mark" "$(word 8304)$(word 8312)" = 00
+check "entries that were used" "$(half 8304)" -eq 1
+check "zero behind them" "$(half 8308)$(word 8312)" = 00
 check "process number" "$(word 12304)" -eq "$number"
 test ! -r /proc/self/stat || check "its start" "$(word 12312)" -gt 0
-check "zero in the entry" "$(word 12320)$(word 12328)" = 00
+check "no newcomer in the entry" "$(word 12320)" -eq 0
+test ! -r /proc/self/ns/pid || check "its PID namespace" \
+  "$(word 12328)" -eq "$(stat -L -c %i /proc/self/ns/pid)"
+check "zero in the entry" "$(word 12336)$(word 12344)" = 00
 check "entry" "$(word 12288)" -eq 0
 length=$(word 24576)
 check "length" "$length" -le "$(stat -c %s "$file")"
@@ -130,7 +134,10 @@ check "disk blocks" $(($(word $((start + 32768 + 256 + slice / 64 * 8))) \
 slices=$(((capacity - grid) / 16384))
 slices=$((slices < 2048 ? slices : 2048))
 chunks=$((((capacity - grid) + 33554431) / 33554432))
-directory=$((grid + $(up $((36864 + slices * 320)) 4096)))
+entries=$((grid + $(up $((36864 + slices * 320)) 4096)))
+check "no entries behind the records" \
+  "$(od -A n -v -t u1 -j "$entries" -N 53248 "$file" | tr -d ' 0\n')" = ""
+directory=$((entries + 53248))
 entry=$(word $((directory + chunk * 8)))
 check "kind of the chunk" $((entry >> 16 & 15)) -eq 1
 check "records" $((entry & 65535)) -gt "$slice"

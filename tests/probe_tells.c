@@ -331,7 +331,7 @@ START_TEST (heap_with_options)
   ck_assert_ptr_nonnull (mmalloc (md, MIB (3)));
   struct mmalloc_info info = probe (path);
   ck_assert_int_eq (info.kind, MMALLOC_FILE_HEAP);
-  ck_assert_uint_eq (info.format, 1);
+  ck_assert_uint_eq (info.format, 2);
   ck_assert_ptr_eq (info.base, md);
   ck_assert_uint_eq (info.length, heap_stats (md).length);
   ck_assert_uint_ge (info.length, MIB (3));
@@ -650,7 +650,7 @@ START_TEST (anonymous)
   char *block = mmalloc (md, 100000);
   struct mmalloc_info info = info_of (md);
   ck_assert_int_eq (info.kind, MMALLOC_FILE_HEAP);
-  ck_assert_uint_eq (info.format, 1);
+  ck_assert_uint_eq (info.format, 2);
   ck_assert_ptr_eq (info.base, md);
   ck_assert_uint_eq (info.length, heap_stats (md).length);
   ck_assert_uint_eq (info.capacity, heap_stats (md).capacity);

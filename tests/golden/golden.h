@@ -36,7 +36,10 @@ static const struct golden golden_heaps[] = {
     GOLDEN_KILLED },
   { "guards.1", 0x550300000000, 64 << 20, 0, 321, 0, 0, GOLDEN_GUARDS },
   { "small.1", 0x550400000000, 256 << 10, 120, 320, 0, 0, 0 },
-  { "streams.1", 0x550500000000, 64 << 20, 0, 320, 4, 0, 0 }
+  { "streams.1", 0x550500000000, 64 << 20, 0, 320, 4, 0, 0 },
+  { "killed.2", 0x550800000000, 256 << 20, 0, 323, 0, GOLDEN_APP,
+    GOLDEN_KILLED },
+  { "streams.2", 0x550900000000, 64 << 20, 0, 320, 4, 0, 0 }
 };
 static const struct golden golden_dynamic[] = {
   { "dynamic.1", 0x550600000000, 1 << 20, 120, 320, 2, 0, 0 }
@@ -53,7 +56,7 @@ struct golden_item
 };
 #define GOLDEN_LENGTH(files) (sizeof (files) / sizeof *(files))
 
-/* The sizes of the classes of format 1.  */
+/* The sizes of the classes of formats 1 and 2.  */
 static const uint16_t golden_class[40] = {
   16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512,
   640, 768, 896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120,

@@ -342,7 +342,10 @@ parts_find (struct parts *parts, const struct image *im)
   parts_add (parts, "superblock A", 0, MM_PAGE);
   parts_add (parts, "superblock B", MM_PAGE, MM_PAGE);
   parts_add (parts, "locks", MM_OFF_LOCKS, MM_PAGE);
-  parts_add (parts, "entries", MM_OFF_PROCS, MM_PROCS * 64);
+  parts_add (parts, "entries", MM_OFF_PROCS, MM_PROCS_FIRST * 64);
+  if (h.super.n_procs > MM_PROCS_FIRST)
+    parts_add (parts, "more entries", off_file (&h, (char *) h.more_procs),
+               off_more_procs (&h));
   parts_add (parts, "root page", MM_OFF_ROOT, MM_PAGE);
   parts_add (parts, "buckets", MM_OFF_BUCKETS, MM_PAGE);
   parts_add (parts, "directory", parts->dir, off_dir_bytes (&h));

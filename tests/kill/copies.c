@@ -89,7 +89,7 @@ locks_held (pid_t pid)
   close (fd);
   struct disk_locks *l = (void *) (head.bytes + MM_OFF_LOCKS);
   struct disk_proc *e = (void *) (head.bytes + MM_OFF_PROCS);
-  for (int i = 0; i < MM_PROCS; i++)
+  for (int i = 0; i < MM_PROCS_FIRST; i++)
     if (e[i].pid == (uint64_t) pid && e[i].id >> 32 == l->epoch)
       {
         uint32_t number = (uint32_t) e[i].id;

@@ -61,9 +61,9 @@ build () { # TEST
     check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
     heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
-    narrow_heap|opening_does_not_wait|other_device_number|others_come_between|power_cut_roots|\
-    preconditions|quota_is_named|slot_calls_wait|trim_seen_inside|\
-    users_are_told|words_of_threads)
+    narrow_heap|opening_does_not_wait|other_device_number|others_come_between|\
+    power_cut_roots|preconditions|process_entries|quota_is_named|\
+    slot_calls_wait|trim_seen_inside|users_are_told|words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -1182,7 +1182,7 @@ mutant blocks_give_way '/^grow_give_way/,/^}/ {
   s/cut >= off_length (h)/true/
 }' heaps_made_apart
 mutant gives_way_unseen '/^grow_map_is/,/^}/ {
-  s/word_put (&h->procs\[h->entry\].mapped, len);/;/
+  s/word_put (&off_proc (h, h->entry)->mapped, len);/;/
 }' heaps_made_apart
 mutant gives_way_and_goes_on '/^grow_map_is/,/^}/ {
   s/word_put (&h->file.mapped, len);/;/
@@ -1788,6 +1788,86 @@ mutant freed_behind_a_cut '/^place_without_block/,/^}/ {
 mutant again_unjoined '/^attach_again/,/^}/ {
   s/attach_anew (.*&o->why);/0;/
 }' too_many_processes
+
+# ---- Process entries ----------------------------------------------------------
+
+# An entry is used before its page has disk blocks; before those who ask about
+# processes look at it; with what is there of other times.
+mutant entry_unbacked '/^proc_more/,/^}/ {
+  s/back_range (h, (char .) e, MM_PAGE) : 0/0 : 0/
+}' process_entries
+mutant entry_full_disk_unseen '/^proc_more/,/^}/ {
+  s/^  if (err != 0)/  if (false)/
+}' process_entries
+mutant entry_backed_late '/^proc_more/,/^}/ {
+  s/^  int err = n >=/  word_publish (\&h->locks->procs_used, n + 1);\
+&/
+}' process_entries
+mutant entry_used_unseen '/^proc_more/,/^}/ {
+  s/^  word_publish (&h->locks->procs_used, n + 1);/  if (n != MM_PROCS_FIRST) word_publish (\&h->locks->procs_used, n + 1);/
+}' process_entries
+mutant entry_of_old_times '/^proc_more/,/^}/ {
+  /memset (e, 0/d
+}' process_entries
+mutant entries_without_limit '/^proc_more/,/^}/ {
+  s/if (n == h->super.n_procs)/if (n == 2 * MM_PROCS)/
+}' process_entries
+mutant entries_believed '/^off_procs_used/,/^}/ {
+  s/h->super.n_procs/UINT32_MAX/
+}' process_entries
+mutant entries_of_last_epoch '/^epoch_begin/,/^}/ {
+  /word_put (&l->procs_used, 0);/d
+}' process_entries
+mutant entries_over_directory '/^off_more_procs/,/^}/ {
+  s/return .*;/return 0 * h->epoch;/
+}' process_entries
+mutant entries_uncounted '/^stat_heap/,/^}/ {
+  s/if (entries > MM_OFF_ROOT - MM_OFF_PROCS)/if (false)/
+}' process_entries
+
+# Each is asked about; the dead are not found; nor when there is no room.
+mutant entries_asked_one_by_one '/MM_PROCS_TRIED = 2,/ {
+  s/2/1024/
+}' process_entries
+mutant entries_of_the_dead '/^member_find_entry/,/^}/ {
+  s/i < MM_PROCS_TRIED/i < 0/
+}' process_entries
+mutant entries_not_in_turn '/^member_find_entry/,/^}/ {
+  s/(turn + i) % n/i/
+}' process_entries
+mutant entries_of_the_dead_at_last '/^member_find_entry/,/^}/ {
+  s/^  for (uint32_t i = 0; i < n && err == EAGAIN; i++)$/  for (uint32_t i = 0; i < n \&\& full == 0 \&\& err == EAGAIN; i++)/
+}' process_entries
+
+# Format 1: with more entries than it had; beside programs that know no other;
+# one copy stays as it was.
+mutant format_1_of_many '/^super_is_known/,/^}/ {
+  s/s->version == 1 && s->n_procs == MM_PROCS_FIRST/s->version == 1/
+}' damage_foreign
+mutant format_of_any_entries '/^super_is_known/,/^}/ {
+  s/s->n_procs == MM_PROCS ||/s->n_procs > 0 ||/
+}' damage_foreign
+mutant format_1_refused '/^super_is_known/,/^}/ {
+  s/s->version == 1/false/
+}' process_entries
+mutant format_1_stays '/^attach_first/,/^}/ {
+  s/h->super.version = MM_FORMAT;//
+}' process_entries
+mutant format_1_stays_in_a_copy '/^attach_first/,/^}/ {
+  s/^      super_save (h);//
+}' process_entries
+mutant format_1_beside '/^attach_alone/,/^}/ {
+  s/h->super.version == MM_FORMAT/true/
+}' process_entries
+mutant format_1_writers_unseen '/^attach_alone/,/^}/ {
+  s/MM_BYTE_WRITERS_1/MM_BYTE_NONE/
+}' process_entries
+mutant format_1_members_unseen '/^attach_alone/,/^}/ {
+  s/MM_BYTE_ALIVE/MM_BYTE_NONE/
+}' process_entries
+mutant format_2_is_asked '/^attach_alone/,/^}/ {
+  s/if (h->super.version == MM_FORMAT)/if (false)/
+}' process_entries
 
 # ---- Mutants that are none ---------------------------------------------------
 
