@@ -114,9 +114,15 @@ struct mmalloc_options
                                 0: only mmalloc_trim gives back.  Not for
                                 readers and MMALLOC_PRIVATE, and as the first
                                 opening in a process says */
+  unsigned int wait;         /* milliseconds that a call of this process may
+                                wait, in all, for others that use the heap and
+                                do not go on, as stopped processes; then it
+                                fails with ETIMEDOUT, see below; 0: as long as
+                                it takes.  As the first opening in a process
+                                says */
 };
 #define MMALLOC_OPTIONS_INIT \
-  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0, 0 }
+  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Open the heap in file PATH, or in the file OPT->fd if PATH is NULL, or an
    anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
