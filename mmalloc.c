@@ -112,6 +112,12 @@
      P6  speed: no lock and no atomic read-modify-write on the common paths
    (P3, checkpoints, needs a later version.)
 
+   Waiting.  A lock is taken from the dead, never from the living, who may be
+   stopped.  A process may limit its waiting, so taking a lock can fail: before a
+   call has changed anything it fails; in the middle it goes on as is right after
+   a kill; a block that a call has to free behind its success stays on an
+   operation record without an owner, which anybody ends.
+
    Lock order: open, registry, walkers, stream, grow, heap, error.  No system
    call under the heap lock.  Holding the grow lock keeps unbacked free slices
    and EMPTY chunks from changing.

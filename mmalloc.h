@@ -38,6 +38,14 @@
    - fork: the child of a process with an anonymous heap goes on with its own
      copy; in the child of a process with a file heap the heap is attached
      anew on first use, shared with the parent.
+   - A call may have to wait for another process that uses the heap and is
+     stopped, for as long as that is; nobody takes its locks while it lives.
+     With the option `wait' a call fails with ETIMEDOUT after that time, names
+     the process, and has changed nothing: it may be made again.  Blocks of up
+     to 32 KiB come and go without waiting as long as there is room for them.
+     mfree sets errno then, and the block stays live.  mmalloc_detach does not
+     fail: this process leaves the heap like one that was killed.  The end of a
+     thread waits no longer either.
    - A process killed at any instruction leaves the heap whole.  A block whose
      pointer was not stored yet stays allocated; see mmalloc_to.
 
@@ -133,7 +141,8 @@ struct mmalloc_options
    or another kind of machine, or in use in another PID namespace), EPROTO
    (other application version), EBUSY (MMALLOC_PRIVATE against writers, writers
    against it, attached to this process in another way, or locked by others),
-   EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
+   EDEADLK (locked by this process itself), ETIMEDOUT (waited as long as OPT->wait
+   says), ENOLCK (too many processes), ENOMEM
    (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
    space for what is in use, or what the file system said.  A file that is
    neither empty nor a heap is not touched; where a heap could not be made, a
@@ -233,7 +242,8 @@ const char *mmalloc_version (void);
 
 /* Free block PTR of heap MD.  NULL: nothing happens.  Misuse is reported:
    a free, an interior or a foreign pointer.  errno is kept.  A read-only
-   heap is left alone, with errno EROFS.  */
+   heap is left alone, with errno EROFS.  With ETIMEDOUT, see above, the block is
+   live as before and can be freed again.  */
 void mfree (void *md, void *ptr);
 
 /* A block of at least SIZE bytes, contents undefined; NULL if SIZE is 0 (errno
@@ -318,7 +328,8 @@ int mmalloc_move (void *md, void **to, void **from);
    processes when this one began have ended one way or the other when it
    returns; it waits for those of processes that live.  To be called by whoever
    learns that a neighbour died, from a robust mutex for instance, before it
-   changes slots of the dead one.  0, or -1 and an error.  */
+   changes slots of the dead one.  0, or -1 and an error, as ETIMEDOUT after which
+   some of them may have ended.  */
 int mmalloc_recover (void *md);
 
 /* mmalloc_publish (&SLOT, VALUE): SLOT = VALUE, one store, for a pointer or an

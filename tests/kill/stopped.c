@@ -9,8 +9,9 @@
    more.
 
    Then the other way round: the victim is the one with the limit, and wherever
-   it is in its operation, this process takes a lock and keeps it.  The operation
-   ends all the same, and when the lock is free again no block is lost.
+   it is in its operation, this process takes a lock and keeps it.  The
+   operation ends all the same, and when the lock is free again no block is
+   lost.
 
    Only watchdogs measure time: a call that waits for somebody who is stopped
    does so for ever, or until its limit.
@@ -452,7 +453,8 @@ call_slots (void)
         called (mmalloc_to (self.md, slot + i, i < 4 ? 200 : KIB (100)) == 0);
       call ("mrealloc_in");
       if (slot[i] != NULL)
-        called (mrealloc_in (self.md, slot + i, i < 4 ? 50000 : KIB (400)) == 0);
+        called (mrealloc_in (self.md, slot + i, i < 4 ? 50000 : KIB (400))
+                == 0);
       call ("mmalloc_move");
       if (slot[i + 1] == NULL)
         called (mmalloc_move (self.md, slot + i + 1, slot + i) == 0);
