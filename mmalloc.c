@@ -113,6 +113,12 @@
      P6  speed: no lock and no atomic read-modify-write on the common paths
    (P3, checkpoints, needs a later version.)
 
+   Waiting.  A lock is taken from the dead, never from the living, who may be
+   stopped.  A process may limit its waiting, so taking a lock can fail: before a
+   call has changed anything it fails; in the middle it goes on as is right after
+   a kill; a block that a call has to free behind its success stays on an
+   operation record without an owner, which anybody ends.
+
    Lock order: open, registry, walkers, stream, grow, heap, error.  No system
    call under the heap lock.  Holding the grow lock keeps unbacked free slices
    and EMPTY chunks from changing.
@@ -268,6 +274,7 @@ typedef int limit_name;
 # define MM_TLS
 #endif
 #define MM_NOINLINE __attribute__ ((noinline))
+#define MM_MUST_USE __attribute__ ((warn_unused_result))
 #define MM_LIKELY(x) __builtin_expect (!!(x), 1)
 #define MM_UNLIKELY(x) __builtin_expect (!!(x), 0)
 
@@ -526,6 +533,9 @@ struct disk_op
    word of a block is there.  */
 enum { MM_MAKES_ROOT = 1 };
 
+/* The owner of a record whose call anybody may end.  No process has it.  */
+#define MM_OP_LEFT UINT64_MAX
+
 /* One process.  Published by storing id.  */
 struct disk_proc
 {
@@ -742,6 +752,11 @@ struct words
   uint64_t refused;            /* bytes that the system did not give, in the
                                   call under way; 0: it gave all */
   uint64_t reach;              /* and up to which length of the file */
+  uint64_t waited;             /* ms that the call under way has waited for
+                                  others */
+  bool late;                   /* as long as it may: that failed, because */
+  uint64_t holder;             /* process, by its pid, */
+  const char *holds;           /* has this */
   char told[MM_TOLD + 80];
 };
 
@@ -792,6 +807,8 @@ struct file
   bool made;      /* the file was not there before this opening */
   bool alone;     /* no other process may have it open to write */
   bool no_wait;   /* the opening under way waits for no lock of others */
+  uint32_t wait;  /* ms that a call may wait for others; 0: as long as it
+                     takes */
   unsigned n_open;
 };
 
@@ -2128,8 +2145,9 @@ pid_look (uint64_t pid, uint64_t *started, uint64_t *mapped)
 static const char *
 pid_name (uint64_t pid, char words[40])
 {
-  snprintf (words, 40, pid != 0 ? "process %lu"
-                                : "a process in another PID namespace",
+  snprintf (words, 40, pid == 0            ? "a process in another PID namespace"
+                       : pid == UINT64_MAX ? "another process"
+                                           : "process %lu",
             (unsigned long) pid);
   return words;
 }
@@ -2406,12 +2424,68 @@ fail_refused (int err, uint64_t bytes, uint64_t end)
   return err;
 }
 
-/* A call begins: the system has refused nothing yet.  */
+/* A call begins: the system has refused nothing yet, nobody was waited for.  */
 static void
 fail_nothing (void)
 {
   if (thread.words != NULL)
-    thread.words->refused = 0;
+    {
+      thread.words->refused = 0;
+      thread.words->waited = 0;
+      thread.words->late = false;
+    }
+}
+
+/* Whether the call under way has waited for others LIMIT ms in all, 0: there is
+   no limit, this time since *SINCE, 0: it begins to.  A thread without words
+   waits so long each time.  */
+static bool
+fail_is_late (uint32_t limit, uint64_t *since)
+{
+  if (limit == 0)
+    return false;
+  struct words *w = fail_words ();
+  uint64_t now = os_clock (), waited = *since != 0 ? now - *since : 0;
+  if (*since == 0 || w != NULL)
+    *since = now;
+  if (w != NULL)
+    waited = w->waited += waited;
+  return waited >= limit;
+}
+
+/* So it waits no more for process HOLDER, 0: of another PID namespace,
+   UINT64_MAX: it is not known which, which HOLDS what is needed.  */
+static void
+fail_late (uint64_t holder, const char *holds)
+{
+  if (thread.words == NULL)
+    return;
+  thread.words->late = true;
+  thread.words->holder = holder;
+  thread.words->holds = holds;
+}
+
+/* ETIMEDOUT, if a part of the call under way failed for that.  */
+static int
+fail_was_late (void)
+{
+  return thread.words != NULL && thread.words->late ? ETIMEDOUT : 0;
+}
+
+/* The words for that in WHY; the code for the caller to return.  */
+static int
+fail_waited (struct reason *why)
+{
+  struct words *w = thread.words;
+  char who[40];
+  if (!fail_was_late ())
+    return ETIMEDOUT;
+  return fail_because (why, ETIMEDOUT,
+                       "%s has %s and did not go on while this call waited,"
+                       " %lu ms", w->holder == pid_own ()
+                                    ? "another thread of this process"
+                                    : pid_name (w->holder, who),
+                       w->holds, (unsigned long) w->waited);
 }
 
 /* How many bytes the system has refused, in the call under way.  */
@@ -2449,6 +2523,8 @@ fail_system (struct reason *why, int code)
                                       " two", limit);
     case EPERM:
       return fail_because (why, code, "the file is sealed or immutable");
+    case ETIMEDOUT:
+      return fail_waited (why);
     default:
       return n == 0 ? code
              : fail_because (why, code, "no room: the %s no %lu bytes more",
@@ -3014,6 +3090,36 @@ lock_is_of_dead (struct heap *h, uint32_t number)
   return true;
 }
 
+/* The pid of process ID of this epoch; 0: it is in another PID namespace;
+   UINT64_MAX: not known.  */
+static uint64_t
+lock_pid (struct heap *h, uint64_t id)
+{
+  if (id == h->id)
+    return pid_own ();
+  uint32_t n = h->file.kind->shared ? off_procs_used (h) : 0;
+  for (uint32_t i = 0; i < n; i++)
+    {
+      struct disk_proc *e = off_proc (h, i);
+      if (word_see (&e->coming) == id || word_see (&e->id) == id)
+        return proc_is_here (e)        ? word_peek (&e->pid)
+               : pid_namespace () != 0 ? 0
+                                       : UINT64_MAX;
+    }
+  return UINT64_MAX;
+}
+
+/* Whether the call under way has waited as long as it may, as fail_is_late, for
+   process ID, which HOLDS something; then it has to fail with ETIMEDOUT.  */
+static bool
+lock_is_late (struct heap *h, uint64_t *since, uint64_t id, const char *holds)
+{
+  bool late = fail_is_late (h->file.wait, since);
+  if (late)
+    fail_late (lock_pid (h, id), holds);
+  return late;
+}
+
 /* How taking a lock ended: it is had; it is had, and its owner has died; it is
    another's.  */
 enum lock_result { LOCK_HAD, LOCK_OF_DEAD, LOCK_BUSY };
@@ -3021,14 +3127,17 @@ enum lock_result { LOCK_HAD, LOCK_OF_DEAD, LOCK_BUSY };
 /* The long way to the lock with WORD: wait for it, or if WAIT is not said only
    see whether its owner lives.  Who has waited wakes another in the end, as
    there may be more of whom nobody knows; and one time-out is enough to find
-   the dead, so a wake-up that dies with the woken costs nothing else.  Source:
-   the lock with waiters in Drepper, "Futexes Are Tricky".  */
+   the dead, so a wake-up that dies with the woken costs nothing else.  Nor does
+   one of who gives up, which nobody does before such a time-out: while the lock
+   comes and goes, it is worth waiting for.  Source: the lock with waiters in
+   Drepper, "Futexes Are Tricky".  */
 static MM_NOINLINE enum lock_result
 lock_slowly (struct heap *h, disk_u32 *word, bool wait)
 {
   int saved = errno;
   enum lock_result result = LOCK_BUSY;
   uint32_t mine = (uint32_t) h->id << 1, waited = 0, value = 0;
+  uint64_t since = 0;
   bool asks = !wait;
   for (unsigned n = 0, spin = 0;;)
     {
@@ -3051,6 +3160,12 @@ lock_slowly (struct heap *h, disk_u32 *word, bool wait)
         break;
       else if (spin++ < MM_SPINS)
         wait_relax ();
+      else if (fail_is_late (h->file.wait, &since) && asks)
+        {
+          uint64_t id = (uint64_t) h->epoch << 32 | value >> 1;
+          fail_late (lock_pid (h, id), "a lock of the heap");
+          break;
+        }
       else if ((value & 1) != 0 || word_claim (word, &value, value | 1))
         {
           asks = wait_on (word, value | 1, h->file.kind->shared, n++);
@@ -3086,16 +3201,21 @@ lock_release (struct heap *h, disk_u32 *word)
 static void dead_owner_locked (struct heap *h);
 
 /* The lock of everything that is changed by more than one store, and the lock
-   of growth, which is held over system calls.  Order: grow, heap.  */
-static inline void
+   of growth, which is held over system calls.  Order: grow, heap.  False: not
+   in the time that this process waits, and the caller fails with ETIMEDOUT or
+   leaves things as one who was killed.  */
+MM_MUST_USE static inline bool
 lock_heap (struct heap *h)
 {
   MM_NEEDS (needs.heap == NULL);
   enum lock_result got = lock_take (h, &h->locks->heap.word, true);
+  if (MM_UNLIKELY (got == LOCK_BUSY))
+    return false;
   MM_NOTE (heap = h);
   /* What the dead one left comes before anything else.  */
   if (MM_UNLIKELY (got == LOCK_OF_DEAD))
     dead_owner_locked (h);
+  return true;
 }
 
 /* From here on others may see what was changed, in one piece.  */
@@ -3109,12 +3229,14 @@ unlock_heap (struct heap *h)
 
 /* Who has it makes slices usable or takes that from them: no other does, so
    system calls between are safe without the heap lock.  */
-static inline void
+MM_MUST_USE static inline bool
 lock_grow (struct heap *h)
 {
   MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
-  lock_take (h, &h->locks->grow.word, true);
+  if (MM_UNLIKELY (lock_take (h, &h->locks->grow.word, true) == LOCK_BUSY))
+    return false;
   MM_NOTE (grow = h);
+  return true;
 }
 
 /* Let others grow the heap.  */
@@ -3127,7 +3249,7 @@ unlock_grow (struct heap *h)
 }
 
 /* The lock of shared stream N, waiting or not.  */
-static bool
+MM_MUST_USE static bool
 lock_stream (struct heap *h, uint32_t n, bool wait)
 {
   MM_NEEDS (needs.grow == NULL && needs.heap == NULL);
@@ -3143,27 +3265,6 @@ unlock_stream (struct heap *h, struct disk_stream *st)
   MM_NEEDS (needs.streams > 0);
   MM_NOTE (streams--);
   lock_release (h, &st->lock.word);
-}
-
-/* Let one entry more be used, with memory behind it, if there is one: 0 or an
-   errno value.  Needs: the door.  */
-static int
-proc_more (struct heap *h)
-{
-  uint32_t n = off_procs_used (h);
-  struct disk_proc *e = off_proc (h, n);
-  if (n == h->super.n_procs)
-    return ENOLCK;
-  /* The first one of a page.  */
-  int err = n >= MM_PROCS_FIRST
-            && (n - MM_PROCS_FIRST) % (MM_PAGE / sizeof *e) == 0
-              ? back_range (h, (char *) e, MM_PAGE) : 0;
-  if (err != 0)
-    return err;
-  memset (e, 0, sizeof *e);
-  /* Seen by off_procs_used.  */
-  word_publish (&h->locks->procs_used, n + 1);
-  return 0;
 }
 
 /* Up to where growth may go: the least of what live processes have mapped.
@@ -3368,13 +3469,11 @@ file_lock_reason (struct reason *why, int code)
                                    : "the file system has no locks");
 }
 
-/* Lock L of others is in the way, and not waited for any longer: the error, and
-   the words for who has it.  */
+/* Lock L of others is in the way, and not waited for any longer, for which the
+   error is CODE: it, and the words for who has the lock.  */
 static int
-file_locked (const struct file *f, int64_t byte, const struct flock *l,
-             struct reason *why)
+file_locked (int code, int64_t byte, const struct flock *l, struct reason *why)
 {
-  int code = f->no_wait ? EAGAIN : EBUSY;
   int64_t number = MM_LOCK_BYTES - l->l_start;
   char name[40];
   if (l->l_type == F_UNLCK)
@@ -3396,7 +3495,7 @@ file_locked (const struct file *f, int64_t byte, const struct flock *l,
 static int
 file_lock (struct file *f, int64_t byte, short type, struct reason *why)
 {
-  uint64_t since = os_clock ();
+  uint64_t since = os_clock (), begun = 0;
   for (unsigned n = 0;; n++)
     {
       struct flock l;
@@ -3410,8 +3509,10 @@ file_lock (struct file *f, int64_t byte, short type, struct reason *why)
       if (l.l_type != F_UNLCK && l.l_pid == (pid_t) pid_own ())
         return fail_because (why, EDEADLK,
                              "this process itself has a lock on the file");
-      if (f->no_wait || os_clock () - since >= process.patience[others])
-        return file_locked (f, byte, &l, why);
+      bool late = fail_is_late (f->wait, &begun);
+      if (late || f->no_wait || os_clock () - since >= process.patience[others])
+        return file_locked (f->no_wait ? EAGAIN : late ? ETIMEDOUT : EBUSY,
+                            byte, &l, why);
       /* A thousand who ask all the time leave none for who is inside.  */
       os_pause (n, 70);
     }
@@ -3693,6 +3794,27 @@ member_show (struct file *f)
   return byte_lock (f, f->byte, f->kind->writes_file ? F_WRLCK : F_RDLCK);
 }
 
+/* Let one entry more be used, with memory behind it, if there is one: 0 or an
+   errno value.  Needs: the door.  */
+static int
+member_more (struct heap *h)
+{
+  uint32_t n = off_procs_used (h);
+  struct disk_proc *e = off_proc (h, n);
+  if (n == h->super.n_procs)
+    return ENOLCK;
+  /* The first one of a page.  */
+  int err = n >= MM_PROCS_FIRST
+            && (n - MM_PROCS_FIRST) % (MM_PAGE / sizeof *e) == 0
+              ? back_range (h, (char *) e, MM_PAGE) : 0;
+  if (err != 0)
+    return err;
+  memset (e, 0, sizeof *e);
+  /* Seen by off_procs_used.  */
+  word_publish (&h->locks->procs_used, n + 1);
+  return 0;
+}
+
 /* Take the lock that shows entry I to be in use, with H->file.byte: EAGAIN if
    its owner lives, or another errno value.  */
 static int
@@ -3722,7 +3844,7 @@ member_find_entry (struct heap *h, struct reason *why)
   for (uint32_t i = 0; i < n && err == EAGAIN; i++)
     if (word_peek (&off_proc (h, i)->id) == 0)
       err = member_try (h, i);
-  for (; err == EAGAIN && (full = proc_more (h)) == 0; n++)
+  for (; err == EAGAIN && (full = member_more (h)) == 0; n++)
     err = member_try (h, n);
   for (uint32_t i = 0; i < n && err == EAGAIN; i++)
     err = member_try (h, i);
@@ -4145,6 +4267,42 @@ op_release (struct heap *h, struct disk_op *op)
   word_publish (&op->owner, 0);
 }
 
+/* A record for a call that works on SLOT and block OLD; NULL: all are in
+   use.  */
+static struct disk_op *
+op_begin (struct heap *h, const void *slot, const void *old)
+{
+  struct disk_op *op = NULL;
+  uintptr_t i = ((uintptr_t) &thread >> 12) + h->entry, end = i + MM_OPS;
+  for (; i < end && op == NULL; i++)
+    {
+      uint64_t none = 0;
+      disk_u64 *owner = &h->op[i % MM_OPS].owner;
+      /* Acquire: pairs with op_release.  */
+      if (word_peek (owner) == 0 && word_claim (owner, &none, h->id))
+        op = &h->op[i % MM_OPS];
+    }
+  if (op == NULL)
+    return NULL;
+  word_add (&op->turn, 1);
+  word_put (&op->slot, off_file (h, slot));
+  /* Release: without its slot the old block would be taken for nobody's, and
+     freed.  */
+  word_settle (&op->old, old != NULL ? off_file (h, old) : 0);
+  /* Release: whoever sees a block change sees the record before.  */
+  word_set (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
+  return op;
+}
+
+/* Nobody's, so that anybody ends the call that OP is about: its thread cannot,
+   for want of a lock.  */
+static void
+op_leave (struct disk_op *op)
+{
+  /* Seen by dead_bury_all.  */
+  word_publish (&op->owner, MM_OP_LEFT);
+}
+
 /* The slot call of this thread, if there is one, is about to publish block
    FRESH or, with NULL, to free its old one; LOCKED: one of whole slices, under
    the heap lock.  */
@@ -4542,19 +4700,22 @@ run_use_given_locked (struct heap *h, size_t n)
 }
 
 /* Take a run of N slices out of the memory that is there, where ROOM, at least
-   N, are free.  Its number or 0.  */
-static uint32_t
-run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head)
+   N, are free.  *NUMBER is its number, or 0.  */
+static int
+run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head,
+           uint32_t *number)
 {
-  lock_heap (h);
-  uint32_t number = head_kind (head) == HEAD_LARGE && align <= MM_SLICE
-                    ? run_use_given_locked (h, room) : 0;
-  if (number == 0)
-    number = run_search_locked (h, room, align);
-  if (number != 0)
-    run_take_locked (h, number, n, head);
+  *number = 0;
+  if (!lock_heap (h))
+    return ETIMEDOUT;
+  if (head_kind (head) == HEAD_LARGE && align <= MM_SLICE)
+    *number = run_use_given_locked (h, room);
+  if (*number == 0)
+    *number = run_search_locked (h, room, align);
+  if (*number != 0)
+    run_take_locked (h, *number, n, head);
   unlock_heap (h);
-  return number;
+  return 0;
 }
 
 
@@ -4631,7 +4792,8 @@ grow_make_chunk (struct heap *h, size_t c)
   x->epoch = word_peek (&h->locks->index_epoch) - 1;
   grow_reach (h, (char *) off_record (h, c, 0)
                  + round_up (ready * MM_RECORD, MM_PAGE));
-  lock_heap (h);
+  if (!lock_heap (h))
+    return ETIMEDOUT;
   dir_set (h, c, dir_paged (ready, 0));
   unlock_heap (h);
   return 0;
@@ -4672,7 +4834,8 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
   size_t want = size_max (size_min (step, MM_GROW_MAX) / MM_SLICE, n);
   size_t end = slice_count_within (h, c, limit);
 
-  lock_heap (h);
+  if (!lock_heap (h))
+    return ETIMEDOUT;
   struct disk_index *x = run_index_locked (h, c);
   size_t k = map_next_free (x, s + n, size_min (s + want, end), MAP_FREE_BARE,
                             false) - s;
@@ -4695,7 +4858,8 @@ grow_back (struct heap *h, uint32_t number, size_t n, size_t limit)
     }
 
   grow_reach (h, off_slice (h, c, s + k));
-  lock_heap (h);
+  if (!lock_heap (h))
+    return ETIMEDOUT;
   /* Before the bits: a bit behind the ready records would outlive a cut of the
      file.  */
   dir_set (h, c, dir_paged (ready, MM_CHUNK_SLICES));
@@ -4728,7 +4892,8 @@ grow_by (struct heap *h, size_t n, size_t align, size_t limit)
         }
       if (dir_kind (dir_get (h, c)) != DIR_PAGED)
         continue;
-      lock_heap (h);
+      if (!lock_heap (h))
+        return ETIMEDOUT;
       size_t s = run_search_in_locked (h, c, n, align, MAP_FREE, end,
                                        &longest);
       unlock_heap (h);
@@ -4745,13 +4910,15 @@ grow_run (struct heap *h, size_t n, size_t align, uint64_t head,
 {
   if (n > MM_CHUNK_SLICES)
     return ENOMEM;
-  int err = 0;
-  lock_grow (h);
+  if (!lock_grow (h))
+    return ETIMEDOUT;
   size_t limit = proc_limit (h);
+  int err;
   /* Others may have grown the heap while we waited; and a backed part of the
      run may be taken while we back the rest: then again.  */
-  while (err == 0 && (*number = run_reuse (h, n, n, align, head)) == 0)
-    err = grow_by (h, n, align, limit);
+  while ((err = run_reuse (h, n, n, align, head, number)) == 0 && *number == 0
+         && (err = grow_by (h, n, align, limit)) == 0)
+    continue;
   unlock_grow (h);
   return err;
 }
@@ -4778,8 +4945,8 @@ grow_give_way (struct heap *h, uintptr_t base)
     return false;
   /* A fork child that has not joined grows nothing.  */
   bool grows = f->kind->changes && !word_peek (&h->forked);
-  if (grows)
-    lock_grow (h);
+  if (grows && !lock_grow (h))
+    return false;
   bool done = cut >= off_length (h);
   if (done)
     grow_map_is (h, cut);
@@ -5125,7 +5292,8 @@ page_back_holes (struct heap *h, struct disk_slice *r, uint32_t number,
       word_settle (&r->holes, word_peek (&r->holes) & ~run);
     }
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
-  lock_heap (h);
+  if (!lock_heap (h))
+    return ETIMEDOUT;
   /* They are not if somebody died who wanted to retire the page.  */
   map_put (run_index_locked (h, c)->backed, s, class_table[cl].slices, true);
   word_add (&h->locks->n_backed, all / (MM_SLICE / MM_PAGE));
@@ -5141,7 +5309,8 @@ page_wake (struct heap *h, uint32_t number, uint32_t stream, unsigned cl)
 {
   struct disk_slice *r = off_numbered (h, number);
   int saved = errno, err = 0;
-  lock_grow (h);
+  if (!lock_grow (h))
+    return false;
   /* HELD: there was nothing to give back.  */
   uint64_t head = head_see (r);
   if (head == page_head (HEAD_THIN, stream, cl))
@@ -5288,7 +5457,8 @@ huge_find (struct heap *h, size_t n, size_t align, size_t limit)
 static int
 huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
 {
-  lock_grow (h);
+  if (!lock_grow (h))
+    return ETIMEDOUT;
   uint32_t number = huge_find (h, n, align, proc_limit (h));
   size_t c = number / MM_CHUNK_SLICES, start = number % MM_CHUNK_SLICES;
   char *block = page_start (h, number);
@@ -5296,15 +5466,18 @@ huge_take (struct heap *h, size_t n, size_t align, bool zero, void **p)
   bool is_zero = number == 0 || !zero
                  || (huge_may_drop (h) && back_zero (h, block, len));
   int err = number == 0 ? ENOSPC : back_range (h, block, len);
+  if (err == 0 && !is_zero)
+    {
+      mark_own (block, len);
+      memset (block, 0, len);
+    }
   if (err == 0)
     {
-      if (!is_zero)
-        {
-          mark_own (block, len);
-          memset (block, 0, len);
-        }
       grow_reach (h, block + len);
-      lock_heap (h);
+      err = lock_heap (h) ? 0 : ETIMEDOUT;
+    }
+  if (err == 0)
+    {
       for (size_t i = huge_chunks (start, n) - 1; i > 0; i--)
         dir_set (h, c + i, dir_cont (i));
       op_note (h, block, true);
@@ -5347,7 +5520,8 @@ huge_resize (struct heap *h, uint32_t number, size_t n, size_t want)
   size_t has = huge_chunks (start, n), takes = huge_chunks (start, want);
   char *old_end = off_slice (h, c, start + n);
   char *end = off_slice (h, c, start + want);
-  lock_grow (h);
+  if (!lock_grow (h))
+    return false;
   size_t limit = proc_limit (h), i = has;
   while (i < takes && c + i < h->n_chunks && run_chunk_is_empty (h, c + i))
     i++;
@@ -5355,9 +5529,15 @@ huge_resize (struct heap *h, uint32_t number, size_t n, size_t want)
               || (i >= takes && off_file (h, end) <= limit
                   && back_range (h, old_end, (size_t) (end - old_end)) == 0);
   if (done)
+    grow_reach (h, end);
+  if (done && !lock_heap (h))
     {
-      grow_reach (h, end);
-      lock_heap (h);
+      done = false;
+      if (end > old_end)
+        huge_drop (h, old_end, (size_t) (end - old_end));
+    }
+  if (done)
+    {
       for (i = takes - 1; i >= has; i--)
         dir_set (h, c + i, dir_cont (i));
       dir_set (h, c, dir_huge (start, want));
@@ -5391,13 +5571,18 @@ large_give_locked (struct heap *h, uint32_t number)
 static int
 large_back (struct heap *h, size_t c, size_t s, size_t n)
 {
-  lock_grow (h);
-  size_t limit = proc_limit (h);
+  if (!lock_grow (h))
+    return ETIMEDOUT;
+  size_t limit = proc_limit (h), i = 0;
   int err = s + n <= slice_count_within (h, c, limit) ? 0 : ENOSPC;
-  lock_heap (h);
-  size_t i = map_next_free (run_index_locked (h, c), s, s + n, MAP_FREE_BARE,
-                            false);
-  unlock_heap (h);
+  if (err == 0 && !lock_heap (h))
+    err = ETIMEDOUT;
+  if (err == 0)
+    {
+      i = map_next_free (run_index_locked (h, c), s, s + n, MAP_FREE_BARE,
+                         false);
+      unlock_heap (h);
+    }
   if (err == 0 && i == s + n)
     err = grow_back (h, slice_number (c, s), n, limit);
   unlock_grow (h);
@@ -5438,7 +5623,8 @@ large_resize (struct heap *h, uint32_t number, size_t want)
   for (bool done = false; ; )
     {
       size_t from = 0, bare = 0;
-      lock_heap (h);
+      if (!lock_heap (h))
+        return false;
       uint64_t head = head_peek (r);
       size_t n = run_covers (head, s, run_ready (h, c));
       if (head_kind (head) == HEAD_LARGE && want <= n)
@@ -5763,11 +5949,16 @@ dead_end_thread (struct heap *h)
 {
   if (thread.number == 0)
     return;
-  lock_heap (h);
+  bool locked = lock_heap (h);
   for (unsigned i = 0; i < MM_OPS; i++)
-    if (word_peek (&h->op[i].owner) == h->id && op_is_ours (h, &h->op[i]))
+    if (word_peek (&h->op[i].owner) != h->id || !op_is_ours (h, &h->op[i]))
+      continue;
+    else if (locked)
       dead_finish_locked (h, &h->op[i]);
-  unlock_heap (h);
+    else
+      op_leave (&h->op[i]);
+  if (locked)
+    unlock_heap (h);
 }
 
 /* Process ID is dead: its slot calls are ended, then its streams have no owner
@@ -5788,10 +5979,26 @@ dead_orphan_locked (struct heap *h, uint64_t id)
     }
 }
 
+/* End the slot calls that their threads have left.  False: as lock_heap.  */
+static bool
+dead_end_left (struct heap *h)
+{
+  unsigned i = 0;
+  while (i < MM_OPS && word_peek (&h->op[i].owner) != MM_OP_LEFT)
+    i++;
+  if (i == MM_OPS)
+    return true;
+  if (!lock_heap (h))
+    return false;
+  dead_end_locked (h, MM_OP_LEFT);
+  unlock_heap (h);
+  return true;
+}
+
 /* Take the streams of all who died from them: whoever needs what the dead had
    calls it.  Ids are never used twice in an epoch, so a newcomer in an entry
-   loses nothing.  Needs: no lock.  */
-static void
+   loses nothing.  False: as lock_heap.  Needs: no lock.  */
+static bool
 dead_bury_all (struct heap *h)
 {
   uint32_t n = h->file.kind->shared ? off_procs_used (h) : 0;
@@ -5801,18 +6008,20 @@ dead_bury_all (struct heap *h)
       uint64_t id = word_see (&e->id);
       if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
         continue;
-      lock_heap (h);
+      if (!lock_heap (h))
+        return false;
       dead_orphan_locked (h, id);
       unlock_heap (h);
       word_claim (&e->id, &id, 0);
     }
+  return dead_end_left (h);
 }
 
 
 /* ---- 28. Streams -------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
-   Needs: the heap lock to change a stream's owner.
+   Needs: the heap lock to take a stream; its owner gives it up by one store.
    Crash: a stream whose process died is an orphan; its pages wait for the next
    owner.
    Keeps: I1, as far as owners go.
@@ -5824,7 +6033,8 @@ stream_is_orphan (struct heap *h, uint32_t n)
 {
   if (n <= h->super.n_shared || n > off_streams_ready (h))
     return false;
-  uint64_t owner = word_peek (&off_stream (h, n)->owner);
+  /* Acquire: pairs with cache_release.  */
+  uint64_t owner = word_see (&off_stream (h, n)->owner);
   return owner == 0 || owner >> 32 != h->epoch;
 }
 
@@ -5852,7 +6062,8 @@ static int
 stream_grow (struct heap *h)
 {
   struct disk_locks *l = h->locks;
-  lock_grow (h);
+  if (!lock_grow (h))
+    return ETIMEDOUT;
   uint32_t ready = word_peek (&l->streams_ready);
   char *at = (char *) &h->stream[ready];
   int err = ready < h->super.n_streams ? back_range (h, at, MM_PAGE) : ENOLCK;
@@ -5879,14 +6090,15 @@ stream_share (struct heap *h)
 }
 
 /* A stream for this thread alone, or a shared one if there are more threads
-   than streams.  */
+   than streams; 0: it could not be looked for in time.  */
 static uint32_t
 stream_claim (struct heap *h)
 {
   struct disk_locks *l = h->locks;
   for (bool buried = false; ; )
     {
-      lock_heap (h);
+      if (!lock_heap (h))
+        return 0;
       uint32_t n = h->super.n_shared + 1, ready = off_streams_ready (h);
       while (n <= ready && !stream_is_orphan (h, n))
         n++;
@@ -5902,11 +6114,13 @@ stream_claim (struct heap *h)
           stream_hold_all (h, n);
           return n;
         }
-      if (stream_grow (h) == 0)
+      int err = stream_grow (h);
+      if (err == 0)
         continue;
+      if (err == ETIMEDOUT || (!buried && !dead_bury_all (h)))
+        return 0;
       if (buried)
         return stream_share (h);
-      dead_bury_all (h);
       buried = true;
     }
 }
@@ -6002,10 +6216,10 @@ cache_release (struct cache *k)
   if (k->stream > h->super.n_shared && !word_peek (&h->forked))
     {
       cache_empty (k);
-      lock_heap (h);
-      word_put (&off_stream (h, k->stream)->owner, 0);
+      /* Seen by stream_is_orphan, in who has the heap lock.  Without it here: a
+         thread does not wait for others to end.  */
+      word_publish (&off_stream (h, k->stream)->owner, 0);
       word_add (&h->locks->n_orphans, 1);
-      unlock_heap (h);
     }
   struct cache **link = &h->caches;
   while (*link != NULL && *link != k)
@@ -6108,15 +6322,18 @@ cache_use (struct heap *h, void *md)
 }
 
 /* The thread is about to allocate: give its cache a stream.  */
-static void
+static int
 cache_need_stream (struct heap *h, struct cache *k)
 {
   if (k == NULL || k->stream != 0)
-    return;
+    return 0;
   k->stream = stream_claim (h);
+  if (k->stream == 0)
+    return ETIMEDOUT;
   k->st = off_stream (h, k->stream);
   if (k->stream > h->super.n_shared)
     k->mine = (uint32_t) head_make (HEAD_PAGE, 0, k->stream, 0, 0);
+  return 0;
 }
 
 /* Hand out the lowest free block of the bin's word.  */
@@ -6253,7 +6470,8 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
     return false;
   uint32_t got = 0;
   bool thin = false;
-  lock_heap (h);
+  if (!lock_heap (h))
+    return false;
   uint32_t ready = off_streams_ready (h);
   for (uint32_t i = 0; i < limit && i < ready && got == 0; i++)
     {
@@ -6295,8 +6513,8 @@ struct sweep
 
 /* Take the caller's stream, the shared ones that nobody is using just now,
    which stay locked, and those that nobody owns; their lists are empty then.
-   */
-static void
+   False: as lock_heap, of this and of those below.  */
+static bool
 sweep_gather (struct heap *h, struct cache *k, struct sweep *w)
 {
   if (k != NULL && k->stream > h->super.n_shared)
@@ -6311,7 +6529,8 @@ sweep_gather (struct heap *h, struct cache *k, struct sweep *w)
         stream_hold_all (h, n);
         map_put (w->ours, n, 1, true);
       }
-  lock_heap (h);
+  if (!lock_heap (h))
+    return false;
   for (uint32_t n = 1; n <= off_streams_ready (h); n++)
     {
       struct disk_stream *st = off_stream (h, n);
@@ -6327,6 +6546,7 @@ sweep_gather (struct heap *h, struct cache *k, struct sweep *w)
         }
     }
   unlock_heap (h);
+  return true;
 }
 
 /* Whether the lists of STREAM are ours.  If it has found an owner meanwhile,
@@ -6383,10 +6603,11 @@ sweep_page_locked (struct heap *h, struct sweep *w, struct disk_slice *r,
 }
 
 /* All pages of chunk C.  */
-static void
+static bool
 sweep_chunk (struct heap *h, struct sweep *w, size_t c)
 {
-  lock_heap (h);
+  if (!lock_heap (h))
+    return false;
   size_t end = run_ready (h, c), n;
   for (size_t i = 0; end > 0 && i < MM_CHUNK_SLICES / 64; i++)
     w->backed += bit_count (word_peek (&off_index (h, c)->backed[i]));
@@ -6401,6 +6622,7 @@ sweep_chunk (struct heap *h, struct sweep *w, size_t c)
         w->retired += n;
     }
   unlock_heap (h);
+  return true;
 }
 
 /* Retire page NUMBER if it is THIN and empty: whether it was.  Slices with
@@ -6415,7 +6637,8 @@ sweep_retire_thin (struct heap *h, uint32_t number, size_t *given)
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   struct disk_slice *r = off_record (h, c, s);
   uint64_t left = 0;
-  lock_heap (h);
+  if (!lock_heap (h))
+    return false;
   uint64_t head = head_see (r), holes = word_peek (&r->holes);
   unsigned cl = head_class (head);
   bool empty = head_kind (head) == HEAD_PAGE && cl < MM_CLASSES
@@ -6440,10 +6663,12 @@ sweep_retire_thin (struct heap *h, uint32_t number, size_t *given)
 
 /* The THIN pages of chunk C: retired if they are empty; the others on the lists
    behind those that were HELD, which need no disk blocks.  */
-static void
+static bool
 sweep_thin_chunk (struct heap *h, struct sweep *w, size_t c)
 {
-  lock_grow (h);
+  if (!lock_grow (h))
+    return false;
+  bool done = true;
   size_t end = run_ready (h, c), n;
   for (size_t s = slice_first_data (h, c); s < end; s += size_max (n, 1))
     {
@@ -6458,7 +6683,9 @@ sweep_thin_chunk (struct heap *h, struct sweep *w, size_t c)
           w->retired += n;
           continue;
         }
-      lock_heap (h);
+      done = lock_heap (h);
+      if (!done)
+        break;
       struct disk_slice *r = off_record (h, c, s);
       if (head_see (r) == head
           && sweep_is_ours_locked (h, w, head_owner (head)))
@@ -6466,6 +6693,7 @@ sweep_thin_chunk (struct heap *h, struct sweep *w, size_t c)
       unlock_heap (h);
     }
   unlock_grow (h);
+  return done;
 }
 
 /* A sweep that was worth its while is soon repeated; the others come after
@@ -6496,24 +6724,25 @@ static size_t
 sweep (struct heap *h, struct cache *k)
 {
   struct sweep w = { 0 };
-  dead_bury_all (h);
-  sweep_gather (h, k, &w);
-  for (size_t c = 0; c < run_chunks (h); c++)
-    sweep_chunk (h, &w, c);
-  for (size_t c = 0; w.thin && c < run_chunks (h); c++)
-    sweep_thin_chunk (h, &w, c);
+  bool done = dead_bury_all (h) && sweep_gather (h, k, &w);
+  for (size_t c = 0; done && c < run_chunks (h); c++)
+    done = sweep_chunk (h, &w, c);
+  for (size_t c = 0; done && w.thin && c < run_chunks (h); c++)
+    done = sweep_thin_chunk (h, &w, c);
   for (uint32_t n = 1; n <= h->super.n_shared; n++)
     if (map_get (w.ours, n))
       unlock_stream (h, off_stream (h, n));
-  sweep_schedule (h, &w);
+  if (done)
+    sweep_schedule (h, &w);
   return w.given;
 }
 
-/* There was no room: sweep, if that was not done yet, for another try.  */
+/* There was no room: sweep, if that was not done yet, for another try.  Not if
+   it was not even looked for, for want of a lock.  */
 static bool
 sweep_once (struct heap *h, struct cache *k, bool *swept)
 {
-  if (*swept)
+  if (*swept || fail_was_late ())
     return false;
   sweep (h, k);
   return *swept = true;
@@ -6537,7 +6766,8 @@ sweep_empty_chunk (struct heap *h, size_t c)
   MM_NEEDS (needs_grow_lock (h));
   if (run_ready (h, c) == 0)
     return false;
-  lock_heap (h);
+  if (!lock_heap (h))
+    return false;
   struct disk_index *x = run_index_locked (h, c);
   size_t first = slice_first_data (h, c), end = slice_count (h, c);
   bool all = map_next_free (x, first, end, MAP_FREE, false) == end;
@@ -6574,17 +6804,18 @@ sweep_exclude (struct heap *h)
     {
       if (h->caches != NULL)
         h->caches->hot_bytes = 0;
-      lock_grow (h);
-      if (!h->file.kind->shared)
+      bool locked = lock_grow (h);
+      if (locked && !h->file.kind->shared)
         return true;
-      if (byte_lock (&h->file, MM_BYTE_DOOR, F_WRLCK) == 0)
+      if (locked && byte_lock (&h->file, MM_BYTE_DOOR, F_WRLCK) == 0)
         {
           if (!member_has_others (&h->file, MM_BYTE_READERS)
               && !member_has_writers (&h->file) && !proc_others_live (h))
             return true;
           file_admit (&h->file);
         }
-      unlock_grow (h);
+      if (locked)
+        unlock_grow (h);
       pthread_rwlock_unlock (&h->walkers);
     }
   unlock_registry ();
@@ -6782,7 +7013,11 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
 {
   struct disk_stream *st = off_stream (h, stream);
   unsigned walk = lock_walk (h);
-  lock_stream (h, stream, true);
+  if (!lock_stream (h, stream, true))
+    {
+      unlock_walk (h, walk);
+      return ETIMEDOUT;
+    }
   /* As much of a cache as bin_refill looks at.  */
   struct cache k;
   k.stream = stream;
@@ -6797,9 +7032,9 @@ take_shared (struct heap *h, uint32_t stream, unsigned cl, bool grow, void **p)
   while (err == 0 && !bin_refill (h, &k, cl))
     {
       size_t n = class_table[cl].slices;
-      number = grow ? run_reuse (h, n, n, MM_SLICE, active) : 0;
-      if (number == 0)
-        err = grow ? grow_run (h, n, MM_SLICE, active, &number) : ENOSPC;
+      err = grow ? run_reuse (h, n, n, MM_SLICE, active, &number) : ENOSPC;
+      if (err == 0 && number == 0)
+        err = grow_run (h, n, MM_SLICE, active, &number);
       if (err == 0)
         bin_use (h, &k, cl, number);
     }
@@ -6819,11 +7054,11 @@ take_run (struct heap *h, struct cache *k, size_t n, size_t align,
   bool due = sweep_is_due (h), swept = false;
   /* Others may have grown the heap.  */
   grow_show (h, off_length (h));
-  do
-    if ((*number = run_reuse (h, n, n, align, head)) != 0)
-      return 0;
-  while (due && sweep_once (h, k, &swept));
   int err;
+  do
+    if ((err = run_reuse (h, n, n, align, head, number)) != 0 || *number != 0)
+      return err;
+  while (due && sweep_once (h, k, &swept));
   do
     err = grow_run (h, n, align, head, number);
   while (err != 0 && sweep_once (h, k, &swept));
@@ -6886,8 +7121,10 @@ take_large (struct heap *h, struct cache *k, size_t n, size_t room,
             size_t align, void **p)
 {
   uint64_t head = head_make (HEAD_LARGE, 0, 0, 0, n);
-  uint32_t number = room > n ? run_reuse (h, n, room, align, head) : 0;
-  int err = number != 0 ? 0 : take_run (h, k, n, align, head, &number);
+  uint32_t number = 0;
+  int err = room > n ? run_reuse (h, n, room, align, head, &number) : 0;
+  if (err == 0 && number == 0)
+    err = take_run (h, k, n, align, head, &number);
   if (err != 0)
     return err;
   *p = page_start (h, number);
@@ -6953,7 +7190,9 @@ take_small (struct heap *h, struct cache *k, unsigned cl, size_t align,
       if (err == 0)
         *p = bin_take_noted (h, b);
     }
-  return err != 0 ? take_small_elsewhere (h, k, cl, align, p) : 0;
+  return err != 0 && err != ETIMEDOUT
+           ? take_small_elsewhere (h, k, cl, align, p)
+           : err;
 }
 
 /* A block of SIZE bytes at ALIGN.  GROWN: it is for the contents of a smaller
@@ -6965,14 +7204,15 @@ take_block (struct heap *h, struct cache *k, size_t size, size_t align,
 {
   if (size > PTRDIFF_MAX - MM_ALIGN_MAX)
     return ENOMEM;
-  cache_need_stream (h, k);
+  int err = cache_need_stream (h, k);
+  if (err != 0)
+    return err;
   if (word_peek (&h->root->used) == 0)
     word_put (&h->root->used, 1);
   unsigned cl = MM_CLASSES;
   grown = grown && take_gives_room (h, k, size);
   if (align <= MM_SLICE && !grown)
     cl = class_of (size, align);
-  int err;
   if (cl < MM_CLASSES)
     err = take_small (h, k, cl, align, p);
   else
@@ -7021,14 +7261,19 @@ give_count_word (struct heap *h, unsigned cl)
   give_count (h, class_table[cl].size * size_min (class_table[cl].count, 64));
 }
 
-/* Free the block of whole slices at AT.  False: it is free already.  */
-static bool
+/* Free the block of whole slices at AT.  EINVAL: it is free already.  */
+static int
 give_slices (struct heap *h, const struct place *at)
 {
   bool huge = at->kind == PLACE_HUGE;
-  if (huge)
-    lock_grow (h);
-  lock_heap (h);
+  if (huge && !lock_grow (h))
+    return ETIMEDOUT;
+  if (!lock_heap (h))
+    {
+      if (huge)
+        unlock_grow (h);
+      return ETIMEDOUT;
+    }
   op_note (h, NULL, true);
   size_t n = huge ? huge_give_locked (h, at->number)
                   : large_give_locked (h, at->number);
@@ -7038,11 +7283,14 @@ give_slices (struct heap *h, const struct place *at)
     huge_drop (h, at->start, n << MM_SLICE_SHIFT);
   if (huge)
     unlock_grow (h);
-  return n > 0;
+  return n > 0 ? 0 : EINVAL;
 }
 
+/* Nothing is wrong, but the lock was not had in time.  */
+static const char give_later[] = "the block is live as before";
+
 /* Free the block at AT, and end the slot call that is on record in OP, NULL: it
-   is none; what is wrong, or NULL.  */
+   is none; what is wrong, or NULL.  After give_later all is as before.  */
 static const char *
 give_block (struct heap *h, struct cache *k, struct place *at,
             struct disk_op *op)
@@ -7054,11 +7302,12 @@ give_block (struct heap *h, struct cache *k, struct place *at,
   /* Before the block can be somebody else's.  */
   mark_free (h, at->start, at->usable);
   thread.op = op;
-  bool done = !small ? give_slices (h, at)
+  int err = small ? 0 : give_slices (h, at);
+  bool done = !small ? err == 0
               : own  ? page_free_own (at->r, at->i, &full)
                      : page_free_remote (at->r, at->i, &full);
   thread.op = NULL;
-  if (op != NULL)
+  if (op != NULL && err != ETIMEDOUT)
     op_release (h, op);
   /* Nobody could take the block before; so the hint comes last.  */
   if (done && full && own)
@@ -7071,7 +7320,7 @@ give_block (struct heap *h, struct cache *k, struct place *at,
     give_count (h, at->usable);
   if (k == NULL)
     unlock_walk (h, walk);
-  return done ? NULL : place_free;
+  return done ? NULL : err == ETIMEDOUT ? give_later : place_free;
 }
 
 /* Whether a small block of USABLE bytes should be left where it is when it is
@@ -7282,11 +7531,14 @@ root_local_slice (struct heap *h)
 {
   uint32_t number = 0;
   int err = 0;
-  lock_grow (h);
+  if (!lock_grow (h))
+    return ETIMEDOUT;
   size_t limit = proc_limit (h);
   while (number == 0 && err == 0)
     {
-      lock_heap (h);
+      err = lock_heap (h) ? 0 : ETIMEDOUT;
+      if (err != 0)
+        break;
       bool there = word_peek (&h->root->local) != 0;
       number = there ? 1 : run_search_locked (h, 1, MM_SLICE);
       if (number != 0 && !there)
@@ -7416,7 +7668,8 @@ root_set (struct heap *h, const char *name, size_t len, uint64_t value,
 {
   for (bool swept = false; ; )
     {
-      lock_heap (h);
+      if (!lock_heap (h))
+        return ETIMEDOUT;
       int err = root_set_locked (h, name, len, value);
       unlock_heap (h);
       if (err == EBADMSG)
@@ -8269,12 +8522,12 @@ check_see (struct heap *h, const struct sight *seen, void *arg)
 }
 
 /* I1, I4: free slices and the index of chunk C.  */
-static void
+static int
 check_chunk (struct heap *h, size_t c, struct check *check)
 {
   bool locked = h->file.kind->changes;
-  if (locked)
-    lock_heap (h);
+  if (locked && !lock_heap (h))
+    return ETIMEDOUT;
   if (dir_kind (dir_get (h, c)) == DIR_PAGED)
     {
       size_t end = run_ready (h, c), n;
@@ -8305,6 +8558,7 @@ check_chunk (struct heap *h, size_t c, struct check *check)
     }
   if (locked)
     unlock_heap (h);
+  return 0;
 }
 
 /* I5, I6.  An errno value if the file cannot be looked at.  */
@@ -8322,8 +8576,8 @@ check_directory (struct heap *h, struct check *check)
     return err;
   if (h->file.kind->writes_file && (uint64_t) status.st_size < len)
     check_found (check, h->root, "I6: the file is too short");
-  if (locked)
-    lock_heap (h);
+  if (locked && !lock_heap (h))
+    return ETIMEDOUT;
   struct verify v = { 0, 0 };
   for (size_t c = 0; c < run_chunks (h); c++)
     {
@@ -8779,7 +9033,8 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
   /* Whole pages of them; epoch_begin makes it n_streams at most.  */
   word_put (&h->locks->streams_ready, ready);
   epoch_begin (h);
-  lock_grow (h);
+  if (!lock_grow (h))
+    return ETIMEDOUT;
   err = grow_make_chunk (h, 0);
   grow_reach (h, (char *) h->stream + stream_bytes);
   if (err == 0)
@@ -8872,6 +9127,18 @@ attach_is_copy (struct heap *h)
          || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
 }
 
+/* The lock for that was not to be had in time: entry E is the dead one's again,
+   but for the numbers, which are those of a process that is not here.  */
+static int
+attach_gives_up (struct heap *h, struct disk_proc *e)
+{
+  word_put (&e->namespace, 0);
+  word_settle (&e->coming, 0);
+  byte_lock (&h->file, h->file.byte, F_UNLCK);
+  h->entry = MM_PROCS;
+  return ETIMEDOUT;
+}
+
 /* Find this process an entry and publish it: first the lock that shows it to
    be alive, then the id.  Needs: the door, no other lock.  */
 static int
@@ -8903,7 +9170,8 @@ attach_enter (struct heap *h, struct reason *why)
   uint64_t old = word_peek (&e->id);
   if (old != 0)
     {
-      lock_heap (h);
+      if (!lock_heap (h))
+        return attach_gives_up (h, e);
       dead_orphan_locked (h, old);
       unlock_heap (h);
     }
@@ -8984,7 +9252,8 @@ attach_beside (struct heap *h, struct reason *why)
   if (err != 0)
     return err;
   /* Those who grow the heap know how much we have mapped from here on.  */
-  lock_grow (h);
+  if (!lock_grow (h))
+    return ETIMEDOUT;
   size_t length = off_length (h);
   unlock_grow (h);
   return attach_reach (h, length, why);
@@ -9179,7 +9448,7 @@ attach_again (struct file *f, struct opening *o)
   return err != 0 ? err : attach_anew ((struct heap *) f, &o->why);
 }
 
-/* Leave the file; if the door cannot be had, as if killed.  */
+/* Leave the file; if the door cannot be had, or the lock, as if killed.  */
 static void
 detach_leave (struct heap *h)
 {
@@ -9187,13 +9456,19 @@ detach_leave (struct heap *h)
   if (word_peek (&h->forked))
     return;
   bool door = file_lock (&h->file, MM_BYTE_DOOR, F_WRLCK, &why) == 0;
-  /* Those of threads that jumped out of a call.  */
-  lock_heap (h);
-  dead_end_locked (h, h->id);
-  unlock_heap (h);
-  word_settle (&off_proc (h, h->entry)->id, 0);
+  bool locked = lock_heap (h);
+  if (locked)
+    {
+      /* Those of threads that jumped out of a call.  */
+      dead_end_locked (h, h->id);
+      unlock_heap (h);
+      word_settle (&off_proc (h, h->entry)->id, 0);
+    }
+  else
+    /* Who buries us must not take us for alive, as we are.  */
+    word_settle (&off_proc (h, h->entry)->namespace, 0);
   byte_lock (&h->file, h->file.byte, F_UNLCK);
-  if (door && !member_has_writers (&h->file) && !proc_others_live (h))
+  if (door && locked && !member_has_writers (&h->file) && !proc_others_live (h))
     {
       super_save (h);
       word_settle (&h->locks->state, MM_CLEAN);
@@ -9562,9 +9837,8 @@ mmalloc_narrow (void)
 {
   process_check ();
   struct heap *h = heap_default (&(struct reason){ "" });
-  if (h == NULL)
+  if (h == NULL || !lock_grow (h))
     return;
-  lock_grow (h);
   size_t mapped = word_peek (&h->file.mapped);
   size_t keep = round_up (off_length (h), process.system_page);
   if (keep < mapped)
@@ -9685,13 +9959,14 @@ struct call
 };
 
 /* What it does: it asks what any attached heap knows; looks at records, which
-   could be cut off from a fork child that has not joined; changes something.
-   */
+   could be cut off from a fork child that has not joined; changes something; is
+   a part of one that does, and may have waited already.  */
 enum call_kind
 {
   CALL_ASKS,
   CALL_LOOKS,
-  CALL_CHANGES
+  CALL_CHANGES,
+  CALL_GOES_ON
 };
 
 /* Begin a call on heap MD.  False: it has failed, and the error is recorded.
@@ -9700,16 +9975,17 @@ static inline bool
 call_begin (struct call *c, void *md, enum call_kind kind)
 {
   c->saved = errno;
-  fail_nothing ();
+  if (kind != CALL_GOES_ON)
+    fail_nothing ();
   c->h = heap_of (md);
   if (c->h == NULL || (kind == CALL_ASKS && c->h->file.kind->changes))
     return c->h != NULL;
   struct reason why = { "" };
-  int err = kind == CALL_CHANGES || c->h->file.kind->changes
+  int err = kind >= CALL_CHANGES || c->h->file.kind->changes
               ? heap_may_change (c->h, &why)
               : heap_follow (c->h, &why);
   if (err != 0)
-    fail_told (c->h, err, why.told);
+    fail_told (c->h, fail_system (&why, err), why.told);
   return err == 0;
 }
 
@@ -10159,7 +10435,8 @@ trim_pages (struct heap *h, size_t c, struct trim *t)
               || head_state (head) == HEAD_THIN))
         trim_page (h, slice_number (c, s), head, t);
     }
-  lock_heap (h);
+  if (!lock_heap (h))
+    return;
   run_less_backed_locked (h, round_up (t->given - before, MM_SLICE) / MM_SLICE);
   unlock_heap (h);
 }
@@ -10181,7 +10458,8 @@ trim_chunk (struct heap *h, size_t c)
   if (dir_kind (dir_get (h, c)) != DIR_PAGED)
     return 0;
   size_t given = 0, end = run_ready (h, c), n;
-  lock_heap (h);
+  if (!lock_heap (h))
+    return 0;
   for (size_t s = 0;; s += n)
     {
       struct disk_index *x = run_index_locked (h, c);
@@ -10193,12 +10471,13 @@ trim_chunk (struct heap *h, size_t c)
       map_put (x->backed, s, n, false);
       unlock_heap (h);
       bool gone = back_drop (h, off_slice (h, c, s), n << MM_SLICE_SHIFT);
-      lock_heap (h);
+      given += gone ? n : 0;
+      if (!lock_heap (h))
+        return given << MM_SLICE_SHIFT;
       if (gone)
         run_less_backed_locked (h, n);
       else
         map_put (x->backed, s, n, true);
-      given += gone ? n : 0;
     }
   unlock_heap (h);
   return given << MM_SLICE_SHIFT;
@@ -10213,7 +10492,8 @@ trim_all (struct heap *h, struct cache *k)
   struct trim t = { sweep (h, k), h->file.kind->backing == BY_COPY };
   for (size_t c = 0; c < run_chunks (h); c++)
     {
-      lock_grow (h);
+      if (!lock_grow (h))
+        break;
       if (dir_kind (dir_get (h, c)) == DIR_PAGED)
         trim_pages (h, c, &t);
       t.given += trim_chunk (h, c);
@@ -10300,15 +10580,16 @@ trim_cut (struct heap *h)
    Checked by: check_page, model_random.  */
 
 /* How a block is wanted: zeroed; without a line in the trace; for the contents
-   of a smaller one.  */
-enum { ALLOC_ZERO = 1, ALLOC_QUIET = 2, ALLOC_GROWN = 4 };
+   of a smaller one; by a call that has begun before.  */
+enum { ALLOC_ZERO = 1, ALLOC_QUIET = 2, ALLOC_GROWN = 4, ALLOC_PART = 8 };
 
 /* Allocation, all but the fast path.  */
 static MM_NOINLINE void *
 alloc_any (void *md, size_t size, size_t align, unsigned how)
 {
   struct call c;
-  if (size == 0 || !call_begin (&c, md, CALL_CHANGES))
+  if (size == 0
+      || !call_begin (&c, md, how & ALLOC_PART ? CALL_GOES_ON : CALL_CHANGES))
     return NULL;
   struct heap *h = c.h;
   void *p = NULL;
@@ -10354,6 +10635,16 @@ free_place (struct heap *h, const char *call, void *md, const void *p,
   return wrong;
 }
 
+/* The block at AT, to be freed by call C, could not be in time: it is the
+   program's as before.  */
+static void
+free_late (const struct call *c, const struct place *at)
+{
+  mark_block (c->h, at->start, at->usable);
+  trace_event ('+', at->start, at->usable, true);
+  call_end (c, ETIMEDOUT, NULL);
+}
+
 /* Free, all but the fast path.  False after misuse.  */
 static MM_NOINLINE bool
 free_any (const char *call, void *md, void *p)
@@ -10370,6 +10661,8 @@ free_any (const char *call, void *md, void *p)
       trace_event ('-', p, 0, false);
       struct cache *k = cache_use (c.h, md);
       wrong = give_block (c.h, k, &block, NULL);
+      if (wrong == give_later)
+        return free_late (&c, &block), true;
       if (wrong != NULL)
         fail_misuse (call, md, p, wrong);
       else if (c.h->trim_threshold != 0)
@@ -10450,9 +10743,10 @@ quick_large (struct cache *k, void *md, const void *ptr, struct place *at)
 static MM_NOINLINE void *
 alloc_refill (void *md, size_t size, struct cache *k, struct bin *b)
 {
+  fail_nothing ();
   if (!cache_is_exclusive (k)
       || !take_refill (word_peek (&k->heap), k, (unsigned) (b - k->bin)))
-    return alloc_any (md, size, 16, 0);
+    return alloc_any (md, size, 16, ALLOC_PART);
   return bin_take (b);
 }
 
@@ -10462,7 +10756,10 @@ free_counted (struct heap *h, struct cache *k, unsigned cl)
 {
   give_count_word (h, cl);
   if (MM_UNLIKELY (h->trim_threshold != 0))
-    trim_if_due (h, k);
+    {
+      fail_nothing ();
+      trim_if_due (h, k);
+    }
 }
 
 /* Block PTR of page R, of the caller's stream and in a hot slice, was freed in
@@ -10484,7 +10781,11 @@ free_large (struct cache *k, void *md, void *ptr)
 {
   struct heap *h = word_peek (&k->heap);
   struct place at;
-  if (!quick_large (k, md, ptr, &at) || !give_slices (h, &at))
+  fail_nothing ();
+  int err = quick_large (k, md, ptr, &at) ? give_slices (h, &at) : EINVAL;
+  if (err == ETIMEDOUT)
+    fail_room (h, err, 0);
+  else if (err != 0)
     free_any ("mfree", md, ptr);
   else if (h->trim_threshold != 0)
     {
@@ -10644,6 +10945,7 @@ realloc_quick (void *md, void *ptr, size_t size)
   if (usable == 0)
     {
       int saved = errno;
+      fail_nothing ();
       bool done = quick_large (k, md, ptr, &at)
                   && resize_block (word_peek (&k->heap), &at, size);
       errno = saved;
@@ -10652,7 +10954,10 @@ realloc_quick (void *md, void *ptr, size_t size)
   if (resize_may_keep (usable, size))
     return ptr;
   if (size > MM_FAST_MAX)
-    return NULL;
+    {
+      fail_nothing ();
+      return NULL;
+    }
   int saved = errno;
   void *p = mmalloc (md, size);
   if (p == NULL)
@@ -10671,7 +10976,9 @@ realloc_quick (void *md, void *ptr, size_t size)
 }
 
 /* The block at PTR, which was AT, is not needed any more: free it, and end the
-   slot call OP, NULL: it is none.  Its page may have another owner by now.  */
+   slot call OP, NULL: it is none.  Its page may have another owner by now.  If
+   it cannot be freed in time, that goes on record for others; without a free
+   record it stays, as after a kill.  */
 static void
 realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
                struct place *at, struct disk_op *op)
@@ -10680,7 +10987,11 @@ realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
     at->head = head_see (at->r);
   struct cache *k = cache_use (h, md);
   const char *wrong = give_block (h, k, at, op);
-  if (wrong != NULL)
+  if (wrong == give_later
+      && (op != NULL
+          || (op = op_begin (h, (void *) h->file.base, at->start)) != NULL))
+    op_leave (op);
+  else if (wrong != NULL && wrong != give_later)
     fail_misuse (call, md, ptr, wrong);
   else if (op == NULL && k != NULL && at->kind == PLACE_SMALL
            && !mark_wanted (h))
@@ -10705,8 +11016,8 @@ realloc_in_place (struct heap *h, void *ptr, struct place *block,
 static void *
 realloc_copy (void *md, size_t size, const struct place *user)
 {
-  unsigned how = size > user->usable ? ALLOC_QUIET | ALLOC_GROWN : ALLOC_QUIET;
-  void *p = alloc_any (md, size, 16, how);
+  unsigned how = size > user->usable ? ALLOC_GROWN : 0;
+  void *p = alloc_any (md, size, 16, how | ALLOC_QUIET | ALLOC_PART);
   if (p != NULL)
     memcpy (p, user->start, size_min (user->usable, size));
   return p;
@@ -10718,7 +11029,7 @@ realloc_long (const char *call, void *md, void *ptr, size_t size)
 {
   struct call c;
   struct place block, user;
-  if (!call_begin (&c, md, CALL_CHANGES) && c.h != NULL)
+  if (!call_begin (&c, md, CALL_GOES_ON) && c.h != NULL)
     return NULL;
   const char *wrong = free_place (c.h, call, md, ptr, &block, &user);
   if (wrong != NULL)
@@ -10838,32 +11149,20 @@ mmalloc_usable_size (void *md, const void *ptr)
    Checked by: slot_calls, step.  */
 
 /* A record for a call that works on SLOT and block OLD, or NULL.  Waits if
-   there are too many such calls.  */
+   there are too many such calls; NULL: longer than it may.  */
 static struct disk_op *
 slot_begin (struct heap *h, const void *slot, const void *old)
 {
-  uint64_t none = 0;
+  uint64_t since = 0;
   struct disk_op *op;
-  for (uintptr_t i = ((uintptr_t) &thread >> 12) + h->entry, tries = 1; ;
-       i++, tries++, none = 0)
+  while ((op = op_begin (h, slot, old)) == NULL)
     {
-      op = &h->op[i % MM_OPS];
-      /* Acquire: pairs with op_release.  */
-      if (word_peek (&op->owner) == 0 && word_claim (&op->owner, &none, h->id))
-        break;
-      if (tries % MM_OPS == 0)
-        {
-          dead_bury_all (h);
-          sched_yield ();
-        }
+      dead_bury_all (h);
+      if (lock_is_late (h, &since, word_see (&h->op[0].owner),
+                        "a call that is under way, of as many as can be,"))
+        return NULL;
+      sched_yield ();
     }
-  word_add (&op->turn, 1);
-  word_put (&op->slot, off_file (h, slot));
-  /* Release: without its slot the old block would be taken for nobody's, and
-     freed.  */
-  word_settle (&op->old, old != NULL ? off_file (h, old) : 0);
-  /* Release: whoever sees a block change sees the record before.  */
-  word_set (&h->locks->ops_busy, UINT64_C (1) << (op - h->op));
   return op;
 }
 
@@ -10884,10 +11183,13 @@ slot_put (const char *call, void *md, struct heap *h, void **slot, size_t size,
 {
   struct disk_op *op = slot_begin (h, slot, old ? block->start : NULL);
   void *p = NULL;
+  if (op == NULL)
+    return fail_room (h, ETIMEDOUT, 0), -1;
   if (size > 0)
     {
       thread.op = op;
-      p = old ? realloc_copy (md, size, user) : alloc_any (md, size, 16, 0);
+      p = old ? realloc_copy (md, size, user)
+              : alloc_any (md, size, 16, ALLOC_PART);
       thread.op = NULL;
       if (p == NULL)
         {
@@ -10984,6 +11286,8 @@ mmalloc_move (void *md, void **to, void **from)
   if (wrong != NULL)
     return call_end (&c, EINVAL, wrong);
   struct disk_op *op = slot_begin (h, to, NULL);
+  if (op == NULL)
+    return call_end (&c, ETIMEDOUT, NULL);
   word_put (&op->moved, off_file (h, p));
   /* Release: it makes the record that of a move, and so comes last.  */
   word_settle (&op->from, off_file (h, from));
@@ -11002,7 +11306,7 @@ mmalloc_recover (void *md)
   if (!call_begin (&c, md, CALL_CHANGES))
     return -1;
   struct heap *h = c.h;
-  uint64_t id[MM_OPS], turn[MM_OPS];
+  uint64_t id[MM_OPS], turn[MM_OPS], since = 0;
   for (unsigned i = 0; i < MM_OPS; i++)
     {
       id[i] = word_see (&h->op[i].owner);
@@ -11017,10 +11321,11 @@ mmalloc_recover (void *md)
            && word_peek (&h->op[i].from) != MM_MAKES_ROOT)
       {
         dead_bury_all (h);
+        if (lock_is_late (h, &since, id[i], "a call under way"))
+          return call_end (&c, ETIMEDOUT, NULL);
         sched_yield ();
       }
-  dead_bury_all (h);
-  return call_end (&c, 0, NULL);
+  return call_end (&c, dead_bury_all (h) ? 0 : ETIMEDOUT, NULL);
 }
 
 
@@ -11131,6 +11436,7 @@ open_heap (struct opening *o, void **md)
                                           " library's own", sizeof *h);
   o->fd = opt->fd;
   o->mode = opt->mode;
+  h->file.wait = opt->wait;
   struct file *f = &h->file;
   int err = !anonymous ? door_attach (&f, o)
             : kind == &kind_file
@@ -11214,6 +11520,7 @@ static int
 open_leave (const void *base, bool heap, struct reason *why)
 {
   process_check ();
+  fail_nothing ();
   int err = open_allowed (why);
   if (err != 0)
     return err;
@@ -11647,8 +11954,7 @@ mmalloc_trim (void *md)
     return -1;
   size_t given = trim_all (c.h, cache_use (c.h, md));
   trim_cut (c.h);
-  call_end (&c, 0, NULL);
-  return (ptrdiff_t) given;
+  return call_end (&c, fail_was_late (), NULL) == 0 ? (ptrdiff_t) given : -1;
 }
 
 /* Counted by looking at every record, without stopping anybody: exact for a
@@ -11711,8 +12017,8 @@ mmalloc_check (void *md,
     {
       unsigned walk = lock_walk (h);
       check_supers (h, &check);
-      for (size_t chunk = 0; chunk < run_chunks (h); chunk++)
-        check_chunk (h, chunk, &check);
+      for (size_t chunk = 0; chunk < run_chunks (h) && err == 0; chunk++)
+        err = check_chunk (h, chunk, &check);
       unlock_walk (h, walk);
       walk_heap (h, check_see, &check);
       check_roots (h, &check);
@@ -11721,7 +12027,8 @@ mmalloc_check (void *md,
                    &(struct sight_call){ check_block, &check });
     }
   os_let_cancel (cancel);
-  return call_end (&c, err, "the file cannot be looked at") == 0 ? check.n : -1;
+  const char *told = err == ETIMEDOUT ? NULL : "the file cannot be looked at";
+  return call_end (&c, err, told) == 0 ? check.n : -1;
 }
 
 /* For layers above, qalloc and shims, whose own misuse goes to the same
@@ -11866,6 +12173,17 @@ maker_is_for (struct heap *h, struct disk_op *op, const struct wish *w)
   return i == w->len;
 }
 
+/* The process that makes the root of W, or 0.  For words: without the lock, it
+   may be another one.  */
+static uint64_t
+maker_of (struct heap *h, const struct wish *w)
+{
+  for (unsigned i = 0; i < MM_OPS; i++)
+    if (op_makes_root (&h->op[i]) && maker_is_for (h, &h->op[i], w))
+      return word_peek (&h->op[i].owner);
+  return 0;
+}
+
 /* What OP is called by those who wait for it, until it is released.  */
 static uint64_t
 maker_number (struct heap *h, struct disk_op *op)
@@ -11979,7 +12297,8 @@ maker_publish (const struct wish *w, struct heap *h, struct disk_op *op,
                void *p, struct reason *why)
 {
   struct root_walk walk;
-  lock_heap (h);
+  if (!lock_heap (h))
+    return ETIMEDOUT;
   bool there = root_find (h, w->name, w->len, &walk) != NULL;
   struct disk_name *root = maker_record (h, op);
   bool damaged = walk.damaged || root == NULL;
@@ -12026,7 +12345,7 @@ maker_make (const struct wish *w, struct heap *h, struct disk_op *op,
 {
   unsigned forks = h->forks;
   thread.op = op;
-  void *p = alloc_any (w->md, w->size, 16, ALLOC_ZERO);
+  void *p = alloc_any (w->md, w->size, 16, ALLOC_ZERO | ALLOC_PART);
   thread.op = NULL;
   int err = p != NULL ? 0 : errno;
   int stop = p != NULL && w->init != NULL ? w->init (p, w->size, w->arg) : 0;
@@ -12061,11 +12380,17 @@ maker_try (const struct wish *w, struct heap *h, uint64_t *value,
   if (err != 0)
     return err;
   /* Nobody waits for the dead, nor do they wait.  */
-  dead_bury_all (h);
+  if (!dead_bury_all (h))
+    return ETIMEDOUT;
   struct disk_op *op = slot_begin (h, (void *) h->file.base, NULL);
-  lock_heap (h);
-  err = maker_look_locked (h, w, op);
-  unlock_heap (h);
+  if (op == NULL)
+    return ETIMEDOUT;
+  err = ETIMEDOUT;
+  if (lock_heap (h))
+    {
+      err = maker_look_locked (h, w, op);
+      unlock_heap (h);
+    }
   if (err == 0)
     return maker_make (w, h, op, value, why);
   op_release (h, op);
@@ -12106,7 +12431,7 @@ maker_root (const struct wish *w, struct heap *h, uint64_t *value,
             struct reason *why)
 {
   struct root_walk walk;
-  uint64_t unfit = 0;
+  uint64_t unfit = 0, since = 0;
   unsigned pauses = 0;
   size_t mapped = word_peek (&h->file.mapped);
   int err;
@@ -12131,6 +12456,9 @@ maker_root (const struct wish *w, struct heap *h, uint64_t *value,
           unfit = *value;
           err = MAKER_AGAIN;
         }
+      if (err == MAKER_WAITS
+          && lock_is_late (h, &since, maker_of (h, w), "the root in the making"))
+        return ETIMEDOUT;
       if (err == MAKER_WAITS)
         os_pause (pauses++, 22);
     }

@@ -38,6 +38,14 @@
    - fork: the child of a process with an anonymous heap goes on with its own
      copy; in the child of a process with a file heap the heap is attached
      anew on first use, shared with the parent.
+   - A call may have to wait for another process that uses the heap and is
+     stopped, for as long as that is; nobody takes its locks while it lives.
+     With the option `wait' a call fails with ETIMEDOUT after that time, names
+     the process, and has changed nothing: it may be made again.  Blocks of up
+     to 32 KiB come and go without waiting as long as there is room for them.
+     mfree sets errno then, and the block stays live.  mmalloc_detach does not
+     fail: this process leaves the heap like one that was killed.  The end of a
+     thread waits no longer either.
    - A process killed at any instruction leaves the heap whole.  A block whose
      pointer was not stored yet stays allocated; see mmalloc_to.
 
@@ -119,9 +127,15 @@ struct mmalloc_options
                                 0: only mmalloc_trim gives back.  Not for
                                 readers and MMALLOC_PRIVATE, and as the first
                                 opening in a process says */
+  unsigned int wait;         /* milliseconds that a call of this process may
+                                wait, in all, for others that use the heap and
+                                do not go on, as stopped processes; then it
+                                fails with ETIMEDOUT, see below; 0: as long as
+                                it takes.  As the first opening in a process
+                                says */
 };
 #define MMALLOC_OPTIONS_INIT \
-  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0, 0 }
+  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Open the heap in file PATH, or in the file OPT->fd if PATH is NULL, or an
    anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
@@ -134,7 +148,8 @@ struct mmalloc_options
    against it, a single writer against others, who are named, attached to this
    process in another way, locked by others, or open for writing by a program
    with an older version of the library),
-   EDEADLK (locked by this process itself), ENOLCK (too many processes), ENOMEM
+   EDEADLK (locked by this process itself), ETIMEDOUT (waited as long as
+   OPT->wait says), ENOLCK (too many processes), ENOMEM
    (ulimit -v) and EAGAIN (RLIMIT_MEMLOCK after mlockall): there is no address
    space for what is in use; EAGAIN (MMALLOC_NOWAIT, the reason names who is in
    the way), or what the file system said.  A file that is
@@ -269,7 +284,8 @@ const char *mmalloc_version (void);
 
 /* Free block PTR of heap MD.  NULL: nothing happens.  Misuse is reported:
    a free, an interior or a foreign pointer.  errno is kept.  A read-only
-   heap is left alone, with errno EROFS.  */
+   heap is left alone, with errno EROFS.  With ETIMEDOUT, see above, the block is
+   live as before and can be freed again.  */
 void mfree (void *md, void *ptr);
 
 /* A block of at least SIZE bytes, contents undefined; NULL if SIZE is 0 (errno
@@ -355,7 +371,7 @@ int mmalloc_move (void *md, void **to, void **from);
    returns; it waits for those of processes that live.  To be called by whoever
    learns that a neighbour died, from a mark under a lock of the program's own
    for instance (examples/cache.c), before it changes slots of the dead one.  0,
-   or -1 and an error.  */
+   or -1 and an error, as ETIMEDOUT after which some of them may have ended.  */
 int mmalloc_recover (void *md);
 
 /* mmalloc_publish (&SLOT, VALUE): SLOT = VALUE, one store, for a pointer or an

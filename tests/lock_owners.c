@@ -45,7 +45,7 @@ second (void *order)
       word_publish (&e->id, id_of (1000));
     }
   if (order != (void *) NOTHING)
-    lock_heap (h);
+    must (lock_heap (h));
   baton_pass (baton);
   baton_wait (baton);
   _exit (0);
@@ -101,7 +101,7 @@ START_TEST (newcomers)
   second_kill (child);
   ck_assert (is_dead (2));
   /* What was to be buried by him is buried by others.  */
-  dead_bury_all (h);
+  must (dead_bury_all (h));
   ck_assert_uint_eq (word_see (&h->procs[1].id), 0);
   h->procs[1].coming = 0;
   heap_end (md);
@@ -127,7 +127,7 @@ static void *
 waits (void *unused)
 {
   (void) unused;
-  lock_heap (h);
+  must (lock_heap (h));
   unlock_heap (h);
   return NULL;
 }
@@ -205,7 +205,7 @@ count (void *unused)
 {
   for (int i = 0; i < ROUNDS; i++)
     {
-      lock_grow (h);
+      must (lock_grow (h));
       long n = *(volatile long *) &sum->count;
       if (i % 64 == 0)
         sched_yield ();
@@ -253,8 +253,8 @@ takes_all (void *unused)
   enter ();
   must (number_of (h->id) == 1);
   must (lock_stream (h, 1, true));
-  lock_grow (h);
-  lock_heap (h);
+  must (lock_grow (h));
+  must (lock_heap (h));
   raise (SIGKILL);
 }
 

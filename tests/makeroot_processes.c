@@ -273,7 +273,7 @@ static void
 records_of_others_are_not_ours (void)
 {
   struct heap *h = (struct heap *) *door_place (md, true);
-  lock_heap (h);
+  must (lock_heap (h));
   struct disk_op *op = record_of ("a");
   struct making *m = &h->making[op - h->op];
   m->by = library_thread.number;
@@ -489,7 +489,7 @@ START_TEST (made_meanwhile)
   struct heap *h = (struct heap *) *door_place (md, true);
   ck_assert_ptr_nonnull (make ("a"));
   struct disk_op *op = slot_begin (h, md, NULL);
-  lock_heap (h);
+  must (lock_heap (h));
   int err = maker_look_locked (h, &w, op);
   unlock_heap (h);
   op_release (h, op);

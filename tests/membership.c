@@ -676,12 +676,12 @@ START_TEST (marked_anew)
   ck_assert_int_eq (entries_in_use (md), 2);
   mark_before = _i % 2;
   new_mark = &h->locks->mark;
-  dead_bury_all (h);
+  must (dead_bury_all (h));
   ck_assert_ptr_null (new_mark);
   ck_assert_int_eq (entries_in_use (md), 2);
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
-  dead_bury_all (h);
+  must (dead_bury_all (h));
   ck_assert_int_eq (entries_in_use (md), 1);
   heap_end (md);
 }

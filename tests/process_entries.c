@@ -30,7 +30,7 @@ many (size_t maximum, uint32_t n)
   h = heap_of (md);
   ck_assert_uint_eq (h->entry, 0);
   for (uint32_t i = off_procs_used (h); i < n; i++)
-    ck_assert_int_eq (proc_more (h), 0);
+    ck_assert_int_eq (member_more (h), 0);
   ck_assert_uint_ge (off_procs_used (h), n);
   for (uint32_t i = 1; i < n; i++)
     {
@@ -200,7 +200,7 @@ START_TEST (limits)
   uint32_t most = _i < 2 ? 1024 : 192;
   many (size[_i], most);
   ck_assert_uint_eq (h->super.n_procs, most);
-  ck_assert_int_eq (proc_more (h), ENOLCK);
+  ck_assert_int_eq (member_more (h), ENOLCK);
   ck_assert_uint_eq (off_procs_used (h), most);
   ck_assert_int_eq (child_run (refused,
                                most == 192 ? "192 processes use the heap"

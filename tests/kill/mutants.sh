@@ -63,7 +63,8 @@ build () { # TEST
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|opening_does_not_wait|other_device_number|others_come_between|\
     power_cut_roots|preconditions|process_entries|quota_is_named|\
-    slot_calls_wait|trim_seen_inside|users_are_told|words_of_threads)
+    slot_calls_wait|trim_seen_inside|users_are_told|waiting_has_a_limit|\
+    words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
@@ -408,15 +409,15 @@ mutant old_freed_first '/^slot_put/,/^}/ {
 }' 'step:mfree_from: large'
 
 # What the call is about is not on record: the old block, the slot.
-mutant old_not_recorded '/^slot_begin/,/^}/ {
+mutant old_not_recorded '/^op_begin/,/^}/ {
   s/old != NULL ? off_file (h, old) : 0/old != NULL ? 0 : 0/
 }' 'step:mfree_from: own'
-mutant slot_not_recorded '/^slot_begin/,/^}/ {
+mutant slot_not_recorded '/^op_begin/,/^}/ {
   s/&op->slot, off_file (h, slot)/\&op->slot, 0 * off_file (h, slot)/
 }' 'step:mmalloc_to: fast path'
 
 # The old block is on record without its slot: before it comes, after it goes.
-mutant old_before_slot '/^slot_begin/,/^}/ {
+mutant old_before_slot '/^op_begin/,/^}/ {
   /^  word_settle (&op->old, old != NULL/d
   s/^  word_put (&op->slot, off_file (h, slot));/\
   word_settle (\&op->old, old != NULL ? off_file (h, old) : 0);\
@@ -530,7 +531,7 @@ mutant moved_to_no_word '/^dead_slot (/,/^}/ {
 # mmalloc_recover does not look for the dead.
 mutant recover_does_nothing '/^mmalloc_recover/,/^}/ {
   s/^        dead_bury_all (h);/        break;/
-  s/^  dead_bury_all (h);/  (void) h;/
+  s/dead_bury_all (h) ? 0 : ETIMEDOUT/0/
 }' 'step:mfree_from: own'
 
 # ---- Backed slices behind the ready records -----------------------------------
@@ -1062,7 +1063,7 @@ mutant root_room_ignored '/^root_record_locked/,/^}/ {
 
 # What another one wrote is left in a HUGE block that shall be zero.
 mutant huge_not_zeroed '/^huge_take/,/^}/ {
-  s/^      if (!is_zero)/      if (false)/
+  s/if (err == 0 && !is_zero)/if (false)/
 }' private_changes_vanish
 
 # Parts of a copy do not get their disk blocks again.
@@ -1296,7 +1297,7 @@ mutant thin_looked_at_early '/^trim_page/,/^}/ {
       t->given += n * MM_PAGE;/
 }' trim_inside_pages
 mutant wake_without_lock '/^page_wake/,/^}/ {
-  s/^  lock_grow (h);//
+  s/^  if (!lock_grow (h))/  if (false)/
   s/^  unlock_grow (h);//
 }' trim_inside_pages
 mutant wake_without_blocks '/^page_back_holes/,/^}/ {
@@ -1398,12 +1399,46 @@ mutant guards_of_one_thread '/^mmcheckf/,/^}/ {
 # ---- More slot calls than records ---------------------------------------------
 
 # A record is taken that another call has; or the dead keep theirs.
-mutant record_taken_twice '/^slot_begin/,/^}/ {
-  s/if (word_peek (&op->owner) == 0 &&/if (tries > MM_OPS ||/
+mutant record_taken_twice '/^op_begin/,/^}/ {
+  s/if (word_peek (owner) == 0 &&/if (i + 1 == end ||/
 }' slot_calls_wait
 mutant dead_keep_records '/^slot_begin/,/^}/ {
-  s/^          dead_bury_all (h);/          (void) h;/
+  s/^      dead_bury_all (h);/      (void) h;/
 }' slot_calls_wait
+
+# ---- A limit to waiting --------------------------------------------------------
+
+# There is none.  What could not be freed is on no record, or nobody ends the
+# calls that were left; it was not made a record of.
+mutant wait_without_limit '/^fail_is_late/,/^}/ {
+  s/limit == 0/true/
+}' 'stopped:malloc: first'
+mutant late_block_lost '/^realloc_leave/,/^}/ {
+  s/op_leave (op)/op_release (h, op)/
+}' waiting_has_a_limit
+mutant late_record_kept '/^dead_bury_all/,/^}/ {
+  s/return dead_end_left (h);/return true;/
+}' waiting_has_a_limit
+mutant late_call_released '/^give_block/,/^}/ {
+  s/if (op != NULL && err != ETIMEDOUT)/if (op != NULL)/
+}' waiting_has_a_limit
+
+# Who is late to leave, or to come, is taken for alive in the entry; or the dead
+# one there is forgotten; or he leaves without his entry.
+mutant late_leaver_lives '/^detach_leave/,/^}/ {
+  s/word_settle (&off_proc (h, h->entry)->namespace, 0);/(void) h;/
+}' waiting_has_a_limit
+mutant late_comer_lives '/^attach_gives_up/,/^}/ {
+  /word_put (&e->namespace, 0);/d
+}' waiting_has_a_limit
+mutant late_comer_forgets '/^attach_gives_up/,/^}/ {
+  /h->entry = MM_PROCS;/d
+}' waiting_has_a_limit
+mutant late_leaver_forgets '/^detach_leave/,/^}/ {
+  s/^  bool locked = lock_heap (h);/&\
+  if (!locked)\
+    word_settle (\&off_proc (h, h->entry)->id, 0);/
+}' waiting_has_a_limit
 
 # A checkpoint passes dynamic maps over.
 map_mutant dynamic_maps_unsynced '/^qalloc_checkpoint/,/^}/ {
@@ -1649,7 +1684,7 @@ mutant maker_turn_ignored '/^op_is_ours/,/^}/ {
   s/&& m->turn == word_peek (&op->turn)//
 }' makeroot_processes
 mutant maker_waits_for_dead '/^maker_try/,/^}/ {
-  /^  dead_bury_all (h);/d
+  s/if (!dead_bury_all (h))/if (false)/
 }' makeroot_processes
 mutant maker_thread_stays '/^cache_thread_exit/,/^}/ {
   s/if (k->heap != NULL)/if (false)/
@@ -1793,23 +1828,23 @@ mutant again_unjoined '/^attach_again/,/^}/ {
 
 # An entry is used before its page has disk blocks; before those who ask about
 # processes look at it; with what is there of other times.
-mutant entry_unbacked '/^proc_more/,/^}/ {
+mutant entry_unbacked '/^member_more/,/^}/ {
   s/back_range (h, (char .) e, MM_PAGE) : 0/0 : 0/
 }' process_entries
-mutant entry_full_disk_unseen '/^proc_more/,/^}/ {
+mutant entry_full_disk_unseen '/^member_more/,/^}/ {
   s/^  if (err != 0)/  if (false)/
 }' process_entries
-mutant entry_backed_late '/^proc_more/,/^}/ {
+mutant entry_backed_late '/^member_more/,/^}/ {
   s/^  int err = n >=/  word_publish (\&h->locks->procs_used, n + 1);\
 &/
 }' process_entries
-mutant entry_used_unseen '/^proc_more/,/^}/ {
+mutant entry_used_unseen '/^member_more/,/^}/ {
   s/^  word_publish (&h->locks->procs_used, n + 1);/  if (n != MM_PROCS_FIRST) word_publish (\&h->locks->procs_used, n + 1);/
 }' process_entries
-mutant entry_of_old_times '/^proc_more/,/^}/ {
+mutant entry_of_old_times '/^member_more/,/^}/ {
   /memset (e, 0/d
 }' process_entries
-mutant entries_without_limit '/^proc_more/,/^}/ {
+mutant entries_without_limit '/^member_more/,/^}/ {
   s/if (n == h->super.n_procs)/if (n == 2 * MM_PROCS)/
 }' process_entries
 mutant entries_believed '/^off_procs_used/,/^}/ {

@@ -109,7 +109,7 @@ static void
 give_large (uint32_t number)
 {
   struct place at = { .kind = PLACE_LARGE, .number = number };
-  NEED (give_slices (kill_heap (), &at));
+  NEED (give_slices (kill_heap (), &at) == 0);
 }
 
 /* Take N slices of chunk 0 as a LARGE block; 0 if there is no such run.  */

@@ -27,7 +27,7 @@ die (void *md, bool fills)
 {
   for (size_t i = 0; fills && i < n_blocks; i++)
     NEED (mmalloc (md, SIZE) != NULL);
-  lock_heap (kill_heap ());
+  NEED (lock_heap (kill_heap ()));
   atomic_store (turn, 1);
   for (;;)
     pause ();

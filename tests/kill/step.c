@@ -201,9 +201,10 @@ use_backed (void *md)
           struct heap *h = kill_heap ();
           mfree (md, p);
           size_t slices = n >> MM_SLICE_SHIFT;
-          uint32_t number = run_reuse (h, slices, slices, MM_SLICE,
-                                       head_make (HEAD_LARGE, 0, 0, 0, slices));
-          NEED (number != 0);
+          uint32_t number;
+          NEED (run_reuse (h, slices, slices, MM_SLICE,
+                           head_make (HEAD_LARGE, 0, 0, 0, slices), &number)
+                == 0 && number != 0);
           p = page_start (h, number);
         }
       kill_fill (p, n, ++tag);
