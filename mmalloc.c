@@ -367,6 +367,8 @@ enum
   MM_PROCS = 1024,             /* processes at once */
   MM_PROCS_FIRST = 192,        /* entries that fill the space between locks and
                                   root; a small heap has no others */
+  MM_PROCS_ASKED = 16,         /* of them each thread that finds no stream asks
+                                  so many whether they live, in turn */
   MM_PROCS_TRIED = 2,          /* of them each newcomer asks so many whether
                                   their owners live */
   MM_SPINS = 64,               /* looks at a lock before the first sleep */
@@ -844,6 +846,7 @@ struct heap
   uint32_t entry;
   uint32_t epoch;
   uint64_t id;                 /* in the entry and in our streams */
+  disk_u32 asked;              /* entries asked about in turn so far */
   struct cache *caches;        /* under the registry lock */
   struct given                 /* what LARGE blocks have left, as this process
                                   knows it; under the heap lock */
@@ -2037,14 +2040,15 @@ wait_relax (void)
 }
 
 /* Sleep as long as WORD, which other processes see if it is SHARED, has VALUE,
-   but not for long, the N-th time from 0 in a row: false if it was woken.  A
-   signal is no wake-up: where they come all the time, the sleep never ends
-   otherwise.  */
+   but not for long, the N-th time from 0 in a row: false if it was woken.  For
+   most of a second who waits for a dead one learns so within a moment; then the
+   other is stopped, or writes to a slow disk.  A signal is no wake-up: where
+   they come all the time, the sleep never ends otherwise.  */
 static bool
 wait_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
 {
-  long most = 50 * 1000 * 1000, wanted = 100 * 1000L << (n < 10 ? n : 9);
-  struct timespec t = { 0, wanted < most ? wanted : most };
+  long wanted = n < 4 ? 100 * 1000L << n : n < 400 ? 1600 * 1000 : 50000 * 1000;
+  struct timespec t = { 0, wanted };
   int how = shared ? 0 /* wait */ : 128 /* private */;
   if (syscall (SYS_futex, word, how, value, &t, NULL, 0) == 0
       || errno == EAGAIN)
@@ -5995,18 +5999,21 @@ dead_end_left (struct heap *h)
   return true;
 }
 
-/* Take the streams of all who died from them: whoever needs what the dead had
-   calls it.  Ids are never used twice in an epoch, so a newcomer in an entry
-   loses nothing.  False: as lock_heap.  Needs: no lock.  */
+/* Take the streams of those who died from them, among as many as MOST in turn:
+   whoever needs what the dead had calls it.  Ids are never used twice in an
+   epoch, so a newcomer in an entry loses nothing.  False: as lock_heap.  Needs:
+   no lock.  */
 static bool
-dead_bury_all (struct heap *h)
+dead_bury (struct heap *h, uint32_t most)
 {
   uint32_t n = h->file.kind->shared ? off_procs_used (h) : 0;
-  for (uint32_t i = 0; i < n; i++)
+  uint32_t from = n > most ? word_add (&h->asked, most) : 0;
+  for (uint32_t i = 0; i < n && i < most; i++)
     {
-      struct disk_proc *e = off_proc (h, i);
+      uint32_t entry = (from + i) % n;
+      struct disk_proc *e = off_proc (h, entry);
       uint64_t id = word_see (&e->id);
-      if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, i))
+      if (id == 0 || id >> 32 != h->epoch || !proc_is_dead (h, entry))
         continue;
       if (!lock_heap (h))
         return false;
@@ -6015,6 +6022,13 @@ dead_bury_all (struct heap *h)
       word_claim (&e->id, &id, 0);
     }
   return dead_end_left (h);
+}
+
+/* Of all who died.  */
+static bool
+dead_bury_all (struct heap *h)
+{
+  return dead_bury (h, MM_PROCS);
 }
 
 
@@ -6117,7 +6131,7 @@ stream_claim (struct heap *h)
       int err = stream_grow (h);
       if (err == 0)
         continue;
-      if (err == ETIMEDOUT || (!buried && !dead_bury_all (h)))
+      if (err == ETIMEDOUT || (!buried && !dead_bury (h, MM_PROCS_ASKED)))
         return 0;
       if (buried)
         return stream_share (h);

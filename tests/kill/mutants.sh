@@ -1416,7 +1416,7 @@ mutant wait_without_limit '/^fail_is_late/,/^}/ {
 mutant late_block_lost '/^realloc_leave/,/^}/ {
   s/op_leave (op)/op_release (h, op)/
 }' waiting_has_a_limit
-mutant late_record_kept '/^dead_bury_all/,/^}/ {
+mutant late_record_kept '/^dead_bury (/,/^}/ {
   s/return dead_end_left (h);/return true;/
 }' waiting_has_a_limit
 mutant late_call_released '/^give_block/,/^}/ {
