@@ -345,8 +345,8 @@ enum
   MM_AHEAD_MAX = 64 << 20,
   MM_NARROW_STEP = 1 << 20,    /* address space that a narrow heap takes */
   MM_HUGE_PAGES = 32 << 20,    /* larger anonymous heaps want huge pages */
-  MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed */
-  MM_PROCS_LEAST = 1 << 20,    /* nor address space on many processes */
+  MM_SLACK_LEAST = 16 << 20,   /* smaller heaps spend no page on speed, nor any
+                                  on many processes */
   MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
                                   in a file, where it may stay, later */
   MM_ROOM_FILE = 4 << 10
@@ -8740,7 +8740,7 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
   s->n_shared = opt->streams > 0 ? opt->streams : 1;
   size_t most = s->n_shared + h->capacity / MM_SYSTEM_STREAM_SPACE;
   s->n_streams = (uint32_t) size_min (most, MM_STREAMS_MAX);
-  bool many = h->file.kind->shared && h->capacity >= MM_PROCS_LEAST;
+  bool many = h->file.kind->shared && h->capacity >= MM_SLACK_LEAST;
   s->n_procs = many ? MM_PROCS : MM_PROCS_FIRST;
   s->app_version = opt->app_version;
 }

@@ -196,7 +196,7 @@ END_TEST
 /* As many as there can be.  */
 START_TEST (limits)
 {
-  static const size_t size[] = { 0, MIB (1), MIB (1) - 4096, KIB (256) };
+  static const size_t size[] = { 0, MIB (16), MIB (16) - 4096, KIB (256) };
   uint32_t most = _i < 2 ? 1024 : 192;
   many (size[_i], most);
   ck_assert_uint_eq (h->super.n_procs, most);

@@ -2307,7 +2307,7 @@ world_open (const struct operation *op)
   h->super.n_shared = 1;
   size_t exclusive = op->capacity / MM_SYSTEM_STREAM_SPACE;
   h->super.n_streams = 1 + (uint32_t) exclusive;
-  h->super.n_procs = op->capacity >= MM_PROCS_LEAST ? MM_PROCS : MM_PROCS_FIRST;
+  h->super.n_procs = op->capacity >= MM_SLACK_LEAST ? MM_PROCS : MM_PROCS_FIRST;
   /* The grid begins at the base: mmap gives whole system pages only.  */
   epoch_layout (h);
   if (h->grid != h->file.base)
