@@ -65,11 +65,12 @@ lonely_cache (void)
 static char *
 begin (const struct image *im, struct use *u)
 {
-  static bool begun;
+  static pid_t begun;
   struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
-  if (!begun)
+  /* A fork child has other caches.  */
+  if (begun != getpid ())
     lonely_cache ();
-  begun = true;
+  begun = getpid ();
   os.ftruncate = keep_length;
   os.msync = sync_inside;
   NEED (ftruncate (hostile_fd, (off_t) im->capacity) == 0);

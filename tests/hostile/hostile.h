@@ -680,8 +680,10 @@ static bool run_free_neighbours;
 static inline void
 run_fence (const struct image *im)
 {
-  if (run_free_neighbours)
+  static bool done[BASE_KINDS];
+  if (run_free_neighbours || done[im->kind])
     return;
+  done[im->kind] = true;
   size_t room = MIB (512);
   char *before = (char *) im->base - room, *after = (char *) im->base
                                                     + im->capacity;
