@@ -820,6 +820,8 @@ struct heap
   struct file file;            /* first: a file with a heap in it is one */
   uintptr_t grid;              /* base rounded up to a slice */
   size_t capacity;             /* bytes from base, as recorded */
+  _Atomic size_t seen;         /* so much of it was in use when this process
+                                  looked: nobody takes that back */
   _Atomic size_t dumped;       /* what lies behind is not in core dumps */
   size_t usable;               /* anonymous: may be touched from base up to
                                   here; more lies behind huge gaps */
@@ -1341,11 +1343,23 @@ off_length (struct heap *h)
   return word_see (&h->root->length);
 }
 
+/* The first LEN bytes are in use, and this process goes by that.  */
+static MM_NOINLINE void
+off_know (struct heap *h, size_t len)
+{
+  size_t known = word_peek (&h->seen);
+  while (known < len && !word_claim (&h->seen, &known, len))
+    continue;
+}
+
 /* How much of it may be looked at: a reader may have mapped less.  */
 static inline size_t
 off_seen (struct heap *h)
 {
-  return size_min (off_length (h), word_peek (&h->file.mapped));
+  size_t len = size_min (off_length (h), word_peek (&h->file.mapped));
+  if (MM_UNLIKELY (len > word_peek (&h->seen)))
+    off_know (h, len);
+  return len;
 }
 
 /* How many slices of chunk C lie inside LIMIT bytes from the base.  */
@@ -4420,9 +4434,10 @@ run_ready (struct heap *h, size_t c)
   uint64_t d = dir_get (h, c);
   /* Not behind the file's end, whatever the word says, nor are the records
      themselves.  */
-  size_t within = slice_count_within (h, c, off_seen (h));
-  return dir_kind (d) == DIR_PAGED && within >= slice_first_data (h, c)
-           ? size_min (dir_ready (d), within) : 0;
+  size_t n = size_min (dir_ready (d), slice_count_within (h, c, off_seen (h)));
+  return dir_kind (d) == DIR_PAGED
+             && MM_OFF_RECORDS + n * MM_RECORD <= n << MM_SLICE_SHIFT
+           ? n : 0;
 }
 
 /* Whether slice NUMBER may be looked at; gives its record.  For numbers that
@@ -4444,17 +4459,18 @@ run_is_inside (struct heap *h, uint64_t number, size_t n)
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   size_t end = h->grid - h->file.base
                + ((number + n) << MM_SLICE_SHIFT);
-  return s >= slice_first_data (h, c) && s + n <= dir_ready (dir_get (h, c))
-         && end <= off_seen (h);
+  return s >= slice_first_data (h, c) && s + n <= MM_CHUNK_SLICES
+         && s + n <= dir_ready (dir_get (h, c)) && end <= off_seen (h);
 }
 
 /* How many slices a used head covers, at least 1 and not past END; 0 if the
-   head is no head.  */
+   head is no head, or behind END, which others may have moved.  */
 static size_t
 run_covers (uint64_t head, size_t s, size_t end)
 {
   unsigned kind = head_kind (head), cl = head_class (head);
-  if (kind != HEAD_PAGE && kind != HEAD_LARGE && kind != HEAD_ROOTS)
+  if ((kind != HEAD_PAGE && kind != HEAD_LARGE && kind != HEAD_ROOTS)
+      || s >= end)
     return 0;
   size_t n = kind == HEAD_LARGE ? head_slices (head)
              : kind == HEAD_PAGE && cl < MM_CLASSES ? class_table[cl].slices
@@ -4549,7 +4565,8 @@ run_search_in_locked (struct heap *h, size_t c, size_t n, size_t align,
   if (end <= slice_first_data (h, c))
     return 0;
   struct disk_index *x = run_index_locked (h, c);
-  size_t start = map_next_free (x, 0, end, which, true), stop;
+  size_t start = map_next_free (x, slice_first_data (h, c), end, which, true);
+  size_t stop;
   for (; start < end; start = map_next_free (x, stop, end, which, true))
     {
       stop = map_next_free (x, start, end, which, false);
@@ -4755,6 +4772,7 @@ grow_reach (struct heap *h, const char *end)
   if (len > off_length (h))
     /* Seen by off_length.  */
     word_publish (&h->root->length, len);
+  off_know (h, len);
   grow_show (h, len);
 }
 
@@ -4951,7 +4969,7 @@ grow_give_way (struct heap *h, uintptr_t base)
   bool grows = f->kind->changes && !word_peek (&h->forked);
   if (grows && !lock_grow (h))
     return false;
-  bool done = cut >= off_length (h);
+  bool done = cut >= size_max (off_length (h), word_peek (&h->seen));
   if (done)
     grow_map_is (h, cut);
   if (grows)
@@ -5511,8 +5529,8 @@ huge_give_locked (struct heap *h, uint32_t number)
   for (size_t i = 1; i < chunks && c + i < h->n_chunks; i++)
     dir_set (h, c + i, 0);
   /* In the part of the file that is in use, as it was found.  */
-  size_t seen = (off_seen (h) - off_file (h, off_slice (h, c, start)))
-                >> MM_SLICE_SHIFT;
+  size_t at = off_file (h, off_slice (h, c, start));
+  size_t seen = (size_max (off_seen (h), at) - at) >> MM_SLICE_SHIFT;
   return size_min (dir_slices (d), seen);
 }
 
@@ -5562,9 +5580,9 @@ large_give_locked (struct heap *h, uint32_t number)
   MM_NEEDS (needs_heap_lock (h));
   size_t c = number / MM_CHUNK_SLICES, s = number % MM_CHUNK_SLICES;
   uint64_t head = head_peek (off_record (h, c, s));
-  if (head_kind (head) != HEAD_LARGE)
-    return false;
   size_t n = run_covers (head, s, run_ready (h, c));
+  if (head_kind (head) != HEAD_LARGE || n == 0)
+    return false;
   run_give_locked (h, number, n);
   run_note_given_locked (h, number, n);
   return true;
@@ -5638,7 +5656,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
             run_give_locked (h, slice_number (c, s + want), n - want);
           done = true;
         }
-      else if (head_kind (head) == HEAD_LARGE && want <= MM_RUN_MAX
+      else if (head_kind (head) == HEAD_LARGE && n > 0 && want <= MM_RUN_MAX
                && s + want <= slice_count (h, c))
         done = large_extend_locked (h, c, s, n, want, &from, &bare);
       unlock_heap (h);
@@ -5761,9 +5779,10 @@ place_find (struct heap *h, const void *p, bool interior, struct place *at)
     return place_foreign;
   size_t slices = large ? run_covers (at->head, s, run_ready (h, c))
                         : class_table[cl].slices;
-  /* Blocks lie in the part of the file that is in use, whatever its words
-     say.  */
-  if (off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_seen (h))
+  /* Blocks lie in the part of the file that is in use, and P in them, whatever
+     its words say by now.  */
+  if (off_file (h, at->start) + (slices << MM_SLICE_SHIFT) > off_seen (h)
+      || (uintptr_t) p - (uintptr_t) at->start >= slices << MM_SLICE_SHIFT)
     return place_foreign;
   at->kind = large ? PLACE_LARGE : PLACE_SMALL;
   at->usable = slices << MM_SLICE_SHIFT;
@@ -6080,16 +6099,19 @@ stream_grow (struct heap *h)
     return ETIMEDOUT;
   uint32_t ready = word_peek (&l->streams_ready);
   char *at = (char *) &h->stream[ready];
-  int err = ready < h->super.n_streams ? back_range (h, at, MM_PAGE) : ENOLCK;
+  /* A whole page, and not behind the last one.  */
+  bool more = ready < h->super.n_streams
+              && ready % (MM_PAGE / sizeof (struct disk_stream)) == 0;
+  int err = more ? back_range (h, at, MM_PAGE) : ENOLCK;
   if (err == 0)
     {
       grow_reach (h, at + MM_PAGE);
       memset (at, 0, MM_PAGE);
-      size_t more = size_min (MM_PAGE / sizeof (struct disk_stream),
-                              h->super.n_streams - ready);
-      word_add (&l->n_orphans, (uint32_t) more);
+      size_t n = size_min (MM_PAGE / sizeof (struct disk_stream),
+                           h->super.n_streams - ready);
+      word_add (&l->n_orphans, (uint32_t) n);
       /* Seen by off_streams_ready.  */
-      word_publish (&l->streams_ready, ready + (uint32_t) more);
+      word_publish (&l->streams_ready, ready + (uint32_t) n);
     }
   unlock_grow (h);
   return err;
@@ -6898,8 +6920,8 @@ guard_magic (const struct heap *h, const void *user, uint64_t size)
 static size_t
 guard_tail (const struct place *at, const char *user, size_t size)
 {
-  size_t room = (size_t) (at->start + at->usable - user);
-  return size < room ? size_min (room - size, GUARD_MAX) : 0;
+  size_t used = (size_t) (user - at->start) + size;
+  return used < at->usable ? size_min (at->usable - used, GUARD_MAX) : 0;
 }
 
 /* Put the guards of a block of SIZE bytes, the program's part being USER.
@@ -8336,8 +8358,7 @@ super_back_again (struct heap *h)
 {
   int err = file_back_again (&h->file, 0, MM_OFF_INDEX);
   size_t len = off_dir_bytes (h)
-               + round_up (word_peek (&h->locks->streams_ready)
-                             * sizeof (struct disk_stream),
+               + round_up (off_streams_ready (h) * sizeof (struct disk_stream),
                            MM_PAGE);
   if (err == 0)
     err = file_back_again (&h->file, off_file (h, h->dir), len);
@@ -8542,9 +8563,9 @@ check_chunk (struct heap *h, size_t c, struct check *check)
   bool locked = h->file.kind->changes;
   if (locked && !lock_heap (h))
     return ETIMEDOUT;
-  if (dir_kind (dir_get (h, c)) == DIR_PAGED)
+  size_t end = run_ready (h, c), n;
+  if (end > 0)
     {
-      size_t end = run_ready (h, c), n;
       struct disk_index *x = off_index (h, c);
       bool fresh = locked && x->epoch == word_peek (&h->locks->index_epoch);
       for (size_t s = 0; s < slice_first_data (h, c) && s < end; s++)
@@ -10355,7 +10376,7 @@ mmalloc_users (void *md, int (*fn) (const struct mmalloc_user *user, void *arg),
 static char *
 trim_end (struct heap *h)
 {
-  size_t c = run_chunks (h);
+  size_t c = size_max (run_chunks (h), 1);
   while (c > 1 && run_chunk_is_empty (h, c - 1))
     c--;
   uint64_t d = dir_get (h, --c);
@@ -10469,10 +10490,8 @@ trim_chunk (struct heap *h, size_t c)
         back_drop (h, off_chunk (h, c), size_min (end - from, MM_CHUNK));
       return 0;
     }
-  if (dir_kind (dir_get (h, c)) != DIR_PAGED)
-    return 0;
   size_t given = 0, end = run_ready (h, c), n;
-  if (!lock_heap (h))
+  if (end == 0 || !lock_heap (h))
     return 0;
   for (size_t s = 0;; s += n)
     {
@@ -10577,6 +10596,7 @@ trim_cut (struct heap *h)
         {
           /* Seen by off_length.  */
           word_publish (&h->root->length, len);
+          word_put (&h->seen, len);
           os_cut (&h->file, (off_t) len);
         }
       super_save (h);
@@ -10703,6 +10723,10 @@ quick_locate (struct cache *k, void *md, const void *ptr, struct place *at)
     return false;
   at->r = (struct disk_slice *) (void *)
           (k->records + (c << MM_CHUNK_SHIFT) + s * MM_RECORD);
+  /* Whatever the word says: in what is mapped.  */
+  struct heap *h = word_peek (&k->heap);
+  if (off_file (h, at->r + 1) > word_peek (&h->file.mapped))
+    return false;
   at->head = head_see (at->r);
   if (head_kind (at->head) == HEAD_CONT && head_distance (at->head) <= s)
     {
@@ -10997,8 +11021,10 @@ static void
 realloc_leave (const char *call, void *md, struct heap *h, void *ptr,
                struct place *at, struct disk_op *op)
 {
-  if (at->kind == PLACE_SMALL)
-    at->head = head_see (at->r);
+  uint64_t head = at->kind == PLACE_SMALL ? head_see (at->r) : at->head;
+  /* Another class only if others spoil the heap.  */
+  if (head_class (head) == head_class (at->head))
+    at->head = head;
   struct cache *k = cache_use (h, md);
   const char *wrong = give_block (h, k, at, op);
   if (wrong == give_later
@@ -11524,7 +11550,7 @@ open_end (struct heap *h)
   if (h->file.kind->shared)
     detach_leave (h);
   if (process.asan)
-    mark_own ((void *) h->file.base, off_length (h));
+    mark_own ((void *) h->file.base, off_seen (h));
   attach_drop (h);
 }
 
@@ -11925,7 +11951,7 @@ mmalloc_sync (void *md)
   if (!call_begin (&c, md, CALL_ASKS))
     return -1;
   struct file *f = &c.h->file;
-  size_t length = round_up (off_length (c.h), process.system_page);
+  size_t length = round_up (off_seen (c.h), process.system_page);
   int err = f->kind->writes_file ? os_sync ((void *) f->base, length) : 0;
   return call_end (&c, err, "the heap could not be written to the disk");
 }

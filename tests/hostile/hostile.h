@@ -76,6 +76,7 @@ struct image
 
 static int hostile_fd = -1;
 static uint64_t hostile_base;
+static size_t base_capacity = MIB (176); /* of BIG */
 static char *hostile_view;      /* the file as the tests see it */
 #define HOSTILE_VIEW MIB (256)
 
@@ -225,7 +226,7 @@ base_make (struct image *im, enum base_kind kind)
   opt.fd = hostile_fd;
   im->base = hostile_base = big ? HOSTILE_BASE : HOSTILE_BASE_SMALL;
   opt.base = (void *) im->base;
-  im->capacity = opt.reserve = big ? MIB (176) : MIB (4);
+  im->capacity = opt.reserve = big ? base_capacity : MIB (4);
   opt.streams = big ? 1 : 3;
   opt.app_version = 5;
   char *md = mmalloc_open (NULL, MMALLOC_CREATE, &opt);
@@ -682,8 +683,10 @@ static bool run_free_neighbours;
 static inline void
 run_fence (const struct image *im)
 {
-  if (run_free_neighbours)
+  static bool done[BASE_KINDS];
+  if (run_free_neighbours || done[im->kind])
     return;
+  done[im->kind] = true;
   size_t room = MIB (512);
   char *before = (char *) im->base - room, *after = (char *) im->base
                                                     + im->capacity;

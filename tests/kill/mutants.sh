@@ -67,7 +67,8 @@ build () { # TEST
     words_of_threads)
       set -- "$1" "$tests/$1.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    damage_*|file_calls_fail) set -- "$1" "$tests/$1.c" ;;
+    damage_*|file_calls_fail|neighbours_change_words)
+      set -- "$1" "$tests/$1.c" ;;
     *) set -- "$1" "$tests/kill/$1.c" ;;
   esac
   program=$1
@@ -117,6 +118,8 @@ mutant_of () {
       random) MMALLOC_KILLS=${filter:-500} "$dir/$program" ;;
       copies) MMALLOC_KILL_COPIES=${filter:-60} "$dir/$program" ;;
       damage_random) MMALLOC_DAMAGES=${filter:-4000} "$dir/$program" ;;
+      neighbours_change_words)
+        MMALLOC_STRIDE=${filter:-61} "$dir/$program" ;;
       damage_*|file_calls_fail|file_size_limit|replay)
         MMALLOC_STRIDE=${filter:-5} "$dir/$program" ;;
       *) MMALLOC_KILL_STRIDE=1 MMALLOC_KILL_REAL=60 \
@@ -212,7 +215,7 @@ mutant length_late '/^grow_back (/,/^}/ {
 
 # Stream records are ready before they have memory.
 mutant streams_ready_first '/^stream_grow/,/^}/ {
-  s/^  int err = ready <.*/\
+  s/^  int err = more ?.*/\
       atomic_store (\&l->streams_ready, ready + 4);\
 &/
 }' 'step:stream records'
@@ -790,6 +793,84 @@ mutant roots_anywhere '/^run_is_inside/,/^}/ {
   s/s >= slice_first_data (h, c)/true/
 }' damage_stays_inside
 
+# ---- Words that others change while the heap is open -------------------------
+
+# Records, indexes and blocks that are not mapped.
+mutant records_behind_the_mapping '/^run_ready/,/^}/ {
+  s/&& MM_OFF_RECORDS + n . MM_RECORD <= n << MM_SLICE_SHIFT//
+}' neighbours_change_words
+mutant record_count_believed '/^run_record/,/^}/ {
+  s/s < run_ready (h, c)/s < dir_ready (dir_get (h, c))/
+}' neighbours_change_words
+mutant runs_leave_their_chunk '/^run_is_inside/,/^}/ {
+  s/ && s + n <= MM_CHUNK_SLICES//
+}' neighbours_change_words
+mutant run_behind_the_end '/^run_covers/,/^}/ {
+  s/|| s >= end/|| false/
+}' neighbours_change_words
+mutant search_where_nothing_is '/^run_search_in_locked/,/^}/ {
+  s/end <= slice_first_data (h, c)/false/
+}' neighbours_change_words
+mutant search_in_metadata '/^run_search_in_locked/,/^}/ {
+  s/map_next_free (x, slice_first_data (h, c), end/map_next_free (x, 0, end/
+}' neighbours_change_words
+mutant huge_length_believed '/^place_find_huge/,/^}/ {
+  s/|| off_file (h, at->start) + at->usable > off_seen (h)/|| false/
+}' neighbours_change_words
+mutant huge_gives_all_it_says '/^huge_give_locked/,/^}/ {
+  s/return size_min (dir_slices (d), seen)/return dir_slices (d)/
+}' neighbours_change_words
+mutant length_believed '/^place_find (/,/^}/ {
+  s/> off_seen (h)/> off_length (h)/
+}' neighbours_change_words
+mutant length_believed_walking '/^sight_blocks/,/^}/ {
+  s/> off_seen (h)/> off_length (h)/
+}' neighbours_change_words
+mutant short_way_without_records '/^quick_locate/,/^}/ {
+  s/off_file (h, at->r + 1) > word_peek (&h->file.mapped)/false/
+}' neighbours_change_words
+mutant sweep_where_nothing_is '/^sweep_empty_chunk/,/^}/ {
+  s/run_ready (h, c) == 0/dir_kind (dir_get (h, c)) != DIR_PAGED/
+}' neighbours_change_words
+mutant trim_where_nothing_is '/^trim_chunk/,/^}/ {
+  s/end == 0 ||/dir_kind (dir_get (h, c)) != DIR_PAGED ||/
+}' neighbours_change_words
+mutant check_where_nothing_is '/^check_chunk/,/^}/ {
+  s/if (end > 0)/if (dir_kind (dir_get (h, c)) == DIR_PAGED)/
+}' neighbours_change_words
+mutant trim_before_the_first '/^trim_end/,/^}/ {
+  s/size_max (run_chunks (h), 1)/run_chunks (h)/
+}' neighbours_change_words
+mutant trim_far_back '/^trim_end/,/^}/ {
+  s/&& dir_distance (d) <= c$//
+}' neighbours_change_words
+mutant sync_of_all '/^mmalloc_sync/,/^}/ {
+  s/off_seen (c.h)/off_length (c.h)/
+}' neighbours_change_words
+mutant gives_up_what_is_used '/^grow_give_way/,/^}/ {
+  s/size_max (off_length (h), word_peek (&h->seen))/off_length (h)/
+}' neighbours_change_words
+mutant streams_at_odds '/^stream_grow/,/^}/ {
+  s/&& ready % (MM_PAGE .* == 0;/;/
+}' neighbours_change_words
+# Between two reads.
+mutant name_has_any_length '/^maker_is_late_locked/,/^}/ {
+  s/size_min (word_peek (&root->len), MM_NAME_MAX)/word_peek (\&root->len)/
+}' neighbours_change_words
+mutant class_read_again '/^realloc_leave/,/^}/ {
+  s/if (head_class (head) == head_class (at->head))/if (true)/
+}' neighbours_change_words
+mutant fills_behind_the_block '/^guard_tail/,/^}/ {
+  s/used < at->usable ?/used != at->usable ?/
+}' neighbours_change_words
+mutant guard_size_read_again '/^guard_is_intact/,/^}/ {
+  s/said > .size/g->size > *size/
+  s/^  .size = said;/  *size = g->size;/
+}' neighbours_change_words
+mutant pointer_behind_its_block '/^place_find (/,/^}/ {
+  s/|| (uintptr_t) p - (uintptr_t) at->start >= slices << MM_SLICE_SHIFT/|| false/
+}' neighbours_change_words
+
 # ---- Damaged and hostile files ---------------------------------------------
 
 # The superblock: its sum, the machine and version that made it, its numbers.
@@ -890,7 +971,7 @@ mutant streams_behind_end '/^verify_once/,/^}/ {
 
 # Records, heads, lists.
 mutant ready_behind_end '/^run_ready/,/^}/ {
-  s/size_min (dir_ready (d), within)/dir_ready (d)/
+  s/size_min (dir_ready (d), slice_count_within (h, c, off_seen (h)))/dir_ready (d)/
 }' damage_truncated:1
 mutant number_past_directory '/^run_record/,/^}/ {
   s/|| c >= h->n_chunks/|| false/
@@ -1177,10 +1258,10 @@ mutant size_behind_mapping '/^mmalloc_usable_size/,/^}/ {
   s/CALL_LOOKS) \&\& c.h != NULL)/CALL_LOOKS) \&\& false)/
 }' limited_address_space
 mutant nobody_gives_way '/^grow_give_way/,/^}/ {
-  s/cut >= off_length (h)/false/
+  s/bool done = cut >= .*/bool done = false;/
 }' heaps_made_apart
 mutant blocks_give_way '/^grow_give_way/,/^}/ {
-  s/cut >= off_length (h)/true/
+  s/bool done = cut >= .*/bool done = true;/
 }' heaps_made_apart
 mutant gives_way_unseen '/^grow_map_is/,/^}/ {
   s/word_put (&off_proc (h, h->entry)->mapped, len);/;/
