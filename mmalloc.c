@@ -2063,7 +2063,7 @@ wait_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
 {
   long wanted = n < 4 ? 100 * 1000L << n : n < 400 ? 1600 * 1000 : 50000 * 1000;
   struct timespec t = { 0, wanted };
-  int how = shared ? 0 /* wait */ : 128 /* private */;
+  unsigned how = shared ? 0 /* wait */ : 128 /* private */;
   if (syscall (SYS_futex, word, how, value, &t, NULL, 0) == 0
       || errno == EAGAIN)
     return false;
@@ -2081,7 +2081,7 @@ static void
 wait_wake (disk_u32 *word, bool shared)
 {
   int saved = errno;
-  int how = shared ? 1 /* wake */ : 1 | 128 /* private */;
+  unsigned how = shared ? 1 /* wake */ : 1 | 128 /* private */;
   syscall (SYS_futex, word, how, 1, NULL, NULL, 0);
   errno = saved;
 }

@@ -614,9 +614,11 @@ act (struct use *u, const struct image *im, unsigned action, char *p,
       call_roots (u);
       break;
     case IS_LATE:
-      lock_heap (heap);
-      maker_is_late_locked (heap, op);
-      unlock_heap (heap);
+      if (lock_heap (heap))
+        {
+          maker_is_late_locked (heap, op);
+          unlock_heap (heap);
+        }
       break;
     case LOOKS:
       call_lookers (u);
@@ -727,7 +729,7 @@ by_hand (const struct image *im, uint64_t n)
   MUST (!run_is_inside (heap, 2047, 2));
   change (WORD (&heap->dir[0]), dir);
   /* Slices of the heap's own are free: growth would find them for ever.  */
-  lock_heap (heap);
+  MUST (lock_heap (heap));
   change (WORD (&run_index_locked (heap, 0)->free[0]), UINT64_MAX);
   MUST (run_search_in_locked (heap, 0, 1, MM_SLICE, MAP_FREE, first + 1,
                               &longest) == first);
@@ -738,7 +740,7 @@ by_hand (const struct image *im, uint64_t n)
   change (WORD (&heap->root->length), MM_OFF_RECORDS);
   MUST (!grow_give_way (heap, heap->file.base + MIB (1)));
   MUST (heap->file.mapped == im->capacity);
-  lock_heap (heap);
+  MUST (lock_heap (heap));
   MUST (c == 0 || dir_kind (dir_get (heap, c)) == DIR_HUGE);
   MUST (huge_give_locked (heap, slice_number (c, 0)) == 0);
   unlock_heap (heap);

@@ -207,7 +207,8 @@ static void
 hold_to_the_end (void)
 {
   kill_open (heap_path, 0, CAPACITY);
-  lock_heap (kill_heap ());
+  if (!lock_heap (kill_heap ()))
+    _exit (1);
   atomic_store (&talk->holder, 1);
   for (;;)
     pause ();
