@@ -762,7 +762,7 @@ choose_words (void)
 {
   uint64_t state = seed, all = count_words (&image);
   some.every = 1000;
-  some.stride = setting ("MMALLOC_STRIDE", 61);
+  some.stride = setting ("MMALLOC_STRIDE", 151);
   some.first = some.every + random_below (&state, some.stride);
   return some.every + (all - some.first + some.stride - 1) / some.stride;
 }
@@ -770,7 +770,7 @@ choose_words (void)
 int
 main (void)
 {
-  uint64_t n = setting ("MMALLOC_DAMAGES", 1000), tried = 0;
+  uint64_t n = setting ("MMALLOC_DAMAGES", 400), tried = 0;
   int failed = 0;
   seed = random_seed ();
   base_capacity = MIB (160) + KIB (20);
