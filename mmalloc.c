@@ -2061,7 +2061,7 @@ wait_relax (void)
 static bool
 wait_on (disk_u32 *word, uint32_t value, bool shared, unsigned n)
 {
-  long wanted = n < 4 ? 100 * 1000L << n : n < 400 ? 1600 * 1000 : 50000 * 1000;
+  long wanted = n < 4 ? 100 * 1000L << n : n < 500 ? 1200 * 1000 : 50000 * 1000;
   struct timespec t = { 0, wanted };
   unsigned how = shared ? 0 /* wait */ : 128 /* private */;
   if (syscall (SYS_futex, word, how, value, &t, NULL, 0) == 0
