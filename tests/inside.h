@@ -31,6 +31,41 @@ is_lock_of (const struct flock *l, int byte)
          && l->l_type == F_WRLCK;
 }
 
+/* Called once, as soon as this process has the door, if os.fcntl is
+   door_fcntl.  */
+static void (*at_door) (void);
+
+static inline int
+door_fcntl (int fd, int what, ...)
+{
+  va_list ap;
+  va_start (ap, what);
+  struct flock *l = va_arg (ap, struct flock *);
+  va_end (ap);
+  int r = real_fcntl (fd, what, l);
+  if (r == 0 && is_lock_of (l, MM_BYTE_DOOR))
+    {
+      os.fcntl = real_fcntl;
+      at_door ();
+    }
+  return r;
+}
+
+static inline void
+stop_here (void)
+{
+  raise (SIGSTOP);
+}
+
+/* Stops in growth, once, with the lock of that.  */
+static inline int
+stopping_fallocate (int fd, int mode, off_t off, off_t len)
+{
+  os.fallocate = fallocate;
+  raise (SIGSTOP);
+  return fallocate (fd, mode, off, len);
+}
+
 /* How many entries of processes in heap MD have an id.  */
 static inline int
 entries_in_use (void *md)

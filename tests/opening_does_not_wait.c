@@ -7,23 +7,6 @@
 
 #include <sys/prctl.h>
 
-/* Stops as soon as it has the door.  */
-static int
-stopping_fcntl (int fd, int what, ...)
-{
-  va_list ap;
-  va_start (ap, what);
-  struct flock *l = va_arg (ap, struct flock *);
-  va_end (ap);
-  int r = real_fcntl (fd, what, l);
-  if (r == 0 && is_lock_of (l, MM_BYTE_DOOR))
-    {
-      os.fcntl = real_fcntl;
-      raise (SIGSTOP);
-    }
-  return r;
-}
-
 static void *
 open_heap_or_region (int region, int flags)
 {
@@ -60,10 +43,11 @@ stops (void *unused)
   (void) unused;
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   baton_wait (baton);
-  os.fcntl = closes ? real_fcntl : stopping_fcntl;
+  at_door = stop_here;
+  os.fcntl = closes ? real_fcntl : door_fcntl;
   void *md = open_heap_or_region (stops_in_region, 0);
   ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
-  os.fcntl = closes ? stopping_fcntl : real_fcntl;
+  os.fcntl = closes ? door_fcntl : real_fcntl;
   close_heap_or_region (stops_in_region, md);
 }
 
@@ -125,21 +109,11 @@ START_TEST (patience_ends)
 END_TEST
 
 /* The first process of another namespace keeps the door.  */
-static int
-holding_fcntl (int fd, int what, ...)
+static void
+stay (void)
 {
-  va_list ap;
-  va_start (ap, what);
-  struct flock *l = va_arg (ap, struct flock *);
-  va_end (ap);
-  int r = real_fcntl (fd, what, l);
-  if (r == 0 && is_lock_of (l, MM_BYTE_DOOR))
-    {
-      os.fcntl = real_fcntl;
-      baton_pass (baton);
-      baton_wait (baton);
-    }
-  return r;
+  baton_pass (baton);
+  baton_wait (baton);
 }
 
 static void
@@ -147,7 +121,8 @@ holds (void *unused)
 {
   (void) unused;
   prctl (PR_SET_PDEATHSIG, SIGKILL);
-  os.fcntl = holding_fcntl;
+  at_door = stay;
+  os.fcntl = door_fcntl;
   close_heap_or_region (0, open_heap_or_region (0, 0));
 }
 

@@ -8,29 +8,6 @@
 
 #include "inside.h"
 
-/* Stops as soon as it has the door.  */
-static int
-stopping_fcntl (int fd, int what, ...)
-{
-  va_list ap;
-  va_start (ap, what);
-  struct flock *l = va_arg (ap, struct flock *);
-  va_end (ap);
-  int r = real_fcntl (fd, what, l);
-  if (is_lock_of (l, MM_BYTE_DOOR))
-    raise (SIGSTOP);
-  return r;
-}
-
-/* Stops as soon as it holds the lock of growth.  */
-static int
-stopping_fallocate (int fd, int mode, off_t off, off_t len)
-{
-  os.fallocate = fallocate;
-  raise (SIGSTOP);
-  return fallocate (fd, mode, off, len);
-}
-
 /* The processes: started before the parent has the heap, so that each comes to
    it by itself.  They begin when told.  */
 
@@ -51,7 +28,8 @@ stop_at_the_door (void *unused)
 {
   (void) unused;
   baton_wait (baton);
-  os.fcntl = stopping_fcntl;
+  at_door = stop_here;
+  os.fcntl = door_fcntl;
   void *md = mmalloc_open (temp_heap_path (), 0, NULL);
   ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
   os.fcntl = real_fcntl;

@@ -366,37 +366,16 @@ START_TEST (of_another_namespace)
 END_TEST
 
 /* Neither one who is stopped in growth, or behind the door, is waited for.  */
-static int
-stopping_fallocate (int fd, int mode, off_t off, off_t len)
-{
-  os.fallocate = fallocate;
-  raise (SIGSTOP);
-  return fallocate (fd, mode, off, len);
-}
-
-static int
-stopping_fcntl (int fd, int what, ...)
-{
-  va_list ap;
-  va_start (ap, what);
-  struct flock *l = va_arg (ap, struct flock *);
-  va_end (ap);
-  int r = real_fcntl (fd, what, l);
-  if (is_lock_of (l, MM_BYTE_DOOR))
-    {
-      os.fcntl = real_fcntl;
-      raise (SIGSTOP);
-    }
-  return r;
-}
-
 static void
 stops (void *at_the_door)
 {
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   baton_wait (baton);
   if (at_the_door != NULL)
-    os.fcntl = stopping_fcntl;
+    {
+      at_door = stop_here;
+      os.fcntl = door_fcntl;
+    }
   void *md = heap_file ();
   os.fallocate = stopping_fallocate;
   mmalloc (md, MIB (20));
