@@ -710,6 +710,15 @@ between_reads (const struct image *im, uint64_t n)
 
 /* ---- What cannot be waited for ------------------------------------------- */
 
+static int
+no_block_is_seen (struct heap *h, const struct place *block, void *arg)
+{
+  (void) h;
+  (void) block;
+  (void) arg;
+  return 1;
+}
+
 /* Numbers that would have to change between two reads, or that only show where
    memory ends in an unlucky place.  */
 static enum outcome
@@ -719,10 +728,37 @@ by_hand (const struct image *im, uint64_t n)
   char *md = begin (im, &u);
   uint64_t length = off_seen (heap), dir = value_of (WORD (&heap->dir[0]));
   size_t longest, first = slice_first_data (heap, 0);
+  /* A page ends behind what this process could map.  */
+  struct place at;
+  char *block = mmalloc (md, 3000);
+  MUST (block != NULL && place_find (heap, block, true, &at) == NULL);
+  struct sight seen = { .c = at.number / MM_CHUNK_SLICES,
+                        .s = at.number % MM_CHUNK_SLICES, .head = at.head,
+                        .r = at.r,
+                        .n = class_table[head_class (at.head)].slices };
+  struct sight_call call = { .fn = no_block_is_seen };
+  MUST (seen.n > 1 && sight_blocks (heap, &seen, &call) == 1);
+  word_put (&heap->file.mapped,
+            (size_t) (off_slice (heap, seen.c, seen.s + 1) - md));
+  MUST (place_find (heap, block, true, &at) == place_foreign);
+  MUST (sight_blocks (heap, &seen, &call) == 0);
+  word_put (&heap->file.mapped, im->capacity);
+#ifdef __x86_64__
+  /* The records become fewer while a place in a large block is found.  */
+  char *large = mmalloc (md, 100000);
+  for (unsigned i = 0; i < READS; i++)
+    {
+      watch (WORD (&heap->dir[0]), 0, i);
+      const char *told = place_find (heap, large + 5000, true, &at);
+      watch_end ();
+      MUST (told != NULL || (size_t) (large + 5000 - at.start) < at.usable);
+      change (WORD (&heap->dir[0]), dir);
+    }
+#endif
   /* The records have become fewer.  */
   MUST (run_covers (head_make (HEAD_LARGE, 0, 0, 0, 9), 5, 3) == 0);
   /* A guarded block has become shorter than what was asked for.  */
-  struct place at = { .start = md, .usable = 16 };
+  at = (struct place){ .start = md, .usable = 16 };
   MUST (guard_tail (&at, md + 32, 10) == 0);
   /* A run begins in a chunk and ends in the next one.  */
   change (WORD (&heap->dir[0]), dir_paged (0xffff, 0xffff));
@@ -751,6 +787,9 @@ by_hand (const struct image *im, uint64_t n)
   /* No slice is in use: there is no chunk before the first.  */
   change (WORD (&heap->root->length), 0);
   change (WORD (&heap->dir[-1]), dir_cont (UINT32_MAX));
+  MUST (trim_end (heap) >= md);
+  /* Nor one that the first belongs to.  */
+  change (WORD (&heap->dir[0]), dir_cont (UINT32_MAX));
   MUST (trim_end (heap) >= md);
   return end (&u);
 }
