@@ -548,7 +548,8 @@ struct disk_proc
   disk_u64 coming;      /* the id of a newcomer who buries the one before him,
                            and needs the heap lock for that */
   disk_u64 namespace;   /* in which pid counts; 0: not known */
-  disk_u64 alone;       /* not 0: nobody else may write while it lives */
+  disk_u64 how;         /* 1: nobody else may write while it lives; and, times
+                           2, the type of the file system by which it came */
   disk_u64 since;       /* seconds since 1970 when it came; 0: not known */
 };
 
@@ -796,6 +797,9 @@ struct file
                      mapped, so that it and the locks stay with the mapping */
   bool of_process; /* no open file of its own could be had after fork: the locks
                       belong to the process, and lock_fd is fd */
+  void *witness;  /* a page of lock_fd, with which the locks stay when the program
+                     closes the library's descriptors; NULL: none was to be had.
+                     No child has it */
   unsigned forks; /* process.forks when lock_fd was opened; with another number
                      children may have it, too */
   _Atomic bool unseen; /* it came through fork, and no lock could be had yet
@@ -803,6 +807,7 @@ struct file
   int64_t byte;   /* whose lock shows it to others, from MM_BYTE_ALIVE on if it
                      writes */
   uint64_t dev, ino;
+  uint64_t system; /* the type of its file system; 0: not known */
   uint64_t born;  /* MM_BORN and a number for its time of birth, which is its
                      own like ino, also when another mount has given it
                      another dev; 0: not known */
@@ -2191,11 +2196,11 @@ pid_peek (uint64_t pid, const void *at, uint64_t *word)
    Keeps: nothing.
    Checked by: membership, file_calls_fail.  */
 
-/* What is wrong with the file system of FD, or NULL: files are not written
+/* What is wrong with the file system of F, or NULL: files are not written
    there, or mapped files and locks are not coherent between machines, which
-   matters to who WRITES.  */
+   matters to who writes.  Its type is in F->system then.  */
 static const char *
-byte_wrong_system (int fd, bool writes)
+byte_wrong_system (struct file *f)
 {
   static const unsigned long network[] = {
     0x6969 /* NFS */,
@@ -2207,12 +2212,14 @@ byte_wrong_system (int fd, bool writes)
     0x01021997 /* 9P */
   };
   struct statfs fs;
-  if (fstatfs (fd, &fs) != 0)
+  f->system = 0;
+  if (fstatfs (f->fd, &fs) != 0)
     return NULL;
-  unsigned long type = (unsigned long) fs.f_type;
+  unsigned long type = (unsigned long) fs.f_type & UINT32_MAX;
+  f->system = type;
   if (type == 0x958458f6)
     return "hugetlbfs, where files are not written";
-  for (size_t i = 0; writes && i < sizeof network / sizeof *network; i++)
+  for (size_t i = 0; f->kind->writes_file && i < sizeof network / sizeof *network; i++)
     if (type == network[i])
       return "a network file system";
   return NULL;
@@ -2294,17 +2301,42 @@ byte_lock (const struct file *f, int64_t byte, short type)
   return result == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
 }
 
+/* Keep the locks of F while this process lives, whatever it closes: a mapping
+   has the open file, too.  But no child's, which would keep them longer.  Best
+   effort: file systems that lie over others map those files.  */
+static void
+byte_keep (struct file *f)
+{
+  void *p = os.mmap (NULL, MM_PAGE, PROT_NONE, MAP_SHARED, f->lock_fd, 0);
+  f->witness = p;
+  if (p != MAP_FAILED && madvise (p, MM_PAGE, MADV_DONTFORK) == 0)
+    return;
+  if (p != MAP_FAILED)
+    os.munmap (p, MM_PAGE);
+  f->witness = NULL;
+}
+
+/* No longer.  */
+static void
+byte_lose (struct file *f)
+{
+  if (f->witness != NULL)
+    os.munmap (f->witness, MM_PAGE);
+  f->witness = NULL;
+}
+
 /* Let go of all locks of F and close its descriptor for them.  To close it is
    not enough: a child that ran no fork handlers may have it open, too.  But if
    one did, or may do so yet, the lock that shows others that the file is in use
    is the child's as well, until it has closed its copy: only the door is let
    go.  */
 static void
-byte_drop (const struct file *f)
+byte_drop (struct file *f)
 {
   bool alone = f->of_process || f->forks == process.forks;
   struct flock l = byte_range (MM_BYTE_DOOR, F_UNLCK);
   l.l_len = alone ? 0 : l.l_len;
+  byte_lose (f);
   if (f->lock_fd < 0 || os_own (f, f->lock_fd) == EBADF)
     return;
   os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
@@ -2969,10 +3001,21 @@ proc_is_home (struct heap *h)
 
 /* Whether the pid of entry E is one of this PID namespace.  */
 static bool
-proc_is_here (struct disk_proc *e)
+proc_is_here (const struct disk_proc *e)
 {
   uint64_t namespace = word_peek (&e->namespace);
   return namespace != 0 && namespace == pid_namespace ();
+}
+
+/* Whether nobody here can know if the process of entry E lives: it came by
+   another file system, as an overlay and its upper layer are, where its locks
+   are, and its pid means nothing here.  In a copy the entry means nothing.  */
+static bool
+proc_is_apart (struct heap *h, const struct disk_proc *e)
+{
+  uint64_t system = word_peek (&e->how) >> 1;
+  return system != 0 && system != h->file.system && h->file.system != 0
+         && !proc_is_here (e) && h->super.ino == h->file.ino;
 }
 
 /* Whether process PID of entry E, whose memory cannot be looked at because of
@@ -2993,10 +3036,10 @@ proc_may_live (struct heap *h, const struct disk_proc *e, uint64_t pid,
   return (was == 0 || started == was) && mapped >= word_peek (&e->mapped);
 }
 
-/* Whether the process of entry I lives and has the heap mapped, though its lock
-   is not seen: the program may have closed the library's descriptors, or the
-   file is there twice, under paths whose locks do not meet.  The mark is read
-   in its memory, once more if a newcomer makes another one just then.  */
+/* Whether the process of entry I lives and has the heap mapped, or may, though
+   its lock is not seen: the program may have closed the library's descriptors,
+   or the file has two paths whose locks do not meet.  The mark is read in its
+   memory, once more if a newcomer makes another one just then.  */
 static bool
 proc_lives (struct heap *h, uint32_t i)
 {
@@ -3005,9 +3048,10 @@ proc_lives (struct heap *h, uint32_t i)
   uint64_t coming = word_see (&e->coming), id = word_see (&e->id);
   uint64_t epoch = word_peek (&l->epoch), pid = word_peek (&e->pid), mark, its;
   int err;
-  if ((id >> 32 != epoch && coming >> 32 != epoch) || !proc_is_here (e)
-      || pid == pid_own () || pid_is_gone (pid))
+  if (id >> 32 != epoch && coming >> 32 != epoch)
     return false;
+  if (!proc_is_here (e) || pid == pid_own () || pid_is_gone (pid))
+    return proc_is_apart (h, e);
   do
     {
       mark = word_see (&l->mark);
@@ -3063,8 +3107,8 @@ proc_is_dead (struct heap *h, uint32_t i)
          && pid_is_gone (word_peek (&off_proc (h, i)->pid));
 }
 
-/* Refuse to write H beside one who wants to be alone, or to be alone beside
-   any.  Needs: the door.  */
+/* Refuse to write H beside one who wants to be alone or whose end would not be
+   seen, or to be alone beside any.  Needs: the door.  */
 static int
 proc_refuse (struct heap *h, struct reason *why)
 {
@@ -3074,14 +3118,18 @@ proc_refuse (struct heap *h, struct reason *why)
   for (uint32_t i = 0; i < off_procs_used (h); i++)
     {
       struct disk_proc *e = off_proc (h, i);
-      if (i == h->entry || word_see (&e->id) >> 32 != epoch
-          || (!alone && word_peek (&e->alone) == 0) || proc_is_dead (h, i))
+      bool single = (word_peek (&e->how) & 1) != 0;
+      if (i == h->entry || word_see (&e->id) >> 32 != epoch)
+        continue;
+      if (proc_is_apart (h, e))
+        return fail_because (why, ENOTSUP, "in use, or left by a kill, by another"
+                             " path over overlayfs in another PID namespace");
+      if ((!alone && !single) || proc_is_dead (h, i))
         continue;
       uint64_t pid = proc_is_here (e) ? word_peek (&e->pid) : 0;
       return fail_because (why, EBUSY, "%s has the heap open %s",
                            pid_name (pid, name),
-                           word_peek (&e->alone) != 0 ? "as its single writer"
-                                                      : "for writing");
+                           single ? "as its single writer" : "for writing");
     }
   return 0;
 }
@@ -3457,7 +3505,7 @@ file_open (struct file *f, const char *path, int fd, bool create,
   f->ino = status.st_ino;
   if (!S_ISREG (status.st_mode))
     return fail_because (why, EINVAL, "not a regular file");
-  const char *wrong = byte_wrong_system (f->fd, f->kind->writes_file);
+  const char *wrong = byte_wrong_system (f);
   if (wrong != NULL)
     return fail_because (why, ENOTSUP, "the file is on %s", wrong);
   f->born = file_birth (f->fd);
@@ -3546,9 +3594,12 @@ file_reopen (struct file *f, const char *path, bool inherited)
   f->lock_fd = byte_reopen (f, file_access (f), path);
   f->forks = process.forks;
   f->of_process = f->lock_fd < 0 && inherited;
+  int err = f->lock_fd < 0 ? errno : 0;
   if (f->of_process)
     f->lock_fd = f->fd;
-  return f->lock_fd < 0 ? errno : 0;
+  else if (err == 0)
+    byte_keep (f);
+  return f->of_process ? 0 : err;
 }
 
 /* The same, and go in through the door, which readers leave ajar for each
@@ -3585,11 +3636,12 @@ file_is_at (const struct file *f, const char *path)
                   : err != ENOENT && err != ENOTDIR;
 }
 
-/* Let others in.  */
+/* Let others in, with all locks if the door's cannot be had any more.  */
 static void
 file_admit (struct file *f)
 {
-  byte_lock (f, MM_BYTE_DOOR, F_UNLCK);
+  if (byte_lock (f, MM_BYTE_DOOR, F_UNLCK) == EBADF)
+    byte_lose (f);
 }
 
 /* Whether the file is to be made, in *FRESH, and its *SIZE, which may have
@@ -4087,6 +4139,7 @@ door_forked (struct file *f)
     space_map ((void *) f->base, f->mapped, PROT_READ | PROT_WRITE,
                MAP_SHARED | MAP_FIXED, f->fd);
   f->lock_fd = -1;
+  f->witness = NULL;
   f->of_process = false;
   int err = joins ? file_reopen (f, NULL, false) : 0;
   if (joins && err == 0)
@@ -9198,7 +9251,7 @@ attach_enter (struct heap *h, struct reason *why)
   word_put (&e->pid, pid_own ());
   word_put (&e->namespace, pid_namespace ());
   word_put (&e->started, started);
-  word_put (&e->alone, h->file.alone);
+  word_put (&e->how, h->file.system << 1 | h->file.alone);
   word_put (&e->since, os_time ());
   /* Seen by lock_is_of_dead, in who waits for what we take next.  */
   word_publish (&e->coming, h->id);
@@ -10195,7 +10248,7 @@ probe_entry (struct heap *h, uint32_t i, struct mmalloc_user *user)
     .mapped = word_peek (&e->mapped),
     .self = self,
     .alive = self || !dead,
-    .single_writer = word_peek (&e->alone) != 0
+    .single_writer = (word_peek (&e->how) & 1) != 0
   };
   return true;
 }

@@ -143,7 +143,8 @@ struct mmalloc_options
    MMALLOC_CREATE is not given), ENOENT, EEXIST,
    EACCES, EADDRINUSE (something else sits where the heap is in use; the reason
    names it), EBADMSG (truncated or damaged), ENOTSUP (made by a newer version
-   or another kind of machine, or in use on another machine), EPROTO (other
+   or another kind of machine, or in use on another machine, or by another path
+   over overlayfs in another PID namespace), EPROTO (other
    application version), EBUSY (MMALLOC_PRIVATE against writers, writers
    against it, a single writer against others, who are named, attached to this
    process in another way, locked by others, or open for writing by a program

@@ -57,6 +57,16 @@ supers_know_file (void)
   close (fd);
 }
 
+/* The program has closed the library's descriptors of F, and the locks have gone
+   with them, as in an overlay: elsewhere a mapping keeps them.  */
+static void
+lose_all (struct file *f)
+{
+  close (f->fd);
+  close (f->lock_fd);
+  byte_lose (f);
+}
+
 /* The program has another file where the library's were, or one of them.  */
 START_TEST (replaced)
 {
@@ -110,8 +120,7 @@ daemon_goes_on (void *unused)
   void **mine = mmalloc (md, N * sizeof *mine);
   struct heap *h = heap_of (md);
   must (mine != NULL);
-  close (h->file.fd);
-  close (h->file.lock_fd);
+  lose_all (&h->file);
   baton_pass (baton);
   baton_wait (baton);
   for (size_t i = 0; i < N; i++)
@@ -153,6 +162,45 @@ START_TEST (closed)
   /* Dead it is believed no more.  */
   md = heap_file ();
   ck_assert_uint_eq (heap_of (md)->locks->n_entered, 1);
+  heap_end (md);
+}
+END_TEST
+
+/* They are closed while the file is cut: nobody stays in the door for that.  */
+static struct heap *trimmed;
+
+static void
+lose_locks (void)
+{
+  close (trimmed->file.lock_fd);
+}
+
+static void
+closes_at_door (void *unused)
+{
+  (void) unused;
+  md = heap_file ();
+  trimmed = heap_of (md);
+  mfree (md, mmalloc (md, MIB (20)));
+  os.fcntl = door_fcntl;
+  at_door = lose_locks;
+  mmalloc_trim (md);
+  must (os.fcntl == real_fcntl);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+START_TEST (closed_at_door)
+{
+  struct child child = child_start (closes_at_door, NULL);
+  baton_wait (child.baton);
+  md = mmalloc_open (temp_heap_path (), MMALLOC_NOWAIT, NULL);
+  ck_assert_ptr_nonnull (md);
+  ck_assert_int_eq (entries_in_use (md), 2);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  heap_is_whole (md);
   heap_end (md);
 }
 END_TEST
@@ -202,6 +250,8 @@ forking (void *kind)
       raise (SIGKILL);
     }
   must (!early || mmalloc (md, 8) != NULL);
+  /* Of the parent's mapping, which is not here.  */
+  must (what == 2 || !early || heap_of (md)->file.witness == NULL);
   must (write (joined[1], &c, 1) == 1);
   while (getppid () == parent)
     usleep (1000);
@@ -602,10 +652,7 @@ static void
 close_all (void)
 {
   for (struct file *f = library_process.files; f != NULL; f = f->next)
-    {
-      close (f->fd);
-      close (f->lock_fd);
-    }
+    lose_all (f);
 }
 
 static void *
@@ -828,8 +875,8 @@ START_TEST (locked_by_itself)
 }
 END_TEST
 
-RUN_KINDS (6, replaced, trace_replaced, closed, children, no_locks_for_a_child,
-           mapped, shared_locks, shared_locks_of_the_parent, locks_taken_again,
+RUN_KINDS (6, replaced, trace_replaced, closed, closed_at_door, children,
+           no_locks_for_a_child, mapped, shared_locks, shared_locks_of_the_parent, locks_taken_again,
            another_program, first_thread_ends, nothing_is_told, marked_anew,
            unknown_boot, other_machine,
            locked_by_others, locked_while_open, locked_by_itself)

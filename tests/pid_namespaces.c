@@ -7,9 +7,12 @@
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "chance.h"
+#include "mounts.h"
 
 static void *md;
 
@@ -223,6 +226,158 @@ START_TEST (killed)
 }
 END_TEST
 
+/* A program that has closed the library's descriptors lives all the same, and
+   when it has ended it does not, though neither can be asked about its number.
+   */
+enum { BLOCKS = 5000 };
+
+static unsigned
+users (void)
+{
+  struct mmalloc_info info;
+  ck_assert_int_eq (mmalloc_info (md, &info), 0);
+  return info.users;
+}
+
+static void
+closes_all (void *unused)
+{
+  static char *mine[BLOCKS];
+  (void) unused;
+  md = heap_file ();
+  must (mmalloc (md, 100) != NULL);
+  for (int fd = 3; fd < 1000; fd++)
+    if (fd != baton)
+      close (fd);
+  baton_pass (baton);
+  baton_wait (baton);
+  for (size_t i = 0; i < BLOCKS; i++)
+    if ((mine[i] = mmalloc (md, 100)) != NULL)
+      block_fill (mine[i], 100, i);
+  must (mine[0] != NULL);
+  baton_pass (baton);
+  baton_wait (baton);
+  for (size_t i = 0; i < BLOCKS; i++)
+    must (mine[i] == NULL || block_holds (mine[i], 100, i));
+  _exit (0);
+}
+
+START_TEST (closed)
+{
+  struct statfs fs;
+  ck_assert_int_eq (statfs (support_test_dir, &fs), 0);
+  if (fs.f_type == 0x794c7630)
+    {
+      skip ("overlayfs maps another file than the one that was opened");
+      return;
+    }
+  if (leaks_are_looked_for () || !unshared ())
+    return;
+  struct child child = child_start (closes_all, NULL);
+  baton_wait (child.baton);
+  for (int i = 0; i < 3; i++)
+    {
+      md = heap_file ();
+      ck_assert_uint_eq (users (), 2);
+      for (int n = 0; n < BLOCKS; n++)
+        block_fill (mmalloc (md, 100), 100, 1);
+      heap_is_whole (md);
+      if (i == 1)
+        {
+          baton_pass (child.baton);
+          baton_wait (child.baton);
+        }
+      if (i < 2)
+        heap_end (md);
+    }
+  if (_i == 1)
+    ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), _i == 1 ? 128 + SIGKILL : 0);
+  ck_assert_uint_eq (users (), 1);
+  ck_assert_ptr_nonnull (mmalloc (md, MIB (10)));
+  heap_is_whole (md);
+  heap_end (md);
+}
+END_TEST
+
+/* By the merged directory of an overlay and by the upper layer a file has two
+   sets of locks: then nothing is seen of each other.  */
+static void
+lives_in_overlay (void *unused)
+{
+  (void) unused;
+  md = heap_file ();
+  must (mmalloc_setroot (md, "block", mmalloc (md, 100)) == 0);
+  baton_pass (baton);
+  baton_wait (baton);
+  heap_end (md);
+}
+
+static void
+is_refused (int flags, int err, const char *told)
+{
+  must_fail (NULL, mmalloc_open (temp_heap_path (), flags, NULL), err);
+  ck_assert_ptr_nonnull (strstr (mmalloc_strerror (NULL), told));
+}
+
+START_TEST (other_layer)
+{
+  if (leaks_are_looked_for () || !overlay_enter () || !unshared ())
+    return;
+  struct child child = child_start (lives_in_overlay, NULL);
+  baton_wait (child.baton);
+  overlay_by ("upper");
+  is_refused (0, ENOTSUP, "overlayfs");
+  is_refused (MMALLOC_PRIVATE, EBUSY, "for writing");
+  overlay_by (_i == 0 ? "merged" : "upper");
+  if (_i == 0)
+    heap_end (heap_file ());
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  md = heap_file ();
+  ck_assert_ptr_nonnull (mmalloc_getroot (md, "block"));
+  heap_end (md);
+}
+END_TEST
+
+/* What was left by a kill is for those who come by the same path; then it is
+   anybody's.  A copy is so at once.  */
+START_TEST (left_in_other_layer)
+{
+  if (leaks_are_looked_for () || _i > 0 || !overlay_enter () || !unshared ())
+    return;
+  struct child child = child_start (lives_in_overlay, NULL);
+  baton_wait (child.baton);
+  ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
+  ck_assert_int_eq (child_end (child), 128 + SIGKILL);
+  overlay_by ("upper");
+  is_refused (0, ENOTSUP, "left by a kill");
+  void *copy = mmalloc_open (temp_heap_path (), MMALLOC_RDONLY, NULL);
+  ck_assert_ptr_nonnull (copy);
+  ck_assert_ptr_nonnull (mmalloc_getroot (copy, "block"));
+  heap_end (copy);
+  int fd = open (temp_heap_path (), O_RDONLY);
+  int other = open (temp_path ("copy"), O_RDWR | O_CREAT, 0666);
+  while (sendfile (other, fd, NULL, MIB (1)) > 0)
+    continue;
+  close (fd);
+  copy = mmalloc_attach (other, NULL);
+  ck_assert_ptr_nonnull (copy);
+  heap_is_whole (copy);
+  heap_end (copy);
+  close (other);
+  overlay_by ("merged");
+  md = heap_file ();
+  heap_is_whole (md);
+  heap_end (md);
+  overlay_by ("upper");
+  md = heap_file ();
+  ck_assert_ptr_nonnull (mmalloc_getroot (md, "block"));
+  heap_end (md);
+}
+END_TEST
+
 /* A map file is no different.  */
 static void *
 open_region (void)
@@ -263,4 +418,5 @@ START_TEST (regions)
 }
 END_TEST
 
-RUN_KINDS (2, together, fork_into_another, killed, regions)
+RUN_KINDS (2, together, fork_into_another, killed, closed, other_layer,
+           left_in_other_layer, regions)

@@ -135,4 +135,41 @@ START_TEST (locks_are_not_its_own)
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (like_a_fork_child, locks_are_not_its_own)
+/* It has closed the open files: nothing else of it keeps the locks of a parent
+   that is killed.  */
+static void
+parent_is_killed (void *unused)
+{
+  (void) unused;
+  must (heap_file () != NULL);
+  int said = baton;
+  long pid = syscall (SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+  if (pid == 0)
+    {
+      for (int fd = 3; fd < 1000; fd++)
+        if (fd != said)
+          close (fd);
+      must (write (said, "!", 1) == 1);
+      _exit (read (said, &said, 1) != 0);
+    }
+  pause ();
+}
+
+START_TEST (mapping_is_not_its_own)
+{
+  if (under_a_tool () || _i != IN_FILE)
+    return;
+  struct child child = child_start (parent_is_killed, NULL);
+  baton_wait (child.baton);
+  int grandchild = dup (child.baton);
+  ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
+  ck_assert_int_eq (child_end (child), 128 + SIGKILL);
+  md = mmalloc_open (temp_heap_path (), MMALLOC_PRIVATE, NULL);
+  ck_assert_ptr_nonnull (md);
+  heap_end (md);
+  close (grandchild);
+}
+END_TEST
+
+RUN_ON_EACH_HEAP (like_a_fork_child, locks_are_not_its_own,
+                  mapping_is_not_its_own)

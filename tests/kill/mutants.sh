@@ -632,6 +632,32 @@ mutant dead_while_a_child_lives '/^pid_is_gone/,/^}/ {
   s/  return gone;/  return gone \&\& false;/
 }' limited_address_space
 
+# A mapping keeps the locks of who has closed the descriptors, as long as he
+# lives, but none of a child's, and not the door.
+mutant locks_go_with_descriptors '/^byte_keep/,/^}/ {
+  s/MADV_DONTFORK) == 0/MADV_DONTFORK) == 1/
+}' pid_namespaces
+mutant locks_stay_with_a_child '/^byte_keep/,/^}/ {
+  s/madvise (p, MM_PAGE, MADV_DONTFORK) == 0/true/
+}' raw_clone_child
+mutant door_stays_closed '/^file_admit/,/^}/ {
+  s/byte_lose (f)/(void) 0/
+}' membership
+mutant mapping_of_the_parent '/^door_forked/,/^}/ {
+  s/f->witness = NULL/(void) 0/
+}' membership
+
+# Who came by another path over an overlay is not seen.
+mutant layers_unasked '/^proc_is_apart/,/^}/ {
+  s/return system != 0/return false/
+}' pid_namespaces
+mutant layers_join '/^proc_refuse/,/^}/ {
+  s/if (proc_is_apart (h, e))/if (false)/
+}' pid_namespaces
+mutant layers_of_a_copy '/^proc_is_apart/,/^}/ {
+  s/h->super.ino == h->file.ino/true/
+}' pid_namespaces
+
 # A fork child looks without being a user.
 mutant child_looks_alone '/^call_begin/,/^}/ {
   s/kind == CALL_ASKS/kind != CALL_CHANGES/
