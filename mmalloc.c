@@ -947,6 +947,7 @@ static struct
                                   opening */
   disk_u64 boot_id[2];         /* the first is 0: not asked for yet */
   disk_u32 pid_namespace;      /* 0: not asked for yet */
+  disk_u64 started;            /* when it was; 0: not asked for yet */
   uint32_t patience[2];        /* ms to wait for a lock of a peer, of others */
   mmalloc_misuse_fn on_misuse;
   void *on_misuse_arg;
@@ -2161,6 +2162,17 @@ pid_look (uint64_t pid, uint64_t *started, uint64_t *mapped)
   *started = field[STARTED];
   *mapped = ended ? UINT64_MAX : field[MAPPED];
   return err != 0 ? err : ended && field[THREADS] < 2 ? ESRCH : 0;
+}
+
+/* When this process was started; 0: not known.  */
+static uint64_t
+pid_started (void)
+{
+  uint64_t started = word_peek (&process.started), mapped;
+  if (started == 0)
+    pid_look (pid_own (), &started, &mapped);
+  word_put (&process.started, started);
+  return started;
 }
 
 /* In WORDS how people are told of process PID; 0: of one that has no number
@@ -3442,13 +3454,13 @@ file_open_path (struct file *f, const char *path, bool create, unsigned mode)
   errno = EEXIST;
   for (int left = 100; left > 0 && f->fd < 0 && errno == EEXIST; left--)
     {
-      if (create)
+      f->fd = os_open (path, flags, 0);
+      bool missing = create && f->fd < 0 && errno == ENOENT;
+      if (missing)
         file_make_path (f, path, flags, mode);
-      if (!create || (f->fd < 0 && errno == EEXIST))
-        f->fd = os_open (path, flags, 0);
       /* Not before: there are links that the system does not follow for us.
          */
-      if (create && f->fd < 0 && errno == ENOENT)
+      if (missing && f->fd < 0 && errno == EEXIST)
         file_make_end (f, path, flags, mode);
     }
   /* A link that is too long for us, or no end of it.  */
@@ -9243,14 +9255,12 @@ attach_enter (struct heap *h, struct reason *why)
     return fail_because (why, ENOLCK, "%llu processes have used the heap"
                          " since it was last free: no more can before it is"
                          " again", (unsigned long long) n);
-  uint64_t started = 0, mapped = 0;
-  pid_look (pid_own (), &started, &mapped);
   h->entry = i;
   h->id = (uint64_t) h->epoch << 32 | n;
   word_put (&e->mapped, h->file.mapped);
   word_put (&e->pid, pid_own ());
   word_put (&e->namespace, pid_namespace ());
-  word_put (&e->started, started);
+  word_put (&e->started, pid_started ());
   word_put (&e->how, h->file.system << 1 | h->file.alone);
   word_put (&e->since, os_time ());
   /* Seen by lock_is_of_dead, in who waits for what we take next.  */
@@ -9799,6 +9809,7 @@ fork_adopt (void)
   process.fresh_caches = 0;
   if (!pid_has_parent ())
     word_put (&process.pid_namespace, 0);
+  word_put (&process.started, 0);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
   for (struct file *f = process.files; f != NULL; f = f->next)
