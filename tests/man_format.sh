@@ -90,7 +90,9 @@ test ! -r /proc/self/stat || check "its start" "$(word 12312)" -gt 0
 check "no newcomer in the entry" "$(word 12320)" -eq 0
 test ! -r /proc/self/ns/pid || check "its PID namespace" \
   "$(word 12328)" -eq "$(stat -L -c %i /proc/self/ns/pid)"
-check "no single writer" "$(word 12336)" -eq 0
+check "no single writer" "$(($(word 12336) & 1))" -eq 0
+type=0x$(stat -f -c %t "$dir")
+check "type of its file system" "$(($(word 12336) >> 1))" -eq "$((type))"
 check "when it came" "$(($(date +%s) - $(word 12344) < 3600))" -eq 1
 check "entry" "$(word 12288)" -eq 0
 length=$(word 24576)

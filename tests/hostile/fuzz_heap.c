@@ -338,6 +338,9 @@ fast_mmap (void *p, size_t len, int prot, int flags, int fd, off_t off)
         return MAP_FAILED;
       return p;
     }
+  /* What only keeps locks.  */
+  if (fd >= 0 && prot == PROT_NONE)
+    return errno = ENOMEM, MAP_FAILED;
   /* The library's own struct.  */
   if (fd < 0 && len <= MM_PAGE && p == NULL && !fuzz_page_taken)
     {

@@ -694,7 +694,7 @@ mutant refusal_cuts_the_file '/^door_attach/,/^}/ {
 }' region_files
 # Locks alone tell who is there.
 mutant no_second_witness '/^proc_lives/,/^}/ {
-  s/if ((id >> 32 != epoch /if (true || (id >> 32 != epoch /
+  s/if (id >> 32 != epoch /if (true || id >> 32 != epoch /
 }' membership
 mutant second_witness_unmarked '/^proc_others_stay/,/^}/ {
   s/    word_put (&h->locks->mark, os_random ());/    (void) 0;/
@@ -732,16 +732,16 @@ mutant waits_for_itself '/^file_lock/,/^}/ {
 }' membership
 # The single writer keeps others out, and joins nobody; but only while it lives.
 mutant joins_a_single_writer '/^proc_refuse/,/^}/ {
-  s/word_peek (&e->alone) == 0) ||/true) ||/
+  s/ \&\& !single) ||/) ||/
 }' single_writer
 mutant single_beside_others '/^proc_refuse/,/^}/ {
-  s/!alone && word_peek/word_peek/
+  s/!alone \&\& !single/!single/
 }' single_writer
 mutant single_though_dead '/^proc_refuse/,/^}/ {
   s/ || proc_is_dead (h, i))/)/
 }' single_writer
 mutant single_is_not_said '/^attach_enter/,/^}/ {
-  s/word_put (&e->alone, h->file.alone)/word_put (\&e->alone, 0)/
+  s/ << 1 | h->file.alone/ << 1/
 }' single_writer
 mutant single_in_a_region_of_others '/^member_agree/,/^}/ {
   s/if (err == 0 && f->alone)/if (false)/
