@@ -3410,7 +3410,7 @@ static uint64_t
 file_birth (int fd)
 {
 #ifdef STATX_BTIME
-  struct statx st;
+  struct statx st = { .stx_mask = 0 };
   if (statx (fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0
       && (st.stx_mask & STATX_BTIME) != 0)
     {
@@ -5783,6 +5783,7 @@ place_find_huge (struct heap *h, size_t c, const char *p, bool interior,
   if (dir_kind (d) != DIR_HUGE)
     return place_foreign;
   at->kind = PLACE_HUGE;
+  at->head = 0;
   at->number = slice_number (c, dir_start (d));
   at->start = off_slice (h, c, dir_start (d));
   at->usable = dir_slices (d) << MM_SLICE_SHIFT;
