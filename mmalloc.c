@@ -2231,8 +2231,8 @@ byte_wrong_system (struct file *f)
   f->system = type;
   if (type == 0x958458f6)
     return "hugetlbfs, where files are not written";
-  for (size_t i = 0; f->kind->writes_file && i < sizeof network / sizeof *network; i++)
-    if (type == network[i])
+  for (size_t i = 0; i < sizeof network / sizeof *network; i++)
+    if (f->kind->writes_file && type == network[i])
       return "a network file system";
   return NULL;
 }

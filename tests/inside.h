@@ -66,6 +66,16 @@ stopping_fallocate (int fd, int mode, off_t off, off_t len)
   return fallocate (fd, mode, off, len);
 }
 
+/* The program has closed the library's descriptors of F, and the locks have gone
+   with them, as in an overlay: elsewhere a mapping keeps them.  */
+static inline void
+lose_all (struct file *f)
+{
+  close (f->fd);
+  close (f->lock_fd);
+  byte_lose (f);
+}
+
 /* How many entries of processes in heap MD have an id.  */
 static inline int
 entries_in_use (void *md)

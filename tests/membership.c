@@ -5,7 +5,6 @@
 
 #include <sys/resource.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 
 static ssize_t peek (pid_t, const struct iovec *, unsigned long,
                      const struct iovec *, unsigned long, unsigned long);
@@ -55,16 +54,6 @@ supers_know_file (void)
       ck_assert_uint_eq (s.ino, st.st_ino);
     }
   close (fd);
-}
-
-/* The program has closed the library's descriptors of F, and the locks have gone
-   with them, as in an overlay: elsewhere a mapping keeps them.  */
-static void
-lose_all (struct file *f)
-{
-  close (f->fd);
-  close (f->lock_fd);
-  byte_lose (f);
 }
 
 /* The program has another file where the library's were, or one of them.  */
@@ -407,13 +396,8 @@ mapping_goes_on (void *kind)
 
 START_TEST (mapped)
 {
-  struct statfs fs;
-  ck_assert_int_eq (statfs (support_test_dir, &fs), 0);
-  if (fs.f_type == 0x794c7630)
-    {
-      skip ("overlayfs maps another file than the one that was opened");
-      return;
-    }
+  if (overlay_is_here ())
+    return;
   heap_end (heap_file ());
   struct child child = child_start (mapping_goes_on,
                                     (void *) (size_t) (_i % 2));
@@ -876,7 +860,7 @@ START_TEST (locked_by_itself)
 END_TEST
 
 RUN_KINDS (6, replaced, trace_replaced, closed, closed_at_door, children,
-           no_locks_for_a_child, mapped, shared_locks, shared_locks_of_the_parent, locks_taken_again,
-           another_program, first_thread_ends, nothing_is_told, marked_anew,
+           no_locks_for_a_child, mapped, shared_locks,
+           shared_locks_of_the_parent, locks_taken_again, another_program, first_thread_ends, nothing_is_told, marked_anew,
            unknown_boot, other_machine,
            locked_by_others, locked_while_open, locked_by_itself)

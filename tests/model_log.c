@@ -529,13 +529,7 @@ writer_commit (struct state *s)
   s->slot = s->at_slot + 1;
   s->seq++;
   s->failed = 0;
-  for (int g = 0; g < s->length; g++)
-    if (s->record.mask >> g & 1)
-      {
-        s->pending |= (uint8_t) (1 << g);
-        s->base[g] = s->record.val[g];
-      }
-  for (int g = s->length; g < s->record.length; g++)
+  for (int g = 0; g < s->record.length; g++)
     if (s->record.mask >> g & 1)
       {
         s->pending |= (uint8_t) (1 << g);

@@ -315,9 +315,7 @@ closes_all (void *unused)
 {
   (void) unused;
   struct heap *h = heap_of (heap_file ());
-  close (h->file.fd);
-  close (h->file.lock_fd);
-  byte_lose (&h->file);
+  lose_all (&h->file);
   baton_pass (baton);
   baton_wait (baton);
   _exit (0);
