@@ -699,7 +699,7 @@ writer_step (struct state *s)
         image_sync (&s->disk);
       s->generation++;
       s->area = 1;
-      s->epoch += broken != OLD_EPOCH;
+      s->epoch = (uint8_t) (s->epoch + (broken != OLD_EPOCH));
       s->seq = s->start = s->first = 1;
       s->half = s->slot = 0;
       s->settled = s->relog = s->syncing = s->stored = 0;

@@ -230,7 +230,7 @@ END_TEST
    */
 enum { BLOCKS = 5000 };
 
-static unsigned
+static size_t
 users (void)
 {
   struct mmalloc_info info;
