@@ -59,6 +59,8 @@ static const struct forged
   { "capacity one chunk less", MEMBER (capacity), MIB (144), 0 },
   { "capacity 1 TiB", MEMBER (capacity), UINT64_C (1) << 40, 0 },
   { "capacity 64 TiB", MEMBER (capacity), UINT64_C (1) << 46, 0 },
+  { "capacity 64 TiB and a page", MEMBER (capacity),
+    (UINT64_C (1) << 46) + MM_PAGE, EBADMSG },
   { "capacity 2 EiB", MEMBER (capacity), UINT64_C (1) << 61, EBADMSG },
   { "no streams", MEMBER (n_streams), 0, EBADMSG },
   { "too many streams", MEMBER (n_streams), 65535, EBADMSG },

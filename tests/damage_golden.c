@@ -405,6 +405,7 @@ static void bucket_far (void) { *bucket_used () |= UINT64_C (1) << 46; }
 static void bucket_0 (void) { *bucket_used () = 0; }
 static void name_loop (void) { name_used ()->next = *bucket_used (); }
 static void name_hash (void) { name_used ()->hash++; }
+static void name_other (void) { name_used ()->name[0] ^= 1; }
 static void name_long (void) { name_used ()->len = 1001; }
 static void
 name_longest (void)
@@ -412,7 +413,25 @@ name_longest (void)
   name_used ()->len = MM_NAME_MAX + 1;
   name_used ()->room = MM_NAME_MAX + 100;
 }
+static void
+name_far_longer (void)
+{
+  name_used ()->len = UINT16_MAX - 100;
+  name_used ()->room = UINT16_MAX;
+}
 static void name_room (void) { name_used ()->room = 0; }
+/* A record that is whole, where the heap has its own.  */
+static void
+name_in_metadata (void)
+{
+  struct disk_name *name = name_used ();
+  size_t s = run_of (HEAD_ROOTS, 0);
+  size_t own = (parts.first_data - chunk_off ()) / MM_SLICE - 1;
+  uint64_t off = chunk_off () + own * MM_SLICE + MM_SLICE / 2;
+  memcpy (hostile_view + off, name, sizeof *name + name->len);
+  record (own)->head = record (s)->head;
+  *bucket_used () = off;
+}
 static void name_next (void) { name_used ()->next = 16; }
 
 static void guard_over (void) { memset (page_block () + 16, 0x11, 16); }

@@ -195,8 +195,8 @@ fake_fcntl (int fd, int what, ...)
   if (what == F_OFD_SETLK && ((struct flock *) arg)->l_type == F_UNLCK)
     return fcntl (fd, what, arg);
   int error = call_error (FCNTL);
-  /* Only those who wait are interrupted.  */
-  if (error == EINTR && what != F_OFD_SETLKW)
+  /* Locks can be those of a server.  */
+  if (error == EINTR && what != F_OFD_SETLK)
     error = 0;
   return error != 0 ? errno = error, -1 : fcntl (fd, what, arg);
 }

@@ -719,6 +719,14 @@ no_block_is_seen (struct heap *h, const struct place *block, void *arg)
   return 1;
 }
 
+static int
+no_huge_block_is_seen (struct heap *h, const struct sight *seen, void *arg)
+{
+  (void) h;
+  (void) arg;
+  return seen->r == NULL;
+}
+
 /* Numbers that would have to change between two reads, or that only show where
    memory ends in an unlucky place.  */
 static enum outcome
@@ -727,7 +735,10 @@ by_hand (const struct image *im, uint64_t n)
   struct use u = { .n = n };
   char *md = begin (im, &u);
   uint64_t length = off_seen (heap), dir = value_of (WORD (&heap->dir[0]));
-  size_t longest, first = slice_first_data (heap, 0);
+  size_t longest, first = slice_first_data (heap, 0), bucket = 0;
+  while (word_peek (&heap->bucket[bucket]) == 0)
+    bucket++;
+  uint64_t root = word_peek (&heap->bucket[bucket]);
   /* A page ends behind what this process could map.  */
   struct place at;
   char *block = mmalloc (md, 3000);
@@ -742,7 +753,13 @@ by_hand (const struct image *im, uint64_t n)
             (size_t) (off_slice (heap, seen.c, seen.s + 1) - md));
   MUST (place_find (heap, block, true, &at) == place_foreign);
   MUST (sight_blocks (heap, &seen, &call) == 0);
+  /* And before a large block, and before a slice of roots.  */
+  word_put (&heap->file.mapped, MM_CHUNK + MM_SLICE);
+  MUST (walk_heap (heap, no_huge_block_is_seen, NULL) == 0);
+  word_put (&heap->file.mapped, root & ~(uint64_t) (MM_SLICE - 1));
+  MUST (root_at (heap, root) == NULL);
   word_put (&heap->file.mapped, im->capacity);
+  MUST (root_at (heap, root) != NULL);
 #ifdef __x86_64__
   /* The records become fewer while a place in a large block is found.  */
   char *large = mmalloc (md, 100000);

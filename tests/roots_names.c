@@ -2,6 +2,8 @@
 
 #include "support.h"
 
+#include <fcntl.h>
+
 static int thing, other;
 
 START_TEST (longest)
@@ -72,5 +74,35 @@ START_TEST (forgetting_an_unknown_name)
 }
 END_TEST
 
-RUN_ON_EACH_HEAP (longest, too_long, bad, any_bytes,
+/* A name that was damaged is not just another one.  */
+START_TEST (damaged)
+{
+  static const char name[] = "a name that is nowhere else";
+  char bytes[1 << 16];
+  if (_i != IN_FILE)
+    return;
+  void *md = heap_new (_i);
+  ck_assert_int_eq (mmalloc_setroot (md, name, mmalloc (md, 8)), 0);
+  heap_end (md);
+  int fd = open (temp_heap_path (), O_RDWR);
+  must (fd >= 0);
+  ssize_t n = 0;
+  off_t at = -1;
+  for (off_t from = 0; at < 0; from += (off_t) sizeof bytes / 2)
+    {
+      n = pread (fd, bytes, sizeof bytes, from);
+      must (n > 0);
+      char *found = memmem (bytes, (size_t) n, name, sizeof name - 1);
+      at = found != NULL ? from + (found - bytes) : -1;
+    }
+  must (pwrite (fd, "A", 1, at) == 1);
+  close (fd);
+  md = heap_file ();
+  must_fail (md, mmalloc_getroot (md, name), EBADMSG);
+  ck_assert_int_gt (mmalloc_check (md, NULL, NULL), 0);
+  ck_assert_ptr_null (mmalloc_detach (md));
+}
+END_TEST
+
+RUN_ON_EACH_HEAP (damaged, longest, too_long, bad, any_bytes,
                   forgetting_an_unknown_name)

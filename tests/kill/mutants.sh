@@ -54,7 +54,8 @@ build () { # TEST
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
     misuse_double_free|pid_namespaces|probe_tells|qalloc_damaged_files|\
-    qalloc_sparse_copy|qalloc_two_files|qalloc_two_paths|single_writer|\
+    qalloc_sparse_copy|qalloc_two_files|qalloc_two_paths|roots_names|\
+    single_writer|\
     too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
@@ -120,6 +121,8 @@ mutant_of () {
       damage_random) MMALLOC_DAMAGES=${filter:-4000} "$dir/$program" ;;
       neighbours_change_words)
         MMALLOC_STRIDE=${filter:-61} "$dir/$program" ;;
+      # Few enough, and each for something else.
+      damage_foreign|damage_golden) "$dir/$program" ;;
       damage_*|file_calls_fail|file_size_limit|replay)
         MMALLOC_STRIDE=${filter:-5} "$dir/$program" ;;
       *) MMALLOC_KILL_STRIDE=1 MMALLOC_KILL_REAL=60 \
@@ -1034,11 +1037,11 @@ mutant root_in_a_page '/^root_fits/,/^}/ {
 mutant root_at_odd_place '/^root_fits/,/^}/ {
   s/&& in_slice % 16 == 0/\&\& true/
 }' damage_golden
-mutant root_behind_end '/^root_fits/,/^}/ {
-  s/&& run_is_inside (h, number, 1)/\&\& true/
-}' damage_truncated:1
 mutant root_longer_than_names '/^root_at/,/^}/ {
   s/return len <= MM_NAME_MAX &&/return true \&\&/
+}
+/^root_read/,/^}/ {
+  s/ || len > MM_NAME_MAX)/)/
 }' damage_golden
 mutant root_longer_than_room '/^root_at/,/^}/ {
   s/&& len <= name->room/\&\& true/
@@ -1051,7 +1054,7 @@ mutant root_in_other_bucket '/^root_read/,/^}/ {
 }' check_finds_everything power_cut_roots
 mutant root_of_other_name '/^root_read/,/^}/ {
   s/changes || (uint32_t) sum_bytes (walk->name, len) == hash/true/
-}' damage_golden power_cut_roots
+}' roots_names
 
 # Named roots after a power cut.
 mutant root_linked_in_front '/^root_record_locked/,/^}/ {
@@ -1279,7 +1282,7 @@ mutant place_beside_neighbour '/^range_room/,/^}/ {
 # A reader looks at what he has mapped only.
 mutant walk_behind_mapping '/^walk_heap/,/^}/ {
   s/<= off_seen (h))/<= off_length (h))/
-}' limited_address_space
+}' neighbours_change_words
 mutant size_behind_mapping '/^mmalloc_usable_size/,/^}/ {
   s/CALL_LOOKS) \&\& c.h != NULL)/CALL_LOOKS) \&\& false)/
 }' limited_address_space
@@ -1835,9 +1838,9 @@ mutant appends '/^file_open (/,/^}/ {
 
 # Readers look at records of roots that they have not mapped, or take them for
 # damage.
-mutant record_not_mapped '/^root_fits/,/^}/ {
+mutant root_in_metadata '/^root_fits/,/^}/ {
   s/run_is_inside (h, number, 1)/true/
-}' limited_address_space
+}' damage_golden
 mutant no_doubt '/^heap_doubt/,/^}/ {
   s/int err = heap_follow (h, why)/int err = 0/
 }' limited_address_space
