@@ -11072,7 +11072,7 @@ realloc_quick (void *md, void *ptr, size_t size)
   /* A call: of a length that is below a KiB for sure GCC makes a REP MOVS,
      which takes longer to start than such a copy takes.  */
   __asm__ ("" : "+r" (n));
-  memcpy (p, ptr, n);
+  memmove (p, ptr, n);
   mfree (md, ptr);
   bin_put_back (k, &at);
   return p;
@@ -11123,8 +11123,9 @@ realloc_copy (void *md, size_t size, const struct place *user)
 {
   unsigned how = size > user->usable ? ALLOC_GROWN : 0;
   void *p = alloc_any (md, size, 16, how | ALLOC_QUIET | ALLOC_PART);
+  /* A neighbour can make two blocks overlap.  */
   if (p != NULL)
-    memcpy (p, user->start, size_min (user->usable, size));
+    memmove (p, user->start, size_min (user->usable, size));
   return p;
 }
 

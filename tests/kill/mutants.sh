@@ -334,7 +334,7 @@ mutant dead_keep_bins '/^sweep/,/^}/ {
 
 # realloc frees the old block before it has copied it.
 mutant realloc_frees_first '/^realloc_/,/^}/ {
-  s/^ *memcpy (p, ptr,.*/  mfree (md, ptr);\
+  s/^ *memmove (p, ptr,.*/  mfree (md, ptr);\
 &\
   return p;/
 }' 'step:realloc: moves'
@@ -397,7 +397,7 @@ mutant huge_not_noted '/^huge_take/,/^}/ {
 mutant slot_before_contents '/^slot_put/,/^}/ {
   s/? realloc_copy (md, size, user)/? alloc_any (md, size, 16, ALLOC_QUIET)/
   s/^  \/\* Right behind it: .*/  if (old \&\& size > 0)\
-    memcpy (p, user->start, size_min (user->usable, size));\
+    memmove (p, user->start, size_min (user->usable, size));\
 &/
 }' 'step:mrealloc_in: moves'
 
