@@ -861,6 +861,7 @@ END_TEST
 
 RUN_KINDS (6, replaced, trace_replaced, closed, closed_at_door, children,
            no_locks_for_a_child, mapped, shared_locks,
-           shared_locks_of_the_parent, locks_taken_again, another_program, first_thread_ends, nothing_is_told, marked_anew,
+           shared_locks_of_the_parent, locks_taken_again, another_program,
+           first_thread_ends, nothing_is_told, marked_anew,
            unknown_boot, other_machine,
            locked_by_others, locked_while_open, locked_by_itself)

@@ -1034,6 +1034,9 @@ mutant root_number_cut_short '/^root_at/,/^}/ {
 mutant root_in_a_page '/^root_fits/,/^}/ {
   s/root_has_records (head_see (r)) && //
 }' damage_golden
+mutant root_in_metadata '/^root_fits/,/^}/ {
+  s/run_is_inside (h, number, 1)/true/
+}' damage_golden
 mutant root_at_odd_place '/^root_fits/,/^}/ {
   s/&& in_slice % 16 == 0/\&\& true/
 }' damage_golden
@@ -1836,11 +1839,7 @@ mutant appends '/^file_open (/,/^}/ {
   s/return file_not_append (f, flags, why)/return 0/
 }' growth_without_fallocate
 
-# Readers look at records of roots that they have not mapped, or take them for
-# damage.
-mutant root_in_metadata '/^root_fits/,/^}/ {
-  s/run_is_inside (h, number, 1)/true/
-}' damage_golden
+# Readers take records of roots that they have not mapped for damage.
 mutant no_doubt '/^heap_doubt/,/^}/ {
   s/int err = heap_follow (h, why)/int err = 0/
 }' limited_address_space
