@@ -811,6 +811,8 @@ struct file
   uint64_t born;  /* MM_BORN and a number for its time of birth, which is its
                      own like ino, also when another mount has given it
                      another dev; 0: not known */
+  bool sure;      /* lock_fd was opened just now, and nobody has waited since:
+                     nobody asks whether it is ours */
   bool made;      /* the file was not there before this opening */
   bool alone;     /* no other process may have it open to write */
   bool no_wait;   /* the opening under way waits for no lock of others */
@@ -934,6 +936,7 @@ static struct
   pthread_key_t exit_key;
   bool have_key;
   size_t system_page;          /* the system's page size, bytes */
+  uint32_t class_sum;          /* of the class table, for superblocks */
   bool tools_area;             /* a sanitizer wants low addresses */
   bool valgrind;               /* tell valgrind about blocks */
   bool asan;                   /* tell AddressSanitizer about blocks */
@@ -2237,16 +2240,19 @@ byte_wrong_system (struct file *f)
   return NULL;
 }
 
-/* A new open file for file F, so that locks on it are this process's alone.
-   PATH, if known, where /proc is missing.  -1 and errno.  */
+/* A new open file for file F, so that locks on it are this process's alone: by
+   PATH, if known and if F is still there, which is less work for the system, or
+   from what is open.  -1 and errno.  */
 static int
 byte_reopen (const struct file *f, int access, const char *path)
 {
   char name[40];
+  int own = path != NULL ? os_open (path, access | O_NONBLOCK, 0) : -1;
+  if (own >= 0 && os_own (f, own) == 0)
+    return own;
+  os_close (own);
   snprintf (name, sizeof name, "/proc/self/fd/%d", f->fd);
-  int own = os_open (name, access, 0);
-  if (own < 0 && errno == ENOENT && path != NULL)
-    own = os_open (path, access, 0);
+  own = os_open (name, access, 0);
   int err = own >= 0 ? os_own (f, own) : 0;
   if (err == 0)
     return own;
@@ -2297,20 +2303,32 @@ byte_range (int64_t byte, short type)
                          .l_len = 1 + before };
 }
 
+/* Set lock *L of F's, or let it go; or find who is in its way, if not SET.
+   Begun again after a signal.  0 or an errno value.  */
+static int
+byte_call (const struct file *f, bool set, struct flock *l)
+{
+  int call = f->of_process ? (set ? F_SETLK : F_GETLK)
+                           : (set ? F_OFD_SETLK : F_OFD_GETLK);
+  int result;
+  do
+    result = os.fcntl (f->lock_fd, call, l);
+  while (result != 0 && errno == EINTR);
+  return result != 0 ? errno : 0;
+}
+
 /* Set a lock of TYPE on byte MM_BYTE_... of F, or let it go; EAGAIN if another
    is in the way.  */
 static int
 byte_lock (const struct file *f, int64_t byte, short type)
 {
   struct flock l = byte_range (byte, type);
-  int result, err = os_own (f, f->lock_fd);
+  int err = f->sure ? 0 : os_own (f, f->lock_fd);
   /* What cannot be told keeps no lock.  */
   if (err == EBADF || (err != 0 && type != F_UNLCK))
     return err;
-  do
-    result = os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
-  while (result != 0 && errno == EINTR);
-  return result == 0 ? 0 : errno == EACCES ? EAGAIN : errno;
+  err = byte_call (f, true, &l);
+  return err == EACCES ? EAGAIN : err;
 }
 
 /* Keep the locks of F while this process lives, whatever it closes: a mapping
@@ -2351,7 +2369,7 @@ byte_drop (struct file *f)
   byte_lose (f);
   if (f->lock_fd < 0 || os_own (f, f->lock_fd) == EBADF)
     return;
-  os.fcntl (f->lock_fd, f->of_process ? F_SETLK : F_OFD_SETLK, &l);
+  byte_call (f, true, &l);
   if (f->lock_fd != f->fd)
     os_close (f->lock_fd);
 }
@@ -2367,10 +2385,9 @@ byte_find (const struct file *f, int64_t byte, int64_t n, short type,
   MM_NEEDS (needs.heap == NULL);
   *l = (struct flock){ .l_type = type, .l_whence = SEEK_SET,
                        .l_start = MM_LOCK_BYTES + byte, .l_len = n };
-  int err = os_own (f, f->lock_fd);
-  if (err == 0
-      && os.fcntl (f->lock_fd, f->of_process ? F_GETLK : F_OFD_GETLK, l) != 0)
-    err = errno;
+  int err = f->sure ? 0 : os_own (f, f->lock_fd);
+  if (err == 0)
+    err = byte_call (f, false, l);
   if (err != 0)
     l->l_type = F_WRLCK;
   return err;
@@ -3591,6 +3608,7 @@ file_lock (struct file *f, int64_t byte, short type, struct reason *why)
       if (late || f->no_wait || os_clock () - since >= process.patience[others])
         return file_locked (f->no_wait ? EAGAIN : late ? ETIMEDOUT : EBUSY,
                             byte, &l, why);
+      f->sure = false;
       /* A thousand who ask all the time leave none for who is inside.  */
       os_pause (n, 70);
     }
@@ -3624,14 +3642,17 @@ file_enter (struct file *f, const char *path, bool inherited,
   if (err != 0)
     return file_no_fd (why, err, "the file cannot be opened once more, for its"
                                  " locks");
-  return file_lock (f, MM_BYTE_DOOR,
-                    f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
+  err = file_lock (f, MM_BYTE_DOOR,
+                   f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
+  f->sure = err == 0;
+  return err;
 }
 
 /* Close what file_open and file_enter have opened.  */
 static void
 file_shut (struct file *f)
 {
+  f->sure = false;
   byte_drop (f);
   os_close_own (f, f->fd);
   f->fd = f->lock_fd = -1;
@@ -3652,6 +3673,7 @@ file_is_at (const struct file *f, const char *path)
 static void
 file_admit (struct file *f)
 {
+  f->sure = false;
   if (byte_lock (f, MM_BYTE_DOOR, F_UNLCK) == EBADF)
     byte_lose (f);
 }
@@ -3951,6 +3973,7 @@ member_join (struct file *f, struct reason *why)
       f->byte = first + (pid + i) % MM_BYTES_HOME;
       err = member_show (f);
     }
+  f->sure = false;
   if (!writes)
     err = file_lock (f, f->byte = first, F_RDLCK, why);
   else if (err == EAGAIN)
@@ -8160,7 +8183,7 @@ super_verify (const struct disk_super *s, struct reason *why)
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (!super_is_known (s) || s->order != MM_ORDER || s->slice != MM_SLICE
       || s->chunk != MM_CHUNK || s->n_classes != MM_CLASSES
-      || s->class_sum != class_sum () || s->features != 0)
+      || s->class_sum != process.class_sum || s->features != 0)
     return fail_because (why, ENOTSUP, "made by another build of libmmalloc");
   if (s->base == 0 || s->base % MM_PAGE != 0
       || s->capacity < MM_RESERVE_MIN || s->capacity % MM_PAGE != 0
@@ -8267,12 +8290,12 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
     }
   *s = copy[err[0] != 0
             || (err[1] == 0 && copy[1].generation > copy[0].generation)];
-  /* The size after the length: others may grow the file just now.  */
-  struct stat status;
   int unread = file_size < MM_OFF_RECORDS
                  ? EBADMSG
                  : os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
-  if (unread == 0)
+  struct stat status = { .st_size = (off_t) file_size };
+  /* The size after the length: others may grow the file just now.  */
+  if (unread == 0 && *length > file_size)
     unread = os_stat (fd, &status);
   if (unread != 0 && unread != EBADMSG)
     return fail_because (why, unread, "the file's length cannot be read");
@@ -8353,6 +8376,10 @@ verify_once (struct heap *h)
       if (err != 0)
         return err;
       uint64_t d = word[c % N];
+      /* Most of them: nothing is there, and no block before reaches so far.
+         */
+      if (d == DIR_EMPTY && c >= v.covered && c > 0)
+        continue;
       if (verify_chunk (h, c, d, length, &v) != NULL
           || (c == 0
               && (dir_kind (d) != DIR_PAGED
@@ -8823,7 +8850,7 @@ make_super (struct heap *h, const struct mmalloc_options *opt)
   s->slice = MM_SLICE;
   s->chunk = MM_CHUNK;
   s->n_classes = MM_CLASSES;
-  s->class_sum = class_sum ();
+  s->class_sum = process.class_sum;
   s->n_shared = opt->streams > 0 ? opt->streams : 1;
   size_t most = s->n_shared + h->capacity / MM_SYSTEM_STREAM_SPACE;
   s->n_streams = (uint32_t) size_min (most, MM_STREAMS_MAX);
@@ -9247,6 +9274,7 @@ attach_enter (struct heap *h, struct reason *why)
 {
   h->epoch = word_peek (&h->locks->epoch);
   int err = member_find_entry (h, why);
+  h->file.sure = false;
   if (err != 0)
     return err;
   uint32_t i = (uint32_t) (h->file.byte - MM_BYTE_ALIVE);
@@ -9849,6 +9877,7 @@ static void
 process_start (void)
 {
   process.system_page = os_page_size ();
+  process.class_sum = class_sum ();
   process.have_key = pthread_key_create (&process.exit_key,
                                          cache_thread_exit) == 0;
   process.asan = __asan_poison_memory_region != NULL;

@@ -196,7 +196,7 @@ fake_fcntl (int fd, int what, ...)
     return fcntl (fd, what, arg);
   int error = call_error (FCNTL);
   /* Locks can be those of a server.  */
-  if (error == EINTR && what != F_OFD_SETLK)
+  if (error == EINTR && what != F_OFD_SETLK && what != F_OFD_GETLK)
     error = 0;
   return error != 0 ? errno = error, -1 : fcntl (fd, what, arg);
 }

@@ -84,6 +84,36 @@ START_TEST (replaced)
 }
 END_TEST
 
+static void
+attached_child (void *unused)
+{
+  (void) unused;
+  md = heap_file ();
+  must (mmalloc (md, 100) != NULL);
+  baton_pass (baton);
+  baton_wait (baton);
+  _exit (0);
+}
+
+/* What another file's locks say is not asked: a neighbour lives on.  */
+START_TEST (neighbour_lives)
+{
+  struct child child = child_start (attached_child, NULL);
+  baton_wait (child.baton);
+  md = heap_file ();
+  struct mmalloc_info info;
+  /* The other witness is its number, which not everybody knows.  */
+  ck_assert (!heap_of (md)->file.sure);
+  ck_assert_int_ne (dup2 (other_file (), heap_of (md)->file.lock_fd), -1);
+  ck_assert_int_eq (mmalloc_info (md, &info), 0);
+  ck_assert_uint_eq (info.users, 2);
+  baton_pass (child.baton);
+  ck_assert_int_eq (child_end (child), 0);
+  mmalloc_detach (md);
+  other_is_untouched ();
+}
+END_TEST
+
 /* A trace does not go into another file.  */
 START_TEST (trace_replaced)
 {
@@ -859,7 +889,8 @@ START_TEST (locked_by_itself)
 }
 END_TEST
 
-RUN_KINDS (6, replaced, trace_replaced, closed, closed_at_door, children,
+RUN_KINDS (6, replaced, neighbour_lives, trace_replaced, closed, closed_at_door,
+           children,
            no_locks_for_a_child, mapped, shared_locks,
            shared_locks_of_the_parent, locks_taken_again, another_program,
            first_thread_ends, nothing_is_told, marked_anew,

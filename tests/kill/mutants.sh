@@ -627,7 +627,7 @@ mutant late_thread_overlooked '/^take_shared/,/^}/ {
 
 # Locks end with the last copy of the descriptor.
 mutant locks_stay_behind '/^byte_drop/,/^}/ {
-  s/  os.fcntl (f->lock_fd, .*F_OFD_SETLK, &l);/  (void) l;/
+  s/  byte_call (f, true, &l);/  (void) l;/
 }' raw_clone_child
 
 # The lock alone tells who lives.
@@ -919,7 +919,7 @@ mutant newer_version_ignored '/^super_verify/,/^}/ {
   s/s->version > MM_FORMAT/false/
 }' damage_foreign
 mutant classes_ignored '/^super_verify/,/^}/ {
-  s/|| s->class_sum != class_sum ()//
+  s/|| s->class_sum != process.class_sum//
 }' damage_foreign
 mutant features_ignored '/^super_verify/,/^}/ {
   s/|| s->features != 0/|| false/
@@ -1124,8 +1124,13 @@ mutant half_a_write_is_all '/^os_move_all/,/^}/ {
 mutant cut_interrupted '/^os_cut/,/^}/ {
   s/while (result != 0 && errno == EINTR)/while (false)/
 }' file_calls_fail
-mutant lock_interrupted '/^byte_lock/,/^}/ {
-  s/while (result != 0 && errno == EINTR)/while (false)/
+mutant descriptor_believed_for_ever '/sure = false;/d' \
+  membership
+mutant lock_interrupted '/^byte_call/,/^}/ {
+  s/while (result != 0 && errno == EINTR)/while (set ? false : result != 0 \&\& errno == EINTR)/
+}' file_calls_fail
+mutant question_interrupted '/^byte_call/,/^}/ {
+  s/while (result != 0 && errno == EINTR)/while (set ? result != 0 \&\& errno == EINTR : false)/
 }' file_calls_fail
 mutant must_have_fallocate '/^os_reserve_blocks/,/^}/ {
   s/err != EOPNOTSUPP \&\& err != ENOSYS/true/
