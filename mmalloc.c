@@ -811,8 +811,8 @@ struct file
   uint64_t born;  /* MM_BORN and a number for its time of birth, which is its
                      own like ino, also when another mount has given it
                      another dev; 0: not known */
-  bool sure;      /* lock_fd was opened just now, and nobody has waited since:
-                     nobody asks whether it is ours */
+  bool sure;      /* lock_fd was opened just now, and nothing since has taken
+                     long: nobody asks whether it is ours */
   bool made;      /* the file was not there before this opening */
   bool alone;     /* no other process may have it open to write */
   bool no_wait;   /* the opening under way waits for no lock of others */
@@ -3608,7 +3608,6 @@ file_lock (struct file *f, int64_t byte, short type, struct reason *why)
       if (late || f->no_wait || os_clock () - since >= process.patience[others])
         return file_locked (f->no_wait ? EAGAIN : late ? ETIMEDOUT : EBUSY,
                             byte, &l, why);
-      f->sure = false;
       /* A thousand who ask all the time leave none for who is inside.  */
       os_pause (n, 70);
     }
@@ -3642,17 +3641,14 @@ file_enter (struct file *f, const char *path, bool inherited,
   if (err != 0)
     return file_no_fd (why, err, "the file cannot be opened once more, for its"
                                  " locks");
-  err = file_lock (f, MM_BYTE_DOOR,
-                   f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
-  f->sure = err == 0;
-  return err;
+  return file_lock (f, MM_BYTE_DOOR,
+                    f->kind->writes_file ? F_WRLCK : F_RDLCK, why);
 }
 
 /* Close what file_open and file_enter have opened.  */
 static void
 file_shut (struct file *f)
 {
-  f->sure = false;
   byte_drop (f);
   os_close_own (f, f->fd);
   f->fd = f->lock_fd = -1;
@@ -3743,6 +3739,7 @@ file_make (struct file *f, uint64_t length)
 static int
 file_back_again (struct file *f, size_t off, size_t len)
 {
+  f->sure = false;
   return fail_refused (os_reserve_blocks (f, off, len, false), len, off + len);
 }
 
@@ -4032,6 +4029,7 @@ door_come (struct file *f, struct opening *o, struct file **known, bool *fresh,
       if (f->kind->heap && f->kind->in_view)
         os_advise_file (f->fd, 0, 0, POSIX_FADV_RANDOM);
       err = file_look (f, o->flags, fresh, size, &o->why);
+      f->sure = err == 0 && !*fresh;
       if (err != 0 || !*fresh || left == 0 || file_is_at (f, o->path))
         return err;
       file_shut (f);

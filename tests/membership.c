@@ -890,8 +890,7 @@ START_TEST (locked_by_itself)
 END_TEST
 
 RUN_KINDS (6, replaced, neighbour_lives, trace_replaced, closed, closed_at_door,
-           children,
-           no_locks_for_a_child, mapped, shared_locks,
+           children, no_locks_for_a_child, mapped, shared_locks,
            shared_locks_of_the_parent, locks_taken_again, another_program,
            first_thread_ends, nothing_is_told, marked_anew,
            unknown_boot, other_machine,
