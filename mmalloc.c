@@ -923,6 +923,8 @@ static const struct kind
 static struct cache no_cache = { .key = KEY_NONE };
 static _Thread_local struct thread thread MM_TLS = { .last = &no_cache };
 
+static struct heap first_heap;
+
 static struct
 {
   pthread_once_t once;
@@ -937,6 +939,7 @@ static struct
   bool have_key;
   size_t system_page;          /* the system's page size, bytes */
   uint32_t class_sum;          /* of the class table, for superblocks */
+  bool first_used;             /* first_heap; under the lock of opening */
   bool tools_area;             /* a sanitizer wants low addresses */
   bool valgrind;               /* tell valgrind about blocks */
   bool asan;                   /* tell AddressSanitizer about blocks */
@@ -3931,6 +3934,16 @@ member_try (struct heap *h, uint32_t i)
   return err;
 }
 
+/* Whether it is worth a look if the owner of entry I lives: not while a process
+   of its number does, which is told for less than a lock is beside many.  */
+static bool
+member_may_go (struct heap *h, uint32_t i)
+{
+  const struct disk_proc *e = off_proc (h, i);
+  return word_peek (&e->id) == 0 || !proc_is_here (e)
+         || pid_is_gone (word_peek (&e->pid));
+}
+
 /* The same with an entry that nobody has.  A call of the system for each one in
    use is too much beside many others: each newcomer asks a few, in turn, so
    that the dead are found, and all only if there is no other.  */
@@ -3941,7 +3954,8 @@ member_find_entry (struct heap *h, struct reason *why)
   uint64_t turn = word_peek (&h->locks->n_entered);
   int full = 0, err = EAGAIN;
   for (uint32_t i = 0; i < n && i < MM_PROCS_TRIED && err == EAGAIN; i++)
-    err = member_try (h, (uint32_t) ((turn + i) % n));
+    if (member_may_go (h, (uint32_t) ((turn + i) % n)))
+      err = member_try (h, (uint32_t) ((turn + i) % n));
   for (uint32_t i = 0; i < n && err == EAGAIN; i++)
     if (word_peek (&off_proc (h, i)->id) == 0)
       err = member_try (h, i);
@@ -8357,7 +8371,7 @@ verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length,
 static int
 verify_once (struct heap *h)
 {
-  enum { N = 2 * MM_PAGE / 8 };
+  enum { N = 4 * MM_PAGE / 8 };
   uint64_t word[N], length = 0;
   size_t dir_at = off_file (h, h->dir);
   struct verify v = { 0, 0 };
@@ -9443,11 +9457,18 @@ attach_apart (struct heap *h, struct reason *why)
   return 0;
 }
 
-/* A heap of KIND with nothing in it yet, or NULL.  */
+/* A heap of KIND with nothing in it yet, or NULL.  One at a time is without a
+   call of the system.  Needs: the open lock.  */
 static struct heap *
 attach_new (const struct kind *kind)
 {
-  struct heap *h = space_private (sizeof *h, false);
+  struct heap *h = process.first_used ? space_private (sizeof *h, false)
+                                      : &first_heap;
+  if (h == &first_heap)
+    {
+      process.first_used = true;
+      memset (h, 0, sizeof *h);
+    }
   if (h != NULL)
     {
       h->file.kind = kind;
@@ -9467,7 +9488,10 @@ attach_drop (struct heap *h)
   range_take_back ();
   pthread_mutex_destroy (&h->error_lock);
   pthread_rwlock_destroy (&h->walkers);
-  space_unmap (h, sizeof *h);
+  if (h == &first_heap)
+    process.first_used = false;
+  else
+    space_unmap (h, sizeof *h);
 }
 
 /* An anonymous heap, not yet on the list.  */

@@ -1984,6 +1984,9 @@ mutant entries_of_the_dead '/^member_find_entry/,/^}/ {
 mutant entries_not_in_turn '/^member_find_entry/,/^}/ {
   s/(turn + i) % n/i/
 }' process_entries
+mutant entries_of_the_dead_by_number '/^member_may_go/,/^}/ {
+  s/^         || pid_is_gone (word_peek (&e->pid));/         ;/
+}' process_entries
 mutant entries_of_the_dead_at_last '/^member_find_entry/,/^}/ {
   s/^  for (uint32_t i = 0; i < n && err == EAGAIN; i++)$/  for (uint32_t i = 0; i < n \&\& full == 0 \&\& err == EAGAIN; i++)/
 }' process_entries
