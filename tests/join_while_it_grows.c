@@ -8,7 +8,7 @@
 static void *md;
 
 /* Lets the others grow the heap when the newcomer has mapped it and comes to
-   the witness.  */
+   the witness, of the second entry.  */
 static int
 late_fcntl (int fd, int what, ...)
 {
@@ -17,7 +17,7 @@ late_fcntl (int fd, int what, ...)
   va_start (ap, what);
   struct flock *l = va_arg (ap, struct flock *);
   va_end (ap);
-  if (is_lock_of (l, MM_BYTE_ALIVE) && !grown)
+  if (is_lock_of (l, MM_BYTE_ALIVE + 1) && !grown)
     {
       grown = true;
       baton_pass (baton);
