@@ -108,10 +108,11 @@
    Promises
      P1  come back: contents and addresses survive the process; O(1)
      P2  killed anywhere: whole, and at most the block under way leaks
+     P3  all or nothing: with checkpoints, killed or cut off from power
+         anywhere, the heap is as at the last of them
      P4  no surprise signal: disk blocks are there before memory is given out
      P5  no metadata in or between blocks; misuse is detected
      P6  speed: no lock and no atomic read-modify-write on the common paths
-   (P3, checkpoints, needs a later version.)
 
    Waiting.  A lock is taken from the dead, never from the living, who may be
    stopped.  A process may limit its waiting, so taking a lock can fail: before a
@@ -139,6 +140,14 @@
          does the page of each process's own
      I9  both superblocks are valid or the older one is torn
      I10 guards around blocks are intact (mmcheck only)
+   And of a heap with checkpoints, in tests/model_log.c
+     L1  after a kill or a power cut: the last checkpoint, or the one that was
+         under way or failed
+     L2  memory is what the program stored, and the last checkpoint after a
+         rollback
+     L3  a reader sees one checkpoint, not older than its opening, while it
+         stays
+     L4  a checkpoint waits for no reader
 
    Sources.  Bit-per-block pages with out-of-band metadata: phkmalloc and
    hardened_malloc.  Private ownership with separate words for foreign frees:
@@ -163,41 +172,50 @@
      12  The system: locks of files         (byte_)
      13  Failing                            (fail_)
      14  The system: address space          (space_)
-     15  Backing                            (back_)
-     16  Locks and processes                (lock_ unlock_ proc_)
-     17  Files                              (file_)
-     18  Members of files                   (member_)
-     19  The door                           (door_)
-     20  Size classes                       (class_)
-     21  Operation records                  (op_)
-     22  Runs                               (run_)
-     23  Growing                            (grow_)
-     24  Pages                              (page_ list_ queue_)
-     25  Large blocks                       (huge_ large_)
-     26  Places                             (place_)
-     27  The dead                           (dead_)
-     28  Streams                            (stream_)
-     29  Caches and bins                    (cache_ bin_)
-     30  Sweeping                           (sweep_ sweep)
-     31  Debugging aids                     (guard_ trace_)
-     32  Allocating, freeing, resizing      (take_ give_ resize_)
-     33  Roots                              (root_)
-     34  Walking and counting               (walk_ sight_ stat_)
-     35  Superblocks and directory          (super_ verify_)
-     36  Checking                           (check_)
-     37  Epochs, and making a heap          (epoch_ make_ range_)
-     38  Attaching and leaving              (attach_ detach_)
-     39  Regions                            (region_)
-     40  Process and fork                   (fork_ process_)
-     41  Into a call and out of it          (heap_ call_ mmalloc_narrow)
-     42  Probing                            (probe_)
-     43  Giving back                        (trim_)
-     44  Blocks, the short ways             (alloc_ free_ quick_)
-     45  Blocks, public calls               (realloc_)
-     46  Slot calls                         (slot_)
-     47  Opening and closing, public calls  (open_)
-     48  Other public calls                 (prefetch_)
-     49  Roots that are made once           (maker_)  */
+     15  The system: written pages          (written_)
+     16  Backing                            (back_)
+     17  Locks and processes                (lock_ unlock_ proc_)
+     18  Files                              (file_)
+     19  Members of files                   (member_)
+     20  The door                           (door_)
+     21  Size classes                       (class_)
+     22  Operation records                  (op_)
+     23  Runs                               (run_)
+     24  Growing                            (grow_)
+     25  Pages                              (page_ list_ queue_)
+     26  Large blocks                       (huge_ large_)
+     27  Places                             (place_)
+     28  The dead                           (dead_)
+     29  Streams                            (stream_)
+     30  Caches and bins                    (cache_ bin_)
+     31  Sweeping                           (sweep_ sweep)
+     32  Debugging aids                     (guard_ trace_)
+     33  Allocating, freeing, resizing      (take_ give_ resize_)
+     34  Roots                              (root_)
+     35  Walking and counting               (walk_ sight_ stat_)
+     36  Superblocks and directory          (super_ verify_)
+     37  Checking                           (check_)
+     38  Mapping a heap                     (range_)
+     39  Epochs, and making a heap          (epoch_ make_)
+     40  The log                            (log_)
+     41  Capturing                          (capture_)
+     42  The place of the log               (area_)
+     43  Checkpoints                        (point_)
+     44  Back to a checkpoint               (recover_)
+     45  Undoing, and what changed          (undo_ changes_)
+     46  Attaching and leaving              (attach_ detach_)
+     47  Regions                            (region_)
+     48  Process and fork                   (fork_ process_)
+     49  Into a call and out of it          (heap_ call_ mmalloc_narrow)
+     50  Probing                            (probe_)
+     51  Giving back                        (trim_)
+     52  Blocks, the short ways             (alloc_ free_ quick_)
+     53  Blocks, public calls               (realloc_)
+     54  Slot calls                         (slot_)
+     55  Opening and closing, public calls  (open_)
+     56  Other public calls                 (prefetch_)
+     57  Checkpoints, public calls          (commit_)
+     58  Roots that are made once           (maker_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------- */
@@ -224,6 +242,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -301,11 +320,13 @@ extern void __msan_allocated_memory (const volatile void *, size_t)
    bit, and no lost byte, makes the one the other.  */
 #define MM_MAGIC    UINT64_C (0x01636f6c6c616d6d)
 #define MM_CREATING UINT64_C (0x01656c6f68776e75)
+#define MM_RECORD_MAGIC UINT64_C (0x01676f6c6c616d6d) /* "mmallog" and a 1 */
 
 /* Versions, powers of two.  */
 enum
 {
   MM_FORMAT = 2,               /* version of the file format; 1 is read, too */
+  MM_FORMAT_LOG = 3,           /* with a log in the file */
   MM_ORDER = 0x01020304,       /* shows the byte order */
   MM_SLICE_SHIFT = 14,         /* 16 KiB: one page table entry of the largest
                                   page size supported; 1 MiB heaps have 58 */
@@ -328,7 +349,9 @@ enum
   MM_OFF_RECORDS = 9 * MM_PAGE,
   MM_RECORD = 320,             /* an odd number of cache lines: the first lines
                                   of records use all sets of a cache */
-  MM_NAME_MAX = 1000           /* a root's record stays far below a slice */
+  MM_NAME_MAX = 1000,          /* a root's record stays far below a slice */
+  MM_GRANULE = 64              /* unit of what a log has: a page has as many as
+                                  a word has bits */
 };
 
 /* Bytes, of blocks and of the memory behind them.  */
@@ -349,7 +372,15 @@ enum
                                   on many processes */
   MM_ROOM_ANON = 1 << 10,      /* a growing block of this size gets a slice;
                                   in a file, where it may stay, later */
-  MM_ROOM_FILE = 4 << 10
+  MM_ROOM_FILE = 4 << 10,
+  MM_LOG = 16 << 20,           /* a new log */
+  MM_LOG_LEAST = 64 << 10,
+  MM_LOG_TIMES = 4,            /* not larger than so many capacities: half of it
+                                  has room for a record of all, and more */
+  MM_LOG_INSIDE = 128 << 20,   /* larger heaps have it in free chunks, which
+                                  does not make their files longer */
+  MM_RECORD_SMALL = 256 << 10, /* so much data is moved, for a shorter write */
+  MM_DIRECT_LEAST = 1 << 20    /* so much new memory goes past the log */
 };
 
 /* Slices.  */
@@ -378,6 +409,7 @@ enum
                                   take long: the others leave room for calls */
   MM_KEYS = 16,                /* historical number */
   MM_BUCKETS = MM_PAGE / 8,
+  MM_SCRATCH = 16,             /* pages of the image that are read at once */
   MM_WORDS = 15,               /* words of bits in a record */
   MM_CLASSES = 40,
   MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
@@ -468,6 +500,42 @@ struct disk_super
                         /* and may have lost its blocks */
   uint64_t blocks;
   uint8_t boot_id[16];
+  uint64_t log;         /* where the log is in the file; these with
+                           MM_FORMAT_LOG alone */
+  uint64_t log_size;    /* two halves */
+  uint64_t log_epoch;   /* random: records of another are none */
+  uint64_t log_base;    /* 1 and the number of the checkpoint that the image had
+                           when the log was made, empty; 0: there has been a
+                           record since */
+};
+
+/* What a checkpoint has changed: a record of the log, on a page's beginning,
+   with n changes behind it.  Its last bytes are this once more, with a sum of 0:
+   of what was overwritten while somebody copied it, one end is there.  */
+struct disk_record
+{
+  uint64_t magic;
+  uint64_t sum;         /* of all other bytes of the record */
+  uint8_t uuid[16];
+  uint64_t epoch;
+  uint64_t seq;         /* the checkpoint's number */
+  uint64_t first;       /* of the first record that counts: what those before it
+                           say is in the image, and on the disk */
+  uint64_t at;          /* offset in the log */
+  uint64_t bytes;       /* of all of it, whole pages */
+  uint64_t n;
+  uint64_t data;        /* offset in the record: the granules, in order */
+  uint64_t length;      /* of the heap */
+  uint64_t direct;      /* what lies from here on was written into the image */
+  uint64_t direct_end;  /* before, up to here */
+  uint64_t kept;        /* 1: the image stays as it is for readers, until there
+                           is a record with 0 */
+  uint64_t zero;
+};
+struct disk_change
+{
+  uint64_t page;        /* of the file */
+  uint64_t mask;        /* bit i: its i-th granule */
 };
 
 /* Marks a number for a file's time of birth, which no mount changes, apart from
@@ -564,7 +632,8 @@ struct disk_root
                            says, by our own doing */
   disk_u64 local;       /* the slice that each process has memory of its own
                            in the place of; 0: none */
-  uint64_t zero[2];
+  disk_u64 checkpoint;  /* the number of the last one; 0: there was none */
+  uint64_t zero[1];
   disk_u64 key[MM_KEYS];
   uint64_t more[488];
 };
@@ -663,12 +732,17 @@ enum { DIR_EMPTY = 0, DIR_PAGED = 1, DIR_HUGE = 2, DIR_CONT = 3 };
   _Static_assert (sizeof (type) == (n), "size of " #type)
 #define DISK_AT(type, member, n) \
   _Static_assert (offsetof (type, member) == (n), #member " of " #type)
-DISK_SIZE (struct disk_super, 152);
+DISK_SIZE (struct disk_super, 184);
 DISK_AT (struct disk_super, sum, 16);
 DISK_AT (struct disk_super, base, 48);
 DISK_AT (struct disk_super, slice, 64);
 DISK_AT (struct disk_super, app_version, 96);
 DISK_AT (struct disk_super, boot_id, 136);
+DISK_AT (struct disk_super, log, 152);
+DISK_SIZE (struct disk_record, 128);
+DISK_AT (struct disk_record, seq, 40);
+DISK_AT (struct disk_record, length, 88);
+DISK_SIZE (struct disk_change, 16);
 DISK_SIZE (struct disk_locks, 256);
 DISK_AT (struct disk_locks, claim, 16);
 DISK_AT (struct disk_locks, heap, 128);
@@ -764,7 +838,7 @@ struct words
 };
 
 /* What a process may do with a heap, and what others see of that.  */
-enum backing { BY_MEMORY, BY_DISK, BY_COPY };
+enum backing { BY_MEMORY, BY_DISK, BY_COPY, BY_LOG };
 struct kind
 {
   bool heap;                   /* there is a heap in it, else a region */
@@ -821,6 +895,85 @@ struct file
   unsigned n_open;
 };
 
+/* The log of a heap that is open for checkpoints; or what a reader of one lays
+   over the image.  */
+struct log
+{
+  pthread_mutex_t lock;        /* who makes a checkpoint, or undoes what came
+                                  after it */
+  int fd;                      /* what is written with it is on the disk */
+  bool past_cache;             /* and not in the system's cache */
+  int broken;                  /* not 0: the disk failed, for good */
+  uint64_t seq;                /* of the last checkpoint */
+  uint64_t first;              /* the first record that counts; 0: there are
+                                  none */
+  uint64_t at;                 /* where the next one goes, in the log */
+  unsigned half;               /* in which that is */
+  bool doubt;                  /* one may be there that was said to have
+                                  failed */
+  bool alone;                  /* it has to do without those before it */
+  bool unsynced;               /* new pages are in the image that the next
+                                  record counts on */
+  bool whole;                  /* the image is one checkpoint, not between two,
+                                  when nobody writes it */
+  bool zeros;                  /* blocks are set aside by writing zeros */
+  bool zeroed;                 /* that was done where the heap was already; under
+                                  the lock of growth */
+  uint64_t length;             /* of the heap, at the last checkpoint */
+  char **kept;                 /* by page: a copy as it was last committed, while
+                                  that cannot go into the image; NULL: none */
+  uint64_t *pending;           /* which they are */
+  size_t n_pending, pending_room;
+  disk_u64 *warm;              /* by page: it was changed before, and its copy
+                                  is worth keeping */
+  size_t warm_bytes;
+  disk_u64 *covered;           /* by chunk: the log is there, or was */
+  size_t covered_bytes;
+  char *scratch;               /* MM_SCRATCH pages */
+  char *buffer;                /* in which records are made */
+  size_t room;
+};
+
+/* Reads one record after the other.  */
+struct log_reader
+{
+  char *buffer;
+  size_t room;
+  struct disk_record *record;
+};
+typedef int log_fn (struct heap *, struct disk_record *, void *);
+struct log_range
+{
+  uint64_t from, to;
+};
+
+/* The end of the records that a half begins with.  */
+struct log_end
+{
+  uint64_t begins, last;       /* numbers of the first and the last one; 0:
+                                  there is none */
+  uint64_t first, length;      /* as the last one says */
+  uint64_t start, at;          /* where it begins and ends */
+};
+
+/* What has changed since the last checkpoint, while it is looked for.  */
+struct capture
+{
+  struct heap *h;
+  struct written *spans;       /* of pages that may have changed */
+  size_t n_spans, room_spans;
+  uint64_t most, fresh;        /* how many; how many behind what was in use */
+  bool unread;                 /* nobody reads the image */
+  bool direct;                 /* those go into the image at once */
+  bool again;                  /* what is pending is in the record, too */
+  uint64_t length;             /* of the heap */
+  struct disk_change *change;
+  size_t n;
+  char *data;
+  size_t data_bytes;
+  char *scratch;
+};
+
 /* One attached heap.  */
 struct heap
 {
@@ -846,6 +999,7 @@ struct heap
   disk_u64 *dir;
   struct disk_stream *stream;  /* [0] is number 1 */
   struct disk_super super;     /* the valid copy as last read or written */
+  struct log *log;             /* NULL: none */
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
   _Atomic uint64_t limit;      /* and where */
@@ -916,6 +1070,11 @@ static const struct kind
                    MM_GROW_MIN_ANON, MM_ROOM_FILE },
   kind_reader = { 1, 0, 0, 0, 1, 0, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
+  /* With checkpoints; and the last one, looked at beside who makes them.  */
+  kind_logged = { 1, 1, 1, 0, 0, 0, MM_BYTE_ALIVE, BY_LOG, MM_GROW_MIN_FILE,
+                  MM_ROOM_FILE },
+  kind_view = { 1, 0, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, 0, 0 },
+  kind_view_elsewhere = { 1, 0, 0, 0, 0, 1, MM_BYTE_PRIVATE, BY_COPY, 0, 0 },
   kind_region = { 0, 1, 1, 1, 1, 0, MM_BYTE_ALIVE, BY_DISK, 0, 0 };
 
 /* What no program calls a heap: (void *) -1 may come from a failed mmap.  */
@@ -1634,9 +1793,11 @@ static struct
   void *(*mmap) (void *, size_t, int, int, int, off_t);
   int (*munmap) (void *, size_t);
   int (*mprotect) (void *, size_t, int);
+  int (*fdatasync) (int);
+  long (*call) (long, ...);
 } os = {
   fallocate, ftruncate, pread, pwrite, msync, fstat, open, close, fcntl, mmap,
-  munmap, mprotect
+  munmap, mprotect, fdatasync, syscall
 };
 
 /* Between these two the thread is not cancelled: it would take locks with it,
@@ -1928,6 +2089,18 @@ os_sync (void *p, size_t len)
   mark_minds (true);
   os_let_cancel (state);
   return result != 0 ? errno : 0;
+}
+
+/* Wait until all of a file is on the disk, whoever wrote it.  */
+static int
+os_sync_file (const struct file *f)
+{
+  int result = 0, err = os_own (f, f->fd), state = os_hold_cancel ();
+  while (err == 0 && (result = os.fdatasync (f->fd)) != 0 && errno == EINTR)
+    continue;
+  err = result != 0 ? errno : err;
+  os_let_cancel (state);
+  return err;
 }
 
 /* The process's limit RLIMIT_...; none, or not known: the largest number.  */
@@ -2848,7 +3021,123 @@ space_map_anywhere (size_t len, int prot, int flags, int fd, uintptr_t *base)
 }
 
 
-/* ---- 15. Backing -------------------------------------------------------- */
+/* ---- 15. The system: written pages -------------------------------------- */
+
+/* Owns: how it is learned which pages of a private mapping the process has
+   copies of, and where a file has anything.
+   Needs: no heap lock, but that of a capture.
+   Crash: nothing is changed.
+   Keeps: nothing.
+   Checked by: checkpoints.  */
+
+/* Stretches of private pages, as PAGEMAP_SCAN of Linux 6.7 gives them, which is
+   newer than many headers.  */
+struct written
+{
+  uint64_t from, to, what;
+};
+struct written_scan
+{
+  uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+  uint64_t inverted, mask, any, returned;
+};
+/* Bits of it.  */
+enum
+{
+  WRITTEN_IN_FILE = 1 << 2,
+  WRITTEN_PRESENT = 1 << 3,
+  WRITTEN_SWAPPED = 1 << 4
+};
+
+/* Which pages of [P, P + LEN), a private mapping of a file, the process has
+   copies of, by /proc/self/pagemap: *N stretches in SPAN.  False: it does not
+   say.  */
+static bool
+written_scan (int fd, uintptr_t p, size_t len, struct written *span,
+               size_t *n)
+{
+  struct written_scan scan = { .size = sizeof scan, .start = p, .end = p + len,
+                          .vec = (uintptr_t) span, .vec_len = len / MM_PAGE,
+                          .inverted = WRITTEN_IN_FILE, .mask = WRITTEN_IN_FILE,
+                          .any = WRITTEN_PRESENT | WRITTEN_SWAPPED,
+                          .returned = WRITTEN_PRESENT };
+  *n = 0;
+  while (scan.start < p + len)
+    {
+      long got = os.call (SYS_ioctl, fd,
+                          _IOWR ('f', 16, struct written_scan), &scan);
+      if (got < 0 && errno != EINTR)
+        return false;
+      *n += got > 0 ? (size_t) got : 0;
+      scan.vec = (uintptr_t) (span + *n);
+      scan.vec_len = len / MM_PAGE - *n;
+      if (scan.walk_end <= scan.start && got >= 0)
+        return false;
+      scan.start = scan.walk_end > scan.start ? scan.walk_end : scan.start;
+    }
+  return true;
+}
+
+/* The same where the kernel has a word for each page.  */
+static bool
+written_read (int fd, uintptr_t p, size_t len, struct written *span,
+               size_t *n)
+{
+  uint64_t word[512];
+  size_t page = (size_t) sysconf (_SC_PAGESIZE);
+  *n = 0;
+  for (size_t at = 0; at < len; at += sizeof word / 8 * page)
+    {
+      size_t k = size_min ((len - at + page - 1) / page, sizeof word / 8);
+      if (os_pread_all (fd, word, k * 8, (off_t) ((p + at) / page * 8)) != 0)
+        return false;
+      for (size_t i = 0; i < k; i++)
+        {
+          uintptr_t here = p + at + i * page;
+          /* Present or swapped, and no page of a file.  */
+          if (word[i] >> 62 == 0 || (word[i] >> 61 & 1) != 0)
+            continue;
+          if (*n > 0 && span[*n - 1].to == here)
+            span[*n - 1].to += page;
+          else
+            span[(*n)++] = (struct written){ here, here + page, 0 };
+        }
+    }
+  return true;
+}
+
+/* The same; where nobody tells, all of it is one stretch.  How many they are.
+   */
+static size_t
+written_pages (void *p, size_t len, struct written *span)
+{
+  size_t n = 0;
+  int fd = os_open ("/proc/self/pagemap", O_RDONLY, 0);
+  bool known = fd >= 0
+               && (written_scan (fd, (uintptr_t) p, len, span, &n)
+                   || written_read (fd, (uintptr_t) p, len, span, &n));
+  os_close (fd);
+  if (known || len == 0)
+    return n;
+  span[0] = (struct written){ (uintptr_t) p, (uintptr_t) p + len, 0 };
+  return 1;
+}
+
+/* Where F has anything from OFF on, so that what is empty need not be read; OFF
+   itself, if that is not known.  */
+static uint64_t
+written_from (const struct file *f, uint64_t off)
+{
+  /* The place of an open file that is nobody else's.  */
+  off_t at = f->lock_fd != f->fd && os_own (f, f->lock_fd) == 0
+               ? lseek (f->lock_fd, (off_t) off, SEEK_DATA) : (off_t) off;
+  if (at < 0)
+    return errno == ENXIO ? INT64_MAX : off;
+  return size_max (off, (uint64_t) at / MM_PAGE * MM_PAGE);
+}
+
+
+/* ---- 16. Backing -------------------------------------------------------- */
 
 /* Owns: what is behind a heap's memory: usable, punched.
    Needs: the grow lock, or to be alone with the heap; for process entries the
@@ -2883,7 +3172,10 @@ back_range (struct heap *h, char *p, size_t len)
   mark_range (p, len, true);
   if (h->file.kind->backing == BY_COPY)
     return 0;
-  if (h->file.kind->backing == BY_DISK)
+  if (h->file.kind->backing == BY_LOG && h->log->zeros
+      && off_file (h, p) < h->log->length)
+    h->log->zeroed = true;
+  if (h->file.kind->backing == BY_DISK || h->file.kind->backing == BY_LOG)
     return fail_refused (os_reserve_blocks (&h->file, off_file (h, p), len,
                                             true),
                          len, off_file (h, p) + len);
@@ -2922,7 +3214,8 @@ static bool
 back_zero (struct heap *h, char *p, size_t len)
 {
   MM_NEEDS (needs.heap == NULL);
-  if (h->file.kind->backing == BY_COPY)
+  /* Nothing of an image changes but by a checkpoint.  */
+  if (h->file.kind->backing == BY_COPY || h->file.kind->backing == BY_LOG)
     return false;
   if (h->file.kind->backing == BY_MEMORY)
     return space_advise (p, len, MADV_DONTNEED) == 0;
@@ -2940,7 +3233,7 @@ back_drop (struct heap *h, char *p, size_t len)
 }
 
 
-/* ---- 16. Locks and processes -------------------------------------------- */
+/* ---- 17. Locks and processes -------------------------------------------- */
 
 /* Owns: struct disk_locks, struct disk_proc.
    Needs: the order of the essay.
@@ -3390,7 +3683,7 @@ proc_limit (struct heap *h)
 }
 
 
-/* ---- 17. Files ---------------------------------------------------------- */
+/* ---- 18. Files ---------------------------------------------------------- */
 
 /* Owns: struct file, the first word of a file, the lock of its door.
    Needs: the open lock; from file_enter to file_admit nobody else opens or
@@ -3760,7 +4053,7 @@ file_no_copy (struct reason *why, int code, const char *what)
 }
 
 
-/* ---- 18. Members of files ----------------------------------------------- */
+/* ---- 19. Members of files ----------------------------------------------- */
 
 /* Owns: the locks that show others who has a file open, and how.
    Needs: the door, unless said.
@@ -3995,7 +4288,7 @@ member_join (struct file *f, struct reason *why)
 }
 
 
-/* ---- 19. The door ------------------------------------------------------- */
+/* ---- 20. The door ------------------------------------------------------- */
 
 /* Owns: the process's list of files; how one is found, opened, joined, left and
    forked, whatever is in it: heaps and regions come and go through this door.
@@ -4075,7 +4368,7 @@ door_attach (struct file **f, struct opening *o)
   bool fresh = false;
   uint64_t size = 0;
   struct file *known = NULL;
-  (*f)->alone = (o->flags & MMALLOC_SINGLE_WRITER) != 0;
+  (*f)->alone = (o->flags & (MMALLOC_SINGLE_WRITER | MMALLOC_CHECKPOINT)) != 0;
   (*f)->no_wait = (o->flags & MMALLOC_NOWAIT) != 0;
   int err = door_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
@@ -4210,7 +4503,7 @@ door_forked (struct file *f)
 }
 
 
-/* ---- 20. Size classes --------------------------------------------------- */
+/* ---- 21. Size classes --------------------------------------------------- */
 
 /* Owns: the table of classes; constant.
    Needs: nothing.
@@ -4342,7 +4635,7 @@ class_sum (void)
 }
 
 
-/* ---- 21. Operation records ---------------------------------------------- */
+/* ---- 22. Operation records ---------------------------------------------- */
 
 /* Owns: struct disk_op.
    Needs: no lock, but for ..._locked the heap lock.
@@ -4509,7 +4802,7 @@ op_mask (struct heap *h, const char *start, uint32_t size, unsigned w,
 }
 
 
-/* ---- 22. Runs ----------------------------------------------------------- */
+/* ---- 23. Runs ----------------------------------------------------------- */
 
 /* Owns: the directory, the chunk indexes, the heads of free and taken runs.
    Needs: the heap lock, for ..._locked.
@@ -4599,12 +4892,21 @@ run_chunks (struct heap *h)
   return size_min (round_up (len - delta, MM_CHUNK) / MM_CHUNK, h->n_chunks);
 }
 
+/* Whether chunk C is not the heap's to use, since the log is there, or was.  */
+static bool
+run_is_logs (struct heap *h, size_t c)
+{
+  return h->log != NULL && map_get (h->log->covered, c);
+}
+
 /* Whether chunk C is free: EMPTY, or the rest of a HUGE block whose head a
    kill kept from being stored or that was given back.  */
 static bool
 run_chunk_is_empty (struct heap *h, size_t c)
 {
   uint64_t d = dir_get (h, c);
+  if (run_is_logs (h, c))
+    return false;
   if (dir_kind (d) != DIR_CONT)
     return dir_kind (d) == DIR_EMPTY;
   if (dir_distance (d) > c)
@@ -4840,7 +5142,7 @@ run_reuse (struct heap *h, size_t n, size_t room, size_t align, uint64_t head,
 }
 
 
-/* ---- 23. Growing -------------------------------------------------------- */
+/* ---- 24. Growing -------------------------------------------------------- */
 
 /* Owns: the length, backed bits, and the making of chunks.
    Needs: the grow lock, which keeps unbacked free slices and EMPTY chunks from
@@ -5092,7 +5394,7 @@ grow_make_room (uintptr_t base)
 }
 
 
-/* ---- 24. Pages ---------------------------------------------------------- */
+/* ---- 25. Pages ---------------------------------------------------------- */
 
 /* Owns: own, rem and link of the records, heads of pages, the streams' lists.
    Needs: as in the essay's list of states.
@@ -5515,7 +5817,7 @@ page_retire_locked (struct heap *h, struct disk_slice *r, uint32_t number,
 }
 
 
-/* ---- 25. Large blocks --------------------------------------------------- */
+/* ---- 26. Large blocks --------------------------------------------------- */
 
 /* Owns: heads of kind LARGE, directory words of kind HUGE and CONT.
    Needs: no lock, but for ..._locked.
@@ -5766,7 +6068,7 @@ large_resize (struct heap *h, uint32_t number, size_t want)
 }
 
 
-/* ---- 26. Places --------------------------------------------------------- */
+/* ---- 27. Places --------------------------------------------------------- */
 
 /* Owns: the way from a pointer to its block.
    Needs: nothing; what is found may change the next moment, unless the block is
@@ -5914,7 +6216,7 @@ place_is_word (struct heap *h, const void *p)
 }
 
 
-/* ---- 27. The dead ------------------------------------------------------- */
+/* ---- 28. The dead ------------------------------------------------------- */
 
 /* Owns: what those who died under the heap lock or within a slot call have left
    undone.
@@ -6152,7 +6454,7 @@ dead_bury_all (struct heap *h)
 }
 
 
-/* ---- 28. Streams -------------------------------------------------------- */
+/* ---- 29. Streams -------------------------------------------------------- */
 
 /* Owns: struct disk_stream.
    Needs: the heap lock to take a stream; its owner gives it up by one store.
@@ -6263,7 +6565,7 @@ stream_claim (struct heap *h)
 }
 
 
-/* ---- 29. Caches and bins ------------------------------------------------ */
+/* ---- 30. Caches and bins ------------------------------------------------ */
 
 /* Owns: struct cache, of which each thread has one for each heap.
    Needs: to be the thread, but for what the registry lock says.
@@ -6301,7 +6603,8 @@ cache_heat_all (struct heap *h, struct cache *k)
   size_t ready = MM_CHUNK_SLICES;
   for (size_t c = k->hot_bytes >> MM_CHUNK_SHIFT;
        c < h->n_chunks && ready == MM_CHUNK_SLICES; c++)
-    if ((ready = run_ready (h, c)) > 0)
+    /* What covers a log reads as records of no run.  */
+    if ((ready = run_is_logs (h, c) ? MM_CHUNK_SLICES : run_ready (h, c)) > 0)
       k->hot_bytes = (c << MM_CHUNK_SHIFT) + (ready << MM_SLICE_SHIFT);
 }
 
@@ -6628,7 +6931,7 @@ bin_adopt (struct heap *h, struct cache *k, unsigned cl, uint32_t limit)
 }
 
 
-/* ---- 30. Sweeping ------------------------------------------------------- */
+/* ---- 31. Sweeping ------------------------------------------------------- */
 
 /* Owns: sweep_at and sweep_gap.
    Needs: no lock.
@@ -6985,7 +7288,7 @@ sweep_chunks (struct heap *h)
 }
 
 
-/* ---- 31. Debugging aids ------------------------------------------------- */
+/* ---- 32. Debugging aids ------------------------------------------------- */
 
 /* Owns: the guards of mmcheck, in blocks by nature; the trace of mmtrace.
    Needs: nothing.
@@ -7132,7 +7435,7 @@ trace_event (char what, const void *p, size_t size, bool with_size)
 }
 
 
-/* ---- 32. Allocating, freeing, resizing ---------------------------------- */
+/* ---- 33. Allocating, freeing, resizing ---------------------------------- */
 
 /* Owns: nothing; routes.
    Needs: no lock.
@@ -7488,7 +7791,7 @@ resize_block (struct heap *h, struct place *at, size_t size)
 }
 
 
-/* ---- 33. Roots ---------------------------------------------------------- */
+/* ---- 34. Roots ---------------------------------------------------------- */
 
 /* Owns: buckets, slices of kind ROOTS.  Needs: no lock; takes the heap lock.
    Crash: a root changes by the store of its value; a new record is linked by
@@ -7913,7 +8216,7 @@ root_local (struct heap *h, char **p, struct reason *why)
 }
 
 
-/* ---- 34. Walking and counting ------------------------------------------- */
+/* ---- 35. Walking and counting ------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: no lock; the walkers' lock keeps the file from being cut meanwhile.
@@ -8149,8 +8452,38 @@ stat_heap (struct heap *h, struct mmalloc_stats *stats)
   stats->largest_free = count.longest << MM_SLICE_SHIFT;
 }
 
+/* Under ASan and valgrind only live blocks may be touched.  */
+static int
+sight_mark_block (struct heap *h, const struct place *block, void *arg)
+{
+  (void) arg;
+  mark_block (h, block->start, block->usable);
+  mark_range (block->start, block->usable, true);
+  return 0;
+}
 
-/* ---- 35. Superblocks and directory -------------------------------------- */
+/* Tell the tools of the blocks of a run; what is free in a page is nobody's.
+   */
+static int
+sight_mark (struct heap *h, const struct sight *seen, void *arg)
+{
+  if (sight_is_page (seen) && process.asan)
+    __asan_poison_memory_region (off_slice (h, seen->c, seen->s),
+                                 seen->n << MM_SLICE_SHIFT);
+  return sight_blocks (h, seen, &(struct sight_call){ sight_mark_block, arg });
+}
+
+/* The blocks of a heap that goes are no blocks of this process any more.  */
+static int
+sight_unmark_block (struct heap *h, const struct place *block, void *arg)
+{
+  (void) arg;
+  mark_free (h, block->start, block->usable);
+  return 0;
+}
+
+
+/* ---- 36. Superblocks and directory -------------------------------------- */
 
 /* Owns: struct disk_super.  Reads a file before it is used.
    Needs: the door, or to be alone with the heap.
@@ -8165,7 +8498,9 @@ super_sum (const struct disk_super *s)
 {
   struct disk_super copy = *s;
   copy.sum = 0;
-  return sum_bytes (&copy, sizeof copy);
+  return sum_bytes (&copy, s->version < MM_FORMAT_LOG
+                             ? offsetof (struct disk_super, log)
+                             : sizeof copy);
 }
 
 /* Whether S is of a version of the format, and of a number of process entries,
@@ -8173,9 +8508,36 @@ super_sum (const struct disk_super *s)
 static bool
 super_is_known (const struct disk_super *s)
 {
-  return s->version == MM_FORMAT
+  return s->version == MM_FORMAT || s->version == MM_FORMAT_LOG
            ? s->n_procs == MM_PROCS || s->n_procs == MM_PROCS_FIRST
            : s->version == 1 && s->n_procs == MM_PROCS_FIRST;
+}
+
+/* Whether the log of S can be where it says, or there is none: in chunks but the
+   first, or behind the capacity.  */
+static bool
+super_log_fits (const struct disk_super *s)
+{
+  if (s->version < MM_FORMAT_LOG)
+    return true;
+  if (s->log % MM_PAGE != 0 || s->log_size % (2 * MM_PAGE) != 0
+      || s->log_size < MM_LOG_LEAST
+      || s->log_size > MM_LOG_TIMES * s->capacity)
+    return false;
+  uint64_t grid = round_up (s->base, MM_SLICE) - s->base;
+  return s->log < s->capacity
+           ? s->log >= grid + MM_CHUNK && (s->log - grid) % MM_CHUNK == 0
+             && s->log + round_up (s->log_size, MM_CHUNK) <= s->capacity
+           : s->log < UINT64_C (1) << 50;
+}
+
+/* Whether chunk C is where the superblock says that the log is.  */
+static bool
+super_is_log (const struct heap *h, size_t c)
+{
+  uint64_t at = ((uint64_t) c << MM_CHUNK_SHIFT) + h->grid - h->file.base;
+  return at >= h->super.log
+         && at < h->super.log + round_up (h->super.log_size, MM_CHUNK);
 }
 
 /* Whether S could be used by this build on this machine.  */
@@ -8187,10 +8549,10 @@ super_verify (const struct disk_super *s, struct reason *why)
                          "made on a machine of another byte order");
   if (s->magic != MM_MAGIC)
     return fail_because (why, EINVAL, "not a heap file");
-  if (s->version > MM_FORMAT)
+  if (s->version > MM_FORMAT_LOG)
     return fail_because (why, ENOTSUP, "made by a newer version of libmmalloc:"
                                        " of format %u, not %u",
-                         (unsigned) s->version, (unsigned) MM_FORMAT);
+                         (unsigned) s->version, (unsigned) MM_FORMAT_LOG);
   if (s->sum != super_sum (s))
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (!super_is_known (s) || s->order != MM_ORDER || s->slice != MM_SLICE
@@ -8202,7 +8564,8 @@ super_verify (const struct disk_super *s, struct reason *why)
       || s->capacity > UINT64_C (1) << 46
       || s->base > (UINT64_C (1) << 56) || s->n_shared == 0
       || s->n_shared > MM_SHARED_MAX || s->n_streams < s->n_shared
-      || s->n_streams > MM_STREAMS_MAX || s->zero != 0)
+      || s->n_streams > MM_STREAMS_MAX || s->zero != 0
+      || !super_log_fits (s))
     return fail_because (why, EBADMSG, "the superblock is damaged");
   if (s->base % process.system_page != 0)
     return fail_because (why, ENOTSUP, "the system's pages are larger than the"
@@ -8254,6 +8617,44 @@ super_went_down (const struct disk_super *s, const struct disk_locks *l)
          && (word_peek (&l->went_down) != 0 || super_other_boot (s, false));
 }
 
+/* The superblock tells that the file is this one, which has STATUS.  */
+static void
+super_see_file (struct heap *h, const struct stat *status)
+{
+  struct disk_super *s = &h->super;
+  s->dev = h->file.born != 0 ? h->file.born : status->st_dev;
+  s->ino = status->st_ino;
+  s->blocks = (uint64_t) status->st_blocks;
+  os_boot_id (s->boot_id);
+}
+
+/* Whether the file may be a copy that lost its blocks: it is another one than
+   the superblock knows, or has fewer blocks than it should have.  */
+static bool
+super_is_copy (struct heap *h)
+{
+  struct stat status;
+  if (os_stat (h->file.fd, &status) != 0)
+    return false;
+  uint64_t blocks = (uint64_t) status.st_blocks;
+  return !proc_is_home (h)
+         || blocks * 512 / MM_SLICE < word_peek (&h->locks->n_backed)
+         || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
+}
+
+/* The first one since the machine was started leaves notes, before superblock
+   and state say that all is as usual.  */
+static void
+super_see_boot (struct heap *h)
+{
+  struct disk_locks *l = h->locks;
+  if (super_other_boot (&h->super, true))
+    word_put (&l->roots_doubt, 1);
+  word_settle (&l->went_down, super_went_down (&h->super, l));
+  /* Release: nothing of it comes after the superblock.  */
+  word_fence_publish ();
+}
+
 /* Store the superblock's next generation in the copy that is not the valid
    one.  */
 static void
@@ -8262,12 +8663,7 @@ super_save (struct heap *h)
   struct disk_super *s = &h->super;
   struct stat status;
   if (os_stat_own (&h->file, h->file.fd, &status) == 0)
-    {
-      s->dev = h->file.born != 0 ? h->file.born : status.st_dev;
-      s->ino = status.st_ino;
-      s->blocks = (uint64_t) status.st_blocks;
-      os_boot_id (s->boot_id);
-    }
+    super_see_file (h, &status);
   /* Others, a fork parent for instance, may have saved one since ours.  */
   s->generation = size_max (s->generation, super_newest (h, NULL)) + 1;
   s->sum = super_sum (s);
@@ -8302,6 +8698,8 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
     }
   *s = copy[err[0] != 0
             || (err[1] == 0 && copy[1].generation > copy[0].generation)];
+  if (s->version < MM_FORMAT_LOG)
+    s->log = s->log_size = s->log_epoch = s->log_base = 0;
   int unread = file_size < MM_OFF_RECORDS
                  ? EBADMSG
                  : os_pread_all (fd, length, sizeof *length, MM_OFF_ROOT);
@@ -8314,7 +8712,17 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   if (unread != 0)
     return fail_because (why, EBADMSG, "the file is truncated: it has %lu"
                                        " bytes", (unsigned long) file_size);
-  if (*length > (uint64_t) status.st_size)
+  /* Others may have made one that made the file longer.  */
+  if (s->log + s->log_size > (uint64_t) status.st_size
+      && (unread = os_stat (fd, &status)) != 0)
+    return fail_because (why, unread, "the file's length cannot be read");
+  if (s->log + s->log_size > (uint64_t) status.st_size)
+    return fail_because (why, EBADMSG, "the file is truncated: its log ends at"
+                                       " %lu, the file at %lu",
+                         (unsigned long) (s->log + s->log_size),
+                         (unsigned long) status.st_size);
+  /* A log may have to make it longer first.  */
+  if (*length > (uint64_t) status.st_size && s->log == 0)
     return fail_because (why, EBADMSG, "the file is truncated: it has %lu bytes"
                                        " of %lu",
                          (unsigned long) status.st_size,
@@ -8322,6 +8730,29 @@ super_read (int fd, uint64_t file_size, struct disk_super *s, uint64_t *length,
   if (*length > s->capacity || *length < MM_OFF_RECORDS)
     return fail_because (why, EBADMSG, "the length is damaged");
   return 0;
+}
+
+/* The copy of page N as it was last committed, if it is pending; or NULL.  */
+static char *
+super_kept (const struct heap *h, uint64_t n)
+{
+  struct log *l = h->log;
+  return l != NULL && l->kept != NULL ? l->kept[n] : NULL;
+}
+
+/* Read N bytes at OFF of the heap as it was last committed.  */
+static int
+super_look (const struct heap *h, void *to, size_t n, size_t off)
+{
+  int err = os_pread_all (h->file.fd, to, n, (off_t) off);
+  for (size_t at = off; err == 0 && at < off + n; at = round_up (at + 1, MM_PAGE))
+    {
+      const char *copy = super_kept (h, at / MM_PAGE);
+      size_t end = size_min (round_up (at + 1, MM_PAGE), off + n);
+      if (copy != NULL)
+        memcpy ((char *) to + (at - off), copy + at % MM_PAGE, end - at);
+    }
+  return err;
 }
 
 /* How far a walk along the directory has come.  */
@@ -8344,7 +8775,7 @@ verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length,
     return "I5: a chunk of no kind";
   if (kind == DIR_HUGE)
     {
-      if (c < v->covered || c == 0 || n == 0
+      if (c < v->covered || c == 0 || n == 0 || super_is_log (h, c)
           || dir_start (d) >= MM_CHUNK_SLICES
           || n > h->capacity >> MM_SLICE_SHIFT
           || off_file (h, off_slice (h, c, dir_start (d) + n)) > length)
@@ -8353,7 +8784,8 @@ verify_chunk (struct heap *h, size_t c, uint64_t d, size_t length,
       v->covered = c + huge_chunks (dir_start (d), n);
       return NULL;
     }
-  if (c < v->covered && kind != DIR_CONT)
+  bool log = super_is_log (h, c), nothing = kind == DIR_EMPTY || kind == DIR_CONT;
+  if (log ? c < v->covered || !nothing : c < v->covered && kind != DIR_CONT)
     return "I5: a chunk of a block is something else, too";
   /* A CONT behind no block is free: it was left by a kill.  */
   if (c < v->covered && d != dir_cont (c - v->first))
@@ -8379,12 +8811,12 @@ verify_once (struct heap *h)
     {
       int err = 0;
       if (c % N == 0)
-        err = os_pread_all (h->file.fd, word,
-                            size_min (off_dir_bytes (h) - c * 8, sizeof word),
-                            (off_t) (dir_at + c * 8));
+        err = super_look (h, word,
+                        size_min (off_dir_bytes (h) - c * 8, sizeof word),
+                        dir_at + c * 8);
       /* After the words: the length grows before they change.  */
       if (err == 0 && c % N == 0)
-        err = os_pread_all (h->file.fd, &length, sizeof length, MM_OFF_ROOT);
+        err = super_look (h, &length, sizeof length, MM_OFF_ROOT);
       if (err != 0)
         return err;
       uint64_t d = word[c % N];
@@ -8399,8 +8831,7 @@ verify_once (struct heap *h)
         return -1;
     }
   struct disk_locks l;
-  int err = os_pread_all (h->file.fd, &l, offsetof (struct disk_locks, heap),
-                          MM_OFF_LOCKS);
+  int err = super_look (h, &l, offsetof (struct disk_locks, heap), MM_OFF_LOCKS);
   uint32_t ready = l.streams_ready;
   uint32_t unit = MM_PAGE / (uint32_t) sizeof (struct disk_stream);
   bool right = v.covered <= h->n_chunks && ready >= h->super.n_shared
@@ -8496,7 +8927,7 @@ super_back_again (struct heap *h)
 }
 
 
-/* ---- 36. Checking ------------------------------------------------------- */
+/* ---- 37. Checking ------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.
    Needs: the walkers' lock; takes the heap lock where a writer would disturb.
@@ -8762,7 +9193,217 @@ check_block (struct heap *h, const struct place *block, void *arg)
 }
 
 
-/* ---- 37. Epochs, and making a heap -------------------------------------- */
+/* ---- 38. Mapping a heap ------------------------------------------------- */
+
+/* Owns: how far a heap is mapped, and what lies over its log.
+   Needs: to be alone with the heap, or the locks of opening and of the registry.
+   Crash: the mapping goes with the process.
+   Keeps: nothing.
+   Checked by: narrow_heap, join_while_it_grows, checkpoint_files.  */
+
+/* Map the existing heap of H->super at any place that the kernel finds, so far
+   from a slice's start as its own is; or LEAST bytes of it, where there is room
+   for more behind them.  */
+static int
+range_map_anywhere (struct heap *h, size_t least)
+{
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  struct file *f = &h->file;
+  size_t len = round_up (h->capacity, process.system_page);
+  size_t room = len + MM_SLICE;
+  char *p = space_map (NULL, room, PROT_NONE, flags, -1);
+  int err = p == MAP_FAILED ? errno : 0;
+  while (space_is_short (err) && len > least)
+    {
+      uintptr_t base;
+      len = round_up (size_max (len / 2, least), process.system_page);
+      room = len + MM_SLICE;
+      err = space_map_anywhere (room, PROT_NONE, flags, -1, &base);
+      p = (char *) base;
+    }
+  if (err != 0)
+    return err;
+  size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
+  if (before > 0)
+    space_unmap (p, before);
+  space_unmap (p + before + len, room - before - len);
+  f->base = (uintptr_t) p + before;
+  f->mapped = len;
+  return space_map ((void *) f->base, len, PROT_READ,
+                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->lock_fd)
+         == MAP_FAILED ? errno : 0;
+}
+
+/* Map LEN bytes of the heap of H->super, which lies at F->base, from FROM on.
+   */
+static int
+range_map_piece (struct heap *h, size_t from, size_t len)
+{
+  const struct kind *kind = h->file.kind;
+  int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
+  bool copy = kind->backing == BY_COPY;
+  /* Growth of a copy goes to anonymous memory behind the file's part.  */
+  int flags = MAP_NORESERVE
+              | (copy ? MAP_PRIVATE | MAP_ANONYMOUS
+                 : kind->backing == BY_LOG ? MAP_PRIVATE
+                                           : MAP_SHARED);
+  int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd;
+  return space_map_part (h->file.base, from, len, prot, flags, fd);
+}
+
+/* Map the whole range of the heap, or if that cannot be had a part of it, but
+   LEAST bytes.  */
+static int
+range_map_part (struct heap *h, size_t least)
+{
+  size_t len = round_up (h->capacity, process.system_page);
+  int err;
+  while ((err = range_map_piece (h, 0, len)) != 0
+         && space_is_short (err) && len > least)
+    len = round_up (size_max (len / 2, least), process.system_page);
+  if (err == 0)
+    h->file.mapped = len;
+  return err;
+}
+
+/* What lies behind END, which nobody uses yet, is not for core dumps: they
+   would have all of a file that has lost its name.  */
+static void
+range_hide (struct heap *h, size_t end)
+{
+  struct file *f = &h->file;
+  size_t shown = round_up (end, MM_CHUNK), mapped = word_peek (&f->mapped);
+  word_put (&h->dumped, shown);
+  if (f->fd >= 0 && shown < mapped)
+    space_advise ((char *) f->base + shown, mapped - shown, MADV_DONTDUMP);
+}
+
+/* What is mapped of [FROM, TO), where a log lies, or lay, holds nothing for as
+   long as this process has the heap: the fast paths may take the log's chunks for
+   PAGED ones without blocks.  0 or an errno value.  */
+static int
+range_cover (struct heap *h, size_t from, size_t to)
+{
+  size_t chunk = h->grid - h->file.base;
+  int err = 0;
+  for (size_t c = 0; c < h->n_chunks && chunk < to && err == 0;
+       c++, chunk += MM_CHUNK)
+    if (chunk + MM_CHUNK > from && run_is_logs (h, c))
+      {
+        size_t at = size_max (chunk, from), end = size_min (chunk + MM_CHUNK, to);
+        char *p = (char *) h->file.base + at;
+        if (space_map (p, end - at, PROT_READ,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+                       -1) == MAP_FAILED)
+          err = errno;
+        else
+          space_advise (p, end - at, MADV_DONTFORK);
+      }
+  return err;
+}
+
+/* LEN bytes are mapped, those from FROM on just now.  */
+static void
+range_map_is (struct heap *h, size_t from, size_t len)
+{
+  if (h->file.kind->in_view)
+    space_advise ((char *) h->file.base + from, len - from, MADV_RANDOM);
+  if (h->file.kind->backing == BY_LOG)
+    space_advise ((char *) h->file.base + from, len - from, MADV_DONTFORK);
+  /* Without it only who frees what is no block would notice.  */
+  if (h->file.kind->backing == BY_LOG)
+    range_cover (h, from, len);
+  grow_map_is (h, len);
+  range_hide (h, off_length (h));
+}
+
+/* How much of heap H can be mapped before the next file that lies behind what
+   is.  */
+static size_t
+range_room (struct heap *h)
+{
+  uintptr_t from = h->file.base + word_peek (&h->file.mapped);
+  uintptr_t end = h->file.base + round_up (h->capacity, process.system_page);
+  for (struct file *f = process.files; f != NULL; f = f->next)
+    if (f->base >= from && f->base < end)
+      end = f->base;
+  return end - h->file.base;
+}
+
+/* A mapping has gone.  Heaps that ended there go on behind it, unless something
+   else is there by now.  Needs: the open lock.  */
+static void
+range_take_back (void)
+{
+  MM_NEEDS (needs.opening);
+  for (struct file *f = process.files; f != NULL; f = f->next)
+    {
+      struct heap *h = (struct heap *) f;
+      size_t from = word_peek (&f->mapped);
+      size_t to = f->kind->heap && f->fd >= 0 ? range_room (h) : from;
+      if (to > from && range_map_piece (h, from, to - from) == 0)
+        range_map_is (h, from, to);
+    }
+}
+
+/* The heap has LENGTH bytes by now.  Map what a reader has not got of them, or
+   as much of the whole as can be had: 0 or an errno value.  Needs: the
+   registry lock.  */
+static int
+range_map_more (struct heap *h, size_t length)
+{
+  struct file *f = &h->file;
+  size_t from = word_peek (&f->mapped);
+  size_t least = round_up (length, process.system_page);
+  size_t len = round_up (h->capacity, process.system_page);
+  int err;
+  if (least <= from)
+    return 0;
+  while ((err = range_map_piece (h, from, len - from)) != 0
+         && space_is_short (err) && len > least)
+    len = round_up (size_max (from + (len - from) / 2, least),
+                    process.system_page);
+  if (err == 0)
+    range_map_is (h, from, len);
+  return err;
+}
+
+/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
+   */
+static int
+range_map (struct heap *h, uint64_t length, uint64_t file_size,
+            struct reason *why)
+{
+  const struct kind *kind = h->file.kind;
+  h->file.base = h->super.base;
+  h->capacity = h->super.capacity;
+  size_t least = round_up (length, process.system_page);
+  int err = kind->anywhere ? range_map_anywhere (h, least)
+                           : range_map_part (h, least);
+  if (err == EADDRINUSE && !kind->anywhere && grow_make_room (h->file.base))
+    err = range_map_part (h, least);
+  if (err != 0)
+    return space_reason (why, err, kind->anywhere ? 0 : h->file.base, least);
+  size_t part = size_min (round_up (file_size, process.system_page),
+                          h->file.mapped);
+  if (kind->backing == BY_COPY
+      && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.lock_fd)
+           == MAP_FAILED)
+    return errno;
+  /* A power cut has kept the growth from the disk that a record tells of: what
+     the record has not got reads as zero.  */
+  size_t whole = size_min (least, h->file.mapped);
+  return kind->backing == BY_COPY && h->log != NULL && part < whole
+         && space_map ((char *) h->file.base + part, whole - part,
+                       PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
+                       | MAP_NORESERVE, -1)
+              == MAP_FAILED ? errno : 0;
+}
+
+
+/* ---- 39. Epochs, and making a heap -------------------------------------- */
 
 /* Owns: where the parts of a region are, the volatile ones of them, and a heap
    that is being made.
@@ -8819,7 +9460,7 @@ epoch_begin (struct heap *h)
   /* Numbers that are in no part of the file: after a power cut the last ones
      may be in parts that are newer than this one.  */
   h->epoch = word_peek (&l->epoch) + 1;
-  if (h->file.kind->shared)
+  if (h->file.kind->writes_file)
     {
       uint64_t result = os_random ();
       h->epoch = (uint32_t) result;
@@ -8972,166 +9613,6 @@ make_map (struct heap *h, const struct mmalloc_options *opt,
   return 0;
 }
 
-/* Map the existing heap of H->super at any place that the kernel finds, so far
-   from a slice's start as its own is; or LEAST bytes of it, where there is room
-   for more behind them.  */
-static int
-range_map_anywhere (struct heap *h, size_t least)
-{
-  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  struct file *f = &h->file;
-  size_t len = round_up (h->capacity, process.system_page);
-  size_t room = len + MM_SLICE;
-  char *p = space_map (NULL, room, PROT_NONE, flags, -1);
-  int err = p == MAP_FAILED ? errno : 0;
-  while (space_is_short (err) && len > least)
-    {
-      uintptr_t base;
-      len = round_up (size_max (len / 2, least), process.system_page);
-      room = len + MM_SLICE;
-      err = space_map_anywhere (room, PROT_NONE, flags, -1, &base);
-      p = (char *) base;
-    }
-  if (err != 0)
-    return err;
-  size_t before = (h->super.base - (uintptr_t) p) % MM_SLICE;
-  if (before > 0)
-    space_unmap (p, before);
-  space_unmap (p + before + len, room - before - len);
-  f->base = (uintptr_t) p + before;
-  f->mapped = len;
-  return space_map ((void *) f->base, len, PROT_READ,
-                    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->lock_fd)
-         == MAP_FAILED ? errno : 0;
-}
-
-/* Map LEN bytes of the heap of H->super, which lies at F->base, from FROM on.
-   */
-static int
-range_map_piece (struct heap *h, size_t from, size_t len)
-{
-  const struct kind *kind = h->file.kind;
-  int prot = kind->changes ? PROT_READ | PROT_WRITE : PROT_READ;
-  bool copy = kind->backing == BY_COPY;
-  /* Growth of a copy goes to anonymous memory behind the file's part.  */
-  int flags = MAP_NORESERVE
-              | (copy ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
-  int fd = copy ? -1 : kind->shared ? h->file.fd : h->file.lock_fd;
-  return space_map_part (h->file.base, from, len, prot, flags, fd);
-}
-
-/* Map the whole range of the heap, or if that cannot be had a part of it, but
-   LEAST bytes.  */
-static int
-range_map_part (struct heap *h, size_t least)
-{
-  size_t len = round_up (h->capacity, process.system_page);
-  int err;
-  while ((err = range_map_piece (h, 0, len)) != 0
-         && space_is_short (err) && len > least)
-    len = round_up (size_max (len / 2, least), process.system_page);
-  if (err == 0)
-    h->file.mapped = len;
-  return err;
-}
-
-/* What lies behind END, which nobody uses yet, is not for core dumps: they
-   would have all of a file that has lost its name.  */
-static void
-range_hide (struct heap *h, size_t end)
-{
-  struct file *f = &h->file;
-  size_t shown = round_up (end, MM_CHUNK), mapped = word_peek (&f->mapped);
-  word_put (&h->dumped, shown);
-  if (f->fd >= 0 && shown < mapped)
-    space_advise ((char *) f->base + shown, mapped - shown, MADV_DONTDUMP);
-}
-
-/* LEN bytes are mapped, those from FROM on just now.  */
-static void
-range_map_is (struct heap *h, size_t from, size_t len)
-{
-  if (h->file.kind->in_view)
-    space_advise ((char *) h->file.base + from, len - from, MADV_RANDOM);
-  grow_map_is (h, len);
-  range_hide (h, off_length (h));
-}
-
-/* How much of heap H can be mapped before the next file that lies behind what
-   is.  */
-static size_t
-range_room (struct heap *h)
-{
-  uintptr_t from = h->file.base + word_peek (&h->file.mapped);
-  uintptr_t end = h->file.base + round_up (h->capacity, process.system_page);
-  for (struct file *f = process.files; f != NULL; f = f->next)
-    if (f->base >= from && f->base < end)
-      end = f->base;
-  return end - h->file.base;
-}
-
-/* A mapping has gone.  Heaps that ended there go on behind it, unless something
-   else is there by now.  Needs: the open lock.  */
-static void
-range_take_back (void)
-{
-  MM_NEEDS (needs.opening);
-  for (struct file *f = process.files; f != NULL; f = f->next)
-    {
-      struct heap *h = (struct heap *) f;
-      size_t from = word_peek (&f->mapped);
-      size_t to = f->kind->heap && f->fd >= 0 ? range_room (h) : from;
-      if (to > from && range_map_piece (h, from, to - from) == 0)
-        range_map_is (h, from, to);
-    }
-}
-
-/* The heap has LENGTH bytes by now.  Map what a reader has not got of them, or
-   as much of the whole as can be had: 0 or an errno value.  Needs: the
-   registry lock.  */
-static int
-range_map_more (struct heap *h, size_t length)
-{
-  struct file *f = &h->file;
-  size_t from = word_peek (&f->mapped);
-  size_t least = round_up (length, process.system_page);
-  size_t len = round_up (h->capacity, process.system_page);
-  int err;
-  if (least <= from)
-    return 0;
-  while ((err = range_map_piece (h, from, len - from)) != 0
-         && space_is_short (err) && len > least)
-    len = round_up (size_max (from + (len - from) / 2, least),
-                    process.system_page);
-  if (err == 0)
-    range_map_is (h, from, len);
-  return err;
-}
-
-/* Map the existing heap of H->super and LENGTH bytes, in a file of FILE_SIZE.
-   */
-static int
-range_map (struct heap *h, uint64_t length, uint64_t file_size,
-            struct reason *why)
-{
-  const struct kind *kind = h->file.kind;
-  h->file.base = h->super.base;
-  h->capacity = h->super.capacity;
-  size_t least = round_up (length, process.system_page);
-  int err = kind->anywhere ? range_map_anywhere (h, least)
-                           : range_map_part (h, least);
-  if (err == EADDRINUSE && !kind->anywhere && grow_make_room (h->file.base))
-    err = range_map_part (h, least);
-  if (err != 0)
-    return space_reason (why, err, kind->anywhere ? 0 : h->file.base, least);
-  size_t part = size_min (round_up (file_size, process.system_page),
-                          h->file.mapped);
-  return kind->backing == BY_COPY
-         && space_map ((void *) h->file.base, part, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, h->file.lock_fd)
-              == MAP_FAILED ? errno : 0;
-}
-
 /* Build the empty heap in the mapped region; for a file under its CREATING
    word, the final magic comes last.  */
 static int
@@ -9190,7 +9671,1763 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 38. Attaching and leaving ------------------------------------------ */
+/* ---- 40. The log -------------------------------------------------------- */
+
+/* Owns: the log in the file of a heap with checkpoints: its records, how they
+   are found, read, and laid over the image.  tests/model_log.c has the
+   specification.
+   Needs: the door, or the log's lock.
+   Crash: a record is all there or not at all.
+   Keeps: L1, L2.
+   Checked by: model_log, checkpoints, power.  */
+
+/* A sum over N bytes, a multiple of 32, in four lanes: at about the speed of
+   memory.  It has to notice a write that was torn.  */
+static uint64_t
+log_sum (const void *p, size_t n)
+{
+  const uint64_t odd = UINT64_C (0x9e3779b97f4a7c15), *at = p;
+  uint64_t lane[4] = { 1, 2, 3, 4 }, sum = n;
+  for (size_t i = 0; i < n / 8; i += 4)
+    for (size_t j = 0; j < 4; j++)
+      {
+        uint64_t x = lane[j] ^ at[i + j];
+        lane[j] = (x << 29 | x >> 35) * odd;
+      }
+  for (size_t j = 0; j < 4; j++)
+    {
+      uint64_t x = sum ^ lane[j];
+      sum = (x << 29 | x >> 35) * odd;
+    }
+  return sum;
+}
+
+/* The sum of record R, without the member that holds it.  */
+static uint64_t
+log_record_sum (struct disk_record *r)
+{
+  uint64_t told = r->sum;
+  r->sum = 0;
+  uint64_t sum = log_sum (r, r->bytes);
+  r->sum = told;
+  return sum;
+}
+
+/* Zero memory of which little may ever be used; or NULL.  */
+static void *
+log_memory (size_t bytes)
+{
+  void *p = space_map (NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+  return p != MAP_FAILED ? p : NULL;
+}
+
+/* Bytes of half a log.  */
+static uint64_t
+log_half (const struct heap *h)
+{
+  return h->super.log_size / 2;
+}
+
+/* Whether page N of the file may be in a record: not what says what the file
+   is, nor the entries of processes, nor the log itself.  */
+static bool
+log_may_have (const struct heap *h, uint64_t n)
+{
+  if (n >= h->super.capacity / MM_PAGE)
+    return false;
+  uint64_t at = n * MM_PAGE;
+  return (at == MM_OFF_LOCKS || at >= MM_OFF_ROOT)
+         && (at < h->super.log || at >= h->super.log + h->super.log_size);
+}
+
+/* Whether R can be the head of record SEQ, 0: of any, at AT in the log.  */
+static bool
+log_is_head (const struct heap *h, const struct disk_record *r, uint64_t seq,
+             uint64_t at)
+{
+  uint64_t room = log_half (h) - at % log_half (h);
+  return r->magic == MM_RECORD_MAGIC && r->epoch == h->super.log_epoch
+         && memcmp (r->uuid, h->super.uuid, sizeof r->uuid) == 0
+         && r->seq != 0 && (seq == 0 || r->seq == seq) && r->at == at
+         && r->first != 0 && r->first <= r->seq
+         && r->bytes >= MM_PAGE && r->bytes % MM_PAGE == 0 && r->bytes <= room
+         && r->n <= (r->bytes - 2 * sizeof *r) / sizeof (struct disk_change)
+         && r->data >= sizeof *r + r->n * sizeof (struct disk_change)
+         && r->data <= r->bytes - sizeof *r && r->length >= MM_OFF_RECORDS
+         && r->length <= h->super.capacity && r->direct <= r->direct_end
+         && r->direct_end <= r->length && r->kept <= 1;
+}
+
+/* Whether all of record R is right, whose head is.  */
+static bool
+log_is_whole (const struct heap *h, struct disk_record *r)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  uint64_t n = 0;
+  if (r->sum != log_record_sum (r))
+    return false;
+  for (uint64_t i = 0; i < r->n; i++)
+    {
+      if (!log_may_have (h, change[i].page))
+        return false;
+      n += (uint64_t) __builtin_popcountll (change[i].mask);
+    }
+  return n <= (r->bytes - sizeof *r - r->data) / MM_GRANULE;
+}
+
+/* Read record SEQ, 0: any, at AT in the log into IN->record, which is NULL if
+   none is there.  0 or an errno value.  */
+static int
+log_read (const struct heap *h, struct log_reader *in, uint64_t seq,
+          uint64_t at)
+{
+  struct disk_record head;
+  off_t off = (off_t) (h->super.log + at);
+  in->record = NULL;
+  int err = os_pread_all (h->file.fd, &head, sizeof head, off);
+  if (err != 0 || !log_is_head (h, &head, seq, at))
+    return err == EBADMSG ? 0 : err;
+  if (head.bytes > in->room)
+    {
+      if (in->room > 0)
+        os_give_memory (in->buffer, in->room);
+      in->room = 0;
+      in->buffer = os_memory (head.bytes);
+      if (in->buffer == NULL)
+        return ENOMEM;
+      in->room = head.bytes;
+    }
+  err = os_pread_all (h->file.fd, in->buffer, head.bytes, off);
+  struct disk_record *r = (void *) in->buffer;
+  if (err == 0 && memcmp (r, &head, sizeof head) == 0 && log_is_whole (h, r))
+    in->record = r;
+  return err == EBADMSG ? 0 : err;
+}
+
+/* Give the memory of IN back.  */
+static void
+log_read_end (struct log_reader *in)
+{
+  if (in->room > 0)
+    os_give_memory (in->buffer, in->room);
+  in->room = 0;
+}
+
+/* Walk along the records that HALF begins with, as far as numbers follow each
+   other, and call FN, unless it is NULL, with those from FROM to TO.  *END is
+   where that ends.  0 or an errno value, from FN too.  */
+static int
+log_chain (struct heap *h, struct log_reader *in, unsigned half,
+           struct log_range range, log_fn *fn, void *arg, struct log_end *end)
+{
+  uint64_t at = half * log_half (h), stop = at + log_half (h);
+  *end = (struct log_end){ .at = at };
+  while (at < stop)
+    {
+      int err = log_read (h, in, end->last != 0 ? end->last + 1 : 0, at);
+      struct disk_record *r = in->record;
+      if (err != 0 || r == NULL)
+        return err;
+      if (fn != NULL && r->seq >= range.from && r->seq <= range.to
+          && (err = fn (h, r, arg)) != 0)
+        return err;
+      end->begins = end->begins != 0 ? end->begins : r->seq;
+      end->first = r->first;
+      end->last = r->seq;
+      end->length = r->length;
+      end->start = at;
+      end->at = at += r->bytes;
+    }
+  return 0;
+}
+
+/* Find the last record, in *FOUND, with the half that it is in; its number is 0
+   if there is none.  EBADMSG: one that counts is missing.  */
+static int
+log_find (struct heap *h, struct log_reader *in, struct log_end *found,
+          unsigned *half)
+{
+  struct log_end end[2];
+  int err = 0;
+  for (unsigned i = 0; i < 2 && err == 0; i++)
+    err = log_chain (h, in, i, (struct log_range){ 0, 0 }, NULL, NULL,
+                     &end[i]);
+  unsigned last = end[1].last > end[0].last, other = 1 - last;
+  *found = end[last];
+  *half = last;
+  if (err != 0 || found->last == 0 || found->first >= found->begins)
+    return err;
+  return end[other].last + 1 == found->begins
+         && end[other].begins <= found->first ? 0 : EBADMSG;
+}
+
+/* FN with each record of RANGE, in order; the last one is in HALF.  */
+static int
+log_each (struct heap *h, struct log_reader *in, unsigned half,
+          struct log_range range, log_fn *fn, void *arg)
+{
+  struct log_end end;
+  int err = log_chain (h, in, 1 - half, range, fn, arg, &end);
+  return err != 0 ? err : log_chain (h, in, half, range, fn, arg, &end);
+}
+
+/* What the log has of records that do not count: one end alone.  */
+struct log_rest
+{
+  uint64_t behind;             /* how many come behind the one after the last */
+  uint64_t written;            /* how many of those let the image be written */
+  uint64_t first;              /* the highest of what they call the first that
+                                  counts */
+};
+
+/* Call FN with each end of a record in the log that comes behind LAST.  0 or an
+   errno value, from FN too.  */
+static int
+log_ends (struct heap *h, uint64_t last, log_fn *fn, void *arg)
+{
+  char *page = h->log->scratch;
+  uint64_t size = h->super.log_size;
+  int err = 0;
+  for (uint64_t at = 0; at < size && err == 0;)
+    {
+      uint64_t n = size_min (size - at, MM_SCRATCH * MM_PAGE);
+      at = written_from (&h->file, h->super.log + at) - h->super.log;
+      n = at < size ? size_min (size - at, n) : 0;
+      err = os_pread_all (h->file.fd, page, n, (off_t) (h->super.log + at));
+      for (uint64_t i = 0; i < n && err == 0; i += MM_PAGE, at += MM_PAGE)
+        {
+          struct disk_record *r = (void *) (page + i);
+          if (log_is_head (h, r, 0, at) && r->seq > last)
+            err = fn (h, r, arg);
+          r = (void *) (page + i + MM_PAGE - sizeof *r);
+          if (err == 0 && log_is_head (h, r, 0, r->at)
+              && r->at + r->bytes == at + MM_PAGE && r->seq > last)
+            err = fn (h, r, arg);
+        }
+    }
+  return err == EBADMSG ? 0 : err;
+}
+
+/* Note end R in the rest of which ARG points to the numbers.  */
+static int
+log_see (struct heap *h, struct disk_record *r, void *arg)
+{
+  struct log_rest *rest = arg;
+  (void) h;
+  rest->behind++;
+  rest->written += r->kept == 0;
+  rest->first = size_max (rest->first, r->first);
+  return 0;
+}
+
+/* Write what record R has into the image.  */
+static int
+log_write_home (struct heap *h, struct disk_record *r, void *arg)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  const char *data = (const char *) r + r->data;
+  int err = 0;
+  (void) arg;
+  for (uint64_t i = 0; i < r->n && err == 0; i++)
+    {
+      uint64_t mask = change[i].mask;
+      for (size_t at, n; err == 0 && bit_take_run (&mask, &at, &n) != 0;
+           data += n * MM_GRANULE)
+        err = os_pwrite_all (&h->file, data, n * MM_GRANULE,
+                             (off_t) (change[i].page * MM_PAGE
+                                      + at * MM_GRANULE));
+    }
+  return err;
+}
+
+/* Page N of the image, zero where the file ends before.  */
+static int
+log_image (const struct heap *h, uint64_t n, char *to)
+{
+  int err = os_pread_all (h->file.fd, to, MM_PAGE, (off_t) (n * MM_PAGE));
+  if (err == EBADMSG)
+    memset (to, 0, MM_PAGE);
+  return err == EBADMSG ? 0 : err;
+}
+
+/* Make page N pending, with what the image has: its copy in *COPY.  0 or an
+   errno value.  */
+static int
+log_keep (struct heap *h, uint64_t n, char **copy)
+{
+  struct log *l = h->log;
+  size_t pages = h->super.capacity / MM_PAGE;
+  if (l->kept == NULL && (l->kept = log_memory (pages * sizeof *l->kept)) == NULL)
+    return ENOMEM;
+  *copy = l->kept[n];
+  if (*copy != NULL)
+    return 0;
+  if (l->n_pending == l->pending_room)
+    {
+      size_t room = l->pending_room != 0 ? 2 * l->pending_room : 512;
+      uint64_t *more = os_memory (room * sizeof *more);
+      if (more == NULL)
+        return ENOMEM;
+      if (l->pending_room != 0)
+        {
+          memcpy (more, l->pending, l->n_pending * sizeof *more);
+          os_give_memory (l->pending, l->pending_room * sizeof *more);
+        }
+      l->pending = more;
+      l->pending_room = room;
+    }
+  char *fresh = os_memory (MM_PAGE);
+  int err = fresh != NULL ? log_image (h, n, fresh) : ENOMEM;
+  if (err != 0 && fresh != NULL)
+    os_give_memory (fresh, MM_PAGE);
+  if (err != 0)
+    return err;
+  l->pending[l->n_pending++] = n;
+  *copy = l->kept[n] = fresh;
+  return 0;
+}
+
+/* Lay record R over the copies of its pages, which become pending.  */
+static int
+log_lay (struct heap *h, struct disk_record *r, void *arg)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  const char *data = (const char *) r + r->data;
+  int err = 0;
+  (void) arg;
+  for (uint64_t i = 0; i < r->n && err == 0; i++)
+    {
+      uint64_t mask = change[i].mask;
+      char *copy;
+      err = log_keep (h, change[i].page, &copy);
+      for (size_t at, n; err == 0 && bit_take_run (&mask, &at, &n) != 0;
+           data += n * MM_GRANULE)
+        memcpy (copy + at * MM_GRANULE, data, n * MM_GRANULE);
+    }
+  return err;
+}
+
+/* No page is pending any more.  */
+static void
+log_forget (struct log *l)
+{
+  for (size_t i = 0; i < l->n_pending; i++)
+    {
+      os_give_memory (l->kept[l->pending[i]], MM_PAGE);
+      l->kept[l->pending[i]] = NULL;
+    }
+  l->n_pending = 0;
+}
+
+
+/* ---- 41. Capturing ------------------------------------------------------ */
+
+/* Owns: what has changed in a heap's memory since its last checkpoint.
+   Needs: the log's lock; the locks of all shared streams, of growth and of the
+   heap, so that what only they protect is seen as one.
+   Crash: nothing of it is in the file but pages that no record knows yet.
+   Keeps: L2, L3.
+   Checked by: checkpoints.  */
+
+/* Take all locks of H: nobody changes anything but what threads own alone.
+   False: not in the time that this process waits.  */
+static bool
+capture_begin (struct heap *h)
+{
+  uint32_t n = 1, most = off_streams_ready (h);
+  most = (uint32_t) size_min (most, h->super.n_shared);
+  while (n <= most && lock_stream (h, n, true))
+    n++;
+  bool grow = n > most && lock_grow (h), heap = grow && lock_heap (h);
+  if (!heap)
+    {
+      if (grow)
+        unlock_grow (h);
+      while (--n > 0)
+        unlock_stream (h, off_stream (h, n));
+      return false;
+    }
+  /* Whoever waits for it waits for the capture, which calls the system.  */
+  MM_NOTE (heap = NULL);
+  MM_NOTE (alone = h);
+  return true;
+}
+
+/* Let them go.  */
+static void
+capture_end (struct heap *h)
+{
+  uint32_t n = (uint32_t) size_min (off_streams_ready (h), h->super.n_shared);
+  MM_NOTE (alone = NULL);
+  MM_NOTE (heap = h);
+  unlock_heap (h);
+  unlock_grow (h);
+  for (; n > 0; n--)
+    unlock_stream (h, off_stream (h, n));
+}
+
+/* What page N of the file is.  */
+enum page_use
+{
+  USE_NONE,                    /* nothing of it is logged */
+  USE_FREE,                    /* no block is there */
+  USE_OWN,                     /* the heap's own */
+  USE_BLOCKS
+};
+
+/* The same of a page in chunk C, which is a part of a HUGE block.  */
+static enum page_use
+capture_use_huge (struct heap *h, size_t c, const char *p)
+{
+  uint64_t d = dir_get (h, c);
+  size_t first = dir_kind (d) == DIR_HUGE ? c : c - dir_distance (d);
+  d = dir_get (h, first);
+  const char *start = off_slice (h, first, dir_start (d));
+  return p >= start && p < start + (dir_slices (d) << MM_SLICE_SHIFT)
+           ? USE_BLOCKS : USE_FREE;
+}
+
+/* Whether P lies in the process's own page, which is nobody else's.  */
+static bool
+capture_is_local (struct heap *h, const char *p)
+{
+  const char *local = word_see (&h->local);
+  return local != NULL && p >= local && p < local + MM_SLICE;
+}
+
+/* Whether page N is the heap's own, and its memory never thrown away.  Needs no
+   lock.  */
+static bool
+capture_is_own (struct heap *h, uint64_t n)
+{
+  const char *p = (const char *) h->file.base + n * MM_PAGE;
+  if ((uintptr_t) p < h->grid)
+    return true;
+  size_t c = ((uintptr_t) p - h->grid) >> MM_CHUNK_SHIFT;
+  size_t s = (size_t) (p - off_chunk (h, c)) >> MM_SLICE_SHIFT;
+  if (c >= h->n_chunks || dir_kind (dir_get (h, c)) != DIR_PAGED)
+    return false;
+  return s < slice_first_data (h, c)
+         || (s < run_ready (h, c)
+             && head_kind (head_see (off_record (h, c, s))) == HEAD_ROOTS);
+}
+
+static enum page_use
+capture_use (struct heap *h, uint64_t n)
+{
+  const char *p = (const char *) h->file.base + n * MM_PAGE;
+  if (!log_may_have (h, n) || capture_is_local (h, p))
+    return USE_NONE;
+  if (capture_is_own (h, n))
+    return USE_OWN;
+  size_t c = ((uintptr_t) p - h->grid) >> MM_CHUNK_SHIFT;
+  size_t s = (size_t) (p - off_chunk (h, c)) >> MM_SLICE_SHIFT;
+  if (c >= h->n_chunks || run_is_logs (h, c))
+    return USE_NONE;
+  if (run_chunk_is_empty (h, c))
+    return USE_FREE;
+  if (dir_kind (dir_get (h, c)) != DIR_PAGED)
+    return capture_use_huge (h, c, p);
+  return s >= run_ready (h, c) || map_get (run_index_locked (h, c)->free, s)
+           ? USE_FREE : USE_BLOCKS;
+}
+
+/* Let the private copies of pages [FROM, TO), which are as in the image or
+   free, go.  Not where the system's pages are larger than ours.  */
+static void
+capture_drop (struct heap *h, uint64_t from, uint64_t to)
+{
+  if (from < to && process.system_page == MM_PAGE)
+    space_advise ((char *) h->file.base + from * MM_PAGE,
+                  (to - from) * MM_PAGE, MADV_DONTNEED);
+}
+
+/* Page N of memory, in TO: from its end on, since what is stored first in a
+   record lies before what is stored then.  Threads may be at work.  */
+__attribute__ ((no_sanitize ("thread", "address"))) static void
+capture_copy (struct heap *h, uint64_t n, char *to)
+{
+  const char *p = (const char *) h->file.base + n * MM_PAGE;
+  for (size_t at = MM_PAGE; at > 0; at -= MM_GRANULE)
+    __builtin_memcpy (to + at - MM_GRANULE, p + at - MM_GRANULE, MM_GRANULE);
+}
+
+/* Put into C's record what page N has now and BASE had not.  True: there is
+   something.  */
+static bool
+capture_page (struct capture *c, uint64_t n, const char *base)
+{
+  _Alignas (64) char now[MM_PAGE];
+  uint64_t mask = 0;
+  capture_copy (c->h, n, now);
+  /* Who finds the file finds it as if closed.  */
+  if (n == MM_OFF_LOCKS / MM_PAGE)
+    ((struct disk_locks *) (void *) now)->state = MM_CLEAN;
+  for (size_t i = 0; i < MM_PAGE / MM_GRANULE; i++)
+    if (memcmp (now + i * MM_GRANULE, base + i * MM_GRANULE, MM_GRANULE) != 0)
+      mask |= UINT64_C (1) << i;
+  if (mask == 0)
+    return false;
+  if (__builtin_popcountll (mask) > 48)
+    mask = ~UINT64_C (0);
+  c->change[c->n++] = (struct disk_change){ n, mask };
+  for (size_t at, k; bit_take_run (&mask, &at, &k) != 0;
+       c->data_bytes += k * MM_GRANULE)
+    memcpy (c->data + c->data_bytes, now + at * MM_GRANULE, k * MM_GRANULE);
+  return true;
+}
+
+/* Page N was written and is not in memory only: what becomes of it.  IMAGE: what
+   the file has there.  */
+static int
+capture_see (struct capture *c, uint64_t n, const char *image)
+{
+  struct heap *h = c->h;
+  struct log *l = h->log;
+  const char *kept = super_kept (h, n);
+  enum page_use use = capture_use (h, n);
+  /* Last, see capture_all; or done already.  */
+  if (n == MM_OFF_ROOT / MM_PAGE || (c->again && kept != NULL))
+    return 0;
+  if (use == USE_FREE && kept == NULL)
+    capture_drop (h, n, n + 1);
+  if (use == USE_NONE || (use == USE_FREE && kept == NULL))
+    return 0;
+  if (c->direct && n * MM_PAGE >= l->length)
+    {
+      l->unsynced = true;
+      return os_pwrite_all (&h->file, (char *) h->file.base + n * MM_PAGE,
+                            MM_PAGE, (off_t) (n * MM_PAGE));
+    }
+  if (!capture_page (c, n, kept != NULL ? kept : image) && kept == NULL
+      && use == USE_BLOCKS)
+    {
+      capture_drop (h, n, n + 1);
+      map_put (l->warm, n, 1, false);
+    }
+  return 0;
+}
+
+/* Pages [FROM, TO), from the last one on: they are private, or not known to be
+   anything else.  */
+static int
+capture_span (struct capture *c, uint64_t from, uint64_t to)
+{
+  int err = 0;
+  while (to > from && err == 0)
+    {
+      uint64_t n = size_min (to - from, MM_SCRATCH);
+      int got = os_pread_all (c->h->file.fd, c->scratch, n * MM_PAGE,
+                              (off_t) ((to - n) * MM_PAGE));
+      for (uint64_t i = 0; i < n && got == EBADMSG; i++)
+        if ((err = log_image (c->h, to - n + i, c->scratch + i * MM_PAGE)) != 0)
+          return err;
+      err = got == EBADMSG ? 0 : got;
+      for (; n > 0 && err == 0; n--)
+        err = capture_see (c, --to, c->scratch + (n - 1) * MM_PAGE);
+    }
+  return err;
+}
+
+/* Find what the process has private copies of: pages, in *SPAN, which are *N
+   then; how many they are together, and behind the committed length.  */
+static int
+capture_scan (struct capture *c)
+{
+  struct heap *h = c->h;
+  uint64_t length = round_up (off_length (h), process.system_page);
+  length = size_min (length, word_peek (&h->file.mapped));
+  c->room_spans = (length / MM_PAGE + 1) * sizeof *c->spans;
+  c->spans = log_memory (c->room_spans);
+  if (c->spans == NULL)
+    return ENOMEM;
+  c->n_spans = written_pages ((void *) h->file.base, length, c->spans);
+  uint64_t known = h->log->length / MM_PAGE;
+  for (size_t i = 0; i < c->n_spans; i++)
+    {
+      struct written *s = &c->spans[i];
+      s->from = (s->from - h->file.base) / MM_PAGE;
+      s->to = (s->to - h->file.base) / MM_PAGE;
+      c->most += s->to - s->from;
+      if (s->to > known)
+        c->fresh += s->to - size_max (s->from, known);
+    }
+  c->most += h->log->n_pending + 1;
+  return 0;
+}
+
+/* Room for a record of all of that.  */
+static int
+capture_room (struct capture *c)
+{
+  struct log *l = c->h->log;
+  size_t index = round_up (sizeof (struct disk_record)
+                           + c->most * sizeof (struct disk_change), MM_PAGE);
+  size_t need = index + (c->most + 2) * MM_PAGE;
+  if (need > l->room)
+    {
+      if (l->room > 0)
+        os_give_memory (l->buffer, l->room);
+      l->room = 0;
+      l->buffer = log_memory (need);
+      if (l->buffer == NULL)
+        return ENOMEM;
+      l->room = need;
+    }
+  c->change = (void *) (l->buffer + sizeof (struct disk_record));
+  c->data = l->buffer + index;
+  c->scratch = l->scratch;
+  return 0;
+}
+
+/* The pages that are pending, compared with the image: all of them have to be
+   in the record, as the log that has them goes.  */
+static int
+capture_pending (struct capture *c)
+{
+  struct log *l = c->h->log;
+  int err = 0;
+  for (size_t i = 0; i < l->n_pending && err == 0; i++)
+    if (l->pending[i] != MM_OFF_ROOT / MM_PAGE)
+      {
+        err = log_image (c->h, l->pending[i], c->scratch);
+        if (err == 0)
+          capture_page (c, l->pending[i], c->scratch);
+      }
+  return err;
+}
+
+/* The root page, last: if anything has changed it has the checkpoint's
+   number.  */
+static int
+capture_root (struct capture *c)
+{
+  struct heap *h = c->h;
+  const uint64_t n = MM_OFF_ROOT / MM_PAGE;
+  const char *kept = c->again ? NULL : super_kept (h, n);
+  int err = kept == NULL ? log_image (h, n, c->scratch) : 0;
+  if (err != 0)
+    return err;
+  const char *base = kept != NULL ? kept : c->scratch;
+  bool any = c->n > 0 || h->log->unsynced || capture_page (c, n, base);
+  if (!any)
+    return 0;
+  /* Seen just now, without that.  */
+  if (c->n > 0 && c->change[c->n - 1].page == n)
+    c->data_bytes -= MM_GRANULE
+                     * (size_t) __builtin_popcountll (c->change[--c->n].mask);
+  word_put (&h->root->checkpoint, h->log->seq + 1);
+  capture_page (c, n, base);
+  return 0;
+}
+
+/* All that has changed.  Needs: capture_begin.  */
+static int
+capture_all (struct capture *c)
+{
+  c->n = c->data_bytes = 0;
+  int err = c->again ? capture_pending (c) : 0;
+  for (size_t i = c->n_spans; i > 0 && err == 0; i--)
+    err = capture_span (c, c->spans[i - 1].from, c->spans[i - 1].to);
+  return err != 0 ? err : capture_root (c);
+}
+
+/* Make of what C has found a record in one piece, which begins on a page: with
+   little data behind its index, with much of it before, as the data stays.  */
+static struct disk_record *
+capture_record (struct capture *c)
+{
+  struct disk_record *r = (void *) c->h->log->buffer;
+  size_t head = sizeof *r + c->n * sizeof *c->change;
+  if (c->data_bytes < MM_RECORD_SMALL)
+    c->data = memmove ((char *) r + head, c->data, c->data_bytes);
+  else
+    {
+      char *at = c->data - round_up (head, MM_PAGE);
+      r = memmove (at, r, head);
+      c->change = (void *) (r + 1);
+    }
+  char *end = c->data + c->data_bytes;
+  memset (r, 0, sizeof *r);
+  r->data = (uint64_t) (c->data - (char *) r);
+  r->bytes = round_up ((size_t) (end - (char *) r) + sizeof *r, MM_PAGE);
+  memset (end, 0, (size_t) ((char *) r + r->bytes - end));
+  r->n = c->n;
+  return r;
+}
+
+
+/* ---- 42. The place of the log ------------------------------------------- */
+
+/* Owns: the place of the log, and the superblocks that name it; all that is written
+   past the system's cache.
+   Needs: the log's lock, or to be alone with the file behind the door.
+   Crash: a log counts when a superblock names it; until then the old one does.
+   Keeps: L1.
+   Checked by: checkpoints, checkpoint_files, power.  */
+
+/* Open the file of H once more, for what has to be on the disk when a write
+   returns: PAST_CACHE of the system, where that can be.  */
+static int
+area_open (struct heap *h, bool past_cache)
+{
+  struct log *l = h->log;
+  int flags = O_RDWR | O_DSYNC;
+  l->past_cache = past_cache;
+  if (past_cache)
+    l->fd = byte_reopen (&h->file, flags | O_DIRECT, NULL);
+  if (l->fd < 0 && (!past_cache || errno == EINVAL))
+    {
+      l->past_cache = false;
+      l->fd = byte_reopen (&h->file, flags, NULL);
+    }
+  return l->fd >= 0 ? 0 : errno;
+}
+
+/* Write N bytes of whole pages at offset AT of the file of H, on the disk when
+   this returns.  */
+static int
+area_write (struct heap *h, const void *from, size_t n, uint64_t at)
+{
+  struct log *l = h->log;
+  int err = os_own (&h->file, l->fd);
+  if (err == 0)
+    err = os_move_all (l->fd, NULL, from, n, (off_t) at);
+  /* Some file systems say so only now.  */
+  if (err == EINVAL && l->past_cache)
+    {
+      os_close (l->fd);
+      l->fd = -1;
+      err = area_open (h, false);
+      if (err == 0)
+        err = os_move_all (l->fd, NULL, from, n, (off_t) at);
+    }
+  return err;
+}
+
+/* The disk has all of the image, or nobody knows: then there are no checkpoints
+   any more, as the system may call clean what it could not write.  */
+static int
+area_sync (struct heap *h)
+{
+  int err = os_sync_file (&h->file);
+  if (err == 0)
+    h->log->unsynced = false;
+  else
+    h->log->broken = err;
+  return err;
+}
+
+/* The file is the one that the superblock of H tells of.  */
+static int
+area_see (struct heap *h)
+{
+  struct stat status;
+  int err = os_stat_own (&h->file, h->file.fd, &status);
+  if (err == 0)
+    super_see_file (h, &status);
+  return err;
+}
+
+/* Write the superblock of H, both copies, one after the other: a library that
+   knows no logs, or only an older place, must find none that is valid.  */
+static int
+area_name (struct heap *h)
+{
+  struct disk_super *s = &h->super;
+  int err = 0;
+  for (int i = 0; i < 2 && err == 0; i++)
+    {
+      s->generation++;
+      s->sum = super_sum (s);
+      memset (h->log->scratch, 0, MM_PAGE);
+      memcpy (h->log->scratch, s, sizeof *s);
+      err = area_write (h, h->log->scratch, MM_PAGE,
+                         (s->generation & 1) * MM_PAGE);
+    }
+  return err;
+}
+
+/* Room for a log of SIZE bytes, which begins at what is returned: chunks that
+   are free, behind all that is in use or was at the last checkpoint; or behind
+   the capacity, if there are none, or the heap is small.  KEPT: no log is written
+   over that somebody may be copying.  Needs: the grow lock, or to be alone with
+   the heap.  */
+static uint64_t
+area_place (struct heap *h, uint64_t size, bool kept)
+{
+  size_t used = size_max (off_length (h), h->log->length), n = 0;
+  size_t want = (size + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
+  for (size_t c = 1; c + 1 < h->n_chunks && h->capacity >= MM_LOG_INSIDE; c++)
+    {
+      /* Where one was before is free, too.  */
+      bool free = off_file (h, off_chunk (h, c)) >= used
+                  && off_file (h, off_chunk (h, c + 1)) <= h->capacity
+                  && (run_is_logs (h, c) ? !kept && !super_is_log (h, c)
+                                         : run_chunk_is_empty (h, c));
+      n = free ? n + 1 : 0;
+      if (n == want)
+        return off_file (h, off_chunk (h, c + 1 - n));
+    }
+  struct stat status;
+  uint64_t end = round_up (h->capacity, MM_PAGE), old = h->super.log;
+  if (kept && os_stat_own (&h->file, h->file.fd, &status) == 0)
+    end = size_max (end, round_up ((size_t) status.st_size, MM_PAGE));
+  return old < end || old - end >= size ? end : old + h->super.log_size;
+}
+
+/* The chunks that the log lies in are not the heap's from now on.  */
+static int
+area_cover (struct heap *h)
+{
+  uint64_t from = h->super.log, to = from + h->super.log_size;
+  if (from >= h->capacity)
+    return 0;
+  size_t c = (from - (h->grid - h->file.base)) >> MM_CHUNK_SHIFT;
+  size_t n = (to - from + MM_CHUNK - 1) >> MM_CHUNK_SHIFT;
+  map_put (h->log->covered, c, n, true);
+  size_t mapped = word_peek (&h->file.mapped);
+  return range_cover (h, from, size_min (from + (n << MM_CHUNK_SHIFT), mapped));
+}
+
+/* Make the file's blocks for an empty log at its place, on the disk: so that no
+   write of a record has to change where anything is.  The image is there, too,
+   then.  */
+static int
+area_fill (struct heap *h)
+{
+  struct disk_super *s = &h->super;
+  enum { STEP = MM_SCRATCH * MM_PAGE };
+  int err = fail_refused (os_reserve_blocks (&h->file, s->log, s->log_size,
+                                             true),
+                          s->log_size, s->log + s->log_size);
+  memset (h->log->scratch, 0, STEP);
+  for (uint64_t at = 0; at < s->log_size && err == 0; at += STEP)
+    err = os_pwrite_all (&h->file, h->log->scratch,
+                         size_min (STEP, s->log_size - at),
+                         (off_t) (s->log + at));
+  return err != 0 ? err : area_sync (h);
+}
+
+/* Give the blocks of the log that S names back, which nobody does any more.  END:
+   so much of the file is needed, 0: all.  */
+static void
+area_clear (struct heap *h, const struct disk_super *s, uint64_t end)
+{
+  if (end != 0 && s->log >= end)
+    os_cut (&h->file, (off_t) end);
+  else
+    os_punch (&h->file, s->log, s->log_size);
+}
+
+/* Begin an empty log of SIZE bytes in a new place, which no superblock names
+   yet.  Needs: as area_place.  */
+static int
+area_begin (struct heap *h, uint64_t size, bool kept)
+{
+  struct disk_super *s = &h->super;
+  s->log = area_place (h, size, kept);
+  s->log_size = size;
+  s->log_epoch = os_random () | 1;
+  s->log_base = 0;
+  h->log->at = 0;
+  h->log->half = 0;
+  int err = area_cover (h);
+  return err != 0 ? err : area_fill (h);
+}
+
+
+/* ---- 43. Checkpoints ---------------------------------------------------- */
+
+/* Owns: struct log: what of the log counts, its records as they are written.
+   Needs: the log's lock, or to be alone with the file behind the door.
+   Crash: as in tests/model_log.c.
+   Keeps: L1 to L4.
+   Checked by: model_log, checkpoints, power.  */
+
+/* Write record R: it is the next one.  A place where one may be that was said to
+   have failed must get the same number, or none.  */
+static int
+point_append (struct heap *h, struct disk_record *r, uint64_t first,
+              const struct capture *c)
+{
+  struct log *l = h->log;
+  r->magic = MM_RECORD_MAGIC;
+  memcpy (r->uuid, h->super.uuid, sizeof r->uuid);
+  r->epoch = h->super.log_epoch;
+  r->seq = l->seq + 1;
+  r->first = first;
+  r->at = l->at;
+  r->length = c->length;
+  r->direct = c->direct ? l->length : 0;
+  r->direct_end = c->direct ? c->length : 0;
+  r->kept = !c->unread && h->log->whole;
+  r->sum = 0;
+  memcpy ((char *) r + r->bytes - sizeof *r, r, sizeof *r);
+  r->sum = log_record_sum (r);
+  int err = area_write (h, r, r->bytes, h->super.log + l->at);
+  l->doubt = err != 0;
+  if (err != 0)
+    return err;
+  l->seq = r->seq;
+  l->first = first;
+  l->alone = false;
+  l->at += r->bytes;
+  l->length = c->length;
+  return 0;
+}
+
+/* Nothing is where the next record was to be, so that one with its number can
+   be elsewhere.  */
+static int
+point_undo_doubt (struct heap *h)
+{
+  struct log *l = h->log;
+  if (!l->doubt)
+    return 0;
+  memset (l->scratch, 0, MM_PAGE);
+  int err = area_write (h, l->scratch, MM_PAGE, h->super.log + l->at);
+  l->doubt = err != 0;
+  return err;
+}
+
+/* The log is too small for R: a larger one, with R in it, and then both
+   superblocks say so.  The old one stays as it is, for who copies the file, and
+   since what is thrown away might come back with a power cut: no other memory has
+   the place before the file is opened again.  */
+static int
+point_move (struct heap *h, struct disk_record *r, struct capture *c)
+{
+  struct log *l = h->log;
+  struct disk_super old = h->super;
+  uint64_t at = l->at, need = round_up (r->bytes + r->bytes / 4, MM_PAGE);
+  unsigned half = l->half;
+  if (!lock_grow (h))
+    return ETIMEDOUT;
+  int err = area_begin (h, 2 * size_max (need, log_half (h)), !c->unread);
+  unlock_grow (h);
+  if (err == 0)
+    err = point_append (h, r, l->seq + 1, c);
+  if (err != 0)
+    {
+      area_clear (h, &h->super, 0);
+      area_sync (h);
+      h->super.log = old.log;
+      h->super.log_size = old.log_size;
+      h->super.log_epoch = old.log_epoch;
+      h->super.log_base = old.log_base;
+      l->at = at;
+      l->half = half;
+      l->doubt = false;
+      return err;
+    }
+  err = area_see (h);
+  if (err == 0)
+    err = area_name (h);
+  /* Nobody knows which one the disk has.  */
+  l->broken = err;
+  return err;
+}
+
+/* Whether a record of BYTES has room in this half of the log.  */
+static bool
+point_has_room (const struct heap *h, uint64_t bytes)
+{
+  return h->log->at + bytes <= (h->log->half + 1) * log_half (h);
+}
+
+/* Append R where there is room: in this half; or in the other one, when the
+   image is on the disk, so that nothing before R counts.  The other one is
+   written over by that: so it stays when it has failed.  */
+static int
+point_put (struct heap *h, struct disk_record *r, struct capture *c)
+{
+  struct log *l = h->log;
+  bool fits = point_has_room (h, r->bytes);
+  /* With all that is pending, compared with the image, it replaces those before
+     it even if there is room.  */
+  bool alone = l->alone || c->again || !fits;
+  int err = fits ? 0 : point_undo_doubt (h);
+  if (err == 0 && r->bytes > log_half (h))
+    return point_move (h, r, c);
+  if (err == 0 && (alone || l->unsynced))
+    err = area_sync (h);
+  if (err != 0)
+    return err;
+  if (!fits)
+    {
+      l->half = 1 - l->half;
+      l->at = l->half * log_half (h);
+      l->alone = true;
+    }
+  return point_append (h, r, alone || l->first == 0 ? l->seq + 1 : l->first, c);
+}
+
+/* Whether nobody reads the image, nor can before byte_lock lets the door of its
+   readers go; those from before there was a log count, too, who see the file.  */
+static bool
+point_is_unread (struct heap *h)
+{
+  if (byte_lock (&h->file, MM_BYTE_PRIVATE, F_WRLCK) != 0)
+    return false;
+  if (!byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK))
+    return true;
+  byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
+  return false;
+}
+
+/* Nobody reads the image: all that is pending goes there, and then record R of
+   C, or R alone, if it tells all that the image has not got.  */
+static int
+point_home (struct heap *h, struct disk_record *r, const struct capture *c)
+{
+  struct log *l = h->log;
+  int err = 0;
+  for (size_t i = 0; i < l->n_pending && !c->again && err == 0; i++)
+    err = os_pwrite_all (&h->file, l->kept[l->pending[i]], MM_PAGE,
+                         (off_t) (l->pending[i] * MM_PAGE));
+  if (err == 0)
+    log_forget (l);
+  if (err == 0)
+    err = log_write_home (h, r, NULL);
+  l->whole = err == 0;
+  return err;
+}
+
+/* Record R of C is on the disk, and the image has to stay as it is: what R
+   changed is pending.  */
+static int
+point_pend (struct heap *h, struct disk_record *r, const struct capture *c)
+{
+  struct log *l = h->log;
+  int err = 0;
+  /* R tells what the image has not got, no matter what was pending before.  */
+  for (size_t i = 0; i < l->n_pending && c->again && err == 0; i++)
+    err = log_image (h, l->pending[i], l->kept[l->pending[i]]);
+  return err != 0 ? err : log_lay (h, r, NULL);
+}
+
+/* Record R is in the image.  What was touched for the first time may go, if
+   nobody can have changed it since.  */
+static void
+point_drop (struct heap *h, const struct disk_record *r)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  struct log *l = h->log;
+  for (uint64_t i = 0; i < r->n; i++)
+    {
+      uint64_t n = change[i].page;
+      if (!map_get (l->warm, n) && !capture_is_own (h, n))
+        capture_drop (h, n, n + 1);
+      map_put (l->warm, n, 1, true);
+    }
+}
+
+/* The copies that pages of R will need which cannot go home yet.  */
+static int
+point_keep (struct heap *h, const struct disk_record *r)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  char *copy;
+  int err = 0;
+  for (uint64_t i = 0; i < r->n && err == 0; i++)
+    err = log_keep (h, change[i].page, &copy);
+  return err;
+}
+
+/* Capture all that has changed into C.  New memory goes into the image at once,
+   unless somebody reads that.  */
+static int
+point_capture (struct heap *h, struct capture *c)
+{
+  struct log *l = h->log;
+  *c = (struct capture){ .h = h, .length = off_length (h) };
+  c->unread = !byte_is_locked (&h->file, MM_BYTE_PRIVATE, F_WRLCK)
+              && !byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK);
+  l->unsynced |= l->zeroed;
+  l->zeroed = false;
+  int err = capture_scan (c);
+  if (err == 0)
+    err = capture_room (c);
+  if (err == 0 && c->unread && !l->doubt
+      && c->fresh >= MM_DIRECT_LEAST / MM_PAGE)
+    c->direct = c->unread = point_is_unread (h);
+  if (err == 0)
+    err = capture_all (c);
+  /* A log that has what is pending may have to go.  */
+  size_t bytes = sizeof (struct disk_record) + c->n * sizeof *c->change
+                 + c->data_bytes + 3 * MM_PAGE;
+  c->again = l->n_pending > 0 && (l->alone || !point_has_room (h, bytes));
+  if (err == 0 && c->again)
+    err = capture_all (c);
+  if (c->direct)
+    byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
+  if (c->spans != NULL)
+    os_give_memory (c->spans, c->room_spans);
+  return err;
+}
+
+/* What C has captured becomes the last checkpoint; what that changes goes into the
+   image if nobody reads it.  DROP: nobody has changed memory since.  */
+static int
+point_commit (struct heap *h, struct capture *c, bool drop)
+{
+  struct log *l = h->log;
+  struct disk_record *r = capture_record (c);
+  int err = c->unread ? 0 : point_keep (h, r);
+  if (err == 0)
+    err = point_put (h, r, c);
+  if (err != 0)
+    return err;
+  /* A reader may have come meanwhile; one who has gone was told that the image
+     stays.  */
+  bool home = c->unread && point_is_unread (h);
+  l->broken = home ? point_home (h, r, c) : point_pend (h, r, c);
+  if (home && l->broken == 0 && drop)
+    point_drop (h, r);
+  if (home)
+    byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
+  return 0;
+}
+
+/* A checkpoint.  RESUME, unless NULL, is called with ARG, once, when threads may
+   change the heap again.  0 or an errno value.  */
+static int
+point_make (struct heap *h, void (*resume) (void *), void *arg,
+            struct reason *why)
+{
+  struct capture c = { .n = 0 };
+  int err = h->log->broken != 0
+              ? fail_because (why, EIO, "the disk or the system has failed the heap"
+                                        " before: it has to be opened again") : 0;
+  if (err == 0 && !capture_begin (h))
+    err = ETIMEDOUT;
+  else if (err == 0)
+    {
+      err = point_capture (h, &c);
+      capture_end (h);
+    }
+  if (resume != NULL)
+    resume (arg);
+  if (err == 0 && c.n > 0)
+    err = point_commit (h, &c, resume == NULL);
+  return err;
+}
+
+/* The same, one after the other.  */
+static int
+point_take (struct heap *h, void (*resume) (void *), void *arg,
+            struct reason *why)
+{
+  why->told[0] = '\0';
+  pthread_mutex_lock (&h->log->lock);
+  int err = point_make (h, resume, arg, why);
+  pthread_mutex_unlock (&h->log->lock);
+  return file_reason (why, err, "the checkpoint could not be written");
+}
+
+
+/* ---- 44. Back to a checkpoint ------------------------------------------- */
+
+/* Owns: how the last checkpoint is found when a heap is opened: to go on from
+   it, to look at it, or to share it.
+   Needs: the door.
+   Crash: the image may be written again, from the same records.
+   Keeps: L1 to L3.
+   Checked by: model_log, checkpoints, checkpoint_files, power.  */
+
+/* What the process knows about the log of H.  0 or an errno value.  */
+static int
+recover_new (struct heap *h)
+{
+  size_t pages = h->super.capacity / MM_PAGE + 1;
+  struct log *l = h->log = os_memory (sizeof *l);
+  if (l == NULL)
+    return ENOMEM;
+  l->fd = -1;
+  pthread_mutex_init (&l->lock, NULL);
+  l->scratch = os_memory (MM_SCRATCH * MM_PAGE);
+  l->covered_bytes = round_up (pages / (MM_CHUNK / MM_PAGE) / 8 + 16, 8);
+  l->covered = os_memory (l->covered_bytes);
+  l->warm_bytes = round_up (pages / 8 + 8, 8);
+  l->warm = log_memory (l->warm_bytes);
+  return l->scratch != NULL && l->covered != NULL && l->warm != NULL ? 0
+                                                                     : ENOMEM;
+}
+
+/* The same, of one who writes it.  */
+static int
+recover_new_writer (struct heap *h, struct reason *why)
+{
+  int err = recover_new (h);
+  if (err != 0)
+    return err;
+  err = area_open (h, true);
+  return err == 0 ? 0 : file_no_fd (why, err, "the file cannot be opened once"
+                                              " more, for its log");
+}
+
+/* The heap goes, or the log does.  */
+static void
+recover_end (struct heap *h)
+{
+  struct log *l = h->log;
+  if (l == NULL)
+    return;
+  log_forget (l);
+  if (l->fd >= 0 && os_own (&h->file, l->fd) != EBADF)
+    os_close (l->fd);
+  size_t kept = h->super.capacity / MM_PAGE * sizeof *l->kept;
+  const struct { void *p; size_t n; } part[] = {
+    { l->scratch, MM_SCRATCH * MM_PAGE }, { l->covered, l->covered_bytes },
+    { l->warm, l->warm_bytes }, { l->kept, kept }, { l->buffer, l->room },
+    { l->pending, l->pending_room * sizeof *l->pending }
+  };
+  for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+    if (part[i].p != NULL)
+      os_give_memory (part[i].p, part[i].n);
+  pthread_mutex_destroy (&l->lock);
+  os_give_memory (l, sizeof *l);
+  h->log = NULL;
+}
+
+/* The file is as long as a record says, which a power cut may have kept from
+   the disk.  */
+static int
+recover_length (struct heap *h, uint64_t length)
+{
+  struct stat status;
+  int err = os_stat_own (&h->file, h->file.fd, &status);
+  uint64_t size = err == 0 ? (uint64_t) status.st_size : length;
+  return err != 0 || size >= length
+           ? err
+           : fail_refused (os_reserve_blocks (&h->file, size, length - size,
+                                              true), length - size, length);
+}
+
+/* The last record may be known to the system alone, and not to the disk, if its
+   maker was killed while it wrote: before anything counts on it, it is there.  */
+static int
+recover_last (struct heap *h, struct log_reader *in, const struct log_end *end)
+{
+  int err = log_read (h, in, end->last, end->start);
+  if (err != 0 || in->record == NULL)
+    return err != 0 ? err : EBADMSG;
+  return area_write (h, in->record, in->record->bytes,
+                      h->super.log + end->start);
+}
+
+/* Nobody takes R for one end of a record any more.  */
+static int
+recover_wipe (struct heap *h, struct disk_record *r, void *arg)
+{
+  char *page = (char *) ((uintptr_t) r & ~(uintptr_t) (MM_PAGE - 1));
+  uint64_t at = page == (char *) r ? r->at : r->at + r->bytes - MM_PAGE;
+  (void) arg;
+  memset (page, 0, MM_PAGE);
+  return area_write (h, page, MM_PAGE, h->super.log + at);
+}
+
+/* The log has no record that counts: let nothing in it look like one.  What it
+   has may be of a time when the image was this one already.  */
+static int
+recover_empty (struct heap *h, uint64_t image)
+{
+  int err = 0;
+  if (h->super.log_base != image + 1)
+    {
+      h->super.log_base = image + 1;
+      err = area_sync (h);
+      if (err == 0)
+        err = area_name (h);
+    }
+  return err != 0 ? err : log_ends (h, 0, recover_wipe, NULL);
+}
+
+/* Find the last record that counts, in *END, none: its number is 0; IMAGE is the
+   last that is in the image.  Others that lie behind it are told by EBADMSG, as
+   one before them is missing; unless they say that they left the image as it is:
+   so it is in a copy of the file, made beside a reader who kept it so, but later
+   parts of the log are of a later time.  Who writes, wipes them out.  */
+static int
+recover_find (struct heap *h, struct log_reader *in, struct log_end *end,
+              uint64_t image)
+{
+  struct log *l = h->log;
+  struct log_rest rest;
+  const bool base = h->super.log_base == image + 1, writes = l->fd >= 0;
+  uint64_t before;
+  bool whole;
+  int left = 100;
+  do
+    {
+      before = end->last;
+      int err = log_find (h, in, end, &l->half);
+      if (err != 0 && err != EBADMSG)
+        return err;
+      whole = err == 0 && end->last != 0 && end->last >= image;
+      uint64_t last = whole ? end->last + 1 : base ? image + 1 : image;
+      rest = (struct log_rest){ .behind = 0 };
+      err = log_ends (h, last, log_see, &rest);
+      if (err != 0)
+        return err;
+    }
+  /* Beside somebody who looks, records may come at any time.  */
+  while (!writes && rest.written != 0 && end->last != before && left-- > 0);
+  if ((!whole && !base && rest.first <= image) || rest.written != 0)
+    return EBADMSG;
+  bool clean = end->last == 0 && base;
+  if (!whole)
+    {
+      *end = (struct log_end){ .last = 0 };
+      l->half = 0;
+    }
+  if (!writes || (rest.behind == 0 && (whole || clean)))
+    return 0;
+  return whole ? log_ends (h, end->last, recover_wipe, NULL)
+               : recover_empty (h, image);
+}
+
+/* Both superblocks name the log, before anything is written that only it, or its
+   records, would tell of: the newer one may be known to the system alone, and not
+   to the disk.  */
+static int
+recover_name (struct heap *h)
+{
+  struct disk_super copy[2], *s = &h->super;
+  bool same[2];
+  int err = 0;
+  for (int i = 0; i < 2 && err == 0; i++)
+    {
+      err = os_pread_all (h->file.fd, &copy[i], sizeof copy[i], i * MM_PAGE);
+      same[i] = err == 0 && copy[i].sum == super_sum (&copy[i])
+                && copy[i].version == s->version && copy[i].log == s->log
+                && copy[i].log_size == s->log_size
+                && copy[i].log_epoch == s->log_epoch
+                && copy[i].log_base == s->log_base;
+    }
+  return err != 0 || (same[0] && same[1]) ? err : area_name (h);
+}
+
+/* Find the last checkpoint: HOME: into the image with it; else it is what is
+   pending over the image.  */
+static int
+recover_log (struct heap *h, bool home, struct reason *why)
+{
+  struct log *l = h->log;
+  struct log_reader in = { .room = 0 };
+  struct log_end end = { .last = 0 };
+  struct disk_root root;
+  int err = os_pread_all (h->file.fd, &root, sizeof root, MM_OFF_ROOT);
+  uint64_t image = word_peek (&root.checkpoint);
+  if (err == 0 && l->fd >= 0)
+    err = recover_name (h);
+  if (err == 0)
+    err = recover_find (h, &in, &end, image);
+  if (err == 0 && end.last != 0 && l->fd >= 0)
+    err = recover_last (h, &in, &end);
+  if (err == 0 && end.last != 0 && l->fd >= 0)
+    err = recover_length (h, end.length);
+  if (err == 0 && end.last != 0)
+    err = log_each (h, &in, l->half, (struct log_range){ end.first, end.last },
+                    home ? log_write_home : log_lay, NULL);
+  log_read_end (&in);
+  l->whole = err == 0 && (home || end.last == 0);
+  l->seq = end.last != 0 ? end.last : image;
+  l->first = end.first;
+  l->at = end.at;
+  l->length = end.last != 0 ? end.length : word_peek (&root.length);
+  if (err == EBADMSG)
+    return fail_because (why, err, "the log is damaged");
+  return file_reason (why, err, "the log cannot be read");
+}
+
+/* Memory gets what is pending.  */
+static void
+recover_lay (struct heap *h)
+{
+  struct log *l = h->log;
+  for (size_t i = 0; i < l->n_pending; i++)
+    if ((l->pending[i] + 1) * MM_PAGE <= h->file.mapped)
+      memcpy ((char *) h->file.base + l->pending[i] * MM_PAGE,
+              l->kept[l->pending[i]], MM_PAGE);
+}
+
+/* The heap is to be shared: the last checkpoint into the image, and no log any
+   more.  */
+static int
+recover_shared (struct heap *h, struct reason *why)
+{
+  char name[40];
+  struct disk_super old = h->super;
+  if (member_has_writers (&h->file))
+    return fail_because (why, EBUSY, "%s has the heap open for checkpoints",
+                         member_name (&h->file, name));
+  int err = member_refuse (&h->file, MM_BYTE_PRIVATE, "somebody looks at the"
+                           " heap's last checkpoint", why);
+  /* Those from before there was a log see the file.  */
+  if (err == 0)
+    err = recover_new_writer (h, why);
+  if (err == 0)
+    err = recover_log (h, true, why);
+  if (err == 0)
+    err = area_sync (h);
+  if (err != 0)
+    return err;
+  h->super.version = MM_FORMAT;
+  h->super.log = h->super.log_size = 0;
+  h->super.log_epoch = h->super.log_base = 0;
+  h->super.blocks -= size_min (h->super.blocks, old.log_size / 512);
+  err = area_name (h);
+  if (err == 0)
+    area_clear (h, &old, h->log->length);
+  recover_end (h);
+  return err;
+}
+
+/* Where the halves of the log begin, to see whether one was used again.  */
+static int
+recover_begins (struct heap *h, uint64_t seq[2])
+{
+  int err = 0;
+  for (unsigned i = 0; i < 2 && err == 0; i++)
+    {
+      struct disk_record r = { .seq = 0 };
+      err = os_pread_all (h->file.fd, &r, sizeof r,
+                          (off_t) (h->super.log + i * log_half (h)));
+      err = err == EBADMSG ? 0 : err;
+      seq[i] = r.seq;
+    }
+  return err;
+}
+
+/* The heap is to be looked at, beside one who makes checkpoints: what is pending
+   is the last of them.  The image stays as it is while we hold the lock; the log
+   may be used again while it is read.  */
+static int
+recover_view (struct heap *h, uint64_t file_size, struct reason *why)
+{
+  uint64_t begins[2], now[2], length;
+  struct disk_super super;
+  int err, left = 100;
+  do
+    {
+      recover_end (h);
+      err = super_read (h->file.fd, file_size, &h->super, &length, why);
+      if (err == 0 && h->super.log == 0)
+        return 0;
+      if (err == 0)
+        err = recover_new (h);
+      if (err == 0)
+        err = recover_begins (h, begins);
+      if (err == 0)
+        err = recover_log (h, false, why);
+      if (err != 0 && err != EBADMSG)
+        return file_reason (why, err, "the log cannot be read");
+      int again = super_read (h->file.fd, file_size, &super, &length, why);
+      if (again == 0)
+        again = recover_begins (h, now);
+      if (again != 0)
+        return again;
+    }
+  while (left-- > 0
+         && (super.log != h->super.log || super.log_epoch != h->super.log_epoch
+             || begins[0] != now[0] || begins[1] != now[1]));
+  return err;
+}
+
+/* Behind the superblock: what H's kind has to do with a log, or for one.  Then
+   *LENGTH and *FILE_SIZE are as they are.  */
+static int
+recover_begin (struct heap *h, uint64_t *length, uint64_t *file_size,
+               struct reason *why)
+{
+  struct file *f = &h->file;
+  struct stat status;
+  int err = 0;
+  if (f->kind->backing == BY_LOG)
+    {
+      err = recover_new_writer (h, why);
+      bool home = err == 0 && point_is_unread (h);
+      if (err == 0 && h->super.log != 0)
+        err = recover_log (h, home, why);
+      if (home)
+        byte_lock (f, MM_BYTE_PRIVATE, F_UNLCK);
+    }
+  else if (f->kind->shared)
+    err = recover_shared (h, why);
+  else
+    {
+      f->kind = f->kind->changes    ? &kind_private
+                : f->kind->anywhere ? &kind_view_elsewhere
+                                    : &kind_view;
+      err = member_join (f, why);
+      if (err == 0)
+        err = recover_view (h, *file_size, why);
+    }
+  if (err == 0)
+    err = super_look (h, length, sizeof *length, MM_OFF_ROOT);
+  if (err == 0 && (err = os_stat_own (f, f->fd, &status)) == 0)
+    *file_size = (uint64_t) status.st_size;
+  if (err != 0)
+    return file_reason (why, err, "the log cannot be read");
+  bool right = *length >= MM_OFF_RECORDS && *length <= h->super.capacity
+               && (h->log == NULL || f->kind->backing != BY_LOG
+                   || *length <= *file_size);
+  return right ? 0 : fail_because (why, EBADMSG, "the length is damaged");
+}
+
+/* How large a new log of H is to be, if the program wants SIZE bytes, 0: as usual,
+   in *RESULT.  */
+static int
+recover_size (struct heap *h, size_t size, uint64_t *result, struct reason *why)
+{
+  uint64_t most = MM_LOG_TIMES * h->super.capacity;
+  if (size != 0 && (size < MM_LOG_LEAST || size > most))
+    return fail_because (why, EINVAL, "a log takes %lu to %lu bytes here, not"
+                                      " %zu", (unsigned long) MM_LOG_LEAST,
+                         (unsigned long) most, size);
+  if (size == 0)
+    size = size_max (size_min (MM_LOG, h->super.capacity / 4), MM_LOG_LEAST);
+  *result = round_up (size, 2 * MM_PAGE);
+  return 0;
+}
+
+/* A log of SIZE bytes for a heap that has none: the image as it is now is the
+   base, which has to be on the disk before anything names a log.  */
+static int
+recover_make (struct heap *h, uint64_t size, struct reason *why)
+{
+  struct disk_super *s = &h->super, old = *s;
+  struct stat status;
+  int err = os_stat_own (&h->file, h->file.fd, &status);
+  if (err == 0 && (err = area_begin (h, size, false)) != 0)
+    {
+      area_clear (h, s, (uint64_t) status.st_size);
+      *s = old;
+    }
+  if (err == 0)
+    {
+      s->version = MM_FORMAT_LOG;
+      s->log_base = h->log->seq + 1;
+      err = area_see (h);
+      if (err == 0)
+        err = area_name (h);
+    }
+  return file_reason (why, err, "there is no room for the log");
+}
+
+/* H, whose memory is as at the last checkpoint, goes on from there, with a log
+   of SIZE bytes if it has none.  */
+static int
+recover_ready (struct heap *h, size_t size, struct reason *why)
+{
+  struct log *l = h->log;
+  uint64_t bytes = 0;
+  space_advise ((void *) h->file.base, h->file.mapped, MADV_DONTFORK);
+  /* The page is there, and stays as it is.  */
+  int err = os_fallocate (h->file.fd, 0, 0, MM_PAGE);
+  l->zeros = err == EOPNOTSUPP || err == ENOSYS;
+  err = recover_size (h, size, &bytes, why);
+  if (err == 0 && h->super.log != 0)
+    {
+      err = area_cover (h);
+      return file_reason (why, err, "the log has no place");
+    }
+  if (err != 0)
+    return err;
+  l->seq = word_peek (&h->root->checkpoint);
+  l->length = off_length (h);
+  return recover_make (h, bytes, why);
+}
+
+/* Be the one who makes checkpoints, with the door closed behind us.  */
+static int
+recover_writer (struct heap *h, const struct mmalloc_options *opt,
+               struct reason *why)
+{
+  int err = 0;
+  if (super_is_copy (h))
+    err = super_back_again (h);
+  if (err == 0 && h->super.log != 0 && super_is_copy (h))
+    err = file_back_again (&h->file, h->super.log, h->super.log_size);
+  if (err != 0 && err != EOPNOTSUPP)
+    return file_no_copy (why, err, "heap");
+  super_see_boot (h);
+  epoch_begin (h);
+  return recover_ready (h, opt->log, why);
+}
+
+
+/* ---- 45. Undoing, and what changed -------------------------------------- */
+
+/* Owns: how memory goes back to the last checkpoint; what is told of the log.
+   Needs: the log's lock; for a rollback, that no other thread uses the heap.
+   Crash: only memory has changed.
+   Keeps: L2.
+   Checked by: checkpoints, checkpoint_files.  */
+
+/* Memory gets what the image has, page by page, where the system keeps locked
+   memory as it is.  */
+static int
+undo_copy (struct heap *h, size_t length)
+{
+  size_t room = (length / MM_PAGE + 1) * sizeof (struct written);
+  struct written *span = log_memory (room);
+  if (span == NULL)
+    return ENOMEM;
+  size_t n = written_pages ((void *) h->file.base, length, span);
+  int err = 0;
+  for (size_t i = 0; i < n; i++)
+    for (uint64_t at = span[i].from; at < span[i].to && err == 0; at += MM_PAGE)
+      {
+        char *p = (char *) at;
+        size_t c = at < h->grid ? 0 : (at - h->grid) >> MM_CHUNK_SHIFT;
+        if (!run_is_logs (h, c) && !capture_is_local (h, p))
+          err = log_image (h, (at - h->file.base) / MM_PAGE, p);
+      }
+  os_give_memory (span, room);
+  return err;
+}
+
+/* The process's own page goes if its place was set aside since the last
+   checkpoint.  */
+static int
+undo_local (struct heap *h)
+{
+  char *p = word_peek (&h->local);
+  if (p == NULL || word_peek (&h->root->local) != 0)
+    return 0;
+  size_t at = off_file (h, p);
+  word_put (&h->local, NULL);
+  space_unmap (p, MM_SLICE);
+  int err = range_map_piece (h, at, MM_SLICE);
+  space_advise (p, MM_SLICE, MADV_DONTFORK);
+  return err;
+}
+
+/* Memory as at the last checkpoint.  What threads have cached is gone, and the
+   volatile part is as after a kill.  Needs: the log's lock.  */
+static int
+undo_rollback (struct heap *h, struct reason *why)
+{
+  struct log *l = h->log;
+  if (l->broken != 0)
+    return fail_because (why, EIO, "the disk or the system has failed the heap"
+                                   " before: it has to be opened again");
+  lock_registry ();
+  while (h->caches != NULL)
+    cache_release (h->caches);
+  unlock_registry ();
+  char *base = (char *) h->file.base, *local = word_peek (&h->local);
+  char *end = base + word_peek (&h->file.mapped);
+  char *until = local != NULL ? local : end;
+  int err = space_advise (base, (size_t) (until - base), MADV_DONTNEED);
+  if (err == 0 && local != NULL)
+    err = space_advise (local + MM_SLICE, (size_t) (end - local) - MM_SLICE,
+                        MADV_DONTNEED);
+  if (err != 0)
+    err = undo_copy (h, size_max (off_length (h), l->length));
+  recover_lay (h);
+  if (err == 0)
+    err = undo_local (h);
+  /* Memory is neither the one nor the other.  */
+  if (err != 0)
+    {
+      l->broken = err;
+      return fail_because (why, err, "memory cannot be given back: the heap has"
+                                     " to be opened again");
+    }
+  memset (h->given, 0, sizeof h->given);
+  memset (h->making, 0, sizeof h->making);
+  word_put (&h->seen, off_length (h));
+  mark_range (base, off_length (h), true);
+  epoch_begin (h);
+  return 0;
+}
+
+/* The entries of a list of changes.  */
+struct changes
+{
+  struct disk_change *change;
+  size_t n, room;
+};
+
+/* N changed in page NUMBER.  */
+static int
+changes_note (struct changes *list, uint64_t number, uint64_t mask)
+{
+  if (list->n == list->room)
+    {
+      size_t room = list->room != 0 ? 2 * list->room : 4096;
+      struct disk_change *more = os_memory (room * sizeof *more);
+      if (more == NULL)
+        return ENOMEM;
+      memcpy (more, list->change, list->n * sizeof *more);
+      if (list->room != 0)
+        os_give_memory (list->change, list->room * sizeof *more);
+      list->change = more;
+      list->room = room;
+    }
+  list->change[list->n++] = (struct disk_change){ number, mask };
+  return 0;
+}
+
+/* Note what record R changed.  */
+static int
+changes_see (struct heap *h, struct disk_record *r, void *arg)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  int err = 0;
+  (void) h;
+  for (uint64_t i = 0; i < r->n && err == 0; i++)
+    err = changes_note (arg, change[i].page, change[i].mask);
+  for (uint64_t at = r->direct; at < r->direct_end && err == 0; at += MM_PAGE)
+    err = changes_note (arg, at / MM_PAGE, ~UINT64_C (0));
+  return err;
+}
+
+/* For qsort.  */
+static int
+changes_by_page (const void *a, const void *b)
+{
+  uint64_t x = ((const struct disk_change *) a)->page;
+  uint64_t y = ((const struct disk_change *) b)->page;
+  return x < y ? -1 : x > y;
+}
+
+/* What changed since checkpoint SINCE, in order, as *LIST, each page once.
+   Needs: the log's lock.  */
+static int
+changes_since (struct heap *h, uint64_t since, struct changes *list,
+                 struct reason *why)
+{
+  struct log *l = h->log;
+  struct log_reader in = { .room = 0 };
+  uint64_t first = l->first != 0 ? l->first : l->seq + 1;
+  if (since > l->seq || since + 1 < first)
+    return fail_because (why, ERANGE, "the log has what changed since"
+                         " checkpoints %lu to %lu, not %lu",
+                         (unsigned long) first - 1, (unsigned long) l->seq,
+                         (unsigned long) since);
+  int err = log_each (h, &in, l->half, (struct log_range){ since + 1, l->seq },
+                      changes_see, list);
+  log_read_end (&in);
+  if (list->n > 0)
+    qsort (list->change, list->n, sizeof *list->change, changes_by_page);
+  size_t n = 0;
+  for (size_t i = 0; i < list->n; i++)
+    if (n > 0 && list->change[n - 1].page == list->change[i].page)
+      list->change[n - 1].mask |= list->change[i].mask;
+    else
+      list->change[n++] = list->change[i];
+  list->n = n;
+  return file_reason (why, err, "the log cannot be read");
+}
+
+
+/* ---- 46. Attaching and leaving ------------------------------------------ */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -9203,10 +11440,11 @@ make_heap (struct heap *h, const struct mmalloc_options *opt,
 static const struct kind *
 attach_kind (int flags)
 {
-  return flags & MMALLOC_ELSEWHERE ? &kind_elsewhere
-         : flags & MMALLOC_RDONLY  ? &kind_reader
-         : flags & MMALLOC_PRIVATE ? &kind_private
-                                   : &kind_file;
+  return flags & MMALLOC_ELSEWHERE    ? &kind_elsewhere
+         : flags & MMALLOC_RDONLY     ? &kind_reader
+         : flags & MMALLOC_PRIVATE    ? &kind_private
+         : flags & MMALLOC_CHECKPOINT ? &kind_logged
+                                      : &kind_file;
 }
 
 /* Whether the heap has the application version that is wanted.  */
@@ -9221,50 +11459,6 @@ attach_version (struct heap *h, const struct mmalloc_options *opt,
                            " 0x%lx, not 0x%lx",
                            (unsigned long) h->super.app_version,
                            opt->app_version);
-}
-
-/* Under ASan and valgrind only live blocks may be touched.  */
-static int
-attach_mark_block (struct heap *h, const struct place *block, void *arg)
-{
-  (void) arg;
-  mark_block (h, block->start, block->usable);
-  mark_range (block->start, block->usable, true);
-  return 0;
-}
-
-/* Tell the tools of the blocks of a run; what is free in a page is nobody's.
-   */
-static int
-attach_mark_see (struct heap *h, const struct sight *seen, void *arg)
-{
-  if (sight_is_page (seen) && process.asan)
-    __asan_poison_memory_region (off_slice (h, seen->c, seen->s),
-                                 seen->n << MM_SLICE_SHIFT);
-  return sight_blocks (h, seen, &(struct sight_call){ attach_mark_block, arg });
-}
-
-/* The blocks of a heap that goes are no blocks of this process any more.  */
-static int
-detach_mark_block (struct heap *h, const struct place *block, void *arg)
-{
-  (void) arg;
-  mark_free (h, block->start, block->usable);
-  return 0;
-}
-
-/* Whether the file may be a copy that lost its blocks: it is another one than
-   the superblock knows, or has fewer blocks than it should have.  */
-static bool
-attach_is_copy (struct heap *h)
-{
-  struct stat status;
-  if (os_stat (h->file.fd, &status) != 0)
-    return false;
-  uint64_t blocks = (uint64_t) status.st_blocks;
-  return !proc_is_home (h)
-         || blocks * 512 / MM_SLICE < word_peek (&h->locks->n_backed)
-         || (blocks < h->super.blocks && word_peek (&h->root->punched) == 0);
 }
 
 /* The lock for that was not to be had in time: entry E is the dead one's again,
@@ -9321,19 +11515,6 @@ attach_enter (struct heap *h, struct reason *why)
   return 0;
 }
 
-/* The first one since the machine was started leaves notes, before superblock
-   and state say that all is as usual.  */
-static void
-attach_see_boot (struct heap *h)
-{
-  struct disk_locks *l = h->locks;
-  if (super_other_boot (&h->super, true))
-    word_put (&l->roots_doubt, 1);
-  word_settle (&l->went_down, super_went_down (&h->super, l));
-  /* Release: nothing of it comes after the superblock.  */
-  word_fence_publish ();
-}
-
 /* Whether LENGTH bytes of the heap are mapped.  */
 static int
 attach_reach (struct heap *h, size_t length, struct reason *why)
@@ -9358,10 +11539,10 @@ attach_first (struct heap *h, struct reason *why)
                                why);
   if (err != 0)
     return err;
-  if (attach_is_copy (h) && (err = super_back_again (h)) != 0
+  if (super_is_copy (h) && (err = super_back_again (h)) != 0
       && err != EOPNOTSUPP)
     return file_no_copy (why, err, "heap");
-  attach_see_boot (h);
+  super_see_boot (h);
   /* In both copies: a library that knows only the older version would take the
      older copy.  */
   if (h->super.version < MM_FORMAT)
@@ -9415,7 +11596,7 @@ attach_alone (struct heap *h, struct reason *why)
 {
   static const char told[] = "in use by a program with an older version of the"
                              " library";
-  if (h->super.version == MM_FORMAT)
+  if (h->super.version >= MM_FORMAT)
     return 0;
   int err = member_refuse (&h->file, MM_BYTE_WRITERS_1, told, why);
   return err != 0 ? err : member_refuse (&h->file, MM_BYTE_ALIVE, told, why);
@@ -9443,6 +11624,14 @@ static int
 attach_apart (struct heap *h, struct reason *why)
 {
   static const char told[] = "others have the heap attached for writing";
+  /* With the lock that keeps the image as it is.  */
+  if (h->log != NULL)
+    {
+      recover_end (h);
+      if (h->file.kind->changes)
+        epoch_begin (h);
+      return 0;
+    }
   if (!h->file.kind->changes)
     return member_join (&h->file, why);
   int err = member_refuse (&h->file, MM_BYTE_ALIVE, told, why);
@@ -9452,7 +11641,7 @@ attach_apart (struct heap *h, struct reason *why)
     err = member_join (&h->file, why);
   if (err != 0)
     return err;
-  attach_see_boot (h);
+  super_see_boot (h);
   epoch_begin (h);
   return 0;
 }
@@ -9484,6 +11673,7 @@ attach_new (const struct kind *kind)
 static void
 attach_drop (struct heap *h)
 {
+  recover_end (h);
   door_drop (&h->file);
   range_take_back ();
   pthread_mutex_destroy (&h->error_lock);
@@ -9515,12 +11705,21 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
 {
   uint64_t length = 0;
   int err = super_read (h->file.fd, file_size, &h->super, &length, why);
+  const bool logs = h->file.kind->backing == BY_LOG;
   if (err == 0)
     err = attach_version (h, opt, why);
+  if (err == 0 && logs)
+    err = attach_alone (h, why);
+  if (err == 0 && logs)
+    err = member_join (&h->file, why);
+  if (err == 0 && (logs || h->super.log != 0))
+    err = recover_begin (h, &length, &file_size, why);
   if (err == 0)
     err = range_map (h, length, file_size, why);
   if (err != 0)
     return err;
+  if (h->log != NULL)
+    recover_lay (h);
   mark_range ((void *) h->file.base, h->file.mapped, false);
   mark_range ((void *) h->file.base, length, true);
   range_hide (h, length);
@@ -9536,6 +11735,7 @@ attach_existing (struct heap *h, const struct mmalloc_options *opt,
   if (err != 0)
     return err;
   err = h->file.kind->shared ? attach_register (h, why)
+        : logs               ? recover_writer (h, opt, why)
                              : attach_apart (h, why);
   if (err == 0 && (err = root_local_open (h, why)) != 0)
     attach_quit (h);
@@ -9548,12 +11748,24 @@ static int
 attach_file (struct file *f, struct opening *o, bool fresh, uint64_t size)
 {
   struct heap *h = (struct heap *) f;
+  const struct kind *kind = f->kind;
+  struct stat status;
   if (!fresh)
     return attach_existing (h, o->wanted, size, &o->why);
+  f->kind = &kind_file;
   int err = file_make (f, MM_PAGE);
   if (err == 0)
     err = attach_anonymous (h, o->wanted, &o->why);
-  return err != 0 ? err : attach_register (h, &o->why);
+  if (err != 0 || kind->shared)
+    return err != 0 ? err : attach_register (h, &o->why);
+  /* It is there; now it is opened.  */
+  space_unmap ((void *) f->base, f->mapped);
+  word_put (&f->mapped, 0);
+  word_put (&h->seen, 0);
+  f->kind = kind;
+  err = os_stat_own (f, f->fd, &status);
+  return err != 0 ? err : attach_existing (h, o->wanted,
+                                           (uint64_t) status.st_size, &o->why);
 }
 
 /* Put a heap that came through fork to use: this process is a user of its own.
@@ -9591,7 +11803,10 @@ attach_again (struct file *f, struct opening *o)
   if (!f->kind->heap)
     return fail_because (&o->why, EINVAL,
                          "open here as a map file, not as a heap");
-  if (f->kind != kind && (kind->changes || !f->kind->writes_file))
+  const bool view = f->kind == &kind_view_elsewhere
+                      ? kind == &kind_elsewhere
+                      : f->kind == &kind_view && kind == &kind_reader;
+  if (f->kind != kind && !view && (kind->changes || !f->kind->writes_file))
     return fail_because (&o->why, EBUSY, "attached already in another way");
   int err = attach_version ((struct heap *) f, o->wanted, &o->why);
   return err != 0 ? err : attach_anew ((struct heap *) f, &o->why);
@@ -9635,7 +11850,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 39. Regions -------------------------------------------------------- */
+/* ---- 47. Regions -------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -9817,7 +12032,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 40. Process and fork ----------------------------------------------- */
+/* ---- 48. Process and fork ----------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -9863,8 +12078,19 @@ fork_adopt (void)
   word_put (&process.started, 0);
   if (process.fork_mark != NULL)
     *process.fork_mark = 1;
-  for (struct file *f = process.files; f != NULL; f = f->next)
+  struct file **link = &process.files;
+  for (struct file *f; (f = *link) != NULL;)
     {
+      if (f->kind->backing == BY_LOG)
+        {
+          /* It is not mapped here.  */
+          *link = f->next;
+          os_close_own (f, ((struct heap *) f)->log->fd);
+          os_close_own (f, f->lock_fd);
+          os_close_own (f, f->fd);
+          continue;
+        }
+      link = &f->next;
       door_forked (f);
       if (!f->kind->heap)
         continue;
@@ -9937,7 +12163,7 @@ process_check (void)
 }
 
 
-/* ---- 41. Into a call and out of it -------------------------------------- */
+/* ---- 49. Into a call and out of it -------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -10158,7 +12384,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 42. Probing -------------------------------------------------------- */
+/* ---- 50. Probing -------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -10181,6 +12407,7 @@ probe_heap (const struct disk_super *s, const struct disk_locks *l,
   info->guards = word_peek (&root->guards) != 0;
   info->clean = word_peek (&l->state) == MM_CLEAN;
   info->generation = s->generation;
+  info->checkpoint = word_peek (&root->checkpoint);
   memcpy (info->uuid, s->uuid, sizeof info->uuid);
 }
 
@@ -10354,11 +12581,15 @@ probe_user (const void *md, int64_t *at, struct mmalloc_user *user)
   struct heap *h = (struct heap *) f;
   if (f == NULL)
     f = *door_place (md, false);
-  if (f != NULL && f->kind->heap && f->kind->backing != BY_COPY && f->fd >= 0)
+  if (f != NULL && f->kind->heap && f->kind->backing == BY_DISK && f->fd >= 0)
     while (!found && *at < off_procs_used (h))
       found = probe_entry (h, (uint32_t) (*at)++, user);
-  else if (f != NULL && f->kind->backing != BY_COPY)
-    found = probe_member (f, at, user);
+  else if (f != NULL && (f->kind->backing != BY_COPY || f->fd >= 0))
+    {
+      /* Who has a copy is no user.  */
+      *at += *at == 0 && f->kind->backing == BY_COPY;
+      found = probe_member (f, at, user);
+    }
   unlock_registry ();
   errno = saved;
   return found;
@@ -10442,6 +12673,8 @@ mmalloc_info (void *md, struct mmalloc_info *info)
           info->base = md;
           info->magic = word_see ((disk_u64 *) md);
         }
+      if (f->kind->backing == BY_LOG)
+        info->checkpoint = h->log->seq;
       info->opened = f->n_open;
       info->mapped = word_peek (&f->mapped);
       info->in_use = f->kind->writes_file || f->fd < 0
@@ -10479,7 +12712,7 @@ mmalloc_users (void *md, int (*fn) (const struct mmalloc_user *user, void *arg),
 }
 
 
-/* ---- 43. Giving back ---------------------------------------------------- */
+/* ---- 51. Giving back ---------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -10721,7 +12954,7 @@ trim_cut (struct heap *h)
 }
 
 
-/* ---- 44. Blocks, the short ways ----------------------------------------- */
+/* ---- 52. Blocks, the short ways ----------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -11001,7 +13234,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 45. Blocks, public calls ------------------------------------------- */
+/* ---- 53. Blocks, public calls ------------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -11297,7 +13530,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 46. Slot calls ----------------------------------------------------- */
+/* ---- 54. Slot calls ----------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -11486,7 +13719,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 47. Opening and closing, public calls ------------------------------ */
+/* ---- 55. Opening and closing, public calls ------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -11544,6 +13777,8 @@ static const struct open_rule
     MMALLOC_CREATE | MMALLOC_EXCL, "only a heap that can be written is made" },
   { MMALLOC_RDONLY | MMALLOC_ELSEWHERE | MMALLOC_PRIVATE,
     MMALLOC_SINGLE_WRITER, "the single writer has to write the file" },
+  { MMALLOC_RDONLY | MMALLOC_ELSEWHERE | MMALLOC_PRIVATE, MMALLOC_CHECKPOINT,
+    "who makes checkpoints has to write the file" },
   { MMALLOC_RDONLY | MMALLOC_ELSEWHERE, MMALLOC_PRIVATE,
     "a heap is read-only or copy-on-write, not both" },
 };
@@ -11608,7 +13843,7 @@ open_heap (struct opening *o, void **md)
                             ? opt->trim_threshold : 0;
       door_list (f);
       if (mark_wanted (h))
-        walk_heap (h, attach_mark_see, NULL);
+        walk_heap (h, sight_mark, NULL);
     }
   return err;
 }
@@ -11632,7 +13867,8 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
     err = open_flags (flags,
                       MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
                         | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE
-                        | MMALLOC_SINGLE_WRITER | MMALLOC_NOWAIT,
+                        | MMALLOC_SINGLE_WRITER | MMALLOC_NOWAIT
+                        | MMALLOC_CHECKPOINT,
                       &o.why);
   if (err == 0)
     err = open_begin (flags, &o.why);
@@ -11663,7 +13899,7 @@ open_end (struct heap *h)
 {
   if (mark_wanted (h))
     walk_heap (h, sight_blocks,
-               &(struct sight_call){ detach_mark_block, NULL });
+               &(struct sight_call){ sight_unmark_block, NULL });
   if (h->file.kind->shared)
     detach_leave (h);
   if (process.asan)
@@ -11685,6 +13921,22 @@ open_leave (const void *base, bool heap, struct reason *why)
   lock_registry ();
   struct file **link = door_place (base, heap), *f = *link;
   struct heap *h = (struct heap *) f;
+  /* If the disk has failed, the program was told that there are none.  */
+  if (f != NULL && f->kind->backing == BY_LOG && f->n_open == 1
+      && h->log->broken == 0)
+    {
+      unlock_registry ();
+      err = point_take (h, NULL, NULL, why);
+      lock_registry ();
+      /* Nobody else opens or closes.  */
+      link = door_place (base, heap);
+    }
+  if (err != 0)
+    {
+      unlock_registry ();
+      unlock_opening ();
+      return fail_system (why, err);
+    }
   bool ours = f != NULL && h != process.default_heap;
   bool last = ours && --f->n_open == 0;
   if (last)
@@ -11911,7 +14163,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 48. Other public calls --------------------------------------------- */
+/* ---- 56. Other public calls --------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -12069,6 +14321,8 @@ mmalloc_sync (void *md)
     return -1;
   struct file *f = &c.h->file;
   size_t length = round_up (off_seen (c.h), process.system_page);
+  if (f->kind->backing == BY_LOG)
+    return mmalloc_checkpoint (md);
   int err = f->kind->writes_file ? os_sync ((void *) f->base, length) : 0;
   return call_end (&c, err, "the heap could not be written to the disk");
 }
@@ -12277,7 +14531,109 @@ mmtrace (void)
 }
 
 
-/* ---- 49. Roots that are made once --------------------------------------- */
+/* ---- 57. Checkpoints, public calls -------------------------------------- */
+
+/* Owns: nothing.
+   Needs: no lock.
+   Crash: as in the room of checkpoints.
+   Keeps: nothing by itself.
+   Checked by: checkpoints.  */
+
+/* Begin a call that is for heaps with checkpoints: 0 or an errno value, with the
+   log's lock if it is 0.  */
+static int
+commit_begin (struct call *c, struct reason *why)
+{
+  struct log *l = c->h->file.kind->backing == BY_LOG ? c->h->log : NULL;
+  why->told[0] = '\0';
+  if (l == NULL)
+    return fail_because (why, EINVAL, "the heap is not open for checkpoints:"
+                                      " MMALLOC_CHECKPOINT");
+  pthread_mutex_lock (&l->lock);
+  return 0;
+}
+
+/* End it.  */
+static int
+commit_end (struct call *c, int err, struct reason *why)
+{
+  fail_system (why, err);
+  return call_end (c, err, why->told[0] != '\0' ? why->told : NULL);
+}
+
+/* One record, and nothing else, says that it is there.  */
+MM_PUBLIC int
+mmalloc_checkpoint_resume (void *md, void (*resume) (void *arg), void *arg)
+{
+  struct call c;
+  struct reason why;
+  bool begun = call_begin (&c, md, CALL_CHANGES);
+  int err = begun ? commit_begin (&c, &why) : EINVAL;
+  if (err != 0)
+    {
+      if (resume != NULL)
+        resume (arg);
+      return begun ? commit_end (&c, err, &why) : -1;
+    }
+  err = point_make (c.h, resume, arg, &why);
+  pthread_mutex_unlock (&c.h->log->lock);
+  return commit_end (&c, err, &why);
+}
+
+MM_PUBLIC int
+mmalloc_checkpoint (void *md)
+{
+  return mmalloc_checkpoint_resume (md, NULL, NULL);
+}
+
+/* The image, and what is pending over it, are the last checkpoint.  */
+MM_PUBLIC int
+mmalloc_rollback (void *md)
+{
+  struct call c;
+  struct reason why;
+  if (!call_begin (&c, md, CALL_CHANGES))
+    return -1;
+  int err = commit_begin (&c, &why);
+  if (err != 0)
+    return commit_end (&c, err, &why);
+  err = undo_rollback (c.h, &why);
+  pthread_mutex_unlock (&c.h->log->lock);
+  return commit_end (&c, err, &why);
+}
+
+/* From the records, with no lock while FN is called.  */
+MM_PUBLIC int
+mmalloc_changes (void *md, unsigned long since,
+                 int (*fn) (void *start, size_t size, void *arg), void *arg)
+{
+  struct call c;
+  struct reason why;
+  struct changes list = { .n = 0 };
+  int result = 0;
+  if (!call_begin (&c, md, CALL_CHANGES))
+    return -1;
+  int err = commit_begin (&c, &why);
+  if (err != 0)
+    return commit_end (&c, err, &why);
+  err = changes_since (c.h, since, &list, &why);
+  pthread_mutex_unlock (&c.h->log->lock);
+  if (commit_end (&c, err, &why) != 0)
+    result = -1;
+  for (size_t i = 0; i < list.n && result == 0; i++)
+    {
+      char *page = (char *) c.h->file.base + list.change[i].page * MM_PAGE;
+      uint64_t mask = list.change[i].mask;
+      for (size_t at, n; result == 0 && bit_take_run (&mask, &at, &n) != 0;)
+        result = fn (page + at * MM_GRANULE, n * MM_GRANULE, arg);
+    }
+  if (list.room != 0)
+    os_give_memory (list.change, list.room * sizeof *list.change);
+  return result;
+}
+
+
+/* ---- 58. Roots that are made once --------------------------------------- */
 
 /* Owns: the operation records of roots that are being made, which tell others
    that they have to wait and for whom.

@@ -92,6 +92,10 @@ extern "C" {
 #define MMALLOC_NOWAIT    0x40 /* fail with EAGAIN where the opening would wait
                                   while others open or close a heap */
 
+#define MMALLOC_CHECKPOINT 0x80 /* all that is stored goes to the file together,
+                                  by mmalloc_checkpoint, or not at all; one
+                                  process; see there */
+
 /* Options of mmalloc_open.  Start from MMALLOC_OPTIONS_INIT; zero in any
    other member means the default.  */
 struct mmalloc_options
@@ -133,9 +137,13 @@ struct mmalloc_options
                                 fails with ETIMEDOUT, see below; 0: as long as
                                 it takes.  As the first opening in a process
                                 says */
+  size_t log;                /* bytes of a new log, with MMALLOC_CHECKPOINT: 64
+                                KiB to 4 times the capacity, else EINVAL; 0: 16
+                                MiB, or a quarter of a small heap.  A checkpoint
+                                that needs a larger one makes it */
 };
 #define MMALLOC_OPTIONS_INIT \
-  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof (struct mmalloc_options), -1, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Open the heap in file PATH, or in the file OPT->fd if PATH is NULL, or an
    anonymous one if both are missing.  OPT may be NULL.  Returns the heap, or
@@ -226,7 +234,10 @@ struct mmalloc_info
   size_t mapped;             /* bytes of the region that this process has
                                 mapped, in use or set aside; 0 from
                                 mmalloc_probe */
-  size_t reserved[6];        /* zero */
+  unsigned long checkpoint;  /* the number of the last one; 0: there was none.
+                                From mmalloc_probe, of the last that is in the
+                                heap's place in the file */
+  size_t reserved[5];        /* zero */
 };
 
 /* What file PATH, or if PATH is NULL the open file FD, is; read permission is
@@ -479,6 +490,60 @@ void *mmalloc_local (void *md, size_t size);
 /* Write everything stored so far to the disk and wait: 0, or -1 and EIO or
    what else went wrong.  Nothing to do for an anonymous heap: 0.  */
 int mmalloc_sync (void *md);
+
+
+/* ---- Checkpoints ------------------------------------------------------- */
+
+/* Of a heap that was opened with MMALLOC_CHECKPOINT.  What is stored in it stays
+   in this process until a checkpoint puts all of it into the file at once:
+   killed or cut off from power at any moment, the heap is found as at the last
+   call that returned 0, or as at the one that was under way or had failed; never
+   a mixture.
+
+   One process has a heap open so, with any number of threads, and nobody else
+   writes (EBUSY).  Others may read it (MMALLOC_RDONLY, MMALLOC_ELSEWHERE,
+   MMALLOC_PRIVATE): they see the checkpoint that was the last one when they
+   opened it, for as long as they stay; a copy of the file that somebody makes
+   meanwhile is of one checkpoint.  The changes between two checkpoints are
+   memory of this process.  A fork child has not got the heap: nothing is mapped
+   there, calls say EINVAL, and to free its blocks is misuse.  mmalloc_sync is mmalloc_checkpoint, and
+   mmalloc_detach begins with one: if that fails it returns MD, and the heap is
+   open still; to leave without, roll back first.  exit makes none.  The page of
+   mmalloc_local is in none: it stays as it is, but for a rollback to before its
+   place was set aside, which takes it away.  Trimming
+   gives nothing back.
+
+   During the call no other thread may change the heap, neither in blocks nor by
+   other calls; with mmalloc_checkpoint_resume that ends when RESUME is called
+   with ARG: once, by this thread, also if the call fails or is refused; it must
+   not call the library for this heap.  If a thread does change it, the checkpoint
+   may have a part of that, and a store may be lost; the heap itself stays whole.
+
+   0, or -1: EINVAL (not open so), EROFS (to read), ENOSPC, EDQUOT, EFBIG (the log cannot grow),
+   ENOMEM, ETIMEDOUT (OPT->wait), EIO or what else the disk said.  Memory is as
+   it was, and the call can be repeated; but if the disk failed to take what was
+   written before, all further ones fail (EIO) until the heap is opened anew,
+   which finds the last checkpoint, and mmalloc_detach makes none.  Waits for no
+   reader; for the disk once, to write what has changed; once more if half of the
+   log is full or much memory is new; four times to make the log larger.  */
+int mmalloc_checkpoint (void *md);
+int mmalloc_checkpoint_resume (void *md, void (*resume) (void *arg), void *arg);
+
+/* Back to the last checkpoint, or as the heap was opened: all that was stored or
+   allocated since is undone.  Pointers to blocks made since are stale.  No other
+   thread may use the heap meanwhile.  0, or -1: EINVAL, EROFS, EIO as above;
+   ENOMEM: memory is neither the one nor the other, and the heap has to be opened
+   again.  */
+int mmalloc_rollback (void *md);
+
+/* Call FN for each stretch of the heap, multiples of 64 bytes in ascending order,
+   that checkpoints after number SINCE have changed, the heap's own parts
+   included; a result other than 0 ends the round and is returned.  The number of
+   the last one is in mmalloc_info.  -1 and ERANGE: the log has not got all of
+   them any more; EINVAL, ENOMEM, or what the file system said.  */
+int mmalloc_changes (void *md, unsigned long since,
+                     int (*fn) (void *start, size_t size, void *arg),
+                     void *arg);
 
 /* Ask the kernel to read what is in use ahead of use: 0 or -1.  */
 int mmalloc_prefetch (void *md);

@@ -41,7 +41,7 @@ START_TEST (newer)
   memcpy (&version, head + VERSION_AT, 4);
   for (int i = 0; i < 3; i++)
     {
-      version += 1 + (uint32_t) i * 1000;
+      version += 2 + (uint32_t) i * 1000;
       memcpy (head + VERSION_AT, &version, 4);
       patch_and_try ();
     }

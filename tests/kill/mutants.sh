@@ -59,8 +59,8 @@ build () { # TEST
     too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|core_has_what_is_used|growth_without_fallocate|\
-    heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
+    check_finds_everything|checkpoint_files|checkpoints|core_has_what_is_used|\
+    growth_without_fallocate|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|opening_does_not_wait|other_device_number|others_come_between|\
     power_cut_roots|preconditions|process_entries|quota_is_named|\
@@ -916,7 +916,7 @@ mutant magic_ignored '/^super_verify/,/^}/ {
   s/s->magic != MM_MAGIC/false/
 }' damage_foreign
 mutant newer_version_ignored '/^super_verify/,/^}/ {
-  s/s->version > MM_FORMAT/false/
+  s/s->version > MM_FORMAT_LOG/false/
 }' damage_foreign
 mutant classes_ignored '/^super_verify/,/^}/ {
   s/|| s->class_sum != process.class_sum//
@@ -951,7 +951,7 @@ mutant any_kind_of_file '/^file_open/,/^}/ {
 
 # The length.
 mutant length_beyond_file '/^super_read/,/^}/ {
-  s/if (\*length > (uint64_t) status.st_size)/if (false)/
+  s/if (\*length > (uint64_t) status.st_size .*/if (false)/
 }' damage_truncated
 mutant length_out_of_range '/^super_read/,/^}/ {
   s/\*length > s->capacity || \*length < MM_OFF_RECORDS/false/
@@ -1073,7 +1073,7 @@ mutant root_in_two_pages_again '/^root_record_locked/,/^}/ {
 mutant root_mark_believed '/^root_record_locked/,/^}/ {
   s/if (word_peek (&h->locks->roots_doubt) != 0)/if (false)/
 }' power_cut_roots
-mutant root_mark_not_doubted '/^attach_see_boot/,/^}/ {
+mutant root_mark_not_doubted '/^super_see_boot/,/^}/ {
   s/word_put (&l->roots_doubt, 1)/(void) 0/
 }' power_cut_roots
 mutant root_broken_unsaid '/^mmalloc_getroot/,/^}/ {
@@ -1089,16 +1089,16 @@ mutant roots_broken_unsaid '/^mmalloc_roots/,/^}/ {
 # That the machine went down is noted before all is as usual again.
 mutant boot_noted_late '/^attach_first/,/^}/ {
   /^  super_save (h);/d
-  s/^  attach_see_boot (h);/  super_save (h);\
+  s/^  super_see_boot (h);/  super_save (h);\
 &/
 }' machine_went_down
 mutant boot_noted_last '/^attach_first/,/^}/ {
-  /^  attach_see_boot (h);/d
+  /^  super_see_boot (h);/d
   s/^  super_save (h);/  struct disk_super saved = h->super;\
   super_save (h);\
   struct disk_super ours = h->super;\
   h->super = saved;\
-  attach_see_boot (h);\
+  super_see_boot (h);\
   h->super = ours;/
 }' 'step:open: the machine'
 mutant boot_noted_for_ever '/^super_went_down/,/^}/ {
@@ -1108,7 +1108,7 @@ mutant boot_forgotten '/^super_went_down/,/^}/ {
   s/word_peek (&l->went_down) != 0 || //
 }' machine_went_down
 mutant boot_of_a_copy '/^attach_apart/,/^}/ {
-  /attach_see_boot (h);/d
+  /super_see_boot (h);/d
 }' machine_went_down
 mutant boot_as_opened '/^probe_mapped/,/^}/ {
   s/super_went_down (&super,/super_went_down (\&h->super,/
@@ -1341,7 +1341,7 @@ mutant inode_is_enough '/^file_birth/,/^}/ {
 mutant older_is_copied '/^proc_is_home/,/^}/ {
   s/h->super.dev == h->file.dev/false/
 }' other_device_number
-mutant copy_is_home '/^attach_is_copy/,/^}/ {
+mutant copy_is_home '/^super_is_copy/,/^}/ {
   s/!proc_is_home (h)/false/
 }' other_device_number
 
@@ -2009,7 +2009,7 @@ mutant format_1_stays_in_a_copy '/^attach_first/,/^}/ {
   s/^      super_save (h);//
 }' process_entries
 mutant format_1_beside '/^attach_alone/,/^}/ {
-  s/h->super.version == MM_FORMAT/true/
+  s/h->super.version >= MM_FORMAT/true/
 }' process_entries
 mutant format_1_writers_unseen '/^attach_alone/,/^}/ {
   s/MM_BYTE_WRITERS_1/MM_BYTE_NONE/
@@ -2018,8 +2018,155 @@ mutant format_1_members_unseen '/^attach_alone/,/^}/ {
   s/MM_BYTE_ALIVE/MM_BYTE_NONE/
 }' process_entries
 mutant format_2_is_asked '/^attach_alone/,/^}/ {
-  s/if (h->super.version == MM_FORMAT)/if (false)/
+  s/if (h->super.version >= MM_FORMAT)/if (false)/
 }' process_entries
+
+# ---- Checkpoints ---------------------------------------------------------
+
+mutant record_sum_ignored '/^log_is_whole/,/^}/ {
+  s/r->sum != log_record_sum (r)/false/
+}' checkpoints
+mutant gap_not_doubted '/^recover_find/,/^}/ {
+  s/(!whole && !base && rest.first <= image)/(rest.first < 1 \&\& false)/
+}' checkpoints
+mutant writers_gap_not_doubted '/^recover_find/,/^}/ {
+  s/rest.written != 0/false/
+}' checkpoints
+mutant older_than_the_image '/^recover_find/,/^}/ {
+  s/ && end->last >= image;/;/
+}' checkpoints checkpoint_files
+mutant rest_of_the_log_stays '/^recover_find/,/^}/ {
+  s/if (!writes || (rest.behind == 0/if (true || (rest.behind == 0/
+}' checkpoint_files
+mutant image_half_written '/^point_append/,/^}/ {
+  s/!c->unread && h->log->whole/!c->unread/
+}' checkpoint_files
+mutant copy_has_one_end '/^log_ends/,/^}/ {
+  s/if (err == 0 && log_is_head (h, r, 0, r->at)/if (false/
+}' checkpoint_files
+mutant log_written_over_beside_reader '/^point_move/,/^}/ {
+  s/, !c->unread)/, false)/
+}' checkpoint_files
+mutant home_beside_readers '/^point_is_unread/,/^}/ {
+  s/if (byte_lock (.*/if (false)/
+}
+/^point_capture/,/^}/ {
+  s/c->unread = !byte_is_locked (&h->file, MM_BYTE_PRIVATE, F_WRLCK)/c->unread = true/
+}' checkpoints
+mutant home_beside_old_readers '/^point_capture/,/^}/ {
+  s/&& !byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK)//
+}
+/^point_is_unread/,/^}/ {
+  s/!byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK)/true/
+}' checkpoint_files
+mutant pending_left_behind '/^point_capture/,/^}/ {
+  s/c->again = .*/c->again = false;/
+}' checkpoints power
+mutant pending_never_home '/^point_home/,/^}/ {
+  s/ && !c->again && err == 0/ \&\& false/
+}' checkpoints power
+mutant pending_over_the_record '/^point_home/,/^}/ {
+  s/ && !c->again//
+}' power
+mutant pending_by_image '/^capture_see/,/^}/ {
+  s/kept != NULL ? kept : image) && kept/image) \&\& kept/
+}' checkpoints
+mutant rolled_back_to_image '/^undo_rollback/,/^}/ {
+  s/^  recover_lay (h);//
+}' checkpoints
+mutant failed_record_overwritten '/^point_put/,/^}/ {
+  s/l->alone = true;/l->alone = false;/
+}' checkpoints
+mutant replacement_is_added '/^point_put/,/^}/ {
+  s/l->alone || c->again || !fits/l->alone || !fits/
+}' checkpoints
+mutant dropped_while_threads_go_on '/^point_make/,/^}/ {
+  s/resume == NULL)/true)/
+}' checkpoints
+mutant pending_as_before '/^point_pend/,/^}/ {
+  s/ && c->again//
+}' power
+mutant pending_is_not_refreshed '/^point_pend/,/^}/ {
+  s/c->again && err == 0/false/
+}' power
+mutant heap_grows_into_the_log '/^run_is_logs/,/^}/ {
+  s/return .*/return false;/
+}' checkpoints
+mutant sync_is_tried_again '/^area_sync/,/^}/ {
+  s/h->log->broken = err;/h->log->broken = 0;/
+}' checkpoints
+mutant checkpoint_of_nothing '/^capture_root/,/^}/ {
+  s/if (!any)/if (false)/
+}' checkpoints
+mutant file_closed_without_checkpoint '/^open_leave/,/^}/ {
+  s/err = point_take (h, NULL, NULL, why);/err = 0;/
+}' checkpoints
+mutant log_kept_for_sharing '/^recover_shared/,/^}/ {
+  s/recover_log (h, true, why)/recover_log (h, false, why)/
+}' checkpoints
+mutant shared_beside_checkpoints '/^recover_shared/,/^}/ {
+  s/if (member_has_writers (&h->file))/if (false)/
+}' checkpoints
+mutant last_record_not_again '/^recover_log/,/^}/ {
+  s/err = recover_last (h, &in, &end);/err = 0;/
+}' checkpoint_files
+mutant named_too_late '/^recover_log/,/^}/ {
+  s/err = recover_name (h);/err = 0;/
+}' checkpoint_files
+mutant log_anywhere '/^super_log_fits/,/^}/ {
+  s/s->log >= grid + MM_CHUNK && (s->log - grid) % MM_CHUNK == 0/true/
+}' checkpoint_files
+mutant log_beyond_the_capacity '/^super_log_fits/,/^}/ {
+  s/&& s->log + round_up (s->log_size, MM_CHUNK) <= s->capacity//
+}' checkpoint_files
+mutant log_of_any_size '/^super_log_fits/,/^}/ {
+  s/|| s->log_size > MM_LOG_TIMES \* s->capacity//
+}' checkpoint_files
+mutant log_behind_the_file '/^super_read/,/^}/ {
+  s/^  if (s->log + s->log_size > (uint64_t) status.st_size)$/  if (false)/
+}' checkpoint_files
+mutant log_over_a_page '/^verify_chunk/,/^}/ {
+  s/if (log ? c < v->covered || !nothing : /if (/
+}' checkpoint_files
+mutant log_over_a_block '/^verify_chunk/,/^}/ {
+  s/n == 0 || super_is_log (h, c)/n == 0/
+}' checkpoint_files
+mutant log_size_ignored '/^recover_size/,/^}/ {
+  s/size != 0 && (/false \&\& (/
+}' checkpoint_files
+mutant failed_log_stays '/^recover_make/,/^}/ {
+  s/area_clear (h, s, (uint64_t) status.st_size);//
+}' checkpoint_files
+mutant written_past_the_cache_only '/^area_write/,/^}/ {
+  s/err == EINVAL && l->past_cache/false/
+}' checkpoint_files
+mutant locked_memory_stays '/^undo_rollback/,/^}/ {
+  s/err = undo_copy (h, .*/err = 0;/
+}' checkpoint_files
+mutant own_page_is_logged '/^capture_use/,/^}/ {
+  s/ || capture_is_local (h, p)//
+}' checkpoint_files
+mutant own_page_stays '/^undo_local/,/^}/ {
+  s/if (p == NULL/if (true || p == NULL/
+}' checkpoint_files
+mutant own_page_goes '/^undo_rollback/,/^}/ {
+  s/char \*until = .*/char *until = end; local = NULL;/
+}' checkpoint_files
+mutant zeros_not_synced '/^point_capture/,/^}/ {
+  s/l->unsynced |= l->zeroed;//
+}' power
+mutant resume_not_called '/^mmalloc_checkpoint_resume/,/^}/ {
+  s/^        resume (arg);//
+}' checkpoint_files
+mutant no_user_with_checkpoints '/^probe_user/,/^}/ {
+  s/f->kind->backing == BY_DISK/f->kind->backing != BY_COPY/
+}' checkpoint_files
+mutant log_counted_as_blocks '/^recover_shared/,/^}/ {
+  s/h->super.blocks -= .*//
+}' checkpoint_files
+mutant log_read_without_looking_again '/^recover_view/,/^}/ {
+  s/while (left-- > 0/while (left-- > 100/
+}' checkpoints
 
 # ---- Mutants that are none ---------------------------------------------------
 
