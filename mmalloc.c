@@ -9921,24 +9921,44 @@ log_see (struct heap *h, struct disk_record *r, void *arg)
   return 0;
 }
 
-/* Write what record R has into the image.  */
+/* What becomes of a run of N granules that a record has, the first one of which is
+   granule AT of page PAGE: they are DATA.  0 or an errno value.  */
+typedef int log_run_fn (struct heap *h, uint64_t page, size_t at,
+                        const char *data, size_t n);
+
+/* Call FN with each run of granules that record R has.  0 or an errno value, from
+   FN too.  */
 static int
-log_write_home (struct heap *h, struct disk_record *r, void *arg)
+log_runs (struct heap *h, const struct disk_record *r, log_run_fn *fn)
 {
   const struct disk_change *change = (const void *) (r + 1);
   const char *data = (const char *) r + r->data;
   int err = 0;
-  (void) arg;
   for (uint64_t i = 0; i < r->n && err == 0; i++)
     {
       uint64_t mask = change[i].mask;
       for (size_t at, n; err == 0 && bit_take_run (&mask, &at, &n) != 0;
            data += n * MM_GRANULE)
-        err = os_pwrite_all (&h->file, data, n * MM_GRANULE,
-                             (off_t) (change[i].page * MM_PAGE
-                                      + at * MM_GRANULE));
+        err = fn (h, change[i].page, at, data, n);
     }
   return err;
+}
+
+/* A run goes into the image.  */
+static int
+log_write_run (struct heap *h, uint64_t page, size_t at, const char *data,
+               size_t n)
+{
+  return os_pwrite_all (&h->file, data, n * MM_GRANULE,
+                        (off_t) (page * MM_PAGE + at * MM_GRANULE));
+}
+
+/* Write what record R has into the image.  */
+static int
+log_write_home (struct heap *h, struct disk_record *r, void *arg)
+{
+  (void) arg;
+  return log_runs (h, r, log_write_run);
 }
 
 /* Page N of the image, zero where the file ends before.  */
@@ -9988,24 +10008,24 @@ log_keep (struct heap *h, uint64_t n, char **copy)
   return 0;
 }
 
-/* Lay record R over the copies of its pages, which become pending.  */
+/* A run goes over the copy of its page, which becomes pending.  */
+static int
+log_lay_run (struct heap *h, uint64_t page, size_t at, const char *data,
+             size_t n)
+{
+  char *copy;
+  int err = log_keep (h, page, &copy);
+  if (err == 0)
+    memcpy (copy + at * MM_GRANULE, data, n * MM_GRANULE);
+  return err;
+}
+
+/* Lay record R over the copies of its pages.  */
 static int
 log_lay (struct heap *h, struct disk_record *r, void *arg)
 {
-  const struct disk_change *change = (const void *) (r + 1);
-  const char *data = (const char *) r + r->data;
-  int err = 0;
   (void) arg;
-  for (uint64_t i = 0; i < r->n && err == 0; i++)
-    {
-      uint64_t mask = change[i].mask;
-      char *copy;
-      err = log_keep (h, change[i].page, &copy);
-      for (size_t at, n; err == 0 && bit_take_run (&mask, &at, &n) != 0;
-           data += n * MM_GRANULE)
-        memcpy (copy + at * MM_GRANULE, data, n * MM_GRANULE);
-    }
-  return err;
+  return log_runs (h, r, log_lay_run);
 }
 
 /* No page is pending any more.  */
@@ -10444,7 +10464,7 @@ area_name (struct heap *h)
       memset (h->log->scratch, 0, MM_PAGE);
       memcpy (h->log->scratch, s, sizeof *s);
       err = area_write (h, h->log->scratch, MM_PAGE,
-                         (s->generation & 1) * MM_PAGE);
+                        (s->generation & 1) * MM_PAGE);
     }
   return err;
 }
@@ -10613,10 +10633,7 @@ point_move (struct heap *h, struct disk_record *r, struct capture *c)
     {
       area_clear (h, &h->super, 0);
       area_sync (h);
-      h->super.log = old.log;
-      h->super.log_size = old.log_size;
-      h->super.log_epoch = old.log_epoch;
-      h->super.log_base = old.log_base;
+      h->super = old;
       l->at = at;
       l->half = half;
       l->doubt = false;
@@ -10915,7 +10932,7 @@ recover_last (struct heap *h, struct log_reader *in, const struct log_end *end)
   if (err != 0 || in->record == NULL)
     return err != 0 ? err : EBADMSG;
   return area_write (h, in->record, in->record->bytes,
-                      h->super.log + end->start);
+                     h->super.log + end->start);
 }
 
 /* Nobody takes R for one end of a record any more.  */
@@ -11401,7 +11418,7 @@ changes_by_page (const void *a, const void *b)
    Needs: the log's lock.  */
 static int
 changes_since (struct heap *h, uint64_t since, struct changes *list,
-                 struct reason *why)
+               struct reason *why)
 {
   struct log *l = h->log;
   struct log_reader in = { .room = 0 };
