@@ -42,10 +42,7 @@ START_TEST (rolled_back)
       ck_assert_int_eq (mmalloc_rollback (md), 0);
       must (has (md, n));
     }
-  heap_end (md);
-  md = open_logged (_i);
-  must (has (md, 19));
-  heap_end (md);
+  comes_back (_i, 19);
 }
 END_TEST
 
@@ -309,10 +306,7 @@ START_TEST (fork_child_has_none)
   ck_assert_int_eq (child_end (child_start (look_from_a_child, md)), 0);
   must (has (md, 2));
   checkpoint ();
-  heap_end (md);
-  md = open_logged (_i);
-  must (has (md, 2));
-  heap_end (md);
+  comes_back (_i, 2);
 }
 END_TEST
 
@@ -374,10 +368,7 @@ START_TEST (write_fails)
       must (has (md, n + 1));
     }
   os.pwrite = pwrite;
-  heap_end (md);
-  md = open_logged (_i);
-  must (has (md, 7));
-  heap_end (md);
+  comes_back (_i, 7);
 }
 END_TEST
 
@@ -662,10 +653,7 @@ START_TEST (resume_is_called)
   must (has (md, 1));
   ck_assert_int_eq (mmalloc_checkpoint_resume (md, resume, &once), 0);
   checkpoint ();
-  heap_end (md);
-  md = open_logged (_i);
-  must (has (md, 50));
-  heap_end (md);
+  comes_back (_i, 50);
 }
 END_TEST
 

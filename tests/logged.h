@@ -78,6 +78,16 @@ checkpoint (void)
   ck_assert_msg (mmalloc_checkpoint (md) == 0, "%s", mmalloc_strerror (md));
 }
 
+/* Closed and opened again the heap has contents number STATE; then it is closed.  */
+static inline void
+comes_back (int size, uint64_t state)
+{
+  heap_end (md);
+  md = open_logged (size);
+  must (has (md, state));
+  heap_end (md);
+}
+
 /* A program that stores STATES, with a checkpoint after each but the last, and
    is killed.  */
 static int size_of_child;
