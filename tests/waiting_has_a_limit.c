@@ -464,7 +464,7 @@ user_start (void)
 START_TEST (entry_of_nobody)
 {
   struct child second;
-  void *md;
+  void *md = NULL;
   neighbour = child_start (take_lock, (void *) 1);
   struct child first = user_start ();
   if (_i == 1)

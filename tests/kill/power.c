@@ -38,7 +38,7 @@ struct truth
 /* A call that changed the file; MARK: a call of the library has returned.  */
 struct event
 {
-  enum { WRITE, GROW, CUT, PUNCH, SYNC, MARK } what;
+  enum event_kind { WRITE, GROW, CUT, PUNCH, SYNC, MARK } what;
   bool durable;                /* on the disk when the call has returned */
   bool failed;                 /* it said so, so nobody knows */
   bool unseen;                 /* and it is not in the file */
@@ -267,7 +267,7 @@ record_empty (struct record *r)
 }
 
 static struct event *
-event_new (int what, uint64_t at, uint64_t n, const void *data)
+event_new (enum event_kind what, uint64_t at, uint64_t n, const void *data)
 {
   NEED (record->n < EVENTS && record->n_truths > 0);
   struct event *e = &record->event[record->n++];
