@@ -168,7 +168,7 @@
                                           off_ slice_ sum_ map_)
       9  Run-time tools                     (mark_)
      10  The system: files                  (os_)
-     11  The system: processes              (wait_ pid_)
+     11  The system: processes, threads     (wait_ pid_ helper_)
      12  The system: locks of files         (byte_)
      13  Failing                            (fail_)
      14  The system: address space          (space_)
@@ -199,7 +199,7 @@
      39  Epochs, and making a heap          (epoch_ make_)
      40  The log                            (log_)
      41  Capturing                          (capture_)
-     42  The place of the log               (area_)
+     42  The place of the log, settling     (area_ settle_)
      43  Checkpoints                        (point_)
      44  Back to a checkpoint               (recover_)
      45  Undoing, and what changed          (undo_ changes_)
@@ -890,9 +890,21 @@ struct file
   bool made;      /* the file was not there before this opening */
   bool alone;     /* no other process may have it open to write */
   bool no_wait;   /* the opening under way waits for no lock of others */
+  bool no_thread; /* none of ours is made for it */
   uint32_t wait;  /* ms that a call may wait for others; 0: as long as it
                      takes */
   unsigned n_open;
+};
+
+/* A thread of ours; all but DONE is its user's.  */
+struct helper
+{
+  pthread_t thread;
+  bool runs;                   /* it was made, and nobody has waited for it */
+  _Atomic bool done;           /* there is a result */
+  int result;                  /* 0 or an errno value, of */
+  int (*fn) (struct heap *);   /* this function */
+  struct heap *h;
 };
 
 /* The log of a heap that is open for checkpoints; or what a reader of one lays
@@ -908,7 +920,12 @@ struct log
   uint64_t first;              /* the first record that counts; 0: there are
                                   none */
   uint64_t at;                 /* where the next one goes, in the log */
-  unsigned half;               /* in which that is */
+  unsigned half;               /* in which that is, */
+  uint64_t begins;             /* and the first number there */
+  struct helper settler;       /* gets the image to the disk, when the other half
+                                  is full */
+  bool settled;                /* has done so: the next record says that the
+                                  other half does not count */
   bool doubt;                  /* one may be there that was said to have
                                   failed */
   bool alone;                  /* it has to do without those before it */
@@ -1771,9 +1788,8 @@ mark_free (struct heap *h, const void *p, size_t len)
 
 /* ---- 10. The system: files ---------------------------------------------- */
 
-/* Owns: every call of the system that concerns files, memory and other
-   processes.  Calls on files go through one table, so that a test can fail,
-   shorten or record each of them.
+/* Owns: every call of the system about files, memory and processes.  Those on files
+   and for threads go through one table, so that a test can fail or record them.
    Needs: no heap lock.
    Crash: each call has happened or has not.
    Keeps: nothing.
@@ -1795,9 +1811,11 @@ static struct
   int (*mprotect) (void *, size_t, int);
   int (*fdatasync) (int);
   long (*call) (long, ...);
+  int (*create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
+  int (*join) (pthread_t, void **);
 } os = {
   fallocate, ftruncate, pread, pwrite, msync, fstat, open, close, fcntl, mmap,
-  munmap, mprotect, fdatasync, syscall
+  munmap, mprotect, fdatasync, syscall, pthread_create, pthread_join
 };
 
 /* Between these two the thread is not cancelled: it would take locks with it,
@@ -2218,10 +2236,10 @@ os_boot_id (uint8_t id[16])
 }
 
 
-/* ---- 11. The system: processes ------------------------------------------ */
+/* ---- 11. The system: processes, threads --------------------------------- */
 
 /* Owns: what is asked of the system about processes, this one and others, and
-   how they wait for each other.
+   how they wait for each other; threads of ours, which do one thing and end.
    Needs: no heap lock.
    Crash: nothing is changed.
    Keeps: nothing.
@@ -2375,6 +2393,44 @@ pid_peek (uint64_t pid, const void *at, uint64_t *word)
   struct iovec to = { word, sizeof *word }, from = { there.iov, sizeof *word };
   ssize_t n = process_vm_readv ((pid_t) pid, &to, 1, &from, 1, 0);
   return n == (ssize_t) sizeof *word ? 0 : n < 0 ? errno : EFAULT;
+}
+
+static void *
+helper_run (void *arg)
+{
+  struct helper *p = arg;
+  p->result = p->fn (p->h);
+  /* Seen by settle_end, with the result.  */
+  word_publish (&p->done, true);
+  return NULL;
+}
+
+/* Let a new thread of ours, in which the program's signals are not handled, call
+   FN.  0 or an errno value.  */
+static int
+helper_start (struct helper *p, int (*fn) (struct heap *), struct heap *h)
+{
+  sigset_t all, old;
+  p->fn = fn;
+  p->h = h;
+  word_put (&p->done, false);
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old);
+  int err = os.create (&p->thread, NULL, helper_run, p);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  p->runs = err == 0;
+  return err;
+}
+
+/* Wait for it: what FN gave.  */
+static int
+helper_end (struct helper *p)
+{
+  int state = os_hold_cancel ();
+  os.join (p->thread, NULL);
+  os_let_cancel (state);
+  p->runs = false;
+  return p->result;
 }
 
 
@@ -4370,6 +4426,7 @@ door_attach (struct file **f, struct opening *o)
   struct file *known = NULL;
   (*f)->alone = (o->flags & (MMALLOC_SINGLE_WRITER | MMALLOC_CHECKPOINT)) != 0;
   (*f)->no_wait = (o->flags & MMALLOC_NOWAIT) != 0;
+  (*f)->no_thread = (o->flags & MMALLOC_NO_THREAD) != 0;
   int err = door_come (*f, o, &known, &fresh, &size);
   if (known != NULL)
     {
@@ -10378,10 +10435,10 @@ capture_record (struct capture *c)
 }
 
 
-/* ---- 42. The place of the log ------------------------------------------- */
+/* ---- 42. The place of the log, settling --------------------------------- */
 
 /* Owns: the place of the log, and the superblocks that name it; all that is written
-   past the system's cache.
+   past the system's cache; whether the disk has what is in the image.
    Needs: the log's lock, or to be alone with the file behind the door.
    Crash: a log counts when a superblock names it; until then the old one does.
    Keeps: L1.
@@ -10553,8 +10610,44 @@ area_begin (struct heap *h, uint64_t size, bool kept)
   s->log_base = 0;
   h->log->at = 0;
   h->log->half = 0;
+  h->log->begins = h->log->seq + 1;
   int err = area_cover (h);
   return err != 0 ? err : area_fill (h);
+}
+
+/* Whether records of the other half count.  */
+static bool
+settle_is_due (const struct log *l)
+{
+  return l->first != 0 && l->first < l->begins;
+}
+
+/* The settler's work: with the image the disk has all that the other half
+   says.  */
+static int
+settle_run (struct heap *h)
+{
+  return os_sync_file (&h->file);
+}
+
+/* Let it begin, in a thread of its own; where the system has none, do it.  */
+static void
+settle_begin (struct heap *h)
+{
+  if (helper_start (&h->log->settler, settle_run, h) != 0)
+    h->log->settled = area_sync (h) == 0;
+}
+
+/* Has it ended?  WAIT for that.  */
+static void
+settle_end (struct log *l, bool wait)
+{
+  if (!l->settler.runs || (!wait && !word_see (&l->settler.done)))
+    return;
+  int err = helper_end (&l->settler);
+  l->settled = err == 0;
+  if (err != 0)
+    l->broken = err;
 }
 
 
@@ -10621,8 +10714,13 @@ point_move (struct heap *h, struct disk_record *r, struct capture *c)
 {
   struct log *l = h->log;
   struct disk_super old = h->super;
-  uint64_t at = l->at, need = round_up (r->bytes + r->bytes / 4, MM_PAGE);
+  uint64_t at = l->at, begins = l->begins;
+  uint64_t need = round_up (r->bytes + r->bytes / 4, MM_PAGE) + MM_PAGE;
   unsigned half = l->half;
+  settle_end (l, true);
+  l->settled = false;
+  if (l->broken != 0)
+    return l->broken;
   if (!lock_grow (h))
     return ETIMEDOUT;
   int err = area_begin (h, 2 * size_max (need, log_half (h)), !c->unread);
@@ -10636,6 +10734,7 @@ point_move (struct heap *h, struct disk_record *r, struct capture *c)
       h->super = old;
       l->at = at;
       l->half = half;
+      l->begins = begins;
       l->doubt = false;
       return err;
     }
@@ -10647,38 +10746,12 @@ point_move (struct heap *h, struct disk_record *r, struct capture *c)
   return err;
 }
 
-/* Whether a record of BYTES has room in this half of the log.  */
+/* Whether a record of BYTES has room in this half of the log, with the page that
+   is kept for point_say.  */
 static bool
 point_has_room (const struct heap *h, uint64_t bytes)
 {
-  return h->log->at + bytes <= (h->log->half + 1) * log_half (h);
-}
-
-/* Append R where there is room: in this half; or in the other one, when the
-   image is on the disk, so that nothing before R counts.  The other one is
-   written over by that: so it stays when it has failed.  */
-static int
-point_put (struct heap *h, struct disk_record *r, struct capture *c)
-{
-  struct log *l = h->log;
-  bool fits = point_has_room (h, r->bytes);
-  /* With all that is pending, compared with the image, it replaces those before
-     it even if there is room.  */
-  bool alone = l->alone || c->again || !fits;
-  int err = fits ? 0 : point_undo_doubt (h);
-  if (err == 0 && r->bytes > log_half (h))
-    return point_move (h, r, c);
-  if (err == 0 && (alone || l->unsynced))
-    err = area_sync (h);
-  if (err != 0)
-    return err;
-  if (!fits)
-    {
-      l->half = 1 - l->half;
-      l->at = l->half * log_half (h);
-      l->alone = true;
-    }
-  return point_append (h, r, alone || l->first == 0 ? l->seq + 1 : l->first, c);
+  return h->log->at + bytes + MM_PAGE <= (h->log->half + 1) * log_half (h);
 }
 
 /* Whether nobody reads the image, nor can before byte_lock lets the door of its
@@ -10753,6 +10826,130 @@ point_keep (struct heap *h, const struct disk_record *r)
   return err;
 }
 
+/* Record R of C is on the disk: the image follows, if nobody reads it.  DROP:
+   nobody has changed memory since.  */
+static void
+point_follow (struct heap *h, struct disk_record *r, const struct capture *c,
+              bool drop)
+{
+  struct log *l = h->log;
+  /* A reader may have come meanwhile; one who has gone was told that the image
+     stays.  */
+  bool home = c->unread && point_is_unread (h);
+  l->broken = home ? point_home (h, r, c) : point_pend (h, r, c);
+  if (home && l->broken == 0 && drop)
+    point_drop (h, r);
+  if (home)
+    byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
+}
+
+/* The number of the next record, in the heap's root page, and so in record R of
+   C, where that page is the last change.  */
+static void
+point_number (struct heap *h, const struct disk_record *r,
+              const struct capture *c)
+{
+  enum { AT = offsetof (struct disk_root, checkpoint) };
+  const struct disk_change *change = (const void *) (r + 1);
+  uint64_t from = change[r->n - 1].mask >> (AT / MM_GRANULE);
+  size_t behind = (size_t) __builtin_popcountll (from) * MM_GRANULE;
+  uint64_t seq = h->log->seq + 1;
+  word_put (&h->root->checkpoint, seq);
+  memcpy (c->data + c->data_bytes - behind + AT % MM_GRANULE, &seq, sizeof seq);
+}
+
+/* Say that the other half does not count: by a record before the one of NEXT that
+   changes its own number alone, in the page that was kept for it.  */
+static int
+point_say (struct heap *h, const struct capture *next)
+{
+  enum { AT = offsetof (struct disk_root, checkpoint) };
+  struct log *l = h->log;
+  struct disk_record *r = (void *) l->scratch;
+  struct disk_change *change = (void *) (r + 1);
+  struct capture c = { .h = h, .length = l->length, .data = (char *) (change + 1),
+                       .data_bytes = MM_GRANULE };
+  c.unread = next->unread && l->n_pending == 0;
+  memset (r, 0, MM_PAGE);
+  r->n = 1;
+  r->data = (uint64_t) (c.data - (char *) r);
+  r->bytes = MM_PAGE;
+  *change = (struct disk_change){ MM_OFF_ROOT / MM_PAGE,
+                                  UINT64_C (1) << AT / MM_GRANULE };
+  int err = super_look (h, c.data, MM_GRANULE,
+                        MM_OFF_ROOT + AT / MM_GRANULE * MM_GRANULE);
+  if (err == 0 && !c.unread)
+    err = point_keep (h, r);
+  if (err != 0)
+    return err;
+  point_number (h, r, &c);
+  err = point_append (h, r, size_max (l->first, l->begins), &c);
+  if (err == 0)
+    point_follow (h, r, &c, false);
+  return err != 0 ? err : l->broken;
+}
+
+/* Make the other half free: no record of it counts.  */
+static int
+point_free_other (struct heap *h, const struct capture *next)
+{
+  struct log *l = h->log;
+  settle_end (l, true);
+  if (l->broken != 0)
+    return l->broken;
+  return settle_is_due (l) ? point_say (h, next) : 0;
+}
+
+/* Whether the log as it is has room for a record of BYTES, if not here then in
+   the other half, which may have to be freed for it.  */
+static bool
+point_has_half (const struct heap *h, uint64_t bytes)
+{
+  const struct log *l = h->log;
+  bool can_say = (l->settled || l->settler.runs)
+                 && l->at + MM_PAGE <= (l->half + 1) * log_half (h);
+  return bytes + MM_PAGE <= log_half (h)
+         && (can_say || !settle_is_due (l));
+}
+
+/* Append R where there is room.  Until the disk has what is in the image, the
+   records that tell it count, in both halves.  The beginning of a half is written
+   over: so it stays when R has failed.  */
+static int
+point_put (struct heap *h, struct disk_record *r, struct capture *c)
+{
+  struct log *l = h->log;
+  bool fits = point_has_room (h, r->bytes);
+  int err = fits ? 0 : point_undo_doubt (h);
+  if (err == 0 && !fits && !point_has_half (h, r->bytes))
+    return point_move (h, r, c);
+  if (err == 0 && !fits)
+    err = point_free_other (h, c);
+  /* With all that is pending, compared with the image, it replaces those before
+     it even if there is room.  */
+  bool alone = l->alone || c->again || (!fits && h->file.no_thread);
+  if (err == 0 && (alone || l->unsynced))
+    err = area_sync (h);
+  if (err != 0)
+    return err;
+  if (!fits)
+    {
+      l->half = 1 - l->half;
+      l->at = l->half * log_half (h);
+      l->begins = l->seq + 1;
+      l->settled = false;
+      l->alone = true;
+      point_number (h, r, c);
+    }
+  uint64_t first = alone || l->first == 0 ? l->seq + 1
+                   : l->settled           ? size_max (l->first, l->begins)
+                                          : l->first;
+  err = point_append (h, r, first, c);
+  if (err == 0 && !fits && settle_is_due (l))
+    settle_begin (h);
+  return err;
+}
+
 /* Capture all that has changed into C.  New memory goes into the image at once,
    unless somebody reads that.  */
 static int
@@ -10790,22 +10987,13 @@ point_capture (struct heap *h, struct capture *c)
 static int
 point_commit (struct heap *h, struct capture *c, bool drop)
 {
-  struct log *l = h->log;
   struct disk_record *r = capture_record (c);
   int err = c->unread ? 0 : point_keep (h, r);
   if (err == 0)
     err = point_put (h, r, c);
-  if (err != 0)
-    return err;
-  /* A reader may have come meanwhile; one who has gone was told that the image
-     stays.  */
-  bool home = c->unread && point_is_unread (h);
-  l->broken = home ? point_home (h, r, c) : point_pend (h, r, c);
-  if (home && l->broken == 0 && drop)
-    point_drop (h, r);
-  if (home)
-    byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
-  return 0;
+  if (err == 0)
+    point_follow (h, r, c, drop);
+  return err;
 }
 
 /* A checkpoint.  RESUME, unless NULL, is called with ARG, once, when threads may
@@ -10815,6 +11003,7 @@ point_make (struct heap *h, void (*resume) (void *), void *arg,
             struct reason *why)
 {
   struct capture c = { .n = 0 };
+  settle_end (h->log, false);
   int err = h->log->broken != 0
               ? fail_because (why, EIO, "the disk or the system has failed the heap"
                                         " before: it has to be opened again") : 0;
@@ -10892,6 +11081,7 @@ recover_end (struct heap *h)
   struct log *l = h->log;
   if (l == NULL)
     return;
+  settle_end (l, true);
   log_forget (l);
   if (l->fd >= 0 && os_own (&h->file, l->fd) != EBADF)
     os_close (l->fd);
@@ -11053,6 +11243,9 @@ recover_log (struct heap *h, bool home, struct reason *why)
   l->whole = err == 0 && (home || end.last == 0);
   l->seq = end.last != 0 ? end.last : image;
   l->first = end.first;
+  l->begins = end.last != 0 ? end.begins : l->seq + 1;
+  /* Nobody knows what of the image the disk has.  */
+  l->alone = settle_is_due (l);
   l->at = end.at;
   l->length = end.last != 0 ? end.length : word_peek (&root.length);
   if (err == EBADMSG)
@@ -13885,7 +14078,7 @@ mmalloc_open (const char *path, int flags, const struct mmalloc_options *opt)
                       MMALLOC_CREATE | MMALLOC_EXCL | MMALLOC_RDONLY
                         | MMALLOC_PRIVATE | MMALLOC_ELSEWHERE
                         | MMALLOC_SINGLE_WRITER | MMALLOC_NOWAIT
-                        | MMALLOC_CHECKPOINT,
+                        | MMALLOC_CHECKPOINT | MMALLOC_NO_THREAD,
                       &o.why);
   if (err == 0)
     err = open_begin (flags, &o.why);

@@ -95,6 +95,9 @@ extern "C" {
 #define MMALLOC_CHECKPOINT 0x80 /* all that is stored goes to the file together,
                                   by mmalloc_checkpoint, or not at all; one
                                   process; see there */
+#define MMALLOC_NO_THREAD 0x100 /* with MMALLOC_CHECKPOINT: no thread is made that
+                                  waits for the disk when half of the log is
+                                  full; the call does */
 
 /* Options of mmalloc_open.  Start from MMALLOC_OPTIONS_INIT; zero in any
    other member means the default.  */
@@ -524,8 +527,10 @@ int mmalloc_sync (void *md);
    it was, and the call can be repeated; but if the disk failed to take what was
    written before, all further ones fail (EIO) until the heap is opened anew,
    which finds the last checkpoint, and mmalloc_detach makes none.  Waits for no
-   reader; for the disk once, to write what has changed; once more if half of the
-   log is full or much memory is new; four times to make the log larger.  */
+   reader; for the disk once, to write what has changed; once more if much memory
+   is new, or both halves of the log are full before the disk has what the first
+   one says; four times to make the log larger.  A thread of the library's waits
+   for that, beside the calls, unless MMALLOC_NO_THREAD was given.  */
 int mmalloc_checkpoint (void *md);
 int mmalloc_checkpoint_resume (void *md, void (*resume) (void *arg), void *arg);
 

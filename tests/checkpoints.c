@@ -372,35 +372,6 @@ START_TEST (write_fails)
 }
 END_TEST
 
-/* Never believed again.  */
-START_TEST (sync_fails)
-{
-  md = open_logged (_i);
-  os.fdatasync = logs_fdatasync;
-  uint64_t n = 1, last;
-  do
-    {
-      last = n;
-      store (n++);
-      checkpoint ();
-      fail_sync = n > 3 ? EIO : 0;
-      store (n);
-    }
-  while (n < 200 && mmalloc_checkpoint (md) == 0 && (last = n, n++));
-  ck_assert_uint_lt (n, 200);
-  fail_sync = 0;
-  must_fail (md, mmalloc_checkpoint (md) == 0 ? md : NULL, EIO);
-  must_fail (md, mmalloc_rollback (md) == 0 ? md : NULL, EIO);
-  must (has (md, n));
-  /* The program knows.  */
-  ck_assert_ptr_null (mmalloc_detach (md));
-  os.fdatasync = fdatasync;
-  md = open_logged (_i);
-  must (has (md, last));
-  heap_end (md);
-}
-END_TEST
-
 /* One write, and nothing else waits for the disk; nothing changed: none.  */
 START_TEST (one_flush)
 {
@@ -709,7 +680,7 @@ END_TEST
 RUN_KINDS (SIZES, killed, rolled_back, readers_see_one, killed_beside_reader,
            killed_later_beside_reader,
            shared_between, heap_grows_behind_the_log, refused, one_process,
-           fork_child_has_none, write_fails, sync_fails, one_flush,
+           fork_child_has_none, write_fails, one_flush,
            without_helpers, disk_is_full, damaged, damaged_in_the_middle,
            threads_go_on,
            resume_is_called, changes)

@@ -59,7 +59,7 @@ build () { # TEST
     too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|checkpoint_files|checkpoints|core_has_what_is_used|\
+    check_finds_everything|checkpoint_files|checkpoint_settling|checkpoints|core_has_what_is_used|\
     growth_without_fallocate|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|opening_does_not_wait|other_device_number|others_come_between|\
@@ -2078,7 +2078,7 @@ mutant failed_record_overwritten '/^point_put/,/^}/ {
   s/l->alone = true;/l->alone = false;/
 }' checkpoints
 mutant replacement_is_added '/^point_put/,/^}/ {
-  s/l->alone || c->again || !fits/l->alone || !fits/
+  s/l->alone || c->again || (/l->alone || (/
 }' checkpoints
 mutant dropped_while_threads_go_on '/^point_make/,/^}/ {
   s/resume == NULL)/true)/
@@ -2167,6 +2167,46 @@ mutant log_counted_as_blocks '/^recover_shared/,/^}/ {
 mutant log_read_without_looking_again '/^recover_view/,/^}/ {
   s/while (left-- > 0/while (left-- > 100/
 }' checkpoints
+
+mutant settled_unsynced '/^settle_run/,/^}/ {
+  s/return os_sync_file (&h->file)/return h->log->broken/
+}' power
+mutant half_free_unsaid '/^point_free_other/,/^}/ {
+  s/settle_is_due (l) ? point_say (h, next) : 0/0/
+}' checkpoint_settling
+mutant half_free_unsettled '/^point_free_other/,/^}/ {
+  /settle_end (l, true)/d
+}' checkpoint_settling
+mutant settled_for_another_half '/^point_put/,/^}/ {
+  /l->settled = false/d
+}' checkpoint_settling
+mutant settled_for_another_log '/^point_move/,/^}/ {
+  /settle_end (l, true)/d
+}' checkpoint_settling
+mutant said_with_a_number_twice '/^point_put/,/^}/ {
+  /point_number (h, r, c)/d
+}' checkpoint_settling
+mutant said_what_came_since '/^point_say/,/^}/ {
+  s/= super_look (h, c.data, MM_GRANULE,/= 0 * (int) (intptr_t) memcpy (c.data, (char *) h->root, MM_GRANULE) + 0 * (/
+}' checkpoint_settling power
+mutant no_page_kept '/^point_has_room/,/^}/ {
+  s/ + bytes + MM_PAGE/ + bytes/
+}' checkpoint_settling
+mutant settler_left_behind '/^recover_end/,/^}/ {
+  /settle_end (l, true)/d
+}' checkpoint_settling
+mutant settler_failed_in_silence '/^settle_end/,/^}/ {
+  s/if (err != 0)/if (false)/
+}' checkpoint_settling
+mutant never_settled_by_a_call '/^settle_begin/,/^}/ {
+  s/h->log->settled = area_sync (h) == 0/(void) 0/
+}' checkpoint_settling
+mutant half_begun_again_counts_the_other '/^point_put/,/^}/ {
+  /l->alone = true/d
+}' power
+mutant signals_for_the_thread '/^helper_start/,/^}/ {
+  s/sigfillset (&all)/sigemptyset (\&all)/
+}' checkpoint_settling
 
 # ---- Mutants that are none ---------------------------------------------------
 

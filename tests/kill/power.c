@@ -99,6 +99,9 @@ static int heap_fd = -1, reader_fd = -1;
 static size_t reserve;
 static long fail_at;           /* the write that is to fail; 0: none */
 static bool no_blocks;         /* none can be set aside */
+static struct helper *helper;  /* a thread of the library's, which has not begun,
+                                  or not ended */
+static bool helper_begun, killed;
 static char *md;
 static struct slot *slot;
 static struct truth truth;
@@ -325,9 +328,51 @@ record_live (const struct event *e)
     image_apply (&live, e);
 }
 
+/* The library's thread gets on: its work is done when it begins, so that what is
+   written until it ends may be lost; it has ended.  */
+static void
+helper_goes_on (void)
+{
+  if (helper == NULL || random_below (&chance, 4) != 0)
+    return;
+  if (!helper_begun)
+    {
+      helper_begun = true;
+      helper_run (helper);
+      word_put (&helper->done, false);
+      return;
+    }
+  word_put (&helper->done, true);
+  helper = NULL;
+}
+
+static int
+power_create (pthread_t *thread, const pthread_attr_t *attributes,
+              void *(*fn) (void *), void *arg)
+{
+  (void) thread, (void) attributes;
+  NEED (fn == helper_run && helper == NULL);
+  if (random_below (&chance, 20) == 0)
+    return EAGAIN;
+  helper = arg;
+  helper_begun = false;
+  return 0;
+}
+
+static int
+power_join (pthread_t thread, void **result)
+{
+  (void) thread, (void) result;
+  if (helper != NULL && !helper_begun && !killed)
+    helper_run (helper);
+  helper = NULL;
+  return 0;
+}
+
 static ssize_t
 power_pwrite (int fd, const void *from, size_t n, off_t at)
 {
+  helper_goes_on ();
   bool durable = (fcntl (fd, F_GETFL) & O_DSYNC) != 0;
   bool fails = durable && fail_at > 0 && --fail_at == 0;
   bool done = !fails || random_below (&chance, 2) != 0;
@@ -565,7 +610,9 @@ killed_and_opened (void)
     cache_release (h->caches);
   lock_opening ();
   *door_place (md, true) = h->file.next;
+  killed = true;
   attach_drop (h);
+  killed = false;
   unlock_opening ();
   fail_at = 0;
   for (size_t i = 0; i < record->n; i++)
@@ -1096,6 +1143,8 @@ main (void)
   os.fallocate = power_fallocate;
   os.ftruncate = power_ftruncate;
   os.fdatasync = power_fdatasync;
+  os.create = power_create;
+  os.join = power_join;
   for (; tally->states < tally->expected && tally->bad < WORST; seed++)
     try_program (seed, r);
   kill_remove_dir ();
