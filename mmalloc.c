@@ -200,22 +200,23 @@
      40  The log                            (log_)
      41  Capturing                          (capture_)
      42  The place of the log, settling     (area_ settle_)
-     43  Checkpoints                        (point_)
-     44  Back to a checkpoint               (recover_)
-     45  Undoing, and what changed          (undo_ changes_)
-     46  Attaching and leaving              (attach_ detach_)
-     47  Regions                            (region_)
-     48  Process and fork                   (fork_ process_)
-     49  Into a call and out of it          (heap_ call_ mmalloc_narrow)
-     50  Probing                            (probe_)
-     51  Giving back                        (trim_)
-     52  Blocks, the short ways             (alloc_ free_ quick_)
-     53  Blocks, public calls               (realloc_)
-     54  Slot calls                         (slot_)
-     55  Opening and closing, public calls  (open_)
-     56  Other public calls                 (prefetch_)
-     57  Checkpoints, public calls          (commit_)
-     58  Roots that are made once           (maker_)  */
+     43  The gate                           (gate_)
+     44  Checkpoints                        (point_)
+     45  Back to a checkpoint               (recover_)
+     46  Undoing, and what changed          (undo_ changes_)
+     47  Attaching and leaving              (attach_ detach_)
+     48  Regions                            (region_)
+     49  Process and fork                   (fork_ process_)
+     50  Into a call and out of it          (heap_ call_ mmalloc_narrow)
+     51  Probing                            (probe_)
+     52  Giving back                        (trim_)
+     53  Blocks, the short ways             (alloc_ free_ quick_)
+     54  Blocks, public calls               (realloc_)
+     55  Slot calls                         (slot_)
+     56  Opening and closing, public calls  (open_)
+     57  Other public calls                 (prefetch_)
+     58  Checkpoints, public calls          (commit_)
+     59  Roots that are made once           (maker_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------- */
@@ -802,6 +803,8 @@ struct cache
   struct heap *_Atomic heap;
   struct cache *next;          /* of the thread; or of the free list */
   struct cache *heap_next;     /* of the heap */
+  _Atomic uint32_t inside;     /* how many calls of mmalloc_enter have no leave
+                                  yet */
   uint32_t roomy;              /* slice of the block that got more room than it
                                   needed; 0: none yet */
   uint32_t page[MM_CLASSES];   /* the page in the bin; 0: none */
@@ -907,6 +910,24 @@ struct helper
   struct heap *h;
 };
 
+/* What has changed since the last checkpoint, while it is looked for.  */
+struct capture
+{
+  struct heap *h;
+  struct written *spans;       /* of pages that may have changed */
+  size_t n_spans, room_spans;
+  uint64_t most, fresh;        /* how many; how many behind what was in use */
+  bool unread;                 /* nobody reads the image */
+  bool direct;                 /* those go into the image at once */
+  bool again;                  /* what is pending is in the record, too */
+  uint64_t length;             /* of the heap */
+  struct disk_change *change;
+  size_t n;
+  char *data;
+  size_t data_bytes;
+  char *scratch;
+};
+
 /* The log of a heap that is open for checkpoints; or what a reader of one lays
    over the image.  */
 struct log
@@ -916,7 +937,8 @@ struct log
   int fd;                      /* what is written with it is on the disk */
   bool past_cache;             /* and not in the system's cache */
   int broken;                  /* not 0: the disk failed, for good */
-  uint64_t seq;                /* of the last checkpoint */
+  _Atomic uint64_t seq;        /* of the last checkpoint; mmalloc_info looks without
+                                  the lock */
   uint64_t first;              /* the first record that counts; 0: there are
                                   none */
   uint64_t at;                 /* where the next one goes, in the log */
@@ -949,6 +971,11 @@ struct log
   char *scratch;               /* MM_SCRATCH pages */
   char *buffer;                /* in which records are made */
   size_t room;
+  struct helper committer;     /* writes what was */
+  struct capture captured;     /* for it, as number */
+  unsigned long started;       /* of its kind, from 1 */
+  unsigned long durable;       /* and so many are on the disk, or later ones */
+  int failed;                  /* 0, or why not the last one */
 };
 
 /* Reads one record after the other.  */
@@ -973,23 +1000,9 @@ struct log_end
   uint64_t start, at;          /* where it begins and ends */
 };
 
-/* What has changed since the last checkpoint, while it is looked for.  */
-struct capture
-{
-  struct heap *h;
-  struct written *spans;       /* of pages that may have changed */
-  size_t n_spans, room_spans;
-  uint64_t most, fresh;        /* how many; how many behind what was in use */
-  bool unread;                 /* nobody reads the image */
-  bool direct;                 /* those go into the image at once */
-  bool again;                  /* what is pending is in the record, too */
-  uint64_t length;             /* of the heap */
-  struct disk_change *change;
-  size_t n;
-  char *data;
-  size_t data_bytes;
-  char *scratch;
-};
+/* The gate of a heap with checkpoints: threads wait before it; none was inside
+   ever; those who come in need a fence, as the system has no barrier for all.  */
+enum { GATE_CLOSED = 1, GATE_UNUSED = 2, GATE_FENCED = 4 };
 
 /* One attached heap.  */
 struct heap
@@ -1017,6 +1030,8 @@ struct heap
   struct disk_stream *stream;  /* [0] is number 1 */
   struct disk_super super;     /* the valid copy as last read or written */
   struct log *log;             /* NULL: none */
+  disk_u32 gate;               /* 0: threads come in; GATE_... */
+  disk_u32 left;               /* how often one left while it was closed */
   _Atomic uint64_t limiter;    /* process whose small mapping stopped growth; 0:
                                   the capacity did */
   _Atomic uint64_t limit;      /* and where */
@@ -1187,6 +1202,11 @@ static struct
 /* Between loads, and between stores, of several words that belong together.  */
 #define word_fence_see() atomic_thread_fence (memory_order_acquire)
 #define word_fence_publish() atomic_thread_fence (memory_order_release)
+
+/* Between a store and a load that come after it: by the processor; or by the
+   compiler alone, where the other side has a barrier for all processors.  */
+#define word_fence_all() atomic_thread_fence (memory_order_seq_cst)
+#define word_fence_here() atomic_signal_fence (memory_order_seq_cst)
 
 
 /* ---- 7. Preconditions --------------------------------------------------- */
@@ -2393,6 +2413,16 @@ pid_peek (uint64_t pid, const void *at, uint64_t *word)
   struct iovec to = { word, sizeof *word }, from = { there.iov, sizeof *word };
   ssize_t n = process_vm_readv ((pid_t) pid, &to, 1, &from, 1, 0);
   return n == (ssize_t) sizeof *word ? 0 : n < 0 ? errno : EFAULT;
+}
+
+/* A barrier for all threads of this process, or BEGIN to use them.  0 or an errno
+   value.  */
+static int
+wait_barrier (bool begin)
+{
+  enum { EXPEDITED = 8, REGISTER_EXPEDITED = 16 };
+  return os.call (SYS_membarrier, begin ? REGISTER_EXPEDITED : EXPEDITED, 0, 0)
+           == 0 ? 0 : errno;
 }
 
 static void *
@@ -6708,6 +6738,7 @@ cache_release (struct cache *k)
   struct heap *h = word_peek (&k->heap);
   word_put (&k->key, KEY_NONE);
   word_put (&k->name, 0);
+  word_put (&k->inside, 0);
   if (h == NULL)
     return;
   if (k->stream > h->super.n_shared && !word_peek (&h->forked))
@@ -6724,6 +6755,21 @@ cache_release (struct cache *k)
   if (*link != NULL)
     *link = k->heap_next;
   word_put (&k->heap, NULL);
+}
+
+/* Memory is not what the cache knows: it has nothing, and no stream.  Its thread may
+   be waiting to get in.  Needs: the registry lock.  */
+static void
+cache_forget (struct cache *k)
+{
+  k->stream = 0;
+  k->st = NULL;
+  k->mine = UINT32_MAX;
+  k->hot_bytes = 0;
+  k->roomy = 0;
+  memset (k->page, 0, sizeof k->page);
+  memset (k->debt, 0, sizeof k->debt);
+  memset (k->bin, 0, sizeof k->bin);
 }
 
 /* The thread ends: its streams go back, its caches wait for other threads.
@@ -10651,7 +10697,131 @@ settle_end (struct log *l, bool wait)
 }
 
 
-/* ---- 43. Checkpoints ---------------------------------------------------- */
+/* ---- 43. The gate ------------------------------------------------------- */
+
+/* Owns: the gate between a program's threads and its checkpoints: who is inside
+   may change the heap, and a checkpoint waits until nobody is.
+   Needs: the log's lock to close it.
+   Crash: nothing of it is in a file.
+   Keeps: nothing.
+   Checked by: model_gate, checkpoint_gate.  */
+
+/* The caller's cache of H, if it has one.  */
+static struct cache *
+gate_own (const struct heap *h)
+{
+  struct cache *k = thread.all;
+  while (k != NULL && word_peek (&k->heap) != h)
+    k = k->next;
+  return k;
+}
+
+/* Take the log's lock, whose owner may wait for those inside: 0 or an errno
+   value.  */
+static int
+gate_lock (struct heap *h, struct reason *why)
+{
+  struct cache *own = gate_own (h);
+  if (own != NULL && word_peek (&own->inside) != 0)
+    return fail_because (why, EDEADLK, "this thread is between mmalloc_enter and"
+                                       " mmalloc_leave");
+  pthread_mutex_lock (&h->log->lock);
+  return 0;
+}
+
+/* Whether a thread is inside.  */
+static bool
+gate_is_busy (struct heap *h)
+{
+  lock_registry ();
+  struct cache *k = h->caches;
+  while (k != NULL && word_see (&k->inside) == 0)
+    k = k->heap_next;
+  unlock_registry ();
+  return k != NULL;
+}
+
+/* Whoever waits to get in may.  */
+static void
+gate_open (struct heap *h)
+{
+  word_clear (&h->gate, GATE_CLOSED);
+  wait_wake (&h->gate, false);
+}
+
+/* Close it, and wait until nobody is inside.  0 or an errno value, with the gate
+   open.  *UNUSED: nobody was ever, nor comes in now.  Who enters says so before it
+   looks at the gate, with no fence between: after the barrier here either that is
+   seen, or the gate was seen closed.  Source: asymmetric fences, membarrier(2).  */
+static int
+gate_close (struct heap *h, bool *unused, struct reason *why)
+{
+  uint32_t gate = word_set (&h->gate, GATE_CLOSED);
+  *unused = (gate & GATE_UNUSED) != 0;
+  if (*unused)
+    return 0;
+  int err = (gate & GATE_FENCED) == 0 ? wait_barrier (false) : 0;
+  word_fence_all ();
+  uint64_t since = 0;
+  for (unsigned n = 0; err == 0;)
+    {
+      uint32_t left = word_see (&h->left);
+      if (!gate_is_busy (h))
+        return 0;
+      if (fail_is_late (h->file.wait, &since))
+        err = fail_because (why, ETIMEDOUT, "a thread stays between mmalloc_enter"
+                                            " and mmalloc_leave");
+      else
+        wait_on (&h->left, left, false, n++);
+    }
+  gate_open (h);
+  return err;
+}
+
+/* The thread with cache K is outside again, and the gate may be waiting for
+   that.  */
+static void
+gate_leave (struct heap *h, struct cache *k)
+{
+  /* Seen by gate_is_busy, with what the thread stored inside.  */
+  word_publish (&k->inside, 0);
+  if ((word_peek (&h->gate) & GATE_CLOSED) == 0)
+    return;
+  word_add (&h->left, 1);
+  wait_wake (&h->left, false);
+}
+
+/* The thread with cache K comes in when the gate is open: 0 or an errno value.  */
+static int
+gate_enter (struct heap *h, struct cache *k)
+{
+  uint64_t since = 0;
+  bool waited = false;
+  for (unsigned n = 0;;)
+    {
+      word_put (&k->inside, 1);
+      word_fence_all ();
+      uint32_t gate = word_see (&h->gate);
+      if ((gate & GATE_CLOSED) == 0
+          && ((gate & GATE_UNUSED) == 0
+              || word_claim (&h->gate, &gate, gate & ~(uint32_t) GATE_UNUSED)))
+        break;
+      gate_leave (h, k);
+      if ((gate & GATE_CLOSED) == 0)
+        continue;
+      waited = true;
+      if (fail_is_late (h->file.wait, &since))
+        return ETIMEDOUT;
+      wait_on (&h->gate, gate, false, n++);
+    }
+  /* As gate_open wakes one.  */
+  if (waited)
+    wait_wake (&h->gate, false);
+  return 0;
+}
+
+
+/* ---- 44. Checkpoints ---------------------------------------------------- */
 
 /* Owns: struct log: what of the log counts, its records as they are written.
    Needs: the log's lock, or to be alone with the file behind the door.
@@ -10996,6 +11166,35 @@ point_commit (struct heap *h, struct capture *c, bool drop)
   return err;
 }
 
+/* What has changed is in C, which the caller commits.  Threads may go on before the
+   end of that, unless the gate stays closed, *KEPT: none of them was ever inside,
+   and nobody is told by RESUME.  0 or an errno value.  */
+static int
+point_begin (struct heap *h, struct capture *c, bool resume, bool *kept,
+             struct reason *why)
+{
+  settle_end (h->log, false);
+  *kept = false;
+  if (h->log->broken != 0)
+    return fail_because (why, EIO, "the disk or the system has failed the heap"
+                                   " before: it has to be opened again");
+  bool unused = false;
+  int err = gate_close (h, &unused, why);
+  if (err != 0)
+    return err;
+  if (!capture_begin (h))
+    err = ETIMEDOUT;
+  else
+    {
+      err = point_capture (h, c);
+      capture_end (h);
+    }
+  *kept = unused && !resume && err == 0;
+  if (!*kept)
+    gate_open (h);
+  return err;
+}
+
 /* A checkpoint.  RESUME, unless NULL, is called with ARG, once, when threads may
    change the heap again.  0 or an errno value.  */
 static int
@@ -11003,38 +11202,76 @@ point_make (struct heap *h, void (*resume) (void *), void *arg,
             struct reason *why)
 {
   struct capture c = { .n = 0 };
-  settle_end (h->log, false);
-  int err = h->log->broken != 0
-              ? fail_because (why, EIO, "the disk or the system has failed the heap"
-                                        " before: it has to be opened again") : 0;
-  if (err == 0 && !capture_begin (h))
-    err = ETIMEDOUT;
-  else if (err == 0)
-    {
-      err = point_capture (h, &c);
-      capture_end (h);
-    }
+  bool kept;
+  int err = point_begin (h, &c, resume != NULL, &kept, why);
   if (resume != NULL)
     resume (arg);
   if (err == 0 && c.n > 0)
-    err = point_commit (h, &c, resume == NULL);
+    err = point_commit (h, &c, kept);
+  if (kept)
+    gate_open (h);
+  if (err == 0)
+    h->log->durable = h->log->started;
   return err;
+}
+
+/* The committer's work: what was captured.  */
+static int
+point_run (struct heap *h)
+{
+  return point_commit (h, &h->log->captured, false);
+}
+
+/* Wait for a checkpoint that was started.  */
+static void
+point_end (struct log *l)
+{
+  if (!l->committer.runs)
+    return;
+  l->failed = helper_end (&l->committer);
+  if (l->failed == 0)
+    l->durable = l->started;
+}
+
+/* Start one, in *TICKET: what has changed is known when this returns.  */
+static int
+point_start (struct heap *h, unsigned long *ticket, struct reason *why)
+{
+  struct log *l = h->log;
+  bool kept;
+  l->captured = (struct capture){ .n = 0 };
+  int err = point_begin (h, &l->captured, true, &kept, why);
+  if (err != 0)
+    return err;
+  *ticket = ++l->started;
+  l->failed = 0;
+  if (l->captured.n > 0
+      && !h->file.no_thread
+      && helper_start (&l->committer, point_run, h) == 0)
+    return 0;
+  if (l->captured.n > 0)
+    l->failed = point_run (h);
+  if (l->failed == 0)
+    l->durable = l->started;
+  return 0;
 }
 
 /* The same, one after the other.  */
 static int
-point_take (struct heap *h, void (*resume) (void *), void *arg,
-            struct reason *why)
+point_take (struct heap *h, struct reason *why)
 {
   why->told[0] = '\0';
-  pthread_mutex_lock (&h->log->lock);
-  int err = point_make (h, resume, arg, why);
+  int err = gate_lock (h, why);
+  if (err != 0)
+    return err;
+  point_end (h->log);
+  err = point_make (h, NULL, NULL, why);
   pthread_mutex_unlock (&h->log->lock);
   return file_reason (why, err, "the checkpoint could not be written");
 }
 
 
-/* ---- 44. Back to a checkpoint ------------------------------------------- */
+/* ---- 45. Back to a checkpoint ------------------------------------------- */
 
 /* Owns: how the last checkpoint is found when a heap is opened: to go on from
    it, to look at it, or to share it.
@@ -11081,6 +11318,7 @@ recover_end (struct heap *h)
   struct log *l = h->log;
   if (l == NULL)
     return;
+  point_end (l);
   settle_end (l, true);
   log_forget (l);
   if (l->fd >= 0 && os_own (&h->file, l->fd) != EBADF)
@@ -11435,6 +11673,8 @@ recover_ready (struct heap *h, size_t size, struct reason *why)
 {
   struct log *l = h->log;
   uint64_t bytes = 0;
+  word_put (&h->gate, wait_barrier (true) == 0 ? GATE_UNUSED
+                                               : GATE_UNUSED | GATE_FENCED);
   space_advise ((void *) h->file.base, h->file.mapped, MADV_DONTFORK);
   /* The page is there, and stays as it is.  */
   int err = os_fallocate (h->file.fd, 0, 0, MM_PAGE);
@@ -11470,7 +11710,7 @@ recover_writer (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 45. Undoing, and what changed -------------------------------------- */
+/* ---- 46. Undoing, and what changed -------------------------------------- */
 
 /* Owns: how memory goes back to the last checkpoint; what is told of the log.
    Needs: the log's lock; for a rollback, that no other thread uses the heap.
@@ -11527,8 +11767,8 @@ undo_rollback (struct heap *h, struct reason *why)
     return fail_because (why, EIO, "the disk or the system has failed the heap"
                                    " before: it has to be opened again");
   lock_registry ();
-  while (h->caches != NULL)
-    cache_release (h->caches);
+  for (struct cache *k = h->caches; k != NULL; k = k->heap_next)
+    cache_forget (k);
   unlock_registry ();
   char *base = (char *) h->file.base, *local = word_peek (&h->local);
   char *end = base + word_peek (&h->file.mapped);
@@ -11637,7 +11877,7 @@ changes_since (struct heap *h, uint64_t since, struct changes *list,
 }
 
 
-/* ---- 46. Attaching and leaving ------------------------------------------ */
+/* ---- 47. Attaching and leaving ------------------------------------------ */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -12060,7 +12300,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 47. Regions -------------------------------------------------------- */
+/* ---- 48. Regions -------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -12242,7 +12482,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 48. Process and fork ----------------------------------------------- */
+/* ---- 49. Process and fork ----------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -12373,7 +12613,7 @@ process_check (void)
 }
 
 
-/* ---- 49. Into a call and out of it -------------------------------------- */
+/* ---- 50. Into a call and out of it -------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -12594,7 +12834,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 50. Probing -------------------------------------------------------- */
+/* ---- 51. Probing -------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -12922,7 +13162,7 @@ mmalloc_users (void *md, int (*fn) (const struct mmalloc_user *user, void *arg),
 }
 
 
-/* ---- 51. Giving back ---------------------------------------------------- */
+/* ---- 52. Giving back ---------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -13164,7 +13404,7 @@ trim_cut (struct heap *h)
 }
 
 
-/* ---- 52. Blocks, the short ways ----------------------------------------- */
+/* ---- 53. Blocks, the short ways ----------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -13444,7 +13684,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 53. Blocks, public calls ------------------------------------------- */
+/* ---- 54. Blocks, public calls ------------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -13740,7 +13980,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 54. Slot calls ----------------------------------------------------- */
+/* ---- 55. Slot calls ----------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -13929,7 +14169,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 55. Opening and closing, public calls ------------------------------ */
+/* ---- 56. Opening and closing, public calls ------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -14136,7 +14376,7 @@ open_leave (const void *base, bool heap, struct reason *why)
       && h->log->broken == 0)
     {
       unlock_registry ();
-      err = point_take (h, NULL, NULL, why);
+      err = point_take (h, why);
       lock_registry ();
       /* Nobody else opens or closes.  */
       link = door_place (base, heap);
@@ -14373,7 +14613,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 56. Other public calls --------------------------------------------- */
+/* ---- 57. Other public calls --------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -14741,7 +14981,7 @@ mmtrace (void)
 }
 
 
-/* ---- 57. Checkpoints, public calls -------------------------------------- */
+/* ---- 58. Checkpoints, public calls -------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -14759,8 +14999,10 @@ commit_begin (struct call *c, struct reason *why)
   if (l == NULL)
     return fail_because (why, EINVAL, "the heap is not open for checkpoints:"
                                       " MMALLOC_CHECKPOINT");
-  pthread_mutex_lock (&l->lock);
-  return 0;
+  int err = gate_lock (c->h, why);
+  if (err == 0)
+    point_end (l);
+  return err;
 }
 
 /* End it.  */
@@ -14807,9 +15049,116 @@ mmalloc_rollback (void *md)
   int err = commit_begin (&c, &why);
   if (err != 0)
     return commit_end (&c, err, &why);
-  err = undo_rollback (c.h, &why);
+  bool unused;
+  err = gate_close (c.h, &unused, &why);
+  if (err == 0)
+    {
+      err = undo_rollback (c.h, &why);
+      gate_open (c.h);
+    }
   pthread_mutex_unlock (&c.h->log->lock);
   return commit_end (&c, err, &why);
+}
+
+/* What has changed is known when this returns; a thread writes it.  */
+MM_PUBLIC int
+mmalloc_checkpoint_start (void *md, unsigned long *ticket)
+{
+  struct call c;
+  struct reason why;
+  if (!call_begin (&c, md, CALL_CHANGES))
+    return -1;
+  int err = commit_begin (&c, &why);
+  if (err != 0)
+    return commit_end (&c, err, &why);
+  err = point_start (c.h, ticket, &why);
+  pthread_mutex_unlock (&c.h->log->lock);
+  return commit_end (&c, err, &why);
+}
+
+/* A later one has what an earlier one had.  */
+MM_PUBLIC int
+mmalloc_checkpoint_wait (void *md, unsigned long ticket)
+{
+  struct call c;
+  struct reason why;
+  if (!call_begin (&c, md, CALL_CHANGES))
+    return -1;
+  int err = commit_begin (&c, &why);
+  if (err != 0)
+    return commit_end (&c, err, &why);
+  struct log *l = c.h->log;
+  if (ticket == 0 || ticket > l->started)
+    err = fail_because (&why, EINVAL, "no checkpoint with ticket %lu was started,"
+                                      " but %lu", ticket, l->started);
+  else if (ticket > l->durable)
+    err = l->failed;
+  pthread_mutex_unlock (&l->lock);
+  return commit_end (&c, err, &why);
+}
+
+/* The long way in: the first time, for another heap than the last one, or the gate
+   is closed.  */
+static MM_NOINLINE int
+commit_enter (void *md)
+{
+  struct call c;
+  if (!call_begin (&c, md, CALL_ASKS))
+    return -1;
+  struct cache *k = cache_use (c.h, md);
+  if (k == NULL)
+    return call_end (&c, ENOMEM, NULL);
+  uint32_t inside = word_peek (&k->inside);
+  int err = 0;
+  if (inside != 0)
+    word_put (&k->inside, inside + 1);
+  else
+    err = gate_enter (c.h, k);
+  return call_end (&c, err, err != 0 ? "a checkpoint keeps the gate closed" : NULL);
+}
+
+/* The fast path: two words of memory, which nobody else writes but for a
+   checkpoint.  */
+MM_PUBLIC int
+mmalloc_enter (void *md)
+{
+  struct cache *k = thread.last;
+  if (MM_UNLIKELY (word_peek (&k->key) != (uintptr_t) md))
+    return commit_enter (md);
+  struct heap *h = word_peek (&k->heap);
+  uint32_t inside = word_peek (&k->inside);
+  word_put (&k->inside, inside + 1);
+  /* The other side of it is the barrier of gate_close.  */
+  word_fence_here ();
+  if (MM_LIKELY (word_peek (&h->gate) == 0 || inside != 0))
+    return 0;
+  if (word_peek (&k->inside) == 1)
+    gate_leave (h, k);
+  return commit_enter (md);
+}
+
+MM_PUBLIC int
+mmalloc_leave (void *md)
+{
+  struct cache *k = thread.last;
+  struct call c = { .saved = errno };
+  if (MM_UNLIKELY (word_peek (&k->key) != (uintptr_t) md))
+    {
+      if (!call_begin (&c, md, CALL_ASKS))
+        return -1;
+      k = gate_own (c.h);
+    }
+  uint32_t inside = k != NULL ? word_peek (&k->inside) : 0;
+  if (MM_LIKELY (inside == 1))
+    gate_leave (word_peek (&k->heap), k);
+  else if (inside > 1)
+    word_put (&k->inside, inside - 1);
+  else
+    {
+      c.h = heap_of (md);
+      return call_end (&c, EINVAL, "this thread is in no mmalloc_enter");
+    }
+  return 0;
 }
 
 /* From the records, with no lock while FN is called.  */
@@ -14843,7 +15192,7 @@ mmalloc_changes (void *md, unsigned long since,
 }
 
 
-/* ---- 58. Roots that are made once --------------------------------------- */
+/* ---- 59. Roots that are made once --------------------------------------- */
 
 /* Owns: the operation records of roots that are being made, which tell others
    that they have to wait and for whom.

@@ -534,6 +534,30 @@ int mmalloc_sync (void *md);
 int mmalloc_checkpoint (void *md);
 int mmalloc_checkpoint_resume (void *md, void (*resume) (void *arg), void *arg);
 
+/* A gate, so that threads need not be stopped for a checkpoint: who changes the heap
+   only between mmalloc_enter and mmalloc_leave does so as one, for all
+   checkpoints and rollbacks.  These wait until no thread is inside, and threads
+   wait to get in while one looks at what has changed, not while it is written;
+   the very first time, until it is done.  Calls nest, and cost some instructions,
+   no lock.  Nothing happens for other heaps.  A thread that ends leaves; a signal
+   handler that enters must not interrupt one of the two.
+
+   0, or -1 and the thread is not inside, or was not: EINVAL (no heap; to leave: not
+   inside), ENOMEM, ETIMEDOUT (OPT->wait).  From inside a checkpoint, a rollback and
+   the last mmalloc_detach fail with EDEADLK.  */
+int mmalloc_enter (void *md);
+int mmalloc_leave (void *md);
+
+/* Begin a checkpoint, *TICKET: what has changed is known when this returns, and
+   threads may go on; a thread of the library's writes it, or this one with
+   MMALLOC_NO_THREAD.  And wait until the disk has it, or a later one.  Other calls
+   about checkpoints wait before they begin; one that was started and never waited
+   for is made all the same.  0, or -1 with errors as mmalloc_checkpoint: to begin,
+   when nothing was started; to wait, EINVAL for a ticket that was never given, else
+   what kept that checkpoint from the disk: the next one has its changes.  */
+int mmalloc_checkpoint_start (void *md, unsigned long *ticket);
+int mmalloc_checkpoint_wait (void *md, unsigned long ticket);
+
 /* Back to the last checkpoint, or as the heap was opened: all that was stored or
    allocated since is undone.  Pointers to blocks made since are stale.  No other
    thread may use the heap meanwhile.  0, or -1: EINVAL, EROFS, EIO as above;

@@ -105,4 +105,120 @@ store_and_die (void *arg)
   _exit (7);
 }
 
+/* Numbers, on pages of their own, of which each checkpoint changes one: number N
+   in place N % CELLS.  */
+enum { CELLS = 64, APART = 640 };
+static uint64_t *cell;
+
+static inline void
+cells_begin (void)
+{
+  cell = mmalloc_getroot (md, "cells");
+  if (cell == NULL)
+    {
+      cell = mcalloc (md, CELLS * APART, sizeof *cell);
+      must (cell != NULL && mmalloc_setroot (md, "cells", cell) == 0);
+    }
+}
+
+static inline void
+cells_store (uint64_t n)
+{
+  cell[n % CELLS * APART] = n;
+}
+
+static inline int
+cells_have (const uint64_t *there, uint64_t n)
+{
+  int good = 1;
+  for (uint64_t k = 0; k < CELLS; k++)
+    {
+      uint64_t last = n - (n - k) % CELLS;
+      good &= there[k * APART] == (n >= k ? last : 0);
+    }
+  return good;
+}
+
+/* There can be no thread.  */
+static inline int
+no_pthread (pthread_t *thread, const pthread_attr_t *attributes,
+            void *(*fn) (void *), void *arg)
+{
+  (void) thread, (void) attributes, (void) fn, (void) arg;
+  return EAGAIN;
+}
+
+/* A thread that goes on when it is waited for; or at once.  */
+static struct helper *held;
+static bool at_once;
+static int n_threads, n_joined;
+
+static inline int
+thread_held (pthread_t *thread, const pthread_attr_t *attributes,
+             void *(*fn) (void *), void *arg)
+{
+  (void) thread, (void) attributes;
+  sigset_t blocked;
+  must (pthread_sigmask (SIG_SETMASK, NULL, &blocked) == 0);
+  must (sigismember (&blocked, SIGUSR1));
+  held = arg;
+  n_threads++;
+  if (at_once)
+    fn (arg);
+  return 0;
+}
+
+static inline int
+thread_joined (pthread_t thread, void **result)
+{
+  (void) thread, (void) result;
+  if (!at_once)
+    helper_run (held);
+  n_joined++;
+  return 0;
+}
+
+static inline void
+threads_are_held (bool go_on)
+{
+  os.create = thread_held;
+  os.join = thread_joined;
+  at_once = go_on;
+  n_threads = n_joined = 0;
+}
+
+/* What is in the file, in another one.  */
+static inline void
+file_copy (void)
+{
+  static char some[KIB (64)];
+  int from = open (temp_path (file), O_RDONLY | O_CLOEXEC);
+  int to = open (temp_path ("copy"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  must (from >= 0 && to >= 0);
+  off_t at = 0, n;
+  while ((at = lseek (from, at, SEEK_DATA)) >= 0
+         && (n = pread (from, some, sizeof some, at)) > 0)
+    {
+      must (pwrite (to, some, (size_t) n, at) == n);
+      at += n;
+    }
+  must (ftruncate (to, lseek (from, 0, SEEK_END)) == 0);
+  must (close (from) == 0 && close (to) == 0);
+}
+
+/* A copy of the file, as a kill would leave it, has number N.  */
+static inline void
+copy_has (uint64_t n)
+{
+  file_copy ();
+  char *heap = mmalloc_open (temp_path ("copy"), MMALLOC_ELSEWHERE, NULL);
+  ck_assert_msg (heap != NULL, "%s", mmalloc_strerror (NULL));
+  struct mmalloc_info info;
+  must (mmalloc_info (heap, &info) == 0);
+  char *there = mmalloc_getroot (heap, "cells");
+  must (cells_have ((void *) (there + (heap - (char *) info.base)), n));
+  must (mmalloc_check (heap, NULL, 0) == 0);
+  ck_assert_ptr_null (mmalloc_detach (heap));
+}
+
 #endif

@@ -59,7 +59,8 @@ build () { # TEST
     too_many_processes|words_of_refusals)
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
-    check_finds_everything|checkpoint_files|checkpoint_settling|checkpoints|core_has_what_is_used|\
+    check_finds_everything|checkpoint_files|checkpoint_gate|checkpoint_settling|\
+    checkpoints|core_has_what_is_used|\
     growth_without_fallocate|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|opening_does_not_wait|other_device_number|others_come_between|\
@@ -2099,7 +2100,7 @@ mutant checkpoint_of_nothing '/^capture_root/,/^}/ {
   s/if (!any)/if (false)/
 }' checkpoints
 mutant file_closed_without_checkpoint '/^open_leave/,/^}/ {
-  s/err = point_take (h, NULL, NULL, why);/err = 0;/
+  s/err = point_take (h, why);/err = 0;/
 }' checkpoints
 mutant log_kept_for_sharing '/^recover_shared/,/^}/ {
   s/recover_log (h, true, why)/recover_log (h, false, why)/
@@ -2207,6 +2208,46 @@ mutant half_begun_again_counts_the_other '/^point_put/,/^}/ {
 mutant signals_for_the_thread '/^helper_start/,/^}/ {
   s/sigfillset (&all)/sigemptyset (\&all)/
 }' checkpoint_settling
+mutant rollback_lets_caches_go '/^undo_rollback/,/^}/ {
+  s/for (struct cache \*k = h->caches; k != NULL; k = k->heap_next)/while (h->caches != NULL)/
+  s/cache_forget (k)/cache_release (h->caches)/
+}' checkpoint_gate
+mutant caches_know_what_is_undone '/^undo_rollback/,/^}/ {
+  s/cache_forget (k)/(void) 0/
+}' checkpoint_gate checkpoints
+mutant gate_without_barrier '/^gate_close/,/^}/ {
+  s/wait_barrier (false)/0/
+}' checkpoint_gate
+mutant gate_waits_for_nobody '/^gate_is_busy/,/^}/ {
+  s/word_see (&k->inside) == 0/true/
+}' checkpoint_gate
+mutant gate_stays_closed_after_failure '/^gate_close/,/^}/ {
+  /^  gate_open (h);/d
+}' checkpoint_gate
+mutant gate_opens_to_drop '/^point_begin/,/^}/ {
+  s/if (!\*kept)/if (true)/
+}' checkpoint_gate
+mutant drops_beside_those_inside '/^point_begin/,/^}/ {
+  s/\*kept = unused \&\&/*kept = true \&\&/
+}' checkpoint_gate
+mutant waits_for_itself '/^gate_close/,/^}/ {
+  s/own != NULL \&\& word_peek/false \&\& word_peek/
+}' checkpoint_gate
+mutant started_is_not_waited_for '/^commit_begin/,/^}/ {
+  /point_end (l)/d
+}' checkpoint_gate
+mutant started_is_left_behind '/^point_take/,/^}/ {
+  /point_end (h->log)/d
+}' checkpoint_gate
+mutant started_has_what_came_later '/^point_start/,/^}/ {
+  s/helper_start (&l->committer, point_run, h) == 0/true/
+}' checkpoint_gate
+mutant ticket_of_a_failure_is_durable '/^point_end/,/^}/ {
+  s/if (l->failed == 0)//
+}' checkpoint_gate
+mutant ends_inside '/^cache_release/,/^}/ {
+  /word_put (&k->inside, 0)/d
+}' checkpoint_gate
 
 # ---- Mutants that are none ---------------------------------------------------
 

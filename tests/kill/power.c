@@ -347,10 +347,10 @@ helper_goes_on (void)
 }
 
 static int
-power_create (pthread_t *thread, const pthread_attr_t *attributes,
+power_create (pthread_t *which, const pthread_attr_t *attributes,
               void *(*fn) (void *), void *arg)
 {
-  (void) thread, (void) attributes;
+  (void) which, (void) attributes;
   NEED (fn == helper_run && helper == NULL);
   if (random_below (&chance, 20) == 0)
     return EAGAIN;
@@ -360,9 +360,9 @@ power_create (pthread_t *thread, const pthread_attr_t *attributes,
 }
 
 static int
-power_join (pthread_t thread, void **result)
+power_join (pthread_t which, void **result)
 {
-  (void) thread, (void) result;
+  (void) which, (void) result;
   if (helper != NULL && !helper_begun && !killed)
     helper_run (helper);
   helper = NULL;

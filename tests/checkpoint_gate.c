@@ -1,0 +1,391 @@
+/* Threads that need not stand still for a checkpoint: the gate between them and
+   checkpoints and rollbacks; and checkpoints that are only begun by a call.  */
+
+#include <semaphore.h>
+
+#include "logged.h"
+
+/* The system has barriers for all threads of a process; or it has none.  */
+enum { BARRIERS, FENCES, WAYS };
+
+static long
+no_barriers (long number, ...)
+{
+  if (number == SYS_membarrier)
+    return errno = ENOSYS, -1;
+  errno = ENOTTY;
+  return -1;
+}
+
+static void
+open_by (int way, int flags, unsigned int wait)
+{
+  os.call = way % WAYS == FENCES ? no_barriers : syscall;
+  options = (struct mmalloc_options) MMALLOC_OPTIONS_INIT;
+  options.reserve = MIB (16);
+  options.log = KIB (64);
+  options.wait = wait;
+  md = mmalloc_open (temp_path (file),
+                     MMALLOC_CREATE | MMALLOC_CHECKPOINT | flags, &options);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  ck_assert_int_eq (word_peek (&heap_of (md)->gate) & GATE_FENCED,
+                    way % WAYS == FENCES ? GATE_FENCED : 0);
+}
+
+/* Accounts on pages of their own that always add up, and a block for each thread
+   whose contents say where it is.  */
+enum { ACCOUNTS = 50, EACH = 1000, WORKERS = 3 };
+static struct bank
+{
+  char **block[WORKERS];
+  struct { long money, room[600]; } account[ACCOUNTS];
+} *bank;
+static _Atomic bool enough;
+static _Atomic unsigned long turns;
+
+static void
+bank_begin (void)
+{
+  bank = mmalloc_getroot (md, "bank");
+  if (bank != NULL)
+    return;
+  bank = mcalloc (md, 1, sizeof *bank);
+  must (bank != NULL && mmalloc_setroot (md, "bank", bank) == 0);
+  for (int i = 0; i < ACCOUNTS; i++)
+    bank->account[i].money = EACH;
+}
+
+/* Whether the bank in heap HEAP is whole, at its place or elsewhere.  */
+static bool
+bank_is_whole (char *heap)
+{
+  struct mmalloc_info info;
+  must (mmalloc_info (heap, &info) == 0);
+  ptrdiff_t moved = heap - (char *) info.base;
+  struct bank *b = (void *) ((char *) mmalloc_getroot (heap, "bank") + moved);
+  long sum = 0;
+  for (int i = 0; i < ACCOUNTS; i++)
+    sum += b->account[i].money;
+  bool whole = sum == (long) ACCOUNTS * EACH;
+  for (int i = 0; i < WORKERS; i++)
+    if (b->block[i] != NULL)
+      {
+        char **p = (void *) ((char *) b->block[i] + moved);
+        whole &= *p == (char *) b->block[i];
+      }
+  return whole && mmalloc_check (heap, NULL, 0) == 0;
+}
+
+static void *
+work (void *arg)
+{
+  uintptr_t me = (uintptr_t) arg;
+  uint64_t chance = me + 1;
+  while (!enough)
+    {
+      must (mmalloc_enter (md) == 0);
+      for (uint64_t n = random_below (&chance, 4); n > 0; n--)
+        {
+          long amount = (long) random_below (&chance, 100);
+          uint64_t from = random_below (&chance, ACCOUNTS);
+          __atomic_sub_fetch (&bank->account[from].money, amount,
+                              __ATOMIC_RELAXED);
+          uint64_t to = random_below (&chance, ACCOUNTS);
+          __atomic_add_fetch (&bank->account[to].money, amount,
+                              __ATOMIC_RELAXED);
+        }
+      mfree (md, bank->block[me]);
+      bank->block[me] = mmalloc (md, 8 + random_below (&chance, 3000));
+      must (bank->block[me] != NULL);
+      *bank->block[me] = (char *) bank->block[me];
+      must (mmalloc_leave (md) == 0);
+      turns++;
+    }
+  return NULL;
+}
+
+static bool
+copy_is_whole (void)
+{
+  file_copy ();
+  char *heap = mmalloc_open (temp_path ("copy"), MMALLOC_ELSEWHERE, NULL);
+  ck_assert_msg (heap != NULL, "%s", mmalloc_strerror (NULL));
+  bool whole = bank_is_whole (heap);
+  ck_assert_ptr_null (mmalloc_detach (heap));
+  return whole;
+}
+
+/* Threads go on, and each checkpoint has their turns whole; so has memory after
+   a rollback.  */
+START_TEST (turns_are_whole)
+{
+  pthread_t thread[WORKERS];
+  open_by (_i, 0, 0);
+  bank_begin ();
+  checkpoint ();
+  for (uintptr_t i = 0; i < WORKERS; i++)
+    thread[i] = thread_start (work, (void *) i);
+  while (turns < 100)
+    sched_yield ();
+  for (int i = 0; i < 120; i++)
+    {
+      unsigned long before = turns, ticket;
+      if (i % 3 == 0)
+        {
+          must (mmalloc_checkpoint_start (md, &ticket) == 0);
+          must (mmalloc_checkpoint_wait (md, ticket) == 0);
+        }
+      else
+        checkpoint ();
+      must (copy_is_whole ());
+      if (i % 10 == 0)
+        must (mmalloc_rollback (md) == 0);
+      while (turns == before)
+        sched_yield ();
+    }
+  enough = true;
+  for (int i = 0; i < WORKERS; i++)
+    thread_end (thread[i]);
+  must (bank_is_whole (md));
+  must (mmalloc_rollback (md) == 0);
+  must (bank_is_whole (md));
+  heap_end (md);
+}
+END_TEST
+
+/* Inside, all that would wait for oneself fails.  */
+START_TEST (inside)
+{
+  unsigned long ticket = 0;
+  open_by (_i, 0, 0);
+  cells_begin ();
+  must_fail (md, mmalloc_leave (md) == 0 ? md : NULL, EINVAL);
+  must (mmalloc_enter (md) == 0);
+  must (mmalloc_enter (md) == 0);
+  for (int i = 0; i < 2; i++)
+    {
+      must_fail (md, mmalloc_checkpoint (md) == 0 ? md : NULL, EDEADLK);
+      must_fail (md, mmalloc_rollback (md) == 0 ? md : NULL, EDEADLK);
+      must_fail (md, mmalloc_checkpoint_start (md, &ticket) == 0 ? md : NULL,
+                 EDEADLK);
+      must_fail (md, mmalloc_checkpoint_wait (md, 1) == 0 ? md : NULL, EDEADLK);
+      must_fail (md, mmalloc_changes (md, 0, NULL, NULL) == 0 ? md : NULL, EDEADLK);
+      ck_assert_ptr_eq (mmalloc_detach (md), md);
+      ck_assert_int_eq (errno, EDEADLK);
+      cells_store ((uint64_t) i + 1);
+      must (mmalloc_leave (md) == 0);
+    }
+  ck_assert_uint_eq (ticket, 0);
+  must_fail (md, mmalloc_leave (md) == 0 ? md : NULL, EINVAL);
+  checkpoint ();
+  must (cells_have (cell, 2));
+  /* No gate, no harm.  */
+  char *other = mmalloc_open (NULL, 0, NULL);
+  must (other != NULL && mmalloc_enter (other) == 0 && mmalloc_leave (other) == 0);
+  must_fail (other, mmalloc_leave (other) == 0 ? other : NULL, EINVAL);
+  must (mmalloc_enter (other) == 0 && mmalloc_enter (md) == 0);
+  must (mmalloc_leave (other) == 0 && mmalloc_leave (md) == 0);
+  checkpoint ();
+  heap_end (other);
+  heap_end (md);
+}
+END_TEST
+
+static sem_t came, may_go;
+
+/* Comes in and stays; ends inside if ARG says so.  */
+static void *
+stay (void *arg)
+{
+  must (mmalloc_enter (md) == 0);
+  sem_post (&came);
+  sem_wait (&may_go);
+  /* Also beside one who waits for us.  */
+  for (int i = 0; i < 100; i++)
+    must_fail (md, mmalloc_checkpoint (md) == 0 ? md : NULL, EDEADLK);
+  cells_store (1);
+  if (arg == NULL)
+    must (mmalloc_leave (md) == 0);
+  return NULL;
+}
+
+/* It waits for who is inside; not longer than is said; and not for who ended
+   there.  */
+START_TEST (waits_for_who_is_inside)
+{
+  bool ends = _i / WAYS != 0;
+  sem_init (&came, 0, 0);
+  sem_init (&may_go, 0, 0);
+  open_by (_i, 0, 100);
+  cells_begin ();
+  checkpoint ();
+  pthread_t thread = thread_start (stay, (void *) (uintptr_t) ends);
+  sem_wait (&came);
+  must_fail (md, mmalloc_checkpoint (md) == 0 ? md : NULL, ETIMEDOUT);
+  must (strstr (mmalloc_strerror (md), "mmalloc_enter") != NULL);
+  must_fail (md, mmalloc_rollback (md) == 0 ? md : NULL, ETIMEDOUT);
+  /* The gate is open again.  */
+  must (mmalloc_enter (md) == 0 && mmalloc_leave (md) == 0);
+  sem_post (&may_go);
+  if (ends)
+    thread_end (thread);
+  while (mmalloc_checkpoint (md) != 0)
+    ck_assert_int_eq (errno, ETIMEDOUT);
+  must (cells_have (cell, 1));
+  copy_has (1);
+  if (!ends)
+    thread_end (thread);
+  heap_end (md);
+}
+END_TEST
+
+/* While a checkpoint writes, a thread would come in for the first time.  */
+static int first_result, first_error;
+static void *
+come_first (void *arg)
+{
+  (void) arg;
+  first_result = mmalloc_enter (md);
+  first_error = errno;
+  if (first_result == 0)
+    {
+      cells_store (2);
+      must (mmalloc_leave (md) == 0);
+    }
+  return NULL;
+}
+
+static int n_written;
+static ssize_t
+pwrite_beside (int fd, const void *from, size_t n, off_t at)
+{
+  if (n_written++ == 0)
+    thread_run (come_first, NULL);
+  return pwrite (fd, from, n, at);
+}
+
+/* Nobody was ever inside: then the gate stays closed, since memory may be given
+   back that only a thread that stands still does not lose.  Later it does not, and
+   nothing is lost.  */
+START_TEST (first_one_waits)
+{
+  open_by (_i, 0, 50);
+  cells_begin ();
+  for (uint64_t n = 0; n < CELLS; n++)
+    cells_store (n * CELLS + 3);
+  os.pwrite = pwrite_beside;
+  cells_store (1);
+  checkpoint ();
+  ck_assert_int_eq (first_result, -1);
+  ck_assert_int_eq (first_error, ETIMEDOUT);
+  must (mmalloc_enter (md) == 0 && mmalloc_leave (md) == 0);
+  cells_store (3);
+  n_written = 0;
+  checkpoint ();
+  ck_assert_int_eq (first_result, 0);
+  must (cell[2 * APART] == 2);
+  os.pwrite = pwrite;
+  checkpoint ();
+  heap_end (md);
+  open_by (_i, 0, 50);
+  cells_begin ();
+  must (cell[2 * APART] == 2);
+  heap_end (md);
+}
+END_TEST
+
+/* What was started is written by a thread, as it was then.  */
+START_TEST (started)
+{
+  unsigned long ticket, later;
+  open_by (_i, 0, 0);
+  threads_are_held (false);
+  cells_begin ();
+  checkpoint ();
+  must_fail (md, mmalloc_checkpoint_wait (md, 0) == 0 ? md : NULL, EINVAL);
+  must_fail (md, mmalloc_checkpoint_wait (md, 1) == 0 ? md : NULL, EINVAL);
+  cells_store (1);
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  ck_assert_int_eq (n_threads, 1);
+  copy_has (0);
+  cells_store (2);
+  must (mmalloc_checkpoint_wait (md, ticket) == 0);
+  ck_assert_int_eq (n_joined, 1);
+  copy_has (1);
+  must (cells_have (cell, 2));
+  must (mmalloc_checkpoint_wait (md, ticket) == 0);
+  /* The next one begins when that is done.  */
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  cells_store (3);
+  must (mmalloc_checkpoint_start (md, &later) == 0);
+  ck_assert_uint_gt (later, ticket);
+  ck_assert_int_eq (n_joined, 2);
+  copy_has (2);
+  must (mmalloc_checkpoint_wait (md, ticket) == 0);
+  /* Nothing has changed.  */
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  must (mmalloc_checkpoint_wait (md, ticket) == 0);
+  ck_assert_int_eq (n_threads, 3);
+  copy_has (3);
+  /* Undone is what came after.  */
+  cells_store (4);
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  cells_store (5);
+  must (mmalloc_rollback (md) == 0);
+  must (cells_have (cell, 4));
+  /* Never waited for.  */
+  cells_store (5);
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  cells_store (6);
+  heap_end (md);
+  ck_assert_int_eq (n_threads, n_joined);
+  copy_has (6);
+}
+END_TEST
+
+static int fails;
+static ssize_t
+pwrite_fails (int fd, const void *from, size_t n, off_t at)
+{
+  bool durable = (fcntl (fd, F_GETFL) & O_DSYNC) != 0;
+  return durable && fails != 0 ? errno = fails, -1 : pwrite (fd, from, n, at);
+}
+
+/* The next one has its changes; by a thread, by the call as there can be no thread,
+   as the program wants it.  */
+START_TEST (started_and_failed)
+{
+  unsigned long ticket, later;
+  open_by (_i, _i / WAYS == 2 ? MMALLOC_NO_THREAD : 0, 0);
+  if (_i / WAYS == 0)
+    threads_are_held (false);
+  if (_i / WAYS == 1)
+    os.create = no_pthread;
+  os.pwrite = pwrite_fails;
+  cells_begin ();
+  checkpoint ();
+  fails = ENOSPC;
+  cells_store (1);
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  cells_store (2);
+  must_fail (md, mmalloc_checkpoint_wait (md, ticket) == 0 ? md : NULL, ENOSPC);
+  must_fail (md, mmalloc_checkpoint_wait (md, ticket) == 0 ? md : NULL, ENOSPC);
+  fails = 0;
+  must (mmalloc_checkpoint_start (md, &later) == 0);
+  must (mmalloc_checkpoint_wait (md, later) == 0);
+  must (mmalloc_checkpoint_wait (md, ticket) == 0);
+  copy_has (2);
+  cells_store (3);
+  fails = EIO;
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  fails = 0;
+  cells_store (4);
+  checkpoint ();
+  must (mmalloc_checkpoint_wait (md, ticket) == 0);
+  copy_has (4);
+  heap_end (md);
+}
+END_TEST
+
+RUN_KINDS (3 * WAYS, turns_are_whole, inside, waits_for_who_is_inside,
+           first_one_waits, started, started_and_failed)
