@@ -201,22 +201,23 @@
      41  Capturing                          (capture_)
      42  The place of the log, settling     (area_ settle_)
      43  The gate                           (gate_)
-     44  Checkpoints                        (point_)
-     45  Back to a checkpoint               (recover_)
-     46  Undoing, and what changed          (undo_ changes_)
-     47  Attaching and leaving              (attach_ detach_)
-     48  Regions                            (region_)
-     49  Process and fork                   (fork_ process_)
-     50  Into a call and out of it          (heap_ call_ mmalloc_narrow)
-     51  Probing                            (probe_)
-     52  Giving back                        (trim_)
-     53  Blocks, the short ways             (alloc_ free_ quick_)
-     54  Blocks, public calls               (realloc_)
-     55  Slot calls                         (slot_)
-     56  Opening and closing, public calls  (open_)
-     57  Other public calls                 (prefetch_)
-     58  Checkpoints, public calls          (commit_)
-     59  Roots that are made once           (maker_)  */
+     44  The image                          (home_)
+     45  Checkpoints                        (point_)
+     46  Back to a checkpoint               (recover_)
+     47  Undoing, and what changed          (undo_ changes_)
+     48  Attaching and leaving              (attach_ detach_)
+     49  Regions                            (region_)
+     50  Process and fork                   (fork_ process_)
+     51  Into a call and out of it          (heap_ call_ mmalloc_narrow)
+     52  Probing                            (probe_)
+     53  Giving back                        (trim_)
+     54  Blocks, the short ways             (alloc_ free_ quick_)
+     55  Blocks, public calls               (realloc_)
+     56  Slot calls                         (slot_)
+     57  Opening and closing, public calls  (open_)
+     58  Other public calls                 (prefetch_)
+     59  Checkpoints, public calls          (commit_)
+     60  Roots that are made once           (maker_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------- */
@@ -264,6 +265,9 @@
 #endif
 #ifndef MADV_HUGEPAGE
 # define MADV_HUGEPAGE 14
+#endif
+#ifndef MADV_POPULATE_WRITE
+# define MADV_POPULATE_WRITE 23
 #endif
 #ifndef F_OFD_GETLK
 # define F_OFD_GETLK 36
@@ -411,6 +415,7 @@ enum
   MM_KEYS = 16,                /* historical number */
   MM_BUCKETS = MM_PAGE / 8,
   MM_SCRATCH = 16,             /* pages of the image that are read at once */
+  MM_PARTS = 64,               /* stretches of memory for one call */
   MM_WORDS = 15,               /* words of bits in a record */
   MM_CLASSES = 40,
   MM_STREAMS_MAX = 1023,       /* of a large heap; any value below 65535
@@ -918,7 +923,8 @@ struct capture
   size_t n_spans, room_spans;
   uint64_t most, fresh;        /* how many; how many behind what was in use */
   bool unread;                 /* nobody reads the image */
-  bool direct;                 /* those go into the image at once */
+  bool direct;                 /* those go into the image at once, */
+  bool ready;                  /* by stores */
   bool again;                  /* what is pending is in the record, too */
   uint64_t length;             /* of the heap */
   struct disk_change *change;
@@ -955,6 +961,9 @@ struct log
                                   record counts on */
   bool whole;                  /* the image is one checkpoint, not between two,
                                   when nobody writes it */
+  char *image;                 /* the file, mapped shared; NULL: it is not */
+  size_t image_mapped;         /* bytes of that, */
+  size_t image_end;            /* as far as the file goes */
   bool zeros;                  /* blocks are set aside by writing zeros */
   bool zeroed;                 /* that was done where the heap was already; under
                                   the lock of growth */
@@ -968,6 +977,8 @@ struct log
   size_t warm_bytes;
   disk_u64 *covered;           /* by chunk: the log is there, or was */
   size_t covered_bytes;
+  struct iovec part[MM_PARTS]; /* stretches of memory, for one call for all */
+  size_t n_parts;
   char *scratch;               /* MM_SCRATCH pages */
   char *buffer;                /* in which records are made */
   size_t room;
@@ -1103,7 +1114,7 @@ static const struct kind
   kind_reader = { 1, 0, 0, 0, 1, 0, MM_BYTE_READERS, BY_DISK, 0, 0 },
   kind_elsewhere = { 1, 0, 0, 0, 1, 1, MM_BYTE_READERS, BY_DISK, 0, 0 },
   /* With checkpoints; and the last one, looked at beside who makes them.  */
-  kind_logged = { 1, 1, 1, 0, 0, 0, MM_BYTE_ALIVE, BY_LOG, MM_GROW_MIN_FILE,
+  kind_logged = { 1, 1, 1, 0, 1, 0, MM_BYTE_ALIVE, BY_LOG, MM_GROW_MIN_FILE,
                   MM_ROOM_FILE },
   kind_view = { 1, 0, 0, 0, 0, 0, MM_BYTE_PRIVATE, BY_COPY, 0, 0 },
   kind_view_elsewhere = { 1, 0, 0, 0, 0, 1, MM_BYTE_PRIVATE, BY_COPY, 0, 0 },
@@ -1824,18 +1835,18 @@ static struct
   int (*msync) (void *, size_t, int);
   int (*fstat) (int, struct stat *);
   int (*open) (const char *, int, ...);
-  int (*close) (int);
-  int (*fcntl) (int, int, ...);
+  int (*close) (int), (*fcntl) (int, int, ...);
   void *(*mmap) (void *, size_t, int, int, int, off_t);
   int (*munmap) (void *, size_t);
-  int (*mprotect) (void *, size_t, int);
-  int (*fdatasync) (int);
-  long (*call) (long, ...);
+  int (*mprotect) (void *, size_t, int), (*advise) (void *, size_t, int);
+  void *(*store) (void *, const void *, size_t); /* into a file that is mapped */
+  int (*fdatasync) (int), (*join) (pthread_t, void **);
   int (*create) (pthread_t *, const pthread_attr_t *, void *(*) (void *), void *);
-  int (*join) (pthread_t, void **);
+  long (*call) (long, ...);
 } os = {
   fallocate, ftruncate, pread, pwrite, msync, fstat, open, close, fcntl, mmap,
-  munmap, mprotect, fdatasync, syscall, pthread_create, pthread_join
+  munmap, mprotect, madvise, memcpy, fdatasync, pthread_join, pthread_create,
+  syscall
 };
 
 /* Between these two the thread is not cancelled: it would take locks with it,
@@ -2957,7 +2968,48 @@ static int
 space_advise (void *p, size_t len, int advice)
 {
   MM_NEEDS (needs.heap == NULL);
-  return madvise (p, len, advice) != 0 ? errno : 0;
+  return os.advise (p, len, advice) != 0 ? errno : 0;
+}
+
+/* ADVICE for N stretches PART, with one call if they are many: 0 or an errno
+   value.  */
+static int
+space_advise_all (const struct iovec *part, size_t n, int advice)
+{
+  enum { MANY = 8 };
+  size_t bytes = 0;
+  int err = 0, fd = n < MANY ? -1 : (int) os.call (SYS_pidfd_open, getpid (), 0);
+  long done = fd < 0 ? 0 : os.call (SYS_process_madvise, fd, part, n, advice, 0);
+  os_close (fd);
+  for (size_t i = 0; i < n && err == 0; i++)
+    if ((bytes += part[i].iov_len) > (size_t) (done > 0 ? done : 0))
+      err = space_advise (part[i].iov_base, part[i].iov_len, advice);
+  return err;
+}
+
+/* Store N bytes FROM into a file that is mapped, where the system has just made it
+   writable.  */
+static void
+space_store (char *to, const void *from, size_t n)
+{
+  os.store (to, from, n);
+}
+
+/* Reserve LEN bytes for a mapping of FD that is not to be filled by the system for
+   who locks memory: then it may be read and written.  Or NULL.  */
+static void *
+space_map_later (size_t len, int fd)
+{
+  void *p = space_map (NULL, len, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd);
+  if (p == MAP_FAILED)
+    return NULL;
+  space_advise (p, len, MADV_RANDOM);
+  space_advise (p, len, MADV_DONTFORK);
+  space_advise (p, len, MADV_DONTDUMP);
+  if (os.mprotect (p, len, PROT_READ | PROT_WRITE) == 0)
+    return p;
+  space_unmap (p, len);
+  return NULL;
 }
 
 /* Private zero memory for the process's own structs, or NULL.  WIPE: a fork
@@ -10024,6 +10076,28 @@ log_see (struct heap *h, struct disk_record *r, void *arg)
   return 0;
 }
 
+/* Note BYTES at START, for one call with ADVICE for all that is noted; no bytes:
+   that call.  In descending order stretches grow together.  */
+static int
+log_advise (struct log *l, char *start, size_t bytes, int advice)
+{
+  struct iovec *last = &l->part[l->n_parts - 1];
+  if (bytes > 0 && l->n_parts > 0 && (char *) last->iov_base == start + bytes)
+    {
+      *last = (struct iovec){ start, last->iov_len + bytes };
+      return 0;
+    }
+  int err = 0;
+  if (bytes == 0 || l->n_parts == MM_PARTS)
+    {
+      err = space_advise_all (l->part, l->n_parts, advice);
+      l->n_parts = 0;
+    }
+  if (bytes > 0)
+    l->part[l->n_parts++] = (struct iovec){ start, bytes };
+  return err;
+}
+
 /* What becomes of a run of N granules that a record has, the first one of which is
    granule AT of page PAGE: they are DATA.  0 or an errno value.  */
 typedef int log_run_fn (struct heap *h, uint64_t page, size_t at,
@@ -10045,23 +10119,6 @@ log_runs (struct heap *h, const struct disk_record *r, log_run_fn *fn)
         err = fn (h, change[i].page, at, data, n);
     }
   return err;
-}
-
-/* A run goes into the image.  */
-static int
-log_write_run (struct heap *h, uint64_t page, size_t at, const char *data,
-               size_t n)
-{
-  return os_pwrite_all (&h->file, data, n * MM_GRANULE,
-                        (off_t) (page * MM_PAGE + at * MM_GRANULE));
-}
-
-/* Write what record R has into the image.  */
-static int
-log_write_home (struct heap *h, struct disk_record *r, void *arg)
-{
-  (void) arg;
-  return log_runs (h, r, log_write_run);
 }
 
 /* Page N of the image, zero where the file ends before.  */
@@ -10256,24 +10313,47 @@ capture_use (struct heap *h, uint64_t n)
            ? USE_FREE : USE_BLOCKS;
 }
 
-/* Let the private copies of pages [FROM, TO), which are as in the image or
-   free, go.  Not where the system's pages are larger than ours.  */
+/* The private copies of pages [FROM, TO), which are as in the image or free, may
+   go, when all are known.  Not where the system's pages are larger than ours.  */
 static void
 capture_drop (struct heap *h, uint64_t from, uint64_t to)
 {
   if (from < to && process.system_page == MM_PAGE)
-    space_advise ((char *) h->file.base + from * MM_PAGE,
-                  (to - from) * MM_PAGE, MADV_DONTNEED);
+    log_advise (h->log, (char *) h->file.base + from * MM_PAGE,
+                (to - from) * MM_PAGE, MADV_DONTNEED);
 }
 
-/* Page N of memory, in TO: from its end on, since what is stored first in a
-   record lies before what is stored then.  Threads may be at work.  */
-__attribute__ ((no_sanitize ("thread", "address"))) static void
-capture_copy (struct heap *h, uint64_t n, char *to)
+/* They are known.  */
+static void
+capture_let_go (struct heap *h)
 {
-  const char *p = (const char *) h->file.base + n * MM_PAGE;
-  for (size_t at = MM_PAGE; at > 0; at -= MM_GRANULE)
-    __builtin_memcpy (to + at - MM_GRANULE, p + at - MM_GRANULE, MM_GRANULE);
+  log_advise (h->log, NULL, 0, MADV_DONTNEED);
+}
+
+/* Which granules of page P are not as in BASE: they are copied to TO.  From the end
+   on, since what is stored first in a record lies before what is stored then; and
+   each word is read once.  Threads may be at work.  */
+__attribute__ ((no_sanitize ("thread", "address"))) static uint64_t
+capture_compare (const char *p, const char *base, char *to)
+{
+  typedef uint64_t pair __attribute__ ((vector_size (16), aligned (16)));
+  uint64_t mask = 0;
+  for (size_t i = MM_PAGE / MM_GRANULE; i-- > 0;)
+    {
+      const volatile pair *now = (const void *) (p + i * MM_GRANULE);
+      const pair *was = (const void *) (base + i * MM_GRANULE);
+      pair a = now[3], b = now[2], c = now[1], d = now[0];
+      pair all = (a ^ was[3]) | (b ^ was[2]) | (c ^ was[1]) | (d ^ was[0]);
+      if ((all[0] | all[1]) == 0)
+        continue;
+      pair *out = (void *) (to + i * MM_GRANULE);
+      out[3] = a;
+      out[2] = b;
+      out[1] = c;
+      out[0] = d;
+      mask |= UINT64_C (1) << i;
+    }
+  return mask;
 }
 
 /* Put into C's record what page N has now and BASE had not.  True: there is
@@ -10281,19 +10361,17 @@ capture_copy (struct heap *h, uint64_t n, char *to)
 static bool
 capture_page (struct capture *c, uint64_t n, const char *base)
 {
-  _Alignas (64) char now[MM_PAGE];
-  uint64_t mask = 0;
-  capture_copy (c->h, n, now);
+  _Alignas (64) char now[MM_PAGE], locks[MM_PAGE];
+  const char *p = (const char *) c->h->file.base + n * MM_PAGE;
   /* Who finds the file finds it as if closed.  */
   if (n == MM_OFF_LOCKS / MM_PAGE)
-    ((struct disk_locks *) (void *) now)->state = MM_CLEAN;
-  for (size_t i = 0; i < MM_PAGE / MM_GRANULE; i++)
-    if (memcmp (now + i * MM_GRANULE, base + i * MM_GRANULE, MM_GRANULE) != 0)
-      mask |= UINT64_C (1) << i;
+    {
+      p = memcpy (locks, p, MM_PAGE);
+      ((struct disk_locks *) (void *) locks)->state = MM_CLEAN;
+    }
+  uint64_t mask = capture_compare (p, base, now);
   if (mask == 0)
     return false;
-  if (__builtin_popcountll (mask) > 48)
-    mask = ~UINT64_C (0);
   c->change[c->n++] = (struct disk_change){ n, mask };
   for (size_t at, k; bit_take_run (&mask, &at, &k) != 0;
        c->data_bytes += k * MM_GRANULE)
@@ -10320,8 +10398,11 @@ capture_see (struct capture *c, uint64_t n, const char *image)
   if (c->direct && n * MM_PAGE >= l->length)
     {
       l->unsynced = true;
-      return os_pwrite_all (&h->file, (char *) h->file.base + n * MM_PAGE,
-                            MM_PAGE, (off_t) (n * MM_PAGE));
+      const char *now = (char *) h->file.base + n * MM_PAGE;
+      if (!c->ready)
+        return os_pwrite_all (&h->file, now, MM_PAGE, (off_t) (n * MM_PAGE));
+      space_store (l->image + n * MM_PAGE, now, MM_PAGE);
+      return 0;
     }
   if (!capture_page (c, n, kept != NULL ? kept : image) && kept == NULL
       && use == USE_BLOCKS)
@@ -10330,6 +10411,32 @@ capture_see (struct capture *c, uint64_t n, const char *image)
       map_put (l->warm, n, 1, false);
     }
   return 0;
+}
+
+/* Read pages [FROM, TO) of the image, zero where the file ends before, into
+   *IMAGE; unless that is mapped, or nobody looks at it.  */
+static int
+capture_read (struct capture *c, uint64_t from, uint64_t to, const char **image)
+{
+  struct log *l = c->h->log;
+  *image = c->scratch;
+  if (to * MM_PAGE <= l->image_end)
+    *image = l->image + from * MM_PAGE;
+  bool mapped = *image != c->scratch;
+  bool direct = c->direct && from * MM_PAGE >= l->length;
+  c->ready = mapped && direct
+             && space_advise (l->image + from * MM_PAGE, (to - from) * MM_PAGE,
+                              MADV_POPULATE_WRITE) == 0;
+  if (mapped || direct)
+    return 0;
+  int err = os_pread_all (c->h->file.fd, c->scratch, (to - from) * MM_PAGE,
+                          (off_t) (from * MM_PAGE));
+  if (err != EBADMSG)
+    return err;
+  err = 0;
+  for (uint64_t n = from; n < to && err == 0; n++)
+    err = log_image (c->h, n, c->scratch + (n - from) * MM_PAGE);
+  return err;
 }
 
 /* Pages [FROM, TO), from the last one on: they are private, or not known to be
@@ -10341,14 +10448,10 @@ capture_span (struct capture *c, uint64_t from, uint64_t to)
   while (to > from && err == 0)
     {
       uint64_t n = size_min (to - from, MM_SCRATCH);
-      int got = os_pread_all (c->h->file.fd, c->scratch, n * MM_PAGE,
-                              (off_t) ((to - n) * MM_PAGE));
-      for (uint64_t i = 0; i < n && got == EBADMSG; i++)
-        if ((err = log_image (c->h, to - n + i, c->scratch + i * MM_PAGE)) != 0)
-          return err;
-      err = got == EBADMSG ? 0 : got;
+      const char *image;
+      err = capture_read (c, to - n, to, &image);
       for (; n > 0 && err == 0; n--)
-        err = capture_see (c, --to, c->scratch + (n - 1) * MM_PAGE);
+        err = capture_see (c, --to, image + (n - 1) * MM_PAGE);
     }
   return err;
 }
@@ -10453,6 +10556,7 @@ capture_all (struct capture *c)
   int err = c->again ? capture_pending (c) : 0;
   for (size_t i = c->n_spans; i > 0 && err == 0; i--)
     err = capture_span (c, c->spans[i - 1].from, c->spans[i - 1].to);
+  capture_let_go (c->h);
   return err != 0 ? err : capture_root (c);
 }
 
@@ -10821,7 +10925,188 @@ gate_enter (struct heap *h, struct cache *k)
 }
 
 
-/* ---- 44. Checkpoints ---------------------------------------------------- */
+/* ---- 44. The image ------------------------------------------------------ */
+
+/* Owns: what of the log is in the image, whether written by calls or stored into a
+   mapping of it, and what waits for that, pending, while somebody reads it.
+   Needs: the log's lock, or to be alone with the file behind the door.
+   Crash: the log has all that is written here.
+   Keeps: L2, L3.
+   Checked by: model_log, checkpoints, power.  */
+
+/* The image is not mapped any more.  */
+static void
+home_unmap (struct log *l)
+{
+  if (l->image != NULL)
+    space_unmap (l->image, l->image_mapped);
+  l->image = NULL;
+  l->image_mapped = l->image_end = 0;
+}
+
+/* Map the image as far as the file of H goes: to read and write page by page
+   without a call each.  Where it cannot be mapped calls do it.  */
+static void
+home_map (struct heap *h)
+{
+  struct log *l = h->log;
+  struct stat status;
+  size_t end = 0;
+  if (os_stat_own (&h->file, h->file.fd, &status) == 0)
+    end = size_min ((size_t) status.st_size, h->capacity) / MM_PAGE * MM_PAGE;
+  if (end > l->image_mapped)
+    {
+      size_t room = round_up (end + end / 2, MM_CHUNK);
+      home_unmap (l);
+      l->image = space_map_later (room, h->file.fd);
+      l->image_mapped = l->image != NULL ? room : 0;
+    }
+  l->image_end = size_min (end, l->image_mapped);
+}
+
+/* Whether all that R changes can be stored into the mapping of the image: a store
+   there could end in a signal, but not where the system has just made it
+   writable.  */
+static bool
+home_may_store (struct heap *h, const struct disk_record *r)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  struct log *l = h->log;
+  int err = process.system_page != MM_PAGE;
+  for (uint64_t i = 0; i < r->n && err == 0; i++)
+    err = (change[i].page + 1) * MM_PAGE > l->image_end
+            ? EFBIG
+            : log_advise (l, l->image + change[i].page * MM_PAGE, MM_PAGE,
+                          MADV_POPULATE_WRITE);
+  if (err == 0)
+    err = log_advise (l, NULL, 0, MADV_POPULATE_WRITE);
+  l->n_parts = 0;
+  return err == 0;
+}
+
+/* A run goes into the image, by a call.  */
+static int
+home_write_run (struct heap *h, uint64_t page, size_t at, const char *data,
+               size_t n)
+{
+  return os_pwrite_all (&h->file, data, n * MM_GRANULE,
+                        (off_t) (page * MM_PAGE + at * MM_GRANULE));
+}
+
+/* The same, by a store.  */
+static int
+home_store_run (struct heap *h, uint64_t page, size_t at, const char *data,
+               size_t n)
+{
+  space_store (h->log->image + page * MM_PAGE + at * MM_GRANULE, data,
+               n * MM_GRANULE);
+  return 0;
+}
+
+/* Write what record R has into the image.  */
+static int
+home_write (struct heap *h, struct disk_record *r, void *arg)
+{
+  (void) arg;
+  return log_runs (h, r, home_may_store (h, r) ? home_store_run : home_write_run);
+}
+
+/* Whether nobody reads the image, nor can before byte_lock lets the door of its
+   readers go; those from before there was a log count, too, who see the file.  */
+static bool
+home_is_unread (struct heap *h)
+{
+  if (byte_lock (&h->file, MM_BYTE_PRIVATE, F_WRLCK) != 0)
+    return false;
+  if (!byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK))
+    return true;
+  byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
+  return false;
+}
+
+/* Nobody reads the image: all that is pending goes there, and then record R of
+   C, or R alone, if it tells all that the image has not got.  */
+static int
+home_record (struct heap *h, struct disk_record *r, const struct capture *c)
+{
+  struct log *l = h->log;
+  int err = 0;
+  for (size_t i = 0; i < l->n_pending && !c->again && err == 0; i++)
+    err = os_pwrite_all (&h->file, l->kept[l->pending[i]], MM_PAGE,
+                         (off_t) (l->pending[i] * MM_PAGE));
+  if (err == 0)
+    log_forget (l);
+  if (err == 0)
+    err = home_write (h, r, NULL);
+  l->whole = err == 0;
+  return err;
+}
+
+/* Record R of C is on the disk, and the image has to stay as it is: what R
+   changed is pending.  */
+static int
+home_pend (struct heap *h, struct disk_record *r, const struct capture *c)
+{
+  struct log *l = h->log;
+  int err = 0;
+  /* R tells what the image has not got, no matter what was pending before.  */
+  for (size_t i = 0; i < l->n_pending && c->again && err == 0; i++)
+    err = log_image (h, l->pending[i], l->kept[l->pending[i]]);
+  return err != 0 ? err : log_lay (h, r, NULL);
+}
+
+/* Record R is in the image, and new memory that it counts in.  What was touched for
+   the first time may go, if nobody can have changed it since.  */
+static void
+home_drop (struct heap *h, const struct disk_record *r)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  struct log *l = h->log;
+  for (uint64_t i = 0; i < r->n; i++)
+    {
+      uint64_t n = change[i].page;
+      if (!map_get (l->warm, n) && !capture_is_own (h, n))
+        capture_drop (h, n, n + 1);
+      map_put (l->warm, n, 1, true);
+    }
+  for (uint64_t n = r->direct_end / MM_PAGE; n > r->direct / MM_PAGE;)
+    if (!capture_is_own (h, --n)
+        && !capture_is_local (h, (char *) h->file.base + n * MM_PAGE))
+      capture_drop (h, n, n + 1);
+  capture_let_go (h);
+}
+
+/* The copies that pages of R will need which cannot go home yet.  */
+static int
+home_keep (struct heap *h, const struct disk_record *r)
+{
+  const struct disk_change *change = (const void *) (r + 1);
+  char *copy;
+  int err = 0;
+  for (uint64_t i = 0; i < r->n && err == 0; i++)
+    err = log_keep (h, change[i].page, &copy);
+  return err;
+}
+
+/* Record R of C is on the disk: the image follows, if nobody reads it.  DROP:
+   nobody has changed memory since.  */
+static void
+home_follow (struct heap *h, struct disk_record *r, const struct capture *c,
+              bool drop)
+{
+  struct log *l = h->log;
+  /* A reader may have come meanwhile; one who has gone was told that the image
+     stays.  */
+  bool home = c->unread && home_is_unread (h);
+  l->broken = home ? home_record (h, r, c) : home_pend (h, r, c);
+  if (home && l->broken == 0 && drop)
+    home_drop (h, r);
+  if (home)
+    byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
+}
+
+
+/* ---- 45. Checkpoints ---------------------------------------------------- */
 
 /* Owns: struct log: what of the log counts, its records as they are written.
    Needs: the log's lock, or to be alone with the file behind the door.
@@ -10924,95 +11209,6 @@ point_has_room (const struct heap *h, uint64_t bytes)
   return h->log->at + bytes + MM_PAGE <= (h->log->half + 1) * log_half (h);
 }
 
-/* Whether nobody reads the image, nor can before byte_lock lets the door of its
-   readers go; those from before there was a log count, too, who see the file.  */
-static bool
-point_is_unread (struct heap *h)
-{
-  if (byte_lock (&h->file, MM_BYTE_PRIVATE, F_WRLCK) != 0)
-    return false;
-  if (!byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK))
-    return true;
-  byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
-  return false;
-}
-
-/* Nobody reads the image: all that is pending goes there, and then record R of
-   C, or R alone, if it tells all that the image has not got.  */
-static int
-point_home (struct heap *h, struct disk_record *r, const struct capture *c)
-{
-  struct log *l = h->log;
-  int err = 0;
-  for (size_t i = 0; i < l->n_pending && !c->again && err == 0; i++)
-    err = os_pwrite_all (&h->file, l->kept[l->pending[i]], MM_PAGE,
-                         (off_t) (l->pending[i] * MM_PAGE));
-  if (err == 0)
-    log_forget (l);
-  if (err == 0)
-    err = log_write_home (h, r, NULL);
-  l->whole = err == 0;
-  return err;
-}
-
-/* Record R of C is on the disk, and the image has to stay as it is: what R
-   changed is pending.  */
-static int
-point_pend (struct heap *h, struct disk_record *r, const struct capture *c)
-{
-  struct log *l = h->log;
-  int err = 0;
-  /* R tells what the image has not got, no matter what was pending before.  */
-  for (size_t i = 0; i < l->n_pending && c->again && err == 0; i++)
-    err = log_image (h, l->pending[i], l->kept[l->pending[i]]);
-  return err != 0 ? err : log_lay (h, r, NULL);
-}
-
-/* Record R is in the image.  What was touched for the first time may go, if
-   nobody can have changed it since.  */
-static void
-point_drop (struct heap *h, const struct disk_record *r)
-{
-  const struct disk_change *change = (const void *) (r + 1);
-  struct log *l = h->log;
-  for (uint64_t i = 0; i < r->n; i++)
-    {
-      uint64_t n = change[i].page;
-      if (!map_get (l->warm, n) && !capture_is_own (h, n))
-        capture_drop (h, n, n + 1);
-      map_put (l->warm, n, 1, true);
-    }
-}
-
-/* The copies that pages of R will need which cannot go home yet.  */
-static int
-point_keep (struct heap *h, const struct disk_record *r)
-{
-  const struct disk_change *change = (const void *) (r + 1);
-  char *copy;
-  int err = 0;
-  for (uint64_t i = 0; i < r->n && err == 0; i++)
-    err = log_keep (h, change[i].page, &copy);
-  return err;
-}
-
-/* Record R of C is on the disk: the image follows, if nobody reads it.  DROP:
-   nobody has changed memory since.  */
-static void
-point_follow (struct heap *h, struct disk_record *r, const struct capture *c,
-              bool drop)
-{
-  struct log *l = h->log;
-  /* A reader may have come meanwhile; one who has gone was told that the image
-     stays.  */
-  bool home = c->unread && point_is_unread (h);
-  l->broken = home ? point_home (h, r, c) : point_pend (h, r, c);
-  if (home && l->broken == 0 && drop)
-    point_drop (h, r);
-  if (home)
-    byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
-}
-
 /* The number of the next record, in the heap's root page, and so in record R of
    C, where that page is the last change.  */
 static void
@@ -11049,13 +11245,13 @@ point_say (struct heap *h, const struct capture *next)
   int err = super_look (h, c.data, MM_GRANULE,
                         MM_OFF_ROOT + AT / MM_GRANULE * MM_GRANULE);
   if (err == 0 && !c.unread)
-    err = point_keep (h, r);
+    err = home_keep (h, r);
   if (err != 0)
     return err;
   point_number (h, r, &c);
   err = point_append (h, r, size_max (l->first, l->begins), &c);
   if (err == 0)
-    point_follow (h, r, &c, false);
+    home_follow (h, r, &c, false);
   return err != 0 ? err : l->broken;
 }
 
@@ -11131,12 +11327,13 @@ point_capture (struct heap *h, struct capture *c)
               && !byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK);
   l->unsynced |= l->zeroed;
   l->zeroed = false;
+  home_map (h);
   int err = capture_scan (c);
   if (err == 0)
     err = capture_room (c);
   if (err == 0 && c->unread && !l->doubt
       && c->fresh >= MM_DIRECT_LEAST / MM_PAGE)
-    c->direct = c->unread = point_is_unread (h);
+    c->direct = c->unread = home_is_unread (h);
   if (err == 0)
     err = capture_all (c);
   /* A log that has what is pending may have to go.  */
@@ -11158,11 +11355,11 @@ static int
 point_commit (struct heap *h, struct capture *c, bool drop)
 {
   struct disk_record *r = capture_record (c);
-  int err = c->unread ? 0 : point_keep (h, r);
+  int err = c->unread ? 0 : home_keep (h, r);
   if (err == 0)
     err = point_put (h, r, c);
   if (err == 0)
-    point_follow (h, r, c, drop);
+    home_follow (h, r, c, drop);
   return err;
 }
 
@@ -11271,7 +11468,7 @@ point_take (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 45. Back to a checkpoint ------------------------------------------- */
+/* ---- 46. Back to a checkpoint ------------------------------------------- */
 
 /* Owns: how the last checkpoint is found when a heap is opened: to go on from
    it, to look at it, or to share it.
@@ -11321,6 +11518,7 @@ recover_end (struct heap *h)
   point_end (l);
   settle_end (l, true);
   log_forget (l);
+  home_unmap (l);
   if (l->fd >= 0 && os_own (&h->file, l->fd) != EBADF)
     os_close (l->fd);
   size_t kept = h->super.capacity / MM_PAGE * sizeof *l->kept;
@@ -11476,7 +11674,7 @@ recover_log (struct heap *h, bool home, struct reason *why)
     err = recover_length (h, end.length);
   if (err == 0 && end.last != 0)
     err = log_each (h, &in, l->half, (struct log_range){ end.first, end.last },
-                    home ? log_write_home : log_lay, NULL);
+                    home ? home_write : log_lay, NULL);
   log_read_end (&in);
   l->whole = err == 0 && (home || end.last == 0);
   l->seq = end.last != 0 ? end.last : image;
@@ -11597,7 +11795,7 @@ recover_begin (struct heap *h, uint64_t *length, uint64_t *file_size,
   if (f->kind->backing == BY_LOG)
     {
       err = recover_new_writer (h, why);
-      bool home = err == 0 && point_is_unread (h);
+      bool home = err == 0 && home_is_unread (h);
       if (err == 0 && h->super.log != 0)
         err = recover_log (h, home, why);
       if (home)
@@ -11710,7 +11908,7 @@ recover_writer (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 46. Undoing, and what changed -------------------------------------- */
+/* ---- 47. Undoing, and what changed -------------------------------------- */
 
 /* Owns: how memory goes back to the last checkpoint; what is told of the log.
    Needs: the log's lock; for a rollback, that no other thread uses the heap.
@@ -11877,7 +12075,7 @@ changes_since (struct heap *h, uint64_t since, struct changes *list,
 }
 
 
-/* ---- 47. Attaching and leaving ------------------------------------------ */
+/* ---- 48. Attaching and leaving ------------------------------------------ */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -12300,7 +12498,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 48. Regions -------------------------------------------------------- */
+/* ---- 49. Regions -------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -12482,7 +12680,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 49. Process and fork ----------------------------------------------- */
+/* ---- 50. Process and fork ----------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -12613,7 +12811,7 @@ process_check (void)
 }
 
 
-/* ---- 50. Into a call and out of it -------------------------------------- */
+/* ---- 51. Into a call and out of it -------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -12834,7 +13032,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 51. Probing -------------------------------------------------------- */
+/* ---- 52. Probing -------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -13162,7 +13360,7 @@ mmalloc_users (void *md, int (*fn) (const struct mmalloc_user *user, void *arg),
 }
 
 
-/* ---- 52. Giving back ---------------------------------------------------- */
+/* ---- 53. Giving back ---------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -13404,7 +13602,7 @@ trim_cut (struct heap *h)
 }
 
 
-/* ---- 53. Blocks, the short ways ----------------------------------------- */
+/* ---- 54. Blocks, the short ways ----------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -13684,7 +13882,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 54. Blocks, public calls ------------------------------------------- */
+/* ---- 55. Blocks, public calls ------------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -13980,7 +14178,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 55. Slot calls ----------------------------------------------------- */
+/* ---- 56. Slot calls ----------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -14169,7 +14367,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 56. Opening and closing, public calls ------------------------------ */
+/* ---- 57. Opening and closing, public calls ------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -14613,7 +14811,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 57. Other public calls --------------------------------------------- */
+/* ---- 58. Other public calls --------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -14981,7 +15179,7 @@ mmtrace (void)
 }
 
 
-/* ---- 58. Checkpoints, public calls -------------------------------------- */
+/* ---- 59. Checkpoints, public calls -------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -15192,7 +15390,7 @@ mmalloc_changes (void *md, unsigned long since,
 }
 
 
-/* ---- 59. Roots that are made once --------------------------------------- */
+/* ---- 60. Roots that are made once --------------------------------------- */
 
 /* Owns: the operation records of roots that are being made, which tell others
    that they have to wait and for whom.

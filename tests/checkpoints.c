@@ -416,13 +416,31 @@ open_without (const char *path, int flags, ...)
   return open (path, flags, mode);
 }
 
-/* Older kernels; no /proc; no writes past the cache.  */
+static int
+no_populate (void *p, size_t n, int advice)
+{
+  return advice == MADV_POPULATE_WRITE ? errno = EINVAL, -1
+                                       : madvise (p, n, advice);
+}
+
+static void *
+no_image (void *p, size_t n, int prot, int flags, int fd, off_t at)
+{
+  bool image = p == NULL && prot == PROT_NONE && (flags & MAP_SHARED) != 0;
+  return image && n > MM_PAGE ? errno = ENOMEM, MAP_FAILED
+                              : mmap (p, n, prot, flags, fd, at);
+}
+
+/* Older kernels; no /proc; no writes past the cache; the image cannot be made
+   writable at once, or not be mapped.  */
 START_TEST (without_helpers)
 {
   os.call = no_scan;
   os.open = open_without;
-  for (hide = 0; hide < 2; hide++)
+  for (hide = 0; hide < 4; hide++)
     {
+      os.advise = hide == 2 ? no_populate : madvise;
+      os.mmap = hide == 3 ? no_image : mmap;
       md = open_logged (_i);
       for (uint64_t n = 1; n < 10; n++)
         {
@@ -432,6 +450,7 @@ START_TEST (without_helpers)
           ck_assert_int_eq (mmalloc_rollback (md), 0);
           must (has (md, n));
         }
+      must ((heap_of (md)->log->image != NULL) == (hide != 3));
       heap_end (md);
     }
 }

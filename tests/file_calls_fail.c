@@ -263,6 +263,7 @@ calls_install (void)
   os.close = fake_close;
   os.fcntl = fake_fcntl;
   os.mmap = fake_mmap;
+  os.advise = hook_madvise;
   os.munmap = fake_munmap;
   os.mprotect = fake_mprotect;
 }

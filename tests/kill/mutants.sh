@@ -731,10 +731,9 @@ mutant child_without_locks '/^file_reopen/,/^}/ {
 mutant waits_for_others '/^file_lock/,/^}/ {
   s/process.patience\[others\]/process.patience[0]/
 }' membership
-mutant waits_for_itself '/^file_lock/,/^}/ {
-  s/l.l_pid == (pid_t) pid_own ()/false/
-}' membership
-# The single writer keeps others out, and joins nobody; but only while it lives.
+mutant waits_for_itself '/^gate_lock/,/^}/ {
+  s/own != NULL \&\& word_peek/false \&\& word_peek/
+}' checkpoint_gate
 mutant joins_a_single_writer '/^proc_refuse/,/^}/ {
   s/ \&\& !single) ||/) ||/
 }' single_writer
@@ -2048,7 +2047,7 @@ mutant copy_has_one_end '/^log_ends/,/^}/ {
 mutant log_written_over_beside_reader '/^point_move/,/^}/ {
   s/, !c->unread)/, false)/
 }' checkpoint_files
-mutant home_beside_readers '/^point_is_unread/,/^}/ {
+mutant home_beside_readers '/^home_is_unread/,/^}/ {
   s/if (byte_lock (.*/if (false)/
 }
 /^point_capture/,/^}/ {
@@ -2057,16 +2056,16 @@ mutant home_beside_readers '/^point_is_unread/,/^}/ {
 mutant home_beside_old_readers '/^point_capture/,/^}/ {
   s/&& !byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK)//
 }
-/^point_is_unread/,/^}/ {
+/^home_is_unread/,/^}/ {
   s/!byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK)/true/
 }' checkpoint_files
 mutant pending_left_behind '/^point_capture/,/^}/ {
   s/c->again = .*/c->again = false;/
 }' checkpoints power
-mutant pending_never_home '/^point_home/,/^}/ {
+mutant pending_never_home '/^home_record/,/^}/ {
   s/ && !c->again && err == 0/ \&\& false/
 }' checkpoints power
-mutant pending_over_the_record '/^point_home/,/^}/ {
+mutant pending_over_the_record '/^home_record/,/^}/ {
   s/ && !c->again//
 }' power
 mutant pending_by_image '/^capture_see/,/^}/ {
@@ -2081,13 +2080,13 @@ mutant failed_record_overwritten '/^point_put/,/^}/ {
 mutant replacement_is_added '/^point_put/,/^}/ {
   s/l->alone || c->again || (/l->alone || (/
 }' checkpoints
-mutant dropped_while_threads_go_on '/^point_make/,/^}/ {
-  s/resume == NULL)/true)/
+mutant dropped_while_threads_go_on '/^point_begin/,/^}/ {
+  s/ && !resume//
 }' checkpoints
-mutant pending_as_before '/^point_pend/,/^}/ {
+mutant pending_as_before '/^home_pend/,/^}/ {
   s/ && c->again//
 }' power
-mutant pending_is_not_refreshed '/^point_pend/,/^}/ {
+mutant pending_is_not_refreshed '/^home_pend/,/^}/ {
   s/c->again && err == 0/false/
 }' power
 mutant heap_grows_into_the_log '/^run_is_logs/,/^}/ {
@@ -2209,8 +2208,7 @@ mutant signals_for_the_thread '/^helper_start/,/^}/ {
   s/sigfillset (&all)/sigemptyset (\&all)/
 }' checkpoint_settling
 mutant rollback_lets_caches_go '/^undo_rollback/,/^}/ {
-  s/for (struct cache \*k = h->caches; k != NULL; k = k->heap_next)/while (h->caches != NULL)/
-  s/cache_forget (k)/cache_release (h->caches)/
+  s/cache_forget (k)/cache_release (k)/
 }' checkpoint_gate
 mutant caches_know_what_is_undone '/^undo_rollback/,/^}/ {
   s/cache_forget (k)/(void) 0/

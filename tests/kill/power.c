@@ -99,6 +99,7 @@ static int heap_fd = -1, reader_fd = -1;
 static size_t reserve;
 static long fail_at;           /* the write that is to fail; 0: none */
 static bool no_blocks;         /* none can be set aside */
+static bool no_stores;         /* the image is written by calls alone */
 static struct helper *helper;  /* a thread of the library's, which has not begun,
                                   or not ended */
 static bool helper_begun, killed;
@@ -389,6 +390,41 @@ power_pwrite (int fd, const void *from, size_t n, off_t at)
         record_live (e);
     }
   return fails ? errno = EIO, -1 : result;
+}
+
+/* Into the image, which is mapped.  */
+static void *
+power_store (void *to, const void *from, size_t n)
+{
+  uint64_t at = (uint64_t) ((char *) to - kill_heap ()->log->image);
+  helper_goes_on ();
+  file_changed (at, at + n);
+  if (record != NULL)
+    record_live (event_new (WRITE, at, n, from));
+  return memcpy (to, from, n);
+}
+
+/* Not all systems can make a mapping writable at once.  */
+static int
+power_madvise (void *p, size_t n, int advice)
+{
+  if (advice == MADV_POPULATE_WRITE && no_stores)
+    return errno = EINVAL, -1;
+  return madvise (p, n, advice);
+}
+
+static long
+power_call (long number, ...)
+{
+  va_list ap;
+  long arg[6];
+  if (number == SYS_process_madvise && no_stores)
+    return errno = ENOSYS, -1;
+  va_start (ap, number);
+  for (int i = 0; i < 6; i++)
+    arg[i] = va_arg (ap, long);
+  va_end (ap);
+  return syscall (number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 
 static int
@@ -730,6 +766,7 @@ program (uint64_t seed)
 {
   chance = seed;
   no_blocks = seed % 5 == 1;
+  no_stores = seed % 3 == 1;
   reserve = program_is_large (seed)
               ? MIB (132) + KIB (random_below (&chance, 64) * 64)
               : MIB (2) + KIB (random_below (&chance, 200) * 64);
@@ -1143,6 +1180,9 @@ main (void)
   os.fallocate = power_fallocate;
   os.ftruncate = power_ftruncate;
   os.fdatasync = power_fdatasync;
+  os.advise = power_madvise;
+  os.call = power_call;
+  os.store = power_store;
   os.create = power_create;
   os.join = power_join;
   for (; tally->states < tally->expected && tally->bad < WORST; seed++)
