@@ -11,7 +11,7 @@ set -eu
 packages='
   python3 gnuplot-nox valgrind g++
   libmimalloc-dev libjemalloc-dev libgoogle-perftools-dev
-  libmemkind-dev libboost-dev libpmemobj-dev liblmdb-dev
+  libmemkind-dev libboost-dev libpmemobj-dev liblmdb-dev libsqlite3-dev
   perl lua5.4 gawk git sqlite3 clang jq z3 redis-server'
 
 if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
