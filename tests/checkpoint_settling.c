@@ -158,11 +158,7 @@ START_TEST (settles_beside_readers)
       cells_store (++n);
       checkpoint ();
     }
-  struct file *f = &heap_of (md)->file;
-  int fd = open (temp_path (file), O_RDONLY | O_CLOEXEC);
-  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
-                        .l_start = MM_LOCK_BYTES + MM_BYTE_PRIVATE, .l_len = 1 };
-  must (f != NULL && fd >= 0 && fcntl (fd, F_OFD_SETLK, &lock) == 0);
+  reader_comes ();
   for (int i = 0; i < 100; i++)
     {
       cells_store (++n);
@@ -170,7 +166,7 @@ START_TEST (settles_beside_readers)
       copy_has (n);
     }
   ck_assert_int_eq (n_threads, 1);
-  ck_assert_int_eq (close (fd), 0);
+  reader_goes ();
   for (int i = 0; i < 30; i++)
     {
       cells_store (++n);

@@ -2082,14 +2082,14 @@ mutant replacement_is_added '/^point_put/,/^}/ {
   s/l->alone || c->again || (/l->alone || (/
 }' checkpoints
 mutant dropped_while_threads_go_on '/^point_make/,/^}/ {
-  s/resume == NULL)/true)/
+  s/point_commit (h, &c, kept)/point_commit (h, \&c, true)/
 }' checkpoints
 mutant pending_as_before '/^point_pend/,/^}/ {
   s/ && c->again//
 }' power
 mutant pending_is_not_refreshed '/^point_pend/,/^}/ {
   s/c->again && err == 0/false/
-}' power
+}' checkpoints power
 mutant heap_grows_into_the_log '/^run_is_logs/,/^}/ {
   s/return .*/return false;/
 }' checkpoints
@@ -2209,8 +2209,7 @@ mutant signals_for_the_thread '/^helper_start/,/^}/ {
   s/sigfillset (&all)/sigemptyset (\&all)/
 }' checkpoint_settling
 mutant rollback_lets_caches_go '/^undo_rollback/,/^}/ {
-  s/for (struct cache \*k = h->caches; k != NULL; k = k->heap_next)/while (h->caches != NULL)/
-  s/cache_forget (k)/cache_release (h->caches)/
+  s/ (struct cache \*k = h->caches; k != NULL; k = k->heap_next)/ (struct cache *k; (k = h->caches) != NULL; cache_release (k))/
 }' checkpoint_gate
 mutant caches_know_what_is_undone '/^undo_rollback/,/^}/ {
   s/cache_forget (k)/(void) 0/
@@ -2230,8 +2229,8 @@ mutant gate_opens_to_drop '/^point_begin/,/^}/ {
 mutant drops_beside_those_inside '/^point_begin/,/^}/ {
   s/\*kept = unused \&\&/*kept = true \&\&/
 }' checkpoint_gate
-mutant waits_for_itself '/^gate_close/,/^}/ {
-  s/own != NULL \&\& word_peek/false \&\& word_peek/
+mutant checkpoint_waits_for_itself '/^gate_lock/,/^}/ {
+  s/own != NULL && word_peek/false \&\& word_peek/
 }' checkpoint_gate
 mutant started_is_not_waited_for '/^commit_begin/,/^}/ {
   /point_end (l)/d
