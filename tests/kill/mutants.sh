@@ -2155,7 +2155,7 @@ mutant own_page_goes '/^undo_rollback/,/^}/ {
 }' checkpoint_files
 mutant zeros_not_synced '/^point_capture/,/^}/ {
   s/l->unsynced |= l->zeroed;//
-}' power
+}' checkpoint_files
 mutant resume_not_called '/^mmalloc_checkpoint_resume/,/^}/ {
   s/^        resume (arg);//
 }' checkpoint_files
