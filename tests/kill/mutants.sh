@@ -2189,7 +2189,7 @@ mutant said_with_a_number_twice '/^point_put/,/^}/ {
 }' checkpoint_settling
 mutant said_what_came_since '/^point_say/,/^}/ {
   s/= super_look (h, c.data, MM_GRANULE,/= 0 * (int) (intptr_t) memcpy (c.data, (char *) h->root, MM_GRANULE) + 0 * (/
-}' checkpoint_settling power
+}' checkpoint_settling
 mutant no_page_kept '/^point_has_room/,/^}/ {
   s/ + bytes + MM_PAGE/ + bytes/
 }' checkpoint_settling
@@ -2204,7 +2204,7 @@ mutant never_settled_by_a_call '/^settle_begin/,/^}/ {
 }' checkpoint_settling
 mutant half_begun_again_counts_the_other '/^point_put/,/^}/ {
   /l->alone = true/d
-}' power
+}' checkpoint_settling
 mutant signals_for_the_thread '/^helper_start/,/^}/ {
   s/sigfillset (&all)/sigemptyset (\&all)/
 }' checkpoint_settling
