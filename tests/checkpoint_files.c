@@ -323,8 +323,8 @@ START_TEST (log_in_no_place)
 }
 END_TEST
 
-/* Both superblocks of "heap" name a log like that of RIGHT at offset LOG, of SIZE
-   bytes, and all that RIGHT's has is there.  */
+/* Both superblocks of "heap" name a log like that of RIGHT at offset LOG, of
+   SIZE bytes, and all that RIGHT's has is there.  */
 static void
 log_forge (struct disk_super right, uint64_t log, uint64_t size)
 {
@@ -810,8 +810,8 @@ sync_of_zeros (int fd)
   return fdatasync (fd);
 }
 
-/* Where blocks are set aside by writing zeros, a checkpoint that finds them in the
-   image waits until the disk has them.  */
+/* Where blocks are set aside by writing zeros, a checkpoint that finds them in
+   the image waits until the disk has them.  */
 START_TEST (zeros_before_the_record)
 {
   os.fallocate = no_fallocate;

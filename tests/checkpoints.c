@@ -183,8 +183,9 @@ START_TEST (killed_later_beside_reader)
 }
 END_TEST
 
-/* A page gets back by hand what the image has, while its copy has something else:
-   when the log begins anew, with what the image has not got, the copy follows.  */
+/* A page gets back by hand what the image has, while its copy has something
+   else: when the log begins anew, with what the image has not got, the copy
+   follows.  */
 START_TEST (undone_by_hand_beside_reader)
 {
   enum { PLACES = 2, ROUNDS = 100 };
@@ -214,8 +215,8 @@ START_TEST (undone_by_hand_beside_reader)
 }
 END_TEST
 
-/* What is pending when the last writer goes is in the image when somebody shares
-   the heap.  */
+/* What is pending when the last writer goes is in the image when somebody
+   shares the heap.  */
 START_TEST (shared_with_what_is_pending)
 {
   md = open_logged (_i);

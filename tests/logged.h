@@ -145,7 +145,8 @@ static inline void
 reader_comes (void)
 {
   struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
-                        .l_start = MM_LOCK_BYTES + MM_BYTE_PRIVATE, .l_len = 1 };
+                        .l_start = MM_LOCK_BYTES + MM_BYTE_PRIVATE,
+                        .l_len = 1 };
   reader_fd = open (temp_path (file), O_RDONLY | O_CLOEXEC);
   must (reader_fd >= 0 && fcntl (reader_fd, F_OFD_SETLK, &lock) == 0);
 }
@@ -249,11 +250,10 @@ file_copy (void)
   must (close (from) == 0 && close (to) == 0);
 }
 
-/* A copy of the file, as a kill would leave it, has number N.  */
+/* That has number N.  */
 static inline void
-copy_has (uint64_t n)
+copied_has (uint64_t n)
 {
-  file_copy ();
   char *heap = mmalloc_open (temp_path ("copy"), MMALLOC_ELSEWHERE, NULL);
   ck_assert_msg (heap != NULL, "%s", mmalloc_strerror (NULL));
   struct mmalloc_info info;
@@ -262,6 +262,14 @@ copy_has (uint64_t n)
   must (cells_have ((void *) (there + (heap - (char *) info.base)), n));
   must (mmalloc_check (heap, NULL, 0) == 0);
   ck_assert_ptr_null (mmalloc_detach (heap));
+}
+
+/* A copy of the file, as a kill would leave it, has number N.  */
+static inline void
+copy_has (uint64_t n)
+{
+  file_copy ();
+  copied_has (n);
 }
 
 #endif

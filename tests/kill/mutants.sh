@@ -2244,9 +2244,6 @@ mutant started_has_what_came_later '/^point_start/,/^}/ {
 mutant ticket_of_a_failure_is_durable '/^point_end/,/^}/ {
   s/if (l->failed == 0)//
 }' checkpoint_gate
-mutant ends_inside '/^cache_release/,/^}/ {
-  /word_put (&k->inside, 0)/d
-}' checkpoint_gate
 
 # ---- Mutants that are none ---------------------------------------------------
 
