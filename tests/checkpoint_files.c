@@ -323,6 +323,125 @@ START_TEST (log_in_no_place)
 }
 END_TEST
 
+/* Both superblocks of "heap" name a log like that of RIGHT at offset LOG, of
+   SIZE bytes, and all that RIGHT's has is there.  */
+static void
+log_forge (struct disk_super right, uint64_t log, uint64_t size)
+{
+  struct disk_super s = right;
+  char *all = malloc (right.log_size);
+  int fd = open (temp_heap_path (), O_RDWR);
+  must (all != NULL && fd >= 0);
+  must (pread (fd, all, right.log_size, (off_t) right.log)
+        == (ssize_t) right.log_size);
+  must (pwrite (fd, all, right.log_size, (off_t) log)
+        == (ssize_t) right.log_size);
+  if ((off_t) (log + size) > file_length (temp_heap_path ()))
+    must (ftruncate (fd, (off_t) (log + size)) == 0);
+  close (fd);
+  free (all);
+  s.log = log;
+  s.log_size = size;
+  super_forge (s);
+}
+
+/* Nothing is wrong but the place of the log, or its size.  */
+START_TEST (whole_log_in_no_place)
+{
+  static const int flags[] = { MMALLOC_CHECKPOINT, 0, MMALLOC_RDONLY };
+  size_of_child = LARGE;
+  log_size = MIB (8);
+  ck_assert_int_eq (child_end (child_start (store_and_die, (void *) 3)), 7);
+  struct disk_super right = super_of ("heap");
+  uint64_t grid = round_up (right.base, MM_SLICE) - right.base;
+  uint64_t last = (right.capacity - grid) / MM_CHUNK - 1;
+  last = grid + last * MM_CHUNK;
+  must (right.log > grid && right.log < last && right.log_size < MM_CHUNK);
+  const struct { uint64_t log, size; } wrong[] = {
+    { grid + MIB (20), right.log_size },         /* in the first chunk */
+    { right.log + MIB (12), right.log_size },    /* inside of a chunk */
+    { last, MM_CHUNK + 2 * MM_PAGE },            /* beyond the capacity */
+    { right.capacity, MM_LOG_TIMES * right.capacity + 2 * MM_PAGE }
+  };
+  const size_t n = sizeof wrong / sizeof *wrong;
+  for (size_t i = 0; i < n; i++)
+    {
+      log_forge (right, wrong[i].log, wrong[i].size);
+      for (int k = 0; k < 3; k++)
+        must_fail (NULL, open_with (LARGE, flags[k]), EBADMSG);
+    }
+  /* Right is the largest one that can be.  */
+  log_forge (right, wrong[n - 1].log, wrong[n - 1].size - 2 * MM_PAGE);
+  md = open_with (LARGE, MMALLOC_CHECKPOINT);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  must (has (md, 2));
+  heap_end (md);
+}
+END_TEST
+
+/* A heap with HUGE blocks before the log, in *FIRST, and behind it, where the
+   records that count say nothing of the directory.  The chunk of the log.  */
+static size_t
+blocks_around_log (size_t *first)
+{
+  disk_is_fast ();
+  log_size = KIB (64);
+  md = open_with (LARGE, MMALLOC_CREATE);
+  must (md != NULL);
+  char *before = mmalloc (md, MIB (40));
+  must (before != NULL);
+  heap_end (md);
+  md = open_logged (LARGE);
+  struct heap *h = heap_of (md);
+  char *behind = mmalloc (md, MIB (40));
+  size_t c = (h->super.log - (h->grid - h->file.base)) >> MM_CHUNK_SHIFT;
+  *first = ((uintptr_t) before - h->grid) >> MM_CHUNK_SHIFT;
+  must (*first + 2 == c && behind > off_chunk (h, c));
+  cells_begin ();
+  checkpoint ();
+  uint64_t n = h->log->seq;
+  while (h->log->first <= n)
+    {
+      cells_store (h->log->seq + 1);
+      checkpoint ();
+      must (h->log->seq < n + 100);
+    }
+  return c;
+}
+
+/* The same where the heap has grown behind the log: pages, a block, one that
+   begins before.  */
+START_TEST (log_amid_blocks)
+{
+  size_t first, c = blocks_around_log (&first);
+  struct heap *h = heap_of (md);
+  uint64_t before = dir_get (h, first), none = dir_get (h, c);
+  off_t at[2] = { (off_t) off_file (h, &h->dir[c]),
+                  (off_t) off_file (h, &h->dir[first]) };
+  heap_end (md);
+  const uint64_t wrong[][2] = {
+    { dir_paged (MM_RECORDS_STEP, 0), before },
+    { dir_huge (0, 9), before },
+    { dir_cont (2), dir_huge (dir_start (before), 2 * MM_CHUNK_SLICES + 9) },
+    { none, before }
+  };
+  int fd = open (temp_heap_path (), O_RDWR);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    {
+      for (int k = 0; k < 2; k++)
+        must (pwrite (fd, &wrong[i][k], 8, at[k]) == 8);
+      if (i + 1 == sizeof wrong / sizeof *wrong)
+        break;
+      must_fail (NULL, open_with (LARGE, MMALLOC_CHECKPOINT), EBADMSG);
+      must_fail (NULL, open_with (LARGE, MMALLOC_RDONLY), EBADMSG);
+    }
+  close (fd);
+  md = open_logged (LARGE);
+  ck_assert_uint_eq (heap_of (md)->super.log_size, log_size);
+  heap_end (md);
+}
+END_TEST
+
 /* Where the log is nothing else can be.  */
 START_TEST (log_over_blocks)
 {
@@ -584,6 +703,23 @@ START_TEST (locked)
 }
 END_TEST
 
+/* Whether TEXT, which crosses no page, is anywhere in the heap's file.  */
+static bool
+file_has (const char *text)
+{
+  static char some[KIB (64)];
+  int fd = open (temp_heap_path (), O_RDONLY | O_CLOEXEC);
+  off_t at = 0;
+  ssize_t n;
+  bool found = false;
+  must (fd >= 0);
+  for (; (at = lseek (fd, at, SEEK_DATA)) >= 0
+         && (n = pread (fd, some, sizeof some, at)) > 0; at += n)
+    found |= memmem (some, (size_t) n, text, strlen (text)) != NULL;
+  close (fd);
+  return found;
+}
+
 /* The process's own page is not the heap's; but its place is.  */
 START_TEST (own_page)
 {
@@ -599,6 +735,7 @@ START_TEST (own_page)
   must (own != NULL && own[0] == 0);
   strcpy (own, "this process");
   checkpoint ();
+  must (!file_has (own));
   for (uint64_t n = 2; n < 5; n++)
     {
       store (n);
@@ -611,6 +748,7 @@ START_TEST (own_page)
       ck_assert_str_eq (own, "this process");
     }
   heap_end (md);
+  must (!file_has ("this process") && file_has ("blocks"));
   md = open_logged (_i);
   must (has (md, 4));
   own = mmalloc_local (md, 16);
@@ -647,6 +785,53 @@ START_TEST (without_fallocate)
   heap_end (md);
   md = open_with (0, 0);
   must (md != NULL && has (md, 5));
+  heap_end (md);
+}
+END_TEST
+
+/* Zeros are in the image that are not on the disk, and no record has them.  */
+static bool allocates, zeros_unsynced;
+static int n_logged;
+
+static ssize_t
+write_of_zeros (int fd, const void *from, size_t n, off_t at)
+{
+  bool durable = (fcntl (fd, F_GETFL) & O_DSYNC) != 0;
+  must (!durable || !zeros_unsynced);
+  zeros_unsynced |= allocates;
+  n_logged += durable;
+  return pwrite (fd, from, n, at);
+}
+
+static int
+sync_of_zeros (int fd)
+{
+  zeros_unsynced = false;
+  return fdatasync (fd);
+}
+
+/* Where blocks are set aside by writing zeros, a checkpoint that finds them in
+   the image waits until the disk has them.  */
+START_TEST (zeros_before_the_record)
+{
+  os.fallocate = no_fallocate;
+  log_size = KIB (256);
+  md = open_logged (LARGE);
+  char *large = mmalloc (md, MIB (40));
+  must (large != NULL);
+  memset (large, 1, MIB (40));
+  checkpoint ();
+  mfree (md, large);
+  checkpoint ();
+  os.pwrite = write_of_zeros;
+  os.fdatasync = sync_of_zeros;
+  allocates = true;
+  must (mcalloc (md, MIB (40), 1) == large);
+  allocates = false;
+  must (zeros_unsynced && n_logged == 0);
+  checkpoint ();
+  must (!zeros_unsynced && n_logged == 1);
+  must (block_is_zero (large, MIB (40)));
   heap_end (md);
 }
 END_TEST
@@ -769,4 +954,5 @@ END_TEST
 RUN_KINDS (SIZES, copied_beside_reader, copied_between_ends, old_logs_stay, log_in_no_place,
            log_over_blocks, log_of_holes, named_by_one, file_is_cut, log_sizes,
            no_room_for_log, by_the_cache, last_record_again, locked, own_page,
-           without_fallocate, reader_before_the_log, users, no_copy)
+           without_fallocate, reader_before_the_log, users, no_copy,
+           whole_log_in_no_place, log_amid_blocks, zeros_before_the_record)

@@ -387,5 +387,196 @@ START_TEST (started_and_failed)
 }
 END_TEST
 
+/* Who is inside when the gate is closed is seen, though it says so with no
+   fence: its processor may keep that back behind stores to what another one
+   has.  */
+enum { CLOSED = 1500, TURNERS = 2, BEFORE = 40, LONG = 2000 };
+static struct { _Alignas (128) _Atomic unsigned long n; } kept_back[BEFORE];
+static struct { _Alignas (128) _Atomic unsigned long begun, ended; }
+  turn[TURNERS];
+
+static void
+store_all (unsigned long n)
+{
+  for (int i = 0; i < BEFORE; i++)
+    atomic_store_explicit (&kept_back[i].n, n, memory_order_relaxed);
+}
+
+static void *
+turn_often (void *arg)
+{
+  uintptr_t me = (uintptr_t) arg;
+  for (unsigned long n = 1; !enough; n++)
+    {
+      store_all (n);
+      must (mmalloc_enter (md) == 0);
+      atomic_store_explicit (&turn[me].begun, n, memory_order_relaxed);
+      atomic_store_explicit (&turn[me].ended, n, memory_order_release);
+      must (mmalloc_leave (md) == 0);
+      turns++;
+    }
+  return NULL;
+}
+
+START_TEST (nobody_is_inside)
+{
+  pthread_t thread[TURNERS];
+  struct reason why;
+  bool unused;
+  if (_i >= WAYS)
+    return;
+  open_by (_i, 0, 0);
+  struct heap *h = heap_of (md);
+  unsigned long times = _i == BARRIERS ? CLOSED : CLOSED / 10;
+  for (uintptr_t k = 0; k < TURNERS; k++)
+    thread[k] = thread_start (turn_often, (void *) k);
+  for (unsigned long i = 0; i < times; i++)
+    {
+      unsigned long before = turns, ended[TURNERS];
+      for (; turns == before; sched_yield ())
+        store_all (i);
+      must (gate_close (h, &unused, &why) == 0);
+      for (int k = 0; k < TURNERS; k++)
+        ended[k] = turn[k].ended;
+      for (int n = 0; n < LONG; n++)
+        for (int k = 0; k < TURNERS; k++)
+          must (turn[k].begun == ended[k]);
+      gate_open (h);
+    }
+  enough = true;
+  for (int k = 0; k < TURNERS; k++)
+    thread_end (thread[k]);
+  checkpoint ();
+  heap_end (md);
+}
+END_TEST
+
+static void *
+wait_behind (void *arg)
+{
+  (void) arg;
+  must (mmalloc_enter (md) == 0);
+  sem_post (&came);
+  sem_wait (&may_go);
+  must (mmalloc_leave (md) == 0);
+  return NULL;
+}
+
+/* Stay inside until one waits for the gate, whom we start.  */
+static pthread_t behind;
+static void *
+stay_for_one (void *arg)
+{
+  struct heap *h = heap_of (md);
+  must (mmalloc_enter (md) == 0);
+  sem_post (&came);
+  while ((word_see (&h->gate) & GATE_CLOSED) == 0)
+    sched_yield ();
+  uint32_t left = word_see (&h->left);
+  behind = thread_start (wait_behind, arg);
+  while (word_see (&h->left) == left)
+    sched_yield ();
+  must (mmalloc_leave (md) == 0);
+  return NULL;
+}
+
+/* Who waited while memory went back to the last checkpoint is inside then, as
+   anybody else.  */
+START_TEST (waited_for_a_rollback)
+{
+  if (_i >= WAYS)
+    return;
+  sem_init (&came, 0, 0);
+  sem_init (&may_go, 0, 0);
+  open_by (_i, 0, 0);
+  cells_begin ();
+  checkpoint ();
+  pthread_t first = thread_start (stay_for_one, NULL);
+  sem_wait (&came);
+  cells_store (1);
+  must (mmalloc_rollback (md) == 0);
+  thread_end (first);
+  sem_wait (&came);
+  heap_of (md)->file.wait = 50;
+  must_fail (md, mmalloc_checkpoint (md) == 0 ? md : NULL, ETIMEDOUT);
+  heap_of (md)->file.wait = 0;
+  sem_post (&may_go);
+  thread_end (behind);
+  must (cells_have (cell, 0));
+  checkpoint ();
+  heap_end (md);
+}
+END_TEST
+
+/* Take a block before a rollback, and another one of that size behind it.  */
+static void *
+allocate_again (void *arg)
+{
+  (void) arg;
+  must (mmalloc (md, 1000) != NULL);
+  sem_post (&came);
+  sem_wait (&may_go);
+  char *p = mmalloc (md, 1000);
+  must (p != NULL && mmalloc_usable_size (md, p) >= 1000);
+  memset (p, 1, 1000);
+  mfree (md, p);
+  return NULL;
+}
+
+/* The pages that threads had are gone with what they allocated.  */
+START_TEST (caches_are_as_memory_is)
+{
+  if (_i >= WAYS)
+    return;
+  sem_init (&came, 0, 0);
+  sem_init (&may_go, 0, 0);
+  open_by (_i, 0, 0);
+  cells_begin ();
+  checkpoint ();
+  pthread_t thread = thread_start (allocate_again, NULL);
+  sem_wait (&came);
+  must (mmalloc_rollback (md) == 0);
+  must (heap_stats (md).blocks_live == 1);
+  sem_post (&may_go);
+  thread_end (thread);
+  must (heap_stats (md).blocks_live == 1);
+  heap_end (md);
+}
+END_TEST
+
+/* When the second record comes, the file is copied.  */
+static int n_durable;
+static ssize_t
+pwrite_copies (int fd, const void *from, size_t n, off_t at)
+{
+  if ((fcntl (fd, F_GETFL) & O_DSYNC) != 0 && ++n_durable == 2)
+    file_copy ();
+  return pwrite (fd, from, n, at);
+}
+
+/* What was started is the checkpoint before the one of who closes the heap.  */
+START_TEST (started_before_the_end)
+{
+  unsigned long ticket;
+  if (_i >= WAYS)
+    return;
+  open_by (_i, 0, 0);
+  threads_are_held (false);
+  cells_begin ();
+  checkpoint ();
+  cells_store (1);
+  must (mmalloc_checkpoint_start (md, &ticket) == 0);
+  cells_store (2);
+  os.pwrite = pwrite_copies;
+  heap_end (md);
+  os.pwrite = pwrite;
+  ck_assert_int_eq (n_durable, 2);
+  copied_has (1);
+  copy_has (2);
+}
+END_TEST
+
 RUN_KINDS (3 * WAYS, turns_are_whole, inside, waits_for_who_is_inside,
-           first_one_waits, started, started_and_failed)
+           first_one_waits, started, started_and_failed, nobody_is_inside,
+           waited_for_a_rollback, caches_are_as_memory_is,
+           started_before_the_end)

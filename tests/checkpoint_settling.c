@@ -158,11 +158,7 @@ START_TEST (settles_beside_readers)
       cells_store (++n);
       checkpoint ();
     }
-  struct file *f = &heap_of (md)->file;
-  int fd = open (temp_path (file), O_RDONLY | O_CLOEXEC);
-  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
-                        .l_start = MM_LOCK_BYTES + MM_BYTE_PRIVATE, .l_len = 1 };
-  must (f != NULL && fd >= 0 && fcntl (fd, F_OFD_SETLK, &lock) == 0);
+  reader_comes ();
   for (int i = 0; i < 100; i++)
     {
       cells_store (++n);
@@ -170,7 +166,7 @@ START_TEST (settles_beside_readers)
       copy_has (n);
     }
   ck_assert_int_eq (n_threads, 1);
-  ck_assert_int_eq (close (fd), 0);
+  reader_goes ();
   for (int i = 0; i < 30; i++)
     {
       cells_store (++n);
@@ -221,5 +217,182 @@ START_TEST (sync_fails)
 }
 END_TEST
 
+/* The thread's wait for the disk fails, once: no checkpoint after that, though
+   the disk does as if nothing had been.  */
+START_TEST (settler_fails_once)
+{
+  disk_is_fast ();
+  threads_are_held (_i / SIZES != 0);
+  os.fdatasync = late_fdatasync;
+  md = open_logged (_i % SIZES);
+  cells_begin ();
+  cells_store (1);
+  checkpoint ();
+  uint64_t n = 2;
+  int failed;
+  fail_sync = EIO;
+  for (;; n++)
+    {
+      bool ends = n_threads == 1 && at_once;
+      cells_store (n);
+      failed = mmalloc_checkpoint (md);
+      ck_assert_int_eq (failed, n_joined == 1 ? -1 : 0);
+      ck_assert_int_eq (ends, failed && at_once);
+      if (failed)
+        break;
+    }
+  ck_assert_int_eq (errno, EIO);
+  ck_assert_int_eq (n_threads, 1);
+  fail_sync = 0;
+  for (int i = 0; i < 3; i++)
+    must_fail (md, mmalloc_checkpoint (md) == 0 ? md : NULL, EIO);
+  must_fail (md, mmalloc_rollback (md) == 0 ? md : NULL, EIO);
+  must (cells_have (cell, n));
+  copy_has (n - 1);
+  ck_assert_ptr_null (mmalloc_detach (md));
+  md = open_logged (_i % SIZES);
+  cells_begin ();
+  must (cells_have (cell, n - 1));
+  heap_end (md);
+}
+END_TEST
+
+/* Each half gets free in time: the log is used again and again.  */
+enum { MANY = 300 };
+START_TEST (log_stays_where_it_is)
+{
+  disk_is_fast ();
+  open_settled (_i);
+  struct heap *h = heap_of (md);
+  uint64_t log = h->super.log, size = h->super.log_size;
+  cells_begin ();
+  for (uint64_t n = 1; n < MANY; n++)
+    {
+      cells_store (n);
+      checkpoint ();
+      must (h->super.log == log && h->super.log_size == size);
+    }
+  copy_has (MANY - 1);
+  heap_end (md);
+}
+END_TEST
+
+/* The first write into each half fails, once.  */
+static off_t failed_last;
+static int n_failed;
+
+static ssize_t
+pwrite_begins (int fd, const void *from, size_t n, off_t at)
+{
+  struct heap *h = heap_of (md);
+  off_t in_log = at - (off_t) h->super.log;
+  bool begins = in_log == 0 || in_log == (off_t) log_half (h);
+  if (!begins || failed_last == at)
+    return pwrite (fd, from, n, at);
+  failed_last = at;
+  n_failed++;
+  return errno = EIO, -1;
+}
+
+/* Then that half begins with the next one, and the other gets free all the
+   same.  */
+START_TEST (each_half_fails_once)
+{
+  disk_is_fast ();
+  open_settled (_i);
+  struct heap *h = heap_of (md);
+  uint64_t log = h->super.log, size = h->super.log_size;
+  failed_last = (off_t) log;
+  cells_begin ();
+  checkpoint ();
+  os.pwrite = pwrite_begins;
+  for (uint64_t n = 1; n < MANY; n++)
+    {
+      int before = n_failed;
+      cells_store (n);
+      if (mmalloc_checkpoint (md) != 0)
+        {
+          ck_assert_int_eq (n_failed, before + 1);
+          copy_has (n - 1);
+          checkpoint ();
+          copy_has (n);
+        }
+      must (h->super.log == log && h->super.log_size == size);
+    }
+  ck_assert_int_gt (n_failed, 10);
+  os.pwrite = pwrite;
+  heap_end (md);
+}
+END_TEST
+
+/* So many writes of the log succeed; then one fails.  */
+static int writes_left;
+static ssize_t
+pwrite_later_fails (int fd, const void *from, size_t n, off_t at)
+{
+  bool logs = fd == heap_of (md)->log->fd;
+  if (logs && writes_left-- == 0)
+    return errno = EIO, -1;
+  return pwrite (fd, from, n, at);
+}
+
+/* The length in the root page of heap file NAME.  */
+static uint64_t
+length_in (const char *name)
+{
+  uint64_t length;
+  int fd = open (temp_path (name), O_RDONLY | O_CLOEXEC);
+  must (fd >= 0);
+  must (pread (fd, &length, sizeof length, MM_OFF_ROOT) == sizeof length);
+  must (close (fd) == 0);
+  return length;
+}
+
+/* The record that only says that a half does not count has nothing of what came
+   since the last checkpoint: if the one behind it fails, all is as it was.  */
+START_TEST (says_nothing_else)
+{
+  disk_is_fast ();
+  threads_are_held (false);
+  md = open_logged (_i % SIZES);
+  struct heap *h = heap_of (md);
+  struct log *l = h->log;
+  uint64_t n = 0;
+  cells_begin ();
+  while (l->half == 0 || l->at + 2 * MM_PAGE <= h->super.log_size)
+    {
+      cells_store (++n);
+      checkpoint ();
+    }
+  must (n_threads == 1 && n_joined == 0);
+  uint64_t seq = l->seq, begins = l->begins, length = l->length;
+  ck_assert_uint_eq (length_in (file), length);
+  must (mmalloc (md, KIB (900)) != NULL);
+  ck_assert_uint_gt (off_length (h), length);
+  cells_store (n + 1);
+  os.pwrite = pwrite_later_fails;
+  writes_left = 1;
+  must_fail (md, mmalloc_checkpoint (md) == 0 ? md : NULL, EIO);
+  os.pwrite = pwrite;
+  must (l->seq == seq + 1 && l->first == begins && l->length == length);
+  copy_has (n);
+  ck_assert_uint_eq (length_in (file), length);
+  ck_assert_uint_eq (length_in ("copy"), length);
+  if (_i / SIZES == 0)
+    ck_assert_int_eq (mmalloc_rollback (md), 0);
+  else
+    {
+      checkpoint ();
+      n++;
+    }
+  must (cells_have (cell, n) && off_length (h) == l->length);
+  copy_has (n);
+  ck_assert_int_eq (_i / SIZES == 0, l->length == length);
+  heap_end (md);
+}
+END_TEST
+
 RUN_KINDS (SIZES * SETTLERS, killed_while_it_settles, counts_until_it_is_settled,
-           moves_while_it_settles, settles_beside_readers, sync_fails)
+           moves_while_it_settles, settles_beside_readers, sync_fails,
+           settler_fails_once, log_stays_where_it_is, each_half_fails_once,
+           says_nothing_else)

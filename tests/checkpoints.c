@@ -183,6 +183,123 @@ START_TEST (killed_later_beside_reader)
 }
 END_TEST
 
+/* A page gets back by hand what the image has, while its copy has something
+   else: when the log begins anew, with what the image has not got, the copy
+   follows.  */
+START_TEST (undone_by_hand_beside_reader)
+{
+  enum { PLACES = 2, ROUNDS = 100 };
+  uint64_t size;
+  unsigned half, n_halves = 0;
+  disk_is_fast ();
+  md = open_logged (_i);
+  cells_begin ();
+  checkpoint ();
+  size = heap_of (md)->super.log_size;
+  reader_comes ();
+  for (uint64_t n = 0; n < ROUNDS; n++)
+    {
+      half = heap_of (md)->log->half;
+      for (uint64_t k = 0; k < PLACES; k++)
+        cell[k * APART] = (n + k) % 2;
+      checkpoint ();
+      ck_assert_uint_gt (heap_of (md)->log->n_pending, 0);
+      n_halves += heap_of (md)->log->half != half;
+      ck_assert_int_eq (mmalloc_rollback (md), 0);
+      for (uint64_t k = 0; k < PLACES; k++)
+        must (cell[k * APART] == (n + k) % 2);
+    }
+  must (n_halves > 4 && heap_of (md)->super.log_size == size);
+  reader_goes ();
+  heap_end (md);
+}
+END_TEST
+
+/* What is pending when the last writer goes is in the image when somebody
+   shares the heap.  */
+START_TEST (shared_with_what_is_pending)
+{
+  md = open_logged (_i);
+  store (1);
+  checkpoint ();
+  reader_comes ();
+  store (2);
+  checkpoint ();
+  heap_end (md);
+  reader_goes ();
+  md = open_with (_i, 0);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  must (has (md, 2));
+  heap_end (md);
+}
+END_TEST
+
+/* A writer who makes checkpoints whenever a reader reads.  */
+static struct { uint64_t made, at, due; } *told;
+static struct child writer;
+
+static void
+write_when_told (void *unused)
+{
+  enum { MANY = 16 };          /* more than the log has room for */
+  (void) unused;
+  disk_is_fast ();
+  md = open_logged (size_of_child);
+  cells_begin ();
+  must (mmalloc_checkpoint (md) == 0);
+  for (;;)
+    {
+      baton_pass (baton);
+      baton_wait (baton);
+      for (int i = 0; i < MANY; i++)
+        {
+          cells_store (++told->made);
+          must (mmalloc_checkpoint (md) == 0);
+        }
+    }
+}
+
+static ssize_t
+pread_beside (int fd, void *to, size_t n, off_t at)
+{
+  if (++told->at == told->due)
+    {
+      baton_pass (writer.baton);
+      baton_wait (writer.baton);
+    }
+  return pread (fd, to, n, at);
+}
+
+/* Between any two of its reads the log is used again: the reader sees one
+   checkpoint, not older than its opening.  */
+START_TEST (log_is_used_again_while_read)
+{
+  told = mmap (NULL, sizeof *told, PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  must (told != MAP_FAILED);
+  size_of_child = _i;
+  writer = child_start (write_when_told, NULL);
+  baton_wait (writer.baton);
+  os.pread = pread_beside;
+  while (told->at >= told->due)
+    {
+      uint64_t n = told->made;
+      told->due++;
+      told->at = 0;
+      char *view = open_with (0, MMALLOC_RDONLY);
+      ck_assert_msg (view != NULL, "%s", mmalloc_strerror (NULL));
+      uint64_t *there = mmalloc_getroot (view, "cells");
+      while (n < told->made && !cells_have (there, n))
+        n++;
+      must (cells_have (there, n));
+      ck_assert_ptr_null (mmalloc_detach (view));
+    }
+  ck_assert_uint_gt (told->due, 10);
+  must (kill (writer.pid, SIGKILL) == 0);
+  ck_assert_int_eq (child_end (writer), 128 + SIGKILL);
+}
+END_TEST
+
 /* From shared to checkpoints and back.  */
 START_TEST (shared_between)
 {
@@ -647,6 +764,29 @@ START_TEST (resume_is_called)
 }
 END_TEST
 
+static void
+resume_cells (void *n)
+{
+  cells_store (*(uint64_t *) n);
+}
+
+/* What is stored as soon as threads may go on stays, in a page that the
+   checkpoint would give back.  */
+START_TEST (resumed_in_a_page_of_the_checkpoint)
+{
+  uint64_t later = CELLS + 1;
+  md = open_logged (_i);
+  cells_begin ();
+  checkpoint ();
+  cells_store (1);
+  ck_assert_int_eq (mmalloc_checkpoint_resume (md, resume_cells, &later), 0);
+  ck_assert_uint_eq (cell[APART], later);
+  ck_assert_int_eq (mmalloc_rollback (md), 0);
+  ck_assert_uint_eq (cell[APART], 1);
+  heap_end (md);
+}
+END_TEST
+
 static size_t n_seen, bytes_seen;
 static char *wanted;
 static int
@@ -702,4 +842,6 @@ RUN_KINDS (SIZES, killed, rolled_back, readers_see_one, killed_beside_reader,
            fork_child_has_none, write_fails, one_flush,
            without_helpers, disk_is_full, damaged, damaged_in_the_middle,
            threads_go_on,
-           resume_is_called, changes)
+           resume_is_called, changes, undone_by_hand_beside_reader,
+           shared_with_what_is_pending, log_is_used_again_while_read,
+           resumed_in_a_page_of_the_checkpoint)

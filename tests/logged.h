@@ -139,6 +139,50 @@ cells_have (const uint64_t *there, uint64_t n)
   return good;
 }
 
+/* A reader, of whom this is all that the writer sees; until reader_goes.  */
+static int reader_fd = -1;
+static inline void
+reader_comes (void)
+{
+  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
+                        .l_start = MM_LOCK_BYTES + MM_BYTE_PRIVATE,
+                        .l_len = 1 };
+  reader_fd = open (temp_path (file), O_RDONLY | O_CLOEXEC);
+  must (reader_fd >= 0 && fcntl (reader_fd, F_OFD_SETLK, &lock) == 0);
+}
+
+static inline void
+reader_goes (void)
+{
+  ck_assert_int_eq (close (reader_fd), 0);
+}
+
+/* For tests of many checkpoints, where no power goes: nothing waits for the
+   disk.  */
+static inline int
+open_undurable (const char *path, int flags, ...)
+{
+  va_list ap;
+  va_start (ap, flags);
+  mode_t mode = flags & O_CREAT ? va_arg (ap, mode_t) : 0;
+  va_end (ap);
+  return open (path, flags & ~(O_DSYNC | O_DIRECT), mode);
+}
+
+static inline int
+no_fdatasync (int fd)
+{
+  (void) fd;
+  return 0;
+}
+
+static inline void
+disk_is_fast (void)
+{
+  os.open = open_undurable;
+  os.fdatasync = no_fdatasync;
+}
+
 /* There can be no thread.  */
 static inline int
 no_pthread (pthread_t *thread, const pthread_attr_t *attributes,
@@ -206,11 +250,10 @@ file_copy (void)
   must (close (from) == 0 && close (to) == 0);
 }
 
-/* A copy of the file, as a kill would leave it, has number N.  */
+/* That has number N.  */
 static inline void
-copy_has (uint64_t n)
+copied_has (uint64_t n)
 {
-  file_copy ();
   char *heap = mmalloc_open (temp_path ("copy"), MMALLOC_ELSEWHERE, NULL);
   ck_assert_msg (heap != NULL, "%s", mmalloc_strerror (NULL));
   struct mmalloc_info info;
@@ -219,6 +262,14 @@ copy_has (uint64_t n)
   must (cells_have ((void *) (there + (heap - (char *) info.base)), n));
   must (mmalloc_check (heap, NULL, 0) == 0);
   ck_assert_ptr_null (mmalloc_detach (heap));
+}
+
+/* A copy of the file, as a kill would leave it, has number N.  */
+static inline void
+copy_has (uint64_t n)
+{
+  file_copy ();
+  copied_has (n);
 }
 
 #endif

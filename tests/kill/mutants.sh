@@ -2080,15 +2080,15 @@ mutant failed_record_overwritten '/^point_put/,/^}/ {
 mutant replacement_is_added '/^point_put/,/^}/ {
   s/l->alone || c->again || (/l->alone || (/
 }' checkpoints
-mutant dropped_while_threads_go_on '/^point_begin/,/^}/ {
-  s/ && !resume//
+mutant dropped_while_threads_go_on '/^point_make/,/^}/ {
+  s/point_commit (h, &c, kept)/point_commit (h, \&c, true)/
 }' checkpoints
 mutant pending_as_before '/^home_pend/,/^}/ {
   s/ && c->again//
 }' power
 mutant pending_is_not_refreshed '/^home_pend/,/^}/ {
   s/c->again && err == 0/false/
-}' power
+}' checkpoints power
 mutant heap_grows_into_the_log '/^run_is_logs/,/^}/ {
   s/return .*/return false;/
 }' checkpoints
@@ -2154,7 +2154,7 @@ mutant own_page_goes '/^undo_rollback/,/^}/ {
 }' checkpoint_files
 mutant zeros_not_synced '/^point_capture/,/^}/ {
   s/l->unsynced |= l->zeroed;//
-}' power
+}' checkpoint_files
 mutant resume_not_called '/^mmalloc_checkpoint_resume/,/^}/ {
   s/^        resume (arg);//
 }' checkpoint_files
@@ -2188,7 +2188,7 @@ mutant said_with_a_number_twice '/^point_put/,/^}/ {
 }' checkpoint_settling
 mutant said_what_came_since '/^point_say/,/^}/ {
   s/= super_look (h, c.data, MM_GRANULE,/= 0 * (int) (intptr_t) memcpy (c.data, (char *) h->root, MM_GRANULE) + 0 * (/
-}' checkpoint_settling power
+}' checkpoint_settling
 mutant no_page_kept '/^point_has_room/,/^}/ {
   s/ + bytes + MM_PAGE/ + bytes/
 }' checkpoint_settling
@@ -2203,12 +2203,12 @@ mutant never_settled_by_a_call '/^settle_begin/,/^}/ {
 }' checkpoint_settling
 mutant half_begun_again_counts_the_other '/^point_put/,/^}/ {
   /l->alone = true/d
-}' power
+}' checkpoint_settling
 mutant signals_for_the_thread '/^helper_start/,/^}/ {
   s/sigfillset (&all)/sigemptyset (\&all)/
 }' checkpoint_settling
 mutant rollback_lets_caches_go '/^undo_rollback/,/^}/ {
-  s/cache_forget (k)/cache_release (k)/
+  s/ (struct cache \*k = h->caches; k != NULL; k = k->heap_next)/ (struct cache *k; (k = h->caches) != NULL; cache_release (k))/
 }' checkpoint_gate
 mutant caches_know_what_is_undone '/^undo_rollback/,/^}/ {
   s/cache_forget (k)/(void) 0/
@@ -2228,8 +2228,8 @@ mutant gate_opens_to_drop '/^point_begin/,/^}/ {
 mutant drops_beside_those_inside '/^point_begin/,/^}/ {
   s/\*kept = unused \&\&/*kept = true \&\&/
 }' checkpoint_gate
-mutant waits_for_itself '/^gate_close/,/^}/ {
-  s/own != NULL \&\& word_peek/false \&\& word_peek/
+mutant checkpoint_waits_for_itself '/^gate_lock/,/^}/ {
+  s/own != NULL && word_peek/false \&\& word_peek/
 }' checkpoint_gate
 mutant started_is_not_waited_for '/^commit_begin/,/^}/ {
   /point_end (l)/d
@@ -2242,9 +2242,6 @@ mutant started_has_what_came_later '/^point_start/,/^}/ {
 }' checkpoint_gate
 mutant ticket_of_a_failure_is_durable '/^point_end/,/^}/ {
   s/if (l->failed == 0)//
-}' checkpoint_gate
-mutant ends_inside '/^cache_release/,/^}/ {
-  /word_put (&k->inside, 0)/d
 }' checkpoint_gate
 
 # ---- Mutants that are none ---------------------------------------------------
