@@ -1,13 +1,15 @@
 #!/bin/sh
 # Build libmmalloc in build/ and show its main job: counting words into a heap
-# file, over several runs, of which one is killed in the middle.  Installs what
-# is missing for that with apt-get first.
+# file, over several runs, of which one is killed in the middle; and a bank whose
+# accounts add up, however it is killed.  Installs what is missing for that with
+# apt-get first.
 # usage: demo.sh [FILE...]      (files to count, else Debian's licence texts)
 caller_dir=$PWD
 cd "$(dirname "$0")" || exit 1
 . ./build-aux/prepare.sh
 prepare || exit
 wordcount=$source_dir/$build/examples/wordcount
+bank=$source_dir/$build/examples/bank
 
 cd "$caller_dir" || exit 1
 [ $# -gt 0 ] || set -- /usr/share/common-licenses/*
@@ -56,3 +58,16 @@ sort "$work/all" | uniq -c | awk '{ print $1, $2 }' | sort > "$work/expected"
 diff "$work/expected" "$work/found" > "$work/diff" ||
   { head "$work/diff"; fail "the counts differ from those of sort and uniq"; }
 echo "All counts are those that tr, sort and uniq find."
+
+echo
+echo "A bank: four threads transfer money, two stores each; killed in between."
+for kill in 10000 50000; do
+  echo
+  echo "\$ bank -k $kill bank.heap"
+  "$bank" -k $kill "$work/bank.heap"
+  status=$?
+  [ $status -eq 137 ] || fail "the bank was not killed, but ended with $status"
+done
+echo
+echo "\$ bank bank.heap"
+"$bank" "$work/bank.heap" || fail "the accounts do not add up"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The examples do what the README says of them: runs counts its runs, and
 # wordcount, killed again and again at every place it can be killed at,
-# counts each word once.
+# counts each word once; the accounts of bank, killed in a transfer, add up.
 : "${srcdir:=.}"
 work=$(mktemp -d "${TMPDIR:-/tmp}/demo.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -41,3 +41,14 @@ $EMULATOR examples/wordcount -l "$work/words.heap" | sort > "$work/found" ||
   fail "wordcount -l"
 diff "$work/expected" "$work/found" || fail "wordcount counts differently"
 echo "$(wc -l < "$work/found") different words, all counts right"
+
+for kill in 100 20000 60000; do
+  $EMULATOR examples/bank -k $kill "$work/bank.heap" > "$work/said"
+  status=$?
+  [ $status -eq 137 ] || fail "bank -k $kill ended with $status, not 137"
+  grep ' have 100000$' "$work/said" || fail "bank: $(cat "$work/said")"
+done
+$EMULATOR examples/bank -n 1000 "$work/bank.heap" > "$work/said" ||
+  fail "the last bank: $(cat "$work/said")"
+[ "$(grep -c ' have 100000$' "$work/said")" -eq 2 ] ||
+  fail "bank: $(cat "$work/said")"
