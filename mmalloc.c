@@ -4288,12 +4288,20 @@ member_count (const struct file *f)
   return n;
 }
 
-/* Words for the first of them, in a region, where the byte tells who it is.  */
+/* Words for the first of them.  The byte tells who it is, or that it has one of the
+   first entries of a heap.  */
 static const char *
 member_name (const struct file *f, char words[40])
 {
   int64_t next = 0, number = member_next (f, &next);
-  return pid_name (number >= 0 ? byte_pid (number) : 0, words);
+  uint64_t pid = number >= 0 ? byte_pid (number) : 0;
+  struct disk_proc e;
+  if (f->kind->heap && number >= 0 && number < MM_PROCS_FIRST
+      && os_pread_all (f->fd, &e, sizeof e,
+                       (off_t) (MM_OFF_PROCS + (uint64_t) number * sizeof e)) == 0
+      && proc_is_here (&e))
+    pid = word_peek (&e.pid);
+  return pid_name (pid, words);
 }
 
 /* F's user, whom others see by now, is to be alone, or beside others none of

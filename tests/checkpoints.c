@@ -400,6 +400,9 @@ START_TEST (one_process)
   struct child child = child_start (open_shared, NULL);
   baton_wait (child.baton);
   must_fail (NULL, open_with (0, MMALLOC_CHECKPOINT), EBUSY);
+  char who[40];
+  snprintf (who, sizeof who, "process %d ", (int) child.pid);
+  must (strstr (mmalloc_strerror (NULL), who) != NULL);
   baton_pass (child.baton);
   ck_assert_int_eq (child_end (child), 0);
 }
