@@ -120,6 +120,8 @@ copy_is_whole (void)
 START_TEST (turns_are_whole)
 {
   pthread_t thread[WORKERS];
+  if (_i >= WAYS)
+    return;
   open_by (_i, 0, 0);
   bank_begin ();
   checkpoint ();
