@@ -965,8 +965,6 @@ struct log
   size_t image_mapped;         /* bytes of that, */
   size_t image_end;            /* as far as the file goes */
   bool zeros;                  /* blocks are set aside by writing zeros */
-  bool zeroed;                 /* that was done where the heap was already; under
-                                  the lock of growth */
   uint64_t length;             /* of the heap, at the last checkpoint */
   char **kept;                 /* by page: a copy as it was last committed, while
                                   that cannot go into the image; NULL: none */
@@ -3261,17 +3259,51 @@ written_pages (void *p, size_t len, struct written *span)
   return 1;
 }
 
-/* Where F has anything from OFF on, so that what is empty need not be read; OFF
-   itself, if that is not known.  */
+/* Where in file F, from OFF on, something was written, or with SEEK_HOLE nothing;
+   INT64_MAX: nowhere.  Where that cannot be told, at OFF, and no hole before the
+   end.  */
+static uint64_t
+written_seek (const struct file *f, uint64_t off, int what)
+{
+  /* The place of an open file that is nobody else's.  */
+  bool ours = f->lock_fd != f->fd && os_own (f, f->lock_fd) == 0;
+  off_t at = ours ? lseek (f->lock_fd, (off_t) off, what) : -1;
+  if (at >= 0)
+    return size_max (off, (uint64_t) at);
+  if (ours && errno == ENXIO)
+    return what == SEEK_DATA ? INT64_MAX : off;
+  struct stat status;
+  return what == SEEK_DATA || os_stat_own (f, f->fd, &status) != 0
+           ? off : size_max (off, (uint64_t) status.st_size);
+}
+
+/* The first page from OFF on in which something was written.  */
 static uint64_t
 written_from (const struct file *f, uint64_t off)
 {
-  /* The place of an open file that is nobody else's.  */
-  off_t at = f->lock_fd != f->fd && os_own (f, f->lock_fd) == 0
-               ? lseek (f->lock_fd, (off_t) off, SEEK_DATA) : (off_t) off;
-  if (at < 0)
-    return errno == ENXIO ? INT64_MAX : off;
-  return size_max (off, (uint64_t) at / MM_PAGE * MM_PAGE);
+  return size_max (off, written_seek (f, off, SEEK_DATA) / MM_PAGE * MM_PAGE);
+}
+
+/* Write zeros where file F has a hole in the LEN bytes at OFF, which does not change
+   it.  */
+static int
+written_fill (const struct file *f, uint64_t off, size_t len)
+{
+  static const char zeros[16 * MM_PAGE];
+  uint64_t end = off + len;
+  int err = 0;
+  while (err == 0 && (off = written_seek (f, off, SEEK_HOLE)) < end)
+    {
+      uint64_t to = size_min (end, written_seek (f, off, SEEK_DATA));
+      /* Who cannot tell holes has the end of the file for one.  */
+      to = to > off ? to : end;
+      for (size_t n; off < to && err == 0; off += n)
+        {
+          n = size_min (to - off, sizeof zeros);
+          err = os_pwrite_all (f, zeros, n, (off_t) off);
+        }
+    }
+  return err;
 }
 
 
@@ -3310,9 +3342,9 @@ back_range (struct heap *h, char *p, size_t len)
   mark_range (p, len, true);
   if (h->file.kind->backing == BY_COPY)
     return 0;
-  if (h->file.kind->backing == BY_LOG && h->log->zeros
-      && off_file (h, p) < h->log->length)
-    h->log->zeroed = true;
+  if (h->file.kind->backing == BY_LOG && h->log->zeros)
+    return fail_refused (written_fill (&h->file, off_file (h, p), len), len,
+                         off_file (h, p) + len);
   if (h->file.kind->backing == BY_DISK || h->file.kind->backing == BY_LOG)
     return fail_refused (os_reserve_blocks (&h->file, off_file (h, p), len,
                                             true),
@@ -6798,7 +6830,6 @@ cache_release (struct cache *k)
   struct heap *h = word_peek (&k->heap);
   word_put (&k->key, KEY_NONE);
   word_put (&k->name, 0);
-  word_put (&k->inside, 0);
   if (h == NULL)
     return;
   if (k->stream > h->super.n_shared && !word_peek (&h->forked))
@@ -11333,8 +11364,6 @@ point_capture (struct heap *h, struct capture *c)
   *c = (struct capture){ .h = h, .length = off_length (h) };
   c->unread = !byte_is_locked (&h->file, MM_BYTE_PRIVATE, F_WRLCK)
               && !byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK);
-  l->unsynced |= l->zeroed;
-  l->zeroed = false;
   home_map (h);
   int err = capture_scan (c);
   if (err == 0)

@@ -790,48 +790,65 @@ START_TEST (without_fallocate)
 }
 END_TEST
 
-/* Zeros are in the image that are not on the disk, and no record has them.  */
-static bool allocates, zeros_unsynced;
-static int n_logged;
-
-static ssize_t
-write_of_zeros (int fd, const void *from, size_t n, off_t at)
-{
-  bool durable = (fcntl (fd, F_GETFL) & O_DSYNC) != 0;
-  must (!durable || !zeros_unsynced);
-  zeros_unsynced |= allocates;
-  n_logged += durable;
-  return pwrite (fd, from, n, at);
-}
-
-static int
-sync_of_zeros (int fd)
-{
-  zeros_unsynced = false;
-  return fdatasync (fd);
-}
-
-/* Where blocks are set aside by writing zeros, a checkpoint that finds them in
-   the image waits until the disk has them.  */
-START_TEST (zeros_before_the_record)
+/* Where blocks are set aside by writing zeros, none are written over what the last
+   checkpoint has: it comes back by a rollback (0), and after a kill (1).  */
+static void
+take_again (void *kills)
 {
   os.fallocate = no_fallocate;
   log_size = KIB (256);
   md = open_logged (LARGE);
   char *large = mmalloc (md, MIB (40));
-  must (large != NULL);
+  must (large != NULL && mmalloc_setroot (md, "large", large) == 0);
   memset (large, 1, MIB (40));
   checkpoint ();
   mfree (md, large);
+  must (mcalloc (md, MIB (40), 1) == large && block_is_zero (large, MIB (40)));
+  if (kills != NULL)
+    _exit (7);
+  must (mmalloc_rollback (md) == 0);
+  must (large[0] == 1 && large[MIB (20)] == 1 && large[MIB (40) - 1] == 1);
+  _exit (7);
+}
+
+START_TEST (no_zeros_over_the_checkpoint)
+{
+  ck_assert_int_eq (child_run (take_again, _i != 0 ? &md : NULL), 7);
+  md = open_logged (LARGE);
+  char *large = mmalloc_getroot (md, "large");
+  must (large[0] == 1 && large[MIB (20)] == 1 && large[MIB (40) - 1] == 1);
+  heap_end (md);
+}
+END_TEST
+
+static bool fail_write;
+static ssize_t
+records_fail (int fd, const void *from, size_t n, off_t at)
+{
+  bool durable = (fcntl (fd, F_GETFL) & O_DSYNC) != 0;
+  return durable && fail_write ? errno = EIO, -1 : pwrite (fd, from, n, at);
+}
+
+/* What a failed checkpoint has left behind the heap's end is no block's
+   contents.  */
+START_TEST (nothing_is_left_behind_the_end)
+{
+  os.fallocate = _i != 0 ? no_fallocate : fallocate;
+  log_size = KIB (256);
+  md = open_logged (LARGE);
   checkpoint ();
-  os.pwrite = write_of_zeros;
-  os.fdatasync = sync_of_zeros;
-  allocates = true;
-  must (mcalloc (md, MIB (40), 1) == large);
-  allocates = false;
-  must (zeros_unsynced && n_logged == 0);
+  char *large = mmalloc (md, MIB (40));
+  must (large != NULL);
+  memset (large, 1, MIB (40));
+  os.pwrite = records_fail;
+  fail_write = true;
+  must (mmalloc_checkpoint (md) == -1);
+  fail_write = false;
+  must (mmalloc_rollback (md) == 0);
+  must (mcalloc (md, MIB (40), 1) == large && block_is_zero (large, MIB (40)));
   checkpoint ();
-  must (!zeros_unsynced && n_logged == 1);
+  heap_end (md);
+  md = open_logged (LARGE);
   must (block_is_zero (large, MIB (40)));
   heap_end (md);
 }
@@ -956,4 +973,5 @@ RUN_KINDS (SIZES, copied_beside_reader, copied_between_ends, old_logs_stay, log_
            log_over_blocks, log_of_holes, named_by_one, file_is_cut, log_sizes,
            no_room_for_log, by_the_cache, last_record_again, locked, own_page,
            without_fallocate, reader_before_the_log, users, no_copy,
-           whole_log_in_no_place, log_amid_blocks, zeros_before_the_record)
+           whole_log_in_no_place, log_amid_blocks, no_zeros_over_the_checkpoint,
+           nothing_is_left_behind_the_end)

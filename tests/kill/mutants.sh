@@ -2152,8 +2152,8 @@ mutant own_page_stays '/^undo_local/,/^}/ {
 mutant own_page_goes '/^undo_rollback/,/^}/ {
   s/char \*until = .*/char *until = end; local = NULL;/
 }' checkpoint_files
-mutant zeros_not_synced '/^point_capture/,/^}/ {
-  s/l->unsynced |= l->zeroed;//
+mutant zeros_over_the_image '/^back_range/,/^}/ {
+  s/h->file.kind->backing == BY_LOG \&\& h->log->zeros/false/
 }' checkpoint_files
 mutant resume_not_called '/^mmalloc_checkpoint_resume/,/^}/ {
   s/^        resume (arg);//
