@@ -37,8 +37,11 @@
    record says so in its first, and has in it all that was pending when the sync
    began, whether it is home by now or not.  A half always keeps room for a
    record of that alone, for when the other is full before any other record came.
-   A sync that failed is the end of checkpoints until the heap is opened again:
-   the system may call clean what it could not write.
+   The code begins a settle only while nothing is pending, so that a page is
+   enough; else the record that begins the half has all that is pending, and the
+   image, in which little is new then, is synced before it.  A sync that failed
+   is the end of checkpoints until the heap is opened again: the system may call
+   clean what it could not write.
 
    Too small.  A record that no half has room for goes into a new log, with an
    epoch of its own, as its first; the image is synced before, and what is
