@@ -38,6 +38,7 @@ enum { ACCOUNTS = 50, EACH = 1000, WORKERS = 3 };
 static struct bank
 {
   char **block[WORKERS];
+  unsigned long generation;
   struct { long money, room[600]; } account[ACCOUNTS];
 } *bank;
 static _Atomic bool enough;
@@ -152,6 +153,110 @@ START_TEST (turns_are_whole)
   must (mmalloc_rollback (md) == 0);
   must (bank_is_whole (md));
   heap_end (md);
+}
+END_TEST
+
+/* What a process that may be killed has told: how often its main thread went round,
+   and what the last checkpoint had.  */
+static struct told
+{
+  _Atomic long rounds;
+  _Atomic unsigned long durable;
+} *told;
+
+/* Threads work, and checkpoints are made in all ways, until it is killed.  */
+static void
+work_until_killed (void *way)
+{
+  pthread_t thread[WORKERS];
+  open_by ((int) (uintptr_t) way, 0, 0);
+  bank_begin ();
+  uint64_t chance = (uint64_t) getpid ();
+  for (uintptr_t i = 0; i < WORKERS; i++)
+    thread[i] = thread_start (work, (void *) i);
+  for (;; told->rounds++)
+    {
+      unsigned long ticket, now = ++bank->generation;
+      uint64_t how = random_below (&chance, 8);
+      if (how < 3)
+        {
+          must (mmalloc_checkpoint_start (md, &ticket) == 0);
+          /* Undone by nothing: it was started.  */
+          if (how == 0)
+            must (mmalloc_rollback (md) == 0 && bank->generation == now);
+          must (mmalloc_checkpoint_wait (md, ticket) == 0);
+        }
+      else if (how == 3)
+        {
+          must (mmalloc_rollback (md) == 0);
+          continue;
+        }
+      else
+        checkpoint ();
+      told->durable = now;
+    }
+  thread_end (thread[0]);
+}
+
+/* Shared, or looked at: it is as at the last checkpoint, too.  */
+static void
+use_otherwise (int flags)
+{
+  options = (struct mmalloc_options) MMALLOC_OPTIONS_INIT;
+  md = mmalloc_open (temp_path (file), flags, &options);
+  ck_assert_msg (md != NULL, "%s", mmalloc_strerror (NULL));
+  bank = mmalloc_getroot (md, "bank");
+  must (bank_is_whole (md) && bank->generation >= told->durable);
+  if (flags == 0)
+    {
+      char *p = mmalloc (md, MIB (2));
+      must (p != NULL);
+      memset (p, 1, MIB (2));
+      bank->account[0].money -= 7;
+      bank->account[1].money += 7;
+      mfree (md, p);
+      must (mmalloc_trim (md) >= 0);
+      told->durable = ++bank->generation;
+    }
+  ck_assert_ptr_null (mmalloc_detach (md));
+}
+
+/* Killed at random, again and again; between, shared and trimmed, or looked at.  A
+   tenth of MMALLOC_TEST_KILLS, since each takes its time.  */
+START_TEST (killed_anywhere)
+{
+  const char *many = getenv ("MMALLOC_TEST_KILLS");
+  int kills = (many != NULL ? atoi (many) / 10 : 20) / WAYS;
+  if (_i >= WAYS)
+    return;
+  uint64_t chance = random_seed ();
+  told = mmap (NULL, sizeof *told, PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ck_assert_ptr_ne (told, MAP_FAILED);
+  open_by (_i, 0, 0);
+  bank_begin ();
+  checkpoint ();
+  heap_end (md);
+  for (int n = 0; n < kills; n++)
+    {
+      struct child child = child_start (work_until_killed,
+                                        (void *) (uintptr_t) _i);
+      long until = told->rounds + (long) random_below (&chance, 30);
+      while (told->rounds < until)
+        sched_yield ();
+      for (uint64_t i = random_below (&chance, 3000); i > 0; i--)
+        sched_yield ();
+      ck_assert_int_eq (kill (child.pid, SIGKILL), 0);
+      ck_assert_int_eq (child_end (child), 128 + SIGKILL);
+      uint64_t how = random_below (&chance, 4);
+      if (how < 3)
+        use_otherwise (how == 0 ? 0 : how == 1 ? MMALLOC_RDONLY : MMALLOC_PRIVATE);
+    }
+  open_by (_i, 0, 0);
+  bank_begin ();
+  must (bank_is_whole (md) && bank->generation >= told->durable);
+  heap_end (md);
+  printf ("%d kills\n", kills);
 }
 END_TEST
 
@@ -581,4 +686,4 @@ END_TEST
 RUN_KINDS (3 * WAYS, turns_are_whole, inside, waits_for_who_is_inside,
            first_one_waits, started, started_and_failed, nobody_is_inside,
            waited_for_a_rollback, caches_are_as_memory_is,
-           started_before_the_end)
+           started_before_the_end, killed_anywhere)
