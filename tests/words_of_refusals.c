@@ -89,9 +89,9 @@ START_TEST (options)
   heap_says (NULL, OPTIONS (.base = (void *) 4099), EINVAL, "0x1003", page);
   heap_says (NULL, OPTIONS (.base = (void *) 0xffff800000000000), ENOMEM,
              "address space", "0xffff800000000000");
-  heap_says (NULL, opened (0x300, (struct mmalloc_options)
+  heap_says (NULL, opened (0x600, (struct mmalloc_options)
                                   MMALLOC_OPTIONS_INIT),
-             EINVAL, "0x300");
+             EINVAL, "0x600");
   heap_says (NULL, opened (MMALLOC_EXCL, (struct mmalloc_options)
                                          MMALLOC_OPTIONS_INIT),
              EINVAL, "MMALLOC_EXCL", "MMALLOC_CREATE");
