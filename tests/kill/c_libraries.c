@@ -340,7 +340,7 @@ work (void *arg)
     {
       int what = (int) random_below (&chance, 40);
       if (what < 21)
-        swap_places (what % KINDS, &chance);
+        swap_places ((enum sort) (what % KINDS), &chance);
       else if (what < 30)
         use_slots (&board->own[task->number], &chance);
       else if (what < 37)
