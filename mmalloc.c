@@ -6917,17 +6917,25 @@ cache_new (void)
   return k;
 }
 
-/* This thread's cache of heap H, which the program calls MD; NULL if there can
-   be none: then a shared stream serves.  It has no stream yet: a thread that
+/* This thread's cache of heap H, if it has one.  */
+static struct cache *
+cache_own (const struct heap *h)
+{
+  struct cache *k = thread.all;
+  while (k != NULL && word_peek (&k->heap) != h)
+    k = k->next;
+  return k;
+}
+
+/* The same, of a heap which the program calls MD, made if there is none; NULL if
+   there can be none: then a shared stream serves.  It has no stream yet: a thread that
    only frees needs none.  */
 static struct cache *
 cache_use (struct heap *h, void *md)
 {
   if (thread.leaving)
     return NULL;
-  struct cache *k = thread.all;
-  while (k != NULL && word_peek (&k->heap) != h)
-    k = k->next;
+  struct cache *k = cache_own (h);
   if (k == NULL)
     {
       if (!fail_hears_of_end ())
@@ -10849,22 +10857,12 @@ settle_end (struct log *l, bool wait)
    Keeps: nothing.
    Checked by: model_gate, checkpoint_gate.  */
 
-/* The caller's cache of H, if it has one.  */
-static struct cache *
-gate_own (const struct heap *h)
-{
-  struct cache *k = thread.all;
-  while (k != NULL && word_peek (&k->heap) != h)
-    k = k->next;
-  return k;
-}
-
 /* Take the log's lock, whose owner may wait for those inside: 0 or an errno
    value.  */
 static int
 gate_lock (struct heap *h, struct reason *why)
 {
-  struct cache *own = gate_own (h);
+  struct cache *own = cache_own (h);
   if (own != NULL && word_peek (&own->inside) != 0)
     return fail_because (why, EDEADLK, "this thread is between mmalloc_enter and"
                                        " mmalloc_leave");
@@ -15224,10 +15222,10 @@ mmtrace (void)
    Keeps: nothing by itself.
    Checked by: checkpoints.  */
 
-/* Begin a call that is for heaps with checkpoints: 0 or an errno value, with the
-   log's lock if it is 0.  */
+/* Call C, which has begun, is for heaps with checkpoints: take the log's lock.  0 or
+   an errno value.  */
 static int
-commit_begin (struct call *c, struct reason *why)
+commit_lock (struct call *c, struct reason *why)
 {
   struct log *l = c->h->file.kind->backing == BY_LOG ? c->h->log : NULL;
   why->told[0] = '\0';
@@ -15240,10 +15238,22 @@ commit_begin (struct call *c, struct reason *why)
   return err;
 }
 
+/* Begin such a call, with the lock.  False: it has failed, and the error is
+   recorded.  */
+static bool
+commit_begin (struct call *c, void *md, struct reason *why)
+{
+  if (!call_begin (c, md, CALL_CHANGES))
+    return false;
+  int err = commit_lock (c, why);
+  return err == 0 || call_end (c, err, why->told) == 0;
+}
+
 /* End it.  */
 static int
 commit_end (struct call *c, int err, struct reason *why)
 {
+  pthread_mutex_unlock (&c->h->log->lock);
   fail_system (why, err);
   return call_end (c, err, why->told[0] != '\0' ? why->told : NULL);
 }
@@ -15255,16 +15265,12 @@ mmalloc_checkpoint_resume (void *md, void (*resume) (void *arg), void *arg)
   struct call c;
   struct reason why;
   bool begun = call_begin (&c, md, CALL_CHANGES);
-  int err = begun ? commit_begin (&c, &why) : EINVAL;
-  if (err != 0)
-    {
-      if (resume != NULL)
-        resume (arg);
-      return begun ? commit_end (&c, err, &why) : -1;
-    }
-  err = point_make (c.h, resume, arg, &why);
-  pthread_mutex_unlock (&c.h->log->lock);
-  return commit_end (&c, err, &why);
+  int err = begun ? commit_lock (&c, &why) : EINVAL;
+  if (err == 0)
+    return commit_end (&c, point_make (c.h, resume, arg, &why), &why);
+  if (resume != NULL)
+    resume (arg);
+  return begun ? call_end (&c, err, why.told) : -1;
 }
 
 MM_PUBLIC int
@@ -15279,19 +15285,15 @@ mmalloc_rollback (void *md)
 {
   struct call c;
   struct reason why;
-  if (!call_begin (&c, md, CALL_CHANGES))
-    return -1;
-  int err = commit_begin (&c, &why);
-  if (err != 0)
-    return commit_end (&c, err, &why);
   bool unused;
-  err = gate_close (c.h, &unused, &why);
+  if (!commit_begin (&c, md, &why))
+    return -1;
+  int err = gate_close (c.h, &unused, &why);
   if (err == 0)
     {
       err = undo_rollback (c.h, &why);
       gate_open (c.h);
     }
-  pthread_mutex_unlock (&c.h->log->lock);
   return commit_end (&c, err, &why);
 }
 
@@ -15301,14 +15303,9 @@ mmalloc_checkpoint_start (void *md, unsigned long *ticket)
 {
   struct call c;
   struct reason why;
-  if (!call_begin (&c, md, CALL_CHANGES))
+  if (!commit_begin (&c, md, &why))
     return -1;
-  int err = commit_begin (&c, &why);
-  if (err != 0)
-    return commit_end (&c, err, &why);
-  err = point_start (c.h, ticket, &why);
-  pthread_mutex_unlock (&c.h->log->lock);
-  return commit_end (&c, err, &why);
+  return commit_end (&c, point_start (c.h, ticket, &why), &why);
 }
 
 /* A later one has what an earlier one had.  */
@@ -15317,18 +15314,15 @@ mmalloc_checkpoint_wait (void *md, unsigned long ticket)
 {
   struct call c;
   struct reason why;
-  if (!call_begin (&c, md, CALL_CHANGES))
+  int err = 0;
+  if (!commit_begin (&c, md, &why))
     return -1;
-  int err = commit_begin (&c, &why);
-  if (err != 0)
-    return commit_end (&c, err, &why);
   struct log *l = c.h->log;
   if (ticket == 0 || ticket > l->started)
     err = fail_because (&why, EINVAL, "no checkpoint with ticket %lu was started,"
                                       " but %lu", ticket, l->started);
   else if (ticket > l->durable)
     err = l->failed;
-  pthread_mutex_unlock (&l->lock);
   return commit_end (&c, err, &why);
 }
 
@@ -15381,7 +15375,7 @@ mmalloc_leave (void *md)
     {
       if (!call_begin (&c, md, CALL_ASKS))
         return -1;
-      k = gate_own (c.h);
+      k = cache_own (c.h);
     }
   uint32_t inside = k != NULL ? word_peek (&k->inside) : 0;
   if (MM_LIKELY (inside == 1))
@@ -15405,13 +15399,9 @@ mmalloc_changes (void *md, unsigned long since,
   struct reason why;
   struct changes list = { .n = 0 };
   int result = 0;
-  if (!call_begin (&c, md, CALL_CHANGES))
+  if (!commit_begin (&c, md, &why))
     return -1;
-  int err = commit_begin (&c, &why);
-  if (err != 0)
-    return commit_end (&c, err, &why);
-  err = changes_since (c.h, since, &list, &why);
-  pthread_mutex_unlock (&c.h->log->lock);
+  int err = changes_since (c.h, since, &list, &why);
   if (commit_end (&c, err, &why) != 0)
     result = -1;
   for (size_t i = 0; i < list.n && result == 0; i++)

@@ -2156,7 +2156,7 @@ mutant zeros_over_the_image '/^back_range/,/^}/ {
   s/h->file.kind->backing == BY_LOG \&\& h->log->zeros/false/
 }' checkpoint_files
 mutant resume_not_called '/^mmalloc_checkpoint_resume/,/^}/ {
-  s/^        resume (arg);//
+  s/^    resume (arg);/    (void) 0;/
 }' checkpoint_files
 mutant no_user_with_checkpoints '/^probe_user/,/^}/ {
   s/f->kind->backing == BY_DISK/f->kind->backing != BY_COPY/
@@ -2231,7 +2231,7 @@ mutant drops_beside_those_inside '/^point_begin/,/^}/ {
 mutant checkpoint_waits_for_itself '/^gate_lock/,/^}/ {
   s/own != NULL && word_peek/false \&\& word_peek/
 }' checkpoint_gate
-mutant started_is_not_waited_for '/^commit_begin/,/^}/ {
+mutant started_is_not_waited_for '/^commit_lock/,/^}/ {
   /point_end (l)/d
 }' checkpoint_gate
 mutant started_is_left_behind '/^point_take/,/^}/ {
