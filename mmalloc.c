@@ -536,7 +536,8 @@ struct disk_record
   uint64_t direct_end;  /* before, up to here */
   uint64_t kept;        /* 1: the image stays as it is for readers, until there
                            is a record with 0 */
-  uint64_t zero;
+  uint64_t holes;       /* 1: free memory may have been taken out of the image since
+                           the disk had that last */
 };
 struct disk_change
 {
@@ -915,6 +916,12 @@ struct helper
   struct heap *h;
 };
 
+/* Those from FROM on, before TO.  */
+struct range
+{
+  size_t from, to;
+};
+
 /* What has changed since the last checkpoint, while it is looked for.  */
 struct capture
 {
@@ -927,6 +934,8 @@ struct capture
   bool ready;                  /* by stores */
   bool again;                  /* what is pending is in the record, too */
   uint64_t length;             /* of the heap */
+  struct range drops;          /* as the log's were then */
+  uint64_t n_drops;
   struct disk_change *change;
   size_t n;
   char *data;
@@ -959,8 +968,16 @@ struct log
   bool alone;                  /* it has to do without those before it */
   bool unsynced;               /* new pages are in the image that the next
                                   record counts on */
+  bool punched;                /* free memory went out of it, which the disk need
+                                  not know of yet */
   bool whole;                  /* the image is one checkpoint, not between two,
                                   when nobody writes it */
+  struct range drops;          /* chunks in which memory was given back that the
+                                  image still has, */
+  uint64_t n_drops;            /* in so many calls */
+  disk_u64 *bare;              /* by page: nobody had it at the last capture, if
+                                  it is in one of these */
+  size_t bare_bytes;
   char *image;                 /* the file, mapped shared; NULL: it is not */
   size_t image_mapped;         /* bytes of that, */
   size_t image_end;            /* as far as the file goes */
@@ -1005,7 +1022,8 @@ struct log_end
 {
   uint64_t begins, last;       /* numbers of the first and the last one; 0:
                                   there is none */
-  uint64_t first, length;      /* as the last one says */
+  uint64_t first, length;      /* as the last one says, */
+  bool holes;
   uint64_t start, at;          /* where it begins and ends */
 };
 
@@ -3393,13 +3411,30 @@ back_zero (struct heap *h, char *p, size_t len)
   return os_punch (&h->file, off_file (h, p), len) == 0;
 }
 
+/* Chunk C has memory that nobody needs, and that the image may have.  */
+static void
+back_note_drop (struct heap *h, size_t c)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  struct range *drops = &h->log->drops;
+  bool none = drops->from == drops->to;
+  drops->from = none ? c : size_min (drops->from, c);
+  drops->to = none ? c + 1 : size_max (drops->to, c + 1);
+  h->log->n_drops++;
+}
+
 /* Nobody needs what is in [P, P + LEN) any more, and the memory or the disk
-   blocks may go.  When they do is decided here; so far at once, in every kind
-   of heap.  False: they stay, and what was called backed is so still.  */
+   blocks may go: with checkpoints when the next one is made, see home_give; else
+   at once.  False: they stay, and what was called backed is so still.  */
 static bool
 back_drop (struct heap *h, char *p, size_t len)
 {
-  return back_zero (h, p, len);
+  if (h->file.kind->backing != BY_LOG)
+    return back_zero (h, p, len);
+  word_put (&h->root->punched, 1);
+  back_note_drop (h, ((uintptr_t) p - h->grid) >> MM_CHUNK_SHIFT);
+  back_note_drop (h, ((uintptr_t) p + len - 1 - h->grid) >> MM_CHUNK_SHIFT);
+  return true;
 }
 
 
@@ -9958,7 +9993,7 @@ log_is_head (const struct heap *h, const struct disk_record *r, uint64_t seq,
          && r->data >= sizeof *r + r->n * sizeof (struct disk_change)
          && r->data <= r->bytes - sizeof *r && r->length >= MM_OFF_RECORDS
          && r->length <= h->super.capacity && r->direct <= r->direct_end
-         && r->direct_end <= r->length && r->kept <= 1;
+         && r->direct_end <= r->length && r->kept <= 1 && r->holes <= 1;
 }
 
 /* Whether all of record R is right, whose head is.  */
@@ -10038,6 +10073,7 @@ log_chain (struct heap *h, struct log_reader *in, unsigned half,
       end->first = r->first;
       end->last = r->seq;
       end->length = r->length;
+      end->holes = r->holes != 0;
       end->start = at;
       end->at = at += r->bytes;
     }
@@ -10687,7 +10723,7 @@ area_sync (struct heap *h)
 {
   int err = os_sync_file (&h->file);
   if (err == 0)
-    h->log->unsynced = false;
+    h->log->unsynced = h->log->punched = false;
   else
     h->log->broken = err;
   return err;
@@ -11113,6 +11149,112 @@ home_drop (struct heap *h, const struct disk_record *r)
   capture_let_go (h);
 }
 
+/* The pages of chunk C, which is PAGED or a part of a HUGE block, in BARE: of
+   slices that nobody has, nor are they backed.  */
+static void
+home_bare_slices (struct heap *h, size_t c, disk_u64 *bare)
+{
+  const size_t unit = MM_SLICE / MM_PAGE;
+  bool huge = dir_kind (dir_get (h, c)) != DIR_PAGED;
+  size_t s = huge ? 0 : slice_first_data (h, c);
+  size_t end = huge ? slice_count_within (h, c, off_length (h))
+                    : run_ready (h, c);
+  for (; s < end; s++)
+    if (huge ? capture_use_huge (h, c, off_slice (h, c, s)) == USE_FREE
+             : !map_get (off_index (h, c)->backed, s))
+      map_put (bare, s * unit, unit, true);
+}
+
+/* The same, in the midst of THIN pages of chunk C, which is PAGED.  */
+static void
+home_bare_holes (struct heap *h, size_t c, disk_u64 *bare)
+{
+  size_t end = run_ready (h, c), n;
+  for (size_t s = slice_first_data (h, c); s < end; s += size_max (n, 1))
+    {
+      uint64_t head;
+      n = run_look (h, c, s, end, &head);
+      unsigned cl = head_class (head);
+      if (head_kind (head) != HEAD_PAGE || head_state (head) != HEAD_THIN
+          || cl >= MM_CLASSES)
+        continue;
+      uint64_t holes = word_peek (&off_record (h, c, s)->holes)
+                       & page_all_holes (cl);
+      for (size_t at, k; bit_take_run (&holes, &at, &k) != 0;)
+        map_put (bare, s * (MM_SLICE / MM_PAGE) + at, k, true);
+    }
+}
+
+/* In BARE, by page of chunk C: it may go, whatever it has.  */
+static void
+home_bare (struct heap *h, size_t c, disk_u64 *bare)
+{
+  MM_NEEDS (needs_grow_lock (h));
+  size_t from = off_file (h, off_chunk (h, c)), length = off_length (h);
+  map_put (bare, 0, MM_CHUNK / MM_PAGE, false);
+  if (run_chunk_is_empty (h, c))
+    {
+      size_t some = from < length ? size_min (length - from, MM_CHUNK) : 0;
+      map_put (bare, 0, some / MM_PAGE, true);
+      return;
+    }
+  if (run_is_logs (h, c))
+    return;
+  home_bare_slices (h, c, bare);
+  if (dir_kind (dir_get (h, c)) == DIR_PAGED)
+    home_bare_holes (h, c, bare);
+}
+
+/* What was given back before C may go when C is committed.  */
+static void
+home_note_drops (struct capture *c)
+{
+  struct log *l = c->h->log;
+  c->drops = l->drops;
+  c->n_drops = l->n_drops;
+  for (size_t i = c->drops.from; i < c->drops.to; i++)
+    home_bare (c->h, i, l->bare + i * (MM_CHUNK / MM_PAGE / 64));
+}
+
+/* What nobody had in chunk I when C was captured, nor has now, goes out of the
+   image.  */
+static void
+home_give_chunk (struct heap *h, size_t i)
+{
+  enum { WORDS = MM_CHUNK / MM_PAGE / 64 };
+  disk_u64 now[WORDS], *then = h->log->bare + i * WORDS;
+  char *start = off_chunk (h, i);
+  home_bare (h, i, now);
+  for (size_t w = 0; w < WORDS; w++)
+    word_put (&now[w], word_peek (&now[w]) & word_peek (&then[w]));
+  for (size_t at = 0, n; at < WORDS * 64; at += n)
+    {
+      bool bare = map_get (now, at);
+      for (n = 1; at + n < WORDS * 64 && map_get (now, at + n) == bare;)
+        n++;
+      if (bare)
+        os_punch (&h->file, off_file (h, start + at * MM_PAGE), n * MM_PAGE);
+    }
+}
+
+/* C is on the disk, and nobody reads the image: what was given back goes out of
+   it.  Before the next record counts on what is there then, the disk has to know:
+   so its maker is told, who may be another process.  */
+static void
+home_give (struct heap *h, const struct capture *c)
+{
+  struct log *l = h->log;
+  for (size_t i = c->drops.from; i < c->drops.to && lock_grow (h); i++)
+    {
+      l->punched = true;
+      home_give_chunk (h, i);
+      /* All of it, and nothing came since C was captured.  */
+      if (i + 1 == c->drops.to && l->n_drops == c->n_drops)
+        l->drops = (struct range){ 0, 0 };
+      unlock_grow (h);
+    }
+}
+
 /* The copies that pages of R will need which cannot go home yet.  */
 static int
 home_keep (struct heap *h, const struct disk_record *r)
@@ -11138,6 +11280,8 @@ home_follow (struct heap *h, struct disk_record *r, const struct capture *c,
   l->broken = home ? home_record (h, r, c) : home_pend (h, r, c);
   if (home && l->broken == 0 && drop)
     home_drop (h, r);
+  if (home && l->broken == 0)
+    home_give (h, c);
   if (home)
     byte_lock (&h->file, MM_BYTE_PRIVATE, F_UNLCK);
 }
@@ -11168,6 +11312,7 @@ point_append (struct heap *h, struct disk_record *r, uint64_t first,
   r->direct = c->direct ? l->length : 0;
   r->direct_end = c->direct ? c->length : 0;
   r->kept = !c->unread && h->log->whole;
+  r->holes = l->punched || c->drops.from < c->drops.to;
   r->sum = 0;
   memcpy ((char *) r + r->bytes - sizeof *r, r, sizeof *r);
   r->sum = log_record_sum (r);
@@ -11331,7 +11476,7 @@ point_put (struct heap *h, struct disk_record *r, struct capture *c)
   /* With all that is pending, compared with the image, it replaces those before
      it even if there is room.  */
   bool alone = l->alone || c->again || (!fits && h->file.no_thread);
-  if (err == 0 && (alone || l->unsynced))
+  if (err == 0 && (alone || l->unsynced || l->punched))
     err = area_sync (h);
   if (err != 0)
     return err;
@@ -11363,6 +11508,7 @@ point_capture (struct heap *h, struct capture *c)
   c->unread = !byte_is_locked (&h->file, MM_BYTE_PRIVATE, F_WRLCK)
               && !byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK);
   home_map (h);
+  home_note_drops (c);
   int err = capture_scan (c);
   if (err == 0)
     err = capture_room (c);
@@ -11527,8 +11673,11 @@ recover_new (struct heap *h)
   l->covered = os_memory (l->covered_bytes);
   l->warm_bytes = round_up (pages / 8 + 8, 8);
   l->warm = log_memory (l->warm_bytes);
-  return l->scratch != NULL && l->covered != NULL && l->warm != NULL ? 0
-                                                                     : ENOMEM;
+  l->bare_bytes = l->warm_bytes + 2 * (MM_CHUNK / MM_PAGE / 8);
+  l->bare = log_memory (l->bare_bytes);
+  bool done = l->scratch != NULL && l->covered != NULL && l->warm != NULL
+              && l->bare != NULL;
+  return done ? 0 : ENOMEM;
 }
 
 /* The same, of one who writes it.  */
@@ -11559,8 +11708,8 @@ recover_end (struct heap *h)
   size_t kept = h->super.capacity / MM_PAGE * sizeof *l->kept;
   const struct { void *p; size_t n; } part[] = {
     { l->scratch, MM_SCRATCH * MM_PAGE }, { l->covered, l->covered_bytes },
-    { l->warm, l->warm_bytes }, { l->kept, kept }, { l->buffer, l->room },
-    { l->pending, l->pending_room * sizeof *l->pending }
+    { l->warm, l->warm_bytes }, { l->bare, l->bare_bytes }, { l->kept, kept },
+    { l->buffer, l->room }, { l->pending, l->pending_room * sizeof *l->pending }
   };
   for (size_t i = 0; i < sizeof part / sizeof *part; i++)
     if (part[i].p != NULL)
@@ -11717,6 +11866,7 @@ recover_log (struct heap *h, bool home, struct reason *why)
   l->begins = end.last != 0 ? end.begins : l->seq + 1;
   /* Nobody knows what of the image the disk has.  */
   l->alone = settle_is_due (l);
+  l->punched = end.holes;
   l->at = end.at;
   l->length = end.last != 0 ? end.length : word_peek (&root.length);
   if (err == EBADMSG)
@@ -13514,6 +13664,9 @@ static size_t
 trim_chunk (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
+  /* So what a kill has kept from going.  */
+  if (h->file.kind->backing == BY_LOG)
+    back_note_drop (h, c);
   if (run_chunk_is_empty (h, c))
     {
       size_t end = off_length (h);

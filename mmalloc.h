@@ -509,12 +509,13 @@ int mmalloc_sync (void *md);
    opened it, for as long as they stay; a copy of the file that somebody makes
    meanwhile is of one checkpoint.  The changes between two checkpoints are
    memory of this process.  A fork child has not got the heap: nothing is mapped
-   there, calls say EINVAL, and to free its blocks is misuse.  mmalloc_sync is mmalloc_checkpoint, and
-   mmalloc_detach begins with one: if that fails it returns MD, and the heap is
-   open still; to leave without, roll back first.  exit makes none.  The page of
-   mmalloc_local is in none: it stays as it is, but for a rollback to before its
-   place was set aside, which takes it away.  Trimming
-   gives nothing back.
+   there, calls say EINVAL, and to free its blocks is misuse.  mmalloc_sync is
+   mmalloc_checkpoint, and mmalloc_detach begins with one: if that fails it returns
+   MD, and the heap is open still; to leave without, roll back first.  exit makes
+   none.  The page of mmalloc_local is in none: it stays as it is, but for a rollback to before its
+   place was set aside, which takes it away.  What is given back by mmalloc_trim
+   leaves the file with the next checkpoint, as soon as nobody reads the one
+   before; the file does not become shorter.
 
    During the call no other thread may change the heap, neither in blocks nor by
    other calls; with mmalloc_checkpoint_resume that ends when RESUME is called

@@ -60,7 +60,7 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|checkpoint_files|checkpoint_gate|checkpoint_settling|\
-    checkpoints|core_has_what_is_used|\
+    checkpoint_trim|checkpoints|core_has_what_is_used|\
     growth_without_fallocate|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|opening_does_not_wait|other_device_number|others_come_between|\
@@ -2167,6 +2167,41 @@ mutant log_counted_as_blocks '/^recover_shared/,/^}/ {
 mutant log_read_without_looking_again '/^recover_view/,/^}/ {
   s/while (left-- > 0/while (left-- > 100/
 }' checkpoints
+
+# What is given back.
+mutant given_back_at_once '/^back_drop/,/^}/ {
+  s/  return true;/  return os_punch (\&h->file, off_file (h, p), len) == 0;/
+}' checkpoint_trim
+mutant given_back_unsynced '/^point_put/,/^}/ {
+  s/ || l->punched//
+}' checkpoint_trim
+mutant given_back_unsaid '/^point_append/,/^}/ {
+  s/r->holes = .*/r->holes = 0;/
+}' checkpoint_trim
+mutant given_back_unread '/^recover_log/,/^}/ {
+  s/l->punched = end.holes/l->punched = false/
+}' checkpoint_trim
+mutant given_back_as_it_is_now '/^home_give_chunk/,/^}/ {
+  s/ & word_peek (&then\[w\])/ | (word_peek (\&then[w]) \& 0)/
+}' checkpoint_trim
+mutant given_back_as_it_was '/^home_give_chunk/,/^}/ {
+  s/word_peek (&now\[w\]) & //
+}' checkpoint_trim
+mutant given_back_beside_readers '/^home_follow/,/^}/ {
+  /home_drop (h, r)/,$ s/if (home && /if (/
+}' checkpoint_trim
+mutant given_back_and_forgotten '/^home_give/,/^}/ {
+  s/ && l->n_drops == c->n_drops//
+}' checkpoint_trim
+mutant given_back_never_again '/^trim_chunk/,/^}/ {
+  s/backing == BY_LOG/backing == BY_COPY/
+}' checkpoint_trim
+mutant given_back_parts_alone '/^home_bare_slices/,/^}/ {
+  s/if (huge ?/if (huge ? false \&\&/
+}' checkpoint_trim
+mutant given_back_no_parts '/^home_bare_holes/,/^}/ {
+  s/map_put (bare/if (c == SIZE_MAX) &/
+}' checkpoint_trim
 
 mutant settled_unsynced '/^settle_run/,/^}/ {
   s/return os_sync_file (&h->file)/return h->log->broken/

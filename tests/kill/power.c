@@ -322,6 +322,15 @@ file_changed (uint64_t at, uint64_t end)
     page_put (differs, p);
 }
 
+/* It has put zeros there: so are pages that nothing was ever written to.  */
+static void
+file_cleared (uint64_t at, uint64_t end)
+{
+  for (uint64_t p = at / MM_PAGE; p * MM_PAGE < end && p < PAGES; p++)
+    if (page_in (level->used, p))
+      page_put (differs, p);
+}
+
 static void
 record_live (const struct event *e)
 {
@@ -436,7 +445,7 @@ power_fallocate (int fd, int mode, off_t at, off_t n)
   bool punch = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
   NEED (punch || mode == 0);
   if (punch)
-    file_changed ((uint64_t) at, (uint64_t) (at + n));
+    file_cleared ((uint64_t) at, (uint64_t) (at + n));
   if (record != NULL && result == 0)
     record_live (event_new (punch ? PUNCH : GROW, (uint64_t) at, (uint64_t) n,
                             NULL));
@@ -447,7 +456,7 @@ static int
 power_ftruncate (int fd, off_t n)
 {
   int result = ftruncate (fd, n);
-  file_changed ((uint64_t) n, ROOM);
+  file_cleared ((uint64_t) n, ROOM);
   if (record != NULL && result == 0)
     record_live (event_new (CUT, (uint64_t) n, 0, NULL));
   return result;
@@ -601,6 +610,18 @@ program_change_large (void)
               slot[i].filled / 2);
 }
 
+/* Free what leaves whole pages, and parts of pages, to be given back.  */
+static void
+program_free_some (void)
+{
+  for (int i = 0; i < SLOTS; i++)
+    if (random_below (&chance, 3) == 0)
+      {
+        mfree (md, slot[i].block);
+        slot[i] = (struct slot){ .block = NULL };
+      }
+}
+
 /* A reader comes or goes: the image may not change beside it.  */
 static void
 reader_is (bool there)
@@ -715,6 +736,7 @@ program_rounds (void)
   bool large = reserve > MIB (128) || random_below (&chance, 2) != 0;
   bool readers = random_below (&chance, 2) != 0;
   bool fails = random_below (&chance, 2) == 0;
+  bool trims = random_below (&chance, 2) == 0;
   for (int n = 0; n < ROUNDS; n++)
     {
       if (readers && random_below (&chance, 4) == 0)
@@ -735,6 +757,11 @@ program_rounds (void)
         {
           NEED (mmalloc_rollback (md) == 0 && digest () == truth.good[0]);
           program_step (false, false);
+        }
+      if (trims && random_below (&chance, 3) == 0)
+        {
+          program_free_some ();
+          NEED (mmalloc_trim (md) >= 0);
         }
       bool goes_on = commit ();
       if (random_below (&chance, truth.n > 1 ? 3 : 20) == 0)
