@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -20,6 +21,7 @@
 #define MIB(n) ((size_t) (n) << 20)
 
 static const struct golden *g;  /* the file of this process */
+static unsigned round_of_file; /* the last checkpoint's, of a heap with a log */
 static char dir[PATH_MAX], path[PATH_MAX + 32];
 
 #define MUST(claim) ((claim) ? (void) 0 : wrong (__LINE__, #claim))
@@ -67,6 +69,25 @@ unpack (void)
       MUST (pwrite (to, page, n, length) == (ssize_t) n);
   MUST (pclose (from) == 0 && length > 0);
   MUST (ftruncate (to, length) == 0 && close (to) == 0);
+}
+
+/* Make a copy of the file as it was unpacked: GOOD has that.  */
+static void
+copy_again (int good)
+{
+  static char some[1 << 16];
+  off_t at = 0;
+  ssize_t n;
+  MUST (remove (path) == 0);
+  int to = open (path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+  MUST (to >= 0);
+  while ((at = lseek (good, at, SEEK_DATA)) >= 0
+         && (n = pread (good, some, sizeof some, at)) > 0)
+    {
+      MUST (pwrite (to, some, (size_t) n, at) == n);
+      at += n;
+    }
+  MUST (ftruncate (to, lseek (good, 0, SEEK_END)) == 0 && close (to) == 0);
 }
 
 /* Whether something can be mapped where the file wants to be: some machines
@@ -130,7 +151,8 @@ see_blocks (void **table, ptrdiff_t shift)
     if (golden_is_free (i))
       MUST (table[i] == NULL);
     else
-      MUST (golden_holds ((char *) table[i] + shift, i, golden_size (i)));
+      MUST (golden_holds ((char *) table[i] + shift,
+                          golden_number (i, round_of_file), golden_size (i)));
 }
 
 static void
@@ -142,7 +164,9 @@ see_roots (void *md)
           == golden_root_value (i));
   MUST (mmalloc_getroot (md, "forgotten") == NULL);
   MUST (mmalloc_roots (md, count_root, &n) == 0);
-  MUST (n == (g->flags & GOLDEN_KILLED ? GOLDEN_ROOTS + 1 : GOLDEN_ROOTS));
+  /* "slots", or "round".  */
+  bool more = g->flags & GOLDEN_KILLED || round_of_file != 0;
+  MUST (n == (more ? GOLDEN_ROOTS + 1 : GOLDEN_ROOTS));
   for (int k = 0; k < 16; k++)
     MUST ((uintptr_t) mmalloc_getkey (md, k) == golden_key ((unsigned) k));
 }
@@ -265,7 +289,8 @@ work (void *md, void **table)
       {
         void *p = mrealloc (md, table[i], golden_size (i) * 2);
         MUST (p != NULL);
-        MUST (golden_holds (table[i] = p, i, golden_size (i)));
+        MUST (golden_holds (table[i] = p, golden_number (i, round_of_file),
+                            golden_size (i)));
       }
     else if (i % 4 == 1)
       {
@@ -293,7 +318,9 @@ end_of_work (void *md)
   void **slot = mmalloc_getroot (md, "slots");
   for (unsigned i = g->first; i < g->last; i++)
     {
-      MUST (table[i] == NULL || golden_holds (table[i], i, golden_size (i)));
+      MUST (table[i] == NULL
+            || golden_holds (table[i], golden_number (i, round_of_file),
+                             golden_size (i)));
       MUST (later[i] == NULL
             || golden_holds (later[i], i + 1000, golden_size (i)));
       mfree (md, table[i]);
@@ -352,6 +379,93 @@ try_heap (void)
   MUST ((md = heap_open (0)) == (void *) g->base);
   end_of_work (md);
   MUST (mmalloc_detach (md) == NULL);
+}
+
+
+/* ---- With a log --------------------------------------------------------- */
+
+/* A copy of the file is opened in way FLAGS, if it can be, and has the last
+   checkpoint.  */
+static void *
+logged_open (int good, int flags)
+{
+  struct mmalloc_info info;
+  copy_again (good);
+  void *md = heap_open (flags);
+  MUST (md != NULL);
+  MUST (md == (void *) g->base || flags == MMALLOC_ELSEWHERE);
+  see_heap (md, 1);
+  MUST ((uintptr_t) mmalloc_getroot (md, "round") == round_of_file + 1);
+  MUST (mmalloc_info (md, &info) == 0 && info.checkpoint == round_of_file + 1);
+  return md;
+}
+
+static void
+logged_detach (void *md)
+{
+  MUST (mmalloc_detach (md) == NULL);
+}
+
+/* Beside one who makes checkpoints somebody looks on.  */
+static void
+see_checkpoints (int good)
+{
+  void *md = logged_open (good, MMALLOC_CHECKPOINT);
+  void **table = mmalloc_getroot (md, "blocks");
+  MUST (mmalloc_setroot (md, "forgotten", table) == 0);
+  MUST (mmalloc_rollback (md) == 0);
+  see_heap (md, 1);
+  pid_t pid = fork ();
+  if (pid == 0)
+    {
+      void *there = mmalloc_open (path, MMALLOC_ELSEWHERE, NULL);
+      MUST (there != NULL);
+      see_heap (there, 1);
+      _exit (0);
+    }
+  int status;
+  MUST (pid > 0 && waitpid (pid, &status, 0) == pid && status == 0);
+  work (md, table);
+  MUST (mmalloc_checkpoint (md) == 0);
+  logged_detach (md);
+  MUST ((md = heap_open (MMALLOC_CHECKPOINT)) == (void *) g->base);
+  end_of_work (md);
+  logged_detach (md);
+  MUST ((md = heap_open (0)) == (void *) g->base);
+  MUST (mmalloc_setroot (md, "round", NULL) == 0);
+  see_numbers (md, 0);
+  logged_detach (md);
+}
+
+static void
+try_logged (void)
+{
+  static const int flags[] = { MMALLOC_RDONLY, MMALLOC_ELSEWHERE,
+                               MMALLOC_PRIVATE, 0, MMALLOC_CHECKPOINT };
+  if (!is_little_endian ())
+    {
+      MUST (mmalloc_open (path, 0, NULL) == NULL && errno == ENOTSUP);
+      return;
+    }
+  int good = open (path, O_RDONLY);
+  MUST (good >= 0);
+  logged_detach (logged_open (good, MMALLOC_ELSEWHERE));
+  if (!place_is_free ())
+    return;
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+    {
+      logged_detach (logged_open (good, flags[i]));
+      MUST (mmcheck (mmalloc_open (path, MMALLOC_RDONLY, NULL), NULL) == 0);
+      logged_detach ((void *) g->base);
+    }
+  void *md = logged_open (good, 0);
+  work (md, mmalloc_getroot (md, "blocks"));
+  logged_detach (md);
+  MUST ((md = heap_open (0)) == (void *) g->base);
+  end_of_work (md);
+  logged_detach (md);
+  see_checkpoints (good);
+  MUST (close (good) == 0);
 }
 
 
@@ -485,6 +599,12 @@ main (void)
     return perror (dir), 1;
   for (size_t i = 0; i < GOLDEN_LENGTH (golden_heaps); i++)
     try (&golden_heaps[i], try_heap);
+  for (size_t i = 0; i < GOLDEN_LENGTH (golden_logged); i++)
+    {
+      round_of_file = golden_logged[i].rounds;
+      try (&golden_logged[i].file, try_logged);
+    }
+  round_of_file = 0;
   for (size_t i = 0; i < GOLDEN_LENGTH (golden_dynamic); i++)
     try (&golden_dynamic[i], try_dynamic);
   for (size_t i = 0; i < GOLDEN_LENGTH (golden_static); i++)

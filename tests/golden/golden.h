@@ -41,6 +41,30 @@ static const struct golden golden_heaps[] = {
     GOLDEN_KILLED },
   { "streams.2", 0x550900000000, 64 << 20, 0, 320, 4, 0, 0 }
 };
+/* With a log: after the blocks were made, each of ROUNDS checkpoints has changed
+   some; see golden_number.  */
+enum
+{
+  GOLDEN_ENDED = 8,             /* its maker died before its next checkpoint */
+  GOLDEN_ONCE = 16,             /* it had a log before it had blocks */
+  GOLDEN_WATCHED = 32,          /* somebody looked at it during the last
+                                   checkpoint, which is in the log alone */
+  GOLDEN_LOG = 64 << 10         /* bytes of a log */
+};
+struct golden_logged
+{
+  struct golden file;
+  unsigned rounds;
+};
+static const struct golden_logged golden_logged[] = {
+  { { "log.3", 0x550a00000000, 64 << 20, 0, 320, 0, GOLDEN_APP,
+      GOLDEN_WATCHED }, 3 },
+  { { "halves.3", 0x550b00000000, 64 << 20, 0, 320, 4, 0, GOLDEN_WATCHED }, 27 },
+  { { "inside.3", 0x550c00000000, 256 << 20, 0, 323, 0, 0, GOLDEN_ONCE }, 15 },
+  { { "small.3", 0x550d00000000, 256 << 10, 120, 320, 0, 0, 0 }, 2 },
+  { { "ended.3", 0x550e00000000, 256 << 20, 0, 322, 0, GOLDEN_APP,
+      GOLDEN_ENDED | GOLDEN_WATCHED }, 8 }
+};
 static const struct golden golden_dynamic[] = {
   { "dynamic.1", 0x550600000000, 1 << 20, 120, 320, 2, 0, 0 }
 };
@@ -112,6 +136,17 @@ golden_holds (const void *p, unsigned i, size_t size)
         return 0;
     }
   return 1;
+}
+
+/* With whose contents block I is after round ROUND of a heap with a log, which
+   are those of no block before; 0: before all rounds.  */
+static inline unsigned
+golden_number (unsigned i, unsigned round)
+{
+  while (round > 0 && (i >= 320 || (i < 120 && i % 40 >= 24)
+                       || i % 16 != round % 16))
+    round--;
+  return i + 2000 * round;
 }
 
 /* Key K of 16: some are words that are no pointers.  */

@@ -45,14 +45,15 @@ path_of (const struct golden *g)
 /* ---- Heaps -------------------------------------------------------------- */
 
 static void *
-heap_open (const struct golden *g)
+heap_open (const struct golden *g, int flags)
 {
   struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
   opt.base = (void *) g->base;
   opt.maximum = g->size;
   opt.streams = g->streams;
   opt.app_version = g->app_version;
-  void *md = mmalloc_open (path_of (g), MMALLOC_CREATE, &opt);
+  opt.log = flags & MMALLOC_CHECKPOINT ? GOLDEN_LOG : 0;
+  void *md = mmalloc_open (path_of (g), MMALLOC_CREATE | flags, &opt);
   struct mmalloc_stats stats;
   NEED (md == (void *) g->base);
   NEED (mmalloc_stats (md, &stats) == 0 && stats.capacity == g->size);
@@ -153,7 +154,7 @@ fill_heap (const struct golden *g, void *md)
 static void
 make_heap (const struct golden *g)
 {
-  void *md = heap_open (g);
+  void *md = heap_open (g, 0);
   if (g->flags & GOLDEN_GUARDS)
     NEED (mmcheck (md, NULL) == 1);
   fill_heap (g, md);
@@ -175,7 +176,7 @@ static void
 maker (const struct golden *g, int n)
 {
   NEED (ptrace (PTRACE_TRACEME, 0, NULL, NULL) == 0);
-  void *md = heap_open (g);
+  void *md = heap_open (g, 0);
   if (n == 0)
     {
       fill_heap (g, md);
@@ -278,6 +279,109 @@ make_killed (const struct golden *g)
 }
 
 
+/* ---- With checkpoints --------------------------------------------------- */
+
+/* What round ROUND stores.  */
+static void
+store_round (const struct golden *g, void *md, unsigned round)
+{
+  void **block = mmalloc_getroot (md, "blocks");
+  for (unsigned i = g->first; i < g->last && round > 0; i++)
+    if (golden_number (i, round) == i + 2000 * round && !golden_is_free (i))
+      {
+        mfree (md, block[i]);
+        NEED ((block[i] = mmalloc (md, golden_size (i))) != NULL);
+        golden_fill (block[i], i + 2000 * round, golden_size (i));
+      }
+  NEED (mmalloc_setroot (md, "round", (void *) (uintptr_t) (round + 1)) == 0);
+}
+
+/* One who looks at the heap from now on, until he is killed.  */
+static pid_t
+watcher (const struct golden *g)
+{
+  int ready[2];
+  char byte = 0;
+  NEED (pipe (ready) == 0);
+  pid_t pid = fork ();
+  NEED (pid >= 0);
+  if (pid == 0)
+    {
+      NEED (mmalloc_open (path_of (g), MMALLOC_ELSEWHERE, NULL) != NULL);
+      NEED (write (ready[1], &byte, 1) == 1);
+      for (;;)
+        pause ();
+    }
+  NEED (read (ready[0], &byte, 1) == 1);
+  close (ready[0]);
+  close (ready[1]);
+  return pid;
+}
+
+/* Somebody shares the heap, and then it gets a log, of which he knew nothing; or
+   it has one from the beginning on, which grows for what it is filled with.  One
+   who is killed is so before there is a checkpoint of what he did last; and so was
+   the one before him.  */
+static void
+make_rounds (const struct golden_logged *file)
+{
+  const struct golden *g = &file->file;
+  int status;
+  if (!(g->flags & GOLDEN_ONCE))
+    {
+      pid_t pid = fork ();
+      NEED (pid >= 0);
+      if (pid == 0)
+        {
+          void *md = heap_open (g, 0);
+          fill_heap (g, md);
+          if (g->flags & GOLDEN_ENDED)
+            raise (SIGKILL);
+          NEED (mmalloc_detach (md) == NULL);
+          _exit (0);
+        }
+      NEED (waitpid (pid, &status, 0) == pid);
+      NEED (g->flags & GOLDEN_ENDED ? WIFSIGNALED (status) : status == 0);
+    }
+  void *md = heap_open (g, MMALLOC_CHECKPOINT);
+  if (g->flags & GOLDEN_ONCE)
+    fill_heap (g, md);
+  store_round (g, md, 0);
+  for (unsigned round = 0; round < file->rounds;)
+    {
+      NEED (mmalloc_checkpoint (md) == 0);
+      store_round (g, md, ++round);
+    }
+  NEED (mmalloc_check (md, NULL, NULL) == 0);
+  pid_t looks = g->flags & GOLDEN_WATCHED ? watcher (g) : 0;
+  if (!(g->flags & GOLDEN_ENDED))
+    NEED (mmalloc_detach (md) == NULL);
+  else
+    {
+      NEED (mmalloc_checkpoint (md) == 0);
+      store_round (g, md, file->rounds + 1);
+    }
+  NEED (looks == 0 || kill (looks, SIGKILL) == 0);
+  if (g->flags & GOLDEN_ENDED)
+    raise (SIGKILL);
+}
+
+static void
+make_logged (const struct golden_logged *file)
+{
+  int status;
+  pid_t pid = fork ();
+  NEED (pid >= 0);
+  if (pid == 0)
+    {
+      make_rounds (file);
+      _exit (0);
+    }
+  NEED (waitpid (pid, &status, 0) == pid);
+  NEED (file->file.flags & GOLDEN_ENDED ? WIFSIGNALED (status) : status == 0);
+}
+
+
 /* ---- Maps --------------------------------------------------------------- */
 
 static void
@@ -346,6 +450,8 @@ main (int argc, char **argv)
   for (size_t i = 0; i < GOLDEN_LENGTH (golden_heaps); i++)
     make (golden_heaps[i].flags & GOLDEN_KILLED ? make_killed : make_heap,
           &golden_heaps[i]);
+  for (size_t i = 0; i < GOLDEN_LENGTH (golden_logged); i++)
+    make_logged (&golden_logged[i]);
   make (make_dynamic, &golden_dynamic[0]);
   make (make_static, &golden_static[0]);
   return 0;
