@@ -10251,12 +10251,15 @@ log_keep (struct heap *h, uint64_t n, char **copy)
   return 0;
 }
 
-/* A run goes over the copy of its page, which becomes pending.  */
+/* A run goes over the copy of its page, which becomes pending; behind the length
+   there is nothing, and need be no memory.  */
 static int
 log_lay_run (struct heap *h, uint64_t page, size_t at, const char *data,
              size_t n)
 {
   char *copy;
+  if (page * MM_PAGE >= h->log->length)
+    return 0;
   int err = log_keep (h, page, &copy);
   if (err == 0)
     memcpy (copy + at * MM_GRANULE, data, n * MM_GRANULE);
@@ -11856,6 +11859,7 @@ recover_log (struct heap *h, bool home, struct reason *why)
     err = recover_last (h, &in, &end);
   if (err == 0 && end.last != 0 && l->fd >= 0)
     err = recover_length (h, end.length);
+  l->length = end.last != 0 ? end.length : word_peek (&root.length);
   if (err == 0 && end.last != 0)
     err = log_each (h, &in, l->half, (struct log_range){ end.first, end.last },
                     home ? home_write : log_lay, NULL);
@@ -11868,7 +11872,6 @@ recover_log (struct heap *h, bool home, struct reason *why)
   l->alone = settle_is_due (l);
   l->punched = end.holes;
   l->at = end.at;
-  l->length = end.last != 0 ? end.length : word_peek (&root.length);
   if (err == EBADMSG)
     return fail_because (why, err, "the log is damaged");
   return file_reason (why, err, "the log cannot be read");
@@ -12004,6 +12007,8 @@ recover_begin (struct heap *h, uint64_t *length, uint64_t *file_size,
   if (err != 0)
     return file_reason (why, err, "the log cannot be read");
   bool right = *length >= MM_OFF_RECORDS && *length <= h->super.capacity
+               && (h->super.log == 0 || h->log == NULL
+                   || h->log->length == *length)
                && (h->log == NULL || f->kind->backing != BY_LOG
                    || *length <= *file_size);
   return right ? 0 : fail_because (why, EBADMSG, "the length is damaged");
