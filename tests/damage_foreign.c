@@ -1,8 +1,8 @@
-/* Heaps of other machines, versions and makers, forged superblocks, and files
-   that are no heaps at all: refused with the error that mmalloc.h promises, and
-   not touched.  */
+/* Heaps of other machines, versions and makers, forged superblocks, logs in no
+   place, and files that are no heaps at all: refused with the error that mmalloc.h
+   promises, and not touched.  */
 
-#include "hostile/hostile.h"
+#include "hostile/logs.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -74,19 +74,22 @@ static const struct forged
     offsetof (struct disk_super, n_streams), 8,
     MM_STREAMS_MAX | (uint64_t) (MM_SHARED_MAX + 1) << 32, EBADMSG },
   { "zero", MEMBER (zero), 1, EBADMSG },
+  { "a log, of which there is nothing", MEMBER (version), MM_FORMAT_LOG, EBADMSG },
   { "highest generation", MEMBER (generation), UINT64_MAX, 0 },
 };
 enum { FORGED = sizeof forged / sizeof *forged };
 
 /* The file as it is must be refused in every way.  */
+enum { WAYS = 6 };
 static void
 refused (const char *name, int error)
 {
-  static const int flags[] = { 0, MMALLOC_CREATE, MMALLOC_RDONLY,
-                               MMALLOC_PRIVATE, MMALLOC_ELSEWHERE };
+  static const int flags[WAYS] = { 0, MMALLOC_CREATE, MMALLOC_RDONLY,
+                                   MMALLOC_PRIVATE, MMALLOC_ELSEWHERE,
+                                   MMALLOC_CHECKPOINT };
   uint64_t sum = sum_bytes (hostile_view, KIB (64));
   size_t size = use_file_size ();
-  for (int i = 0; i < 5; i++)
+  for (int i = 0; i < WAYS; i++)
     {
       struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
       opt.fd = hostile_fd;
@@ -126,6 +129,108 @@ forge (const struct image *im, uint64_t n)
     }
   return use_all (im, n);
 }
+
+
+/* ---- Logs in no place ------------------------------------------------------- */
+
+/* What both superblocks, whose sums are right, say of the log of a base heap:
+   where, in pages from WHAT, and how many pages it has.  TOLD: the words of the
+   refusal; NULL: as it was.  */
+enum from { FROM_0, FROM_LOG, FROM_CAPACITY, FROM_END };
+static const char no_place[] = "the superblock is damaged";
+static const char truncated[] = "truncated", no_records[] = "the log is damaged";
+static const struct placed
+{
+  const char *name;
+  enum base_kind base;
+  enum from what;
+  int64_t at;                   /* bytes */
+  uint64_t size;
+  const char *told;
+} placed[] = {
+  { "as it is, inside", BASE_INSIDE, FROM_LOG, 0, LOG_SIZE, NULL },
+  { "as it is, behind", BASE_BEHIND, FROM_LOG, 0, LOG_SIZE, NULL },
+  { "odd place", BASE_BEHIND, FROM_LOG, 8, LOG_SIZE, no_place },
+  { "half a page on", BASE_INSIDE, FROM_LOG, 2048, LOG_SIZE, no_place },
+  { "a page on", BASE_INSIDE, FROM_LOG, MM_PAGE, LOG_SIZE, no_place },
+  { "a page before", BASE_INSIDE, FROM_LOG, -MM_PAGE, LOG_SIZE, no_place },
+  { "over the superblocks", BASE_BEHIND, FROM_0, 0, LOG_SIZE, no_place },
+  { "over the superblocks, inside", BASE_INSIDE, FROM_0, 0, LOG_SIZE, no_place },
+  { "over the root page", BASE_BEHIND, FROM_0, MM_OFF_ROOT, LOG_SIZE, no_place },
+  { "over the first chunk", BASE_INSIDE, FROM_0, 16 << 20, LOG_SIZE, no_place },
+  { "over the capacity's end", BASE_BEHIND, FROM_CAPACITY, -MM_PAGE, LOG_SIZE,
+    no_place },
+  { "over the end, inside", BASE_INSIDE, FROM_CAPACITY, -MM_PAGE, LOG_SIZE,
+    no_place },
+  { "behind the file", BASE_BEHIND, FROM_END, 0, LOG_SIZE, truncated },
+  { "a page behind", BASE_BEHIND, FROM_LOG, MM_PAGE, LOG_SIZE, truncated },
+  { "in the last whole chunk, behind the file", BASE_INSIDE, FROM_0, 128 << 20,
+    LOG_SIZE, truncated },
+  { "over a block", BASE_INSIDE, FROM_0, 64 << 20, LOG_SIZE, no_records },
+  { "far", BASE_BEHIND, FROM_0, INT64_C (1) << 49, LOG_SIZE, truncated },
+  { "too far", BASE_BEHIND, FROM_0, INT64_C (1) << 50, LOG_SIZE, no_place },
+  { "at the end of all", BASE_BEHIND, FROM_0, -MM_PAGE, LOG_SIZE, no_place },
+  { "below all", BASE_BEHIND, FROM_0, INT64_MIN, LOG_SIZE, no_place },
+  { "no size", BASE_BEHIND, FROM_LOG, 0, 0, no_place },
+  { "a page", BASE_BEHIND, FROM_LOG, 0, MM_PAGE, no_place },
+  { "two pages", BASE_BEHIND, FROM_LOG, 0, 2 * MM_PAGE, no_place },
+  { "too small by two pages", BASE_BEHIND, FROM_LOG, 0, LOG_SIZE - 2 * MM_PAGE,
+    no_place },
+  { "odd size", BASE_BEHIND, FROM_LOG, 0, LOG_SIZE + 8, no_place },
+  { "halves of half a page", BASE_BEHIND, FROM_LOG, 0, LOG_SIZE + MM_PAGE,
+    no_place },
+  { "larger than the file", BASE_BEHIND, FROM_LOG, 0, LOG_SIZE + 2 * MM_PAGE,
+    truncated },
+  { "larger, inside", BASE_INSIDE, FROM_LOG, 0, LOG_SIZE + 2 * MM_PAGE,
+    no_records },
+  { "a chunk and more, over a block", BASE_INSIDE, FROM_LOG, 0, 40 << 20,
+    no_records },
+  { "beyond the capacity", BASE_INSIDE, FROM_LOG, 0, 160 << 20, no_place },
+  { "as large as it can be", BASE_BEHIND, FROM_LOG, 0, 16 << 20, truncated },
+  { "larger than it can be", BASE_BEHIND, FROM_LOG, 0, (16 << 20) + 2 * MM_PAGE,
+    no_place },
+  { "huge", BASE_BEHIND, FROM_LOG, 0, UINT64_C (1) << 62, no_place },
+  { "all", BASE_BEHIND, FROM_LOG, 0, UINT64_MAX - 2 * MM_PAGE + 1, no_place },
+};
+enum { PLACED = sizeof placed / sizeof *placed };
+
+static enum outcome
+log_placed (const struct image *im, uint64_t n)
+{
+  static const int flags[WAYS] = { MMALLOC_RDONLY, MMALLOC_ELSEWHERE,
+                                   MMALLOC_PRIVATE, MMALLOC_CHECKPOINT,
+                                   MMALLOC_CREATE, 0 };
+  const struct placed *p = &placed[n];
+  if (p->base != im->kind)
+    return HARMLESS;
+  for (int i = 0; i < 2; i++)
+    {
+      struct disk_super *s = (struct disk_super *) (void *)
+                             (hostile_view + i * MM_PAGE);
+      const uint64_t from[] = { 0, s->log, s->capacity, im->length };
+      s->log = from[p->what] + (uint64_t) p->at;
+      s->log_size = p->size;
+      view_sum (i);
+    }
+  for (int i = 0; i < WAYS; i++)
+    {
+      struct use u = { .n = n };
+      log_remember (im);
+      int got = log_use_file (im, flags[i], &u, ONE);
+      if ((got == LOG_REFUSED) != (p->told != NULL))
+        wrong ("%s: flags 0x%x, state %d", p->name, (unsigned) flags[i], got);
+      if (p->told == NULL)
+        {
+          base_restore (im);
+          continue;
+        }
+      if (strstr (mmalloc_strerror (NULL), p->told) == NULL)
+        wrong ("%s: \"%s\"", p->name, mmalloc_strerror (NULL));
+      log_untouched (im);
+    }
+  return p->told != NULL ? REFUSED : HARMLESS;
+}
+
 
 /* ---- Files that are no heap --------------------------------------------- */
 
@@ -267,5 +372,11 @@ main (void)
   failed += run_cases (&image, not_a_heap, "no heaps", 4);
   remove (path);
   rmdir (dir);
-  return closing_line (FORGED + 4, failed, 0);
+  for (int kind = BASE_INSIDE; kind <= BASE_BEHIND; kind++)
+    {
+      static struct parts parts;
+      log_make (&image, (enum base_kind) kind, &parts);
+      failed += run_cases (&image, log_placed, "logs in no place", PLACED);
+    }
+  return closing_line (FORGED + 4 + PLACED, failed, 0);
 }

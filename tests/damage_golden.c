@@ -3,7 +3,7 @@
    which error the file is refused, or what mmalloc_check finds in it, which is
    the same for readers and writers and the second time, too.  */
 
-#include "hostile/hostile.h"
+#include "hostile/logs.h"
 
 static struct image image;
 static struct parts parts;
@@ -517,6 +517,227 @@ golden_case (const struct image *im, uint64_t n)
   return g->error != 0 ? REFUSED : g->found[0] != '\0' ? DETECTED : outcome;
 }
 
+/* ---- With a log ----------------------------------------------------------- */
+
+static struct records records;
+
+/* The last record, and the I-th before it.  */
+static struct disk_record *
+last (size_t i)
+{
+  return log_record (&records, records.n - 1 - i);
+}
+
+/* The first that counts.  */
+static struct disk_record *
+first (void)
+{
+  return last ((size_t) (last (0)->seq - last (0)->first));
+}
+
+/* Its last change is forged: a page N.  */
+static void
+page_is (uint64_t n)
+{
+  struct disk_change *change = (void *) (last (0) + 1);
+  change[last (0)->n - 1].page = n;
+  log_seal (last (0));
+}
+
+/* One word of it is forged.  */
+#define LAST_IS(member, value) \
+  (last (0)->member = (value), log_seal (last (0)))
+
+static void last_gone (void) { memset (last (0), 0, last (0)->bytes); }
+static void last_torn (void) { ((char *) last (0))[3000] ^= 1; }
+static void
+two_torn (void)
+{
+  last_torn ();
+  ((char *) last (1))[3000] ^= 1;
+}
+static void
+two_gone (void)
+{
+  memset (last (1), 0, last (1)->bytes);
+  last_gone ();
+}
+static void first_gone (void) { memset (first (), 0, first ()->bytes); }
+static void first_torn (void) { ((char *) first ())[3000] ^= 1; }
+static void old_torn (void) { ((char *) (log_record (&records, 1)))[200] ^= 1; }
+static void
+other_gone (void)
+{
+  size_t half = logs->size / 2, other = last (0)->at < half ? half : 0;
+  memset (hostile_view + logs->log + other, 0, half);
+}
+static void
+all_gone (void)
+{
+  memset (hostile_view + logs->log, 0, logs->size);
+}
+static void
+foreign_record (void)
+{
+  struct disk_super *s = (struct disk_super *) (void *) hostile_view;
+  struct disk_record *r = (struct disk_record *) (void *)
+                          (hostile_view + logs->log);
+  *r = (struct disk_record){ .magic = MM_RECORD_MAGIC, .seq = 1, .first = 1,
+                             .bytes = MM_PAGE, .data = sizeof *r,
+                             .epoch = s->log_epoch ^ 1, .length = MIB (1) };
+  memcpy (r->uuid, s->uuid, sizeof r->uuid);
+  log_seal (r);
+}
+
+static void page_0 (void) { page_is (0); }
+static void page_1 (void) { page_is (1); }
+static void page_entries (void) { page_is (3); }
+static void page_entries_end (void) { page_is (5); }
+static void page_capacity (void) { page_is (image.capacity / MM_PAGE); }
+static void page_log (void) { page_is (logs->log / MM_PAGE + 1); }
+static void page_far (void) { page_is (UINT64_C (1) << 40); }
+static void page_wraps (void) { page_is ((UINT64_C (1) << 52) + 7); }
+static void page_all (void) { page_is (UINT64_MAX); }
+static void n_more (void) { LAST_IS (n, last (0)->n + 1); }
+static void
+n_room (void)
+{
+  LAST_IS (n, (last (0)->bytes - sizeof *last (0)) / 16);
+}
+static void n_wraps (void) { LAST_IS (n, (UINT64_C (1) << 60) + 1); }
+static void n_all (void) { LAST_IS (n, UINT64_MAX); }
+static void
+mask_all (void)
+{
+  struct disk_change *change = (void *) (last (0) + 1);
+  for (uint64_t i = 0; i < last (0)->n; i++)
+    change[i].mask = UINT64_MAX;
+  log_seal (last (0));
+}
+static void data_early (void) { LAST_IS (data, last (0)->data - 16); }
+static void data_0 (void) { LAST_IS (data, 0); }
+static void data_late (void) { LAST_IS (data, last (0)->bytes - 64); }
+static void data_behind (void) { LAST_IS (data, last (0)->bytes + 64); }
+static void data_wraps (void) { LAST_IS (data, UINT64_MAX - 63); }
+static void bytes_0 (void) { LAST_IS (bytes, 0); }
+static void bytes_odd (void) { LAST_IS (bytes, last (0)->bytes + 32); }
+static void
+bytes_half (void)
+{
+  uint64_t half = logs->size / 2;
+  memset (hostile_view + logs->log + half, 0, half);
+  LAST_IS (bytes, half - last (0)->at % half + MM_PAGE);
+}
+static void bytes_log (void) { LAST_IS (bytes, MIB (1)); }
+static void bytes_all (void) { LAST_IS (bytes, UINT64_MAX - MM_PAGE + 1); }
+static void seq_0 (void) { LAST_IS (seq, 0); }
+static void seq_same (void) { LAST_IS (seq, last (1)->seq); }
+static void seq_high (void) { LAST_IS (seq, last (0)->seq + 1); }
+static void seq_all (void) { LAST_IS (seq, UINT64_MAX); }
+static void first_0 (void) { LAST_IS (first, 0); }
+static void first_high (void) { LAST_IS (first, last (0)->seq + 1); }
+static void first_lost (void) { LAST_IS (first, 1); }
+static void at_other (void) { LAST_IS (at, last (0)->at - MM_PAGE); }
+static void record_length_0 (void) { LAST_IS (length, MM_PAGE); }
+static void
+record_length_more (void)
+{
+  LAST_IS (length, image.capacity + MM_PAGE);
+}
+static void record_length_all (void) { LAST_IS (length, UINT64_MAX); }
+static void
+direct_turned (void)
+{
+  last (0)->direct_end = MM_PAGE;
+  LAST_IS (direct, 2 * MM_PAGE);
+}
+static void
+direct_far (void)
+{
+  LAST_IS (direct_end, last (0)->length + MM_PAGE);
+}
+static void kept_2 (void) { LAST_IS (kept, 2); }
+static void other_uuid (void) { LAST_IS (uuid[15], last (0)->uuid[15] ^ 1); }
+static void other_epoch (void) { LAST_IS (epoch, last (0)->epoch ^ 2); }
+static void other_magic (void) { LAST_IS (magic, MM_RECORD_MAGIC + 1); }
+static void
+page_behind (void)
+{
+  page_is (image.capacity / MM_PAGE - 1);
+}
+/* One who looks has no memory there, and one who lays it over the image.  */
+static void
+page_behind_file (void)
+{
+  page_is (image.kind == BASE_INSIDE ? image.length / MM_PAGE + 100
+                                     : image.capacity / MM_PAGE - 10);
+}
+static void
+record_length_wild (void)
+{
+  page_behind_file ();
+  LAST_IS (length, image.capacity);
+}
+
+enum { REFUSE = -1, HARMLESS_ANY = -2 };
+static const struct golden_log
+{
+  const char *name;
+  enum base_kind base;
+  void (*make) (void);
+  int looks, writes;            /* the checkpoint that they find, from the last
+                                   one back */
+} golden_log[] = {
+#include "hostile/golden_log.h"
+};
+enum { GOLDEN_LOG = sizeof golden_log / sizeof *golden_log };
+
+/* Somebody reads.  */
+static int
+log_reader (void)
+{
+  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
+                        .l_start = MM_LOCK_BYTES + MM_BYTE_PRIVATE,
+                        .l_len = 1 };
+  char name[40];
+  snprintf (name, sizeof name, "/proc/self/fd/%d", hostile_fd);
+  int fd = open (name, O_RDONLY | O_CLOEXEC);
+  NEED (fd >= 0 && fcntl (fd, F_OFD_SETLK, &lock) == 0);
+  return fd;
+}
+
+/* In each way twice; who makes checkpoints, beside one who reads and alone.  */
+static enum outcome
+golden_log_case (const struct image *im, uint64_t n)
+{
+  static const int flags[] = { MMALLOC_RDONLY, MMALLOC_ELSEWHERE,
+                               MMALLOC_PRIVATE, MMALLOC_CHECKPOINT,
+                               MMALLOC_CHECKPOINT, 0 };
+  const struct golden_log *g = &golden_log[n];
+  if (g->base != im->kind)
+    return HARMLESS;
+  enum expected wish = g->looks == HARMLESS_ANY ? ANY : ONE;
+  for (int i = 0; i < 6; i++)
+    {
+      struct use u = { .n = n };
+      int want = i < 3 ? g->looks : g->writes;
+      base_restore (im);
+      g->make ();
+      log_remember (im);
+      int reader = i == 3 ? log_reader () : -1;
+      int got = log_use_file (im, flags[i], &u, wish);
+      if (reader >= 0)
+        close (reader);
+      if (i < 3)
+        log_untouched (im);
+      if (wish == ONE
+          && got != (want == REFUSE ? LOG_REFUSED : (int) logs->n - 1 - want))
+        wrong ("%s, way %d: found %d of %d checkpoints (%s)", g->name, i, got,
+               (int) logs->n, mmalloc_strerror (NULL));
+    }
+  return g->writes == REFUSE ? REFUSED : g->writes > 0 ? DETECTED : HARMLESS;
+}
+
 int
 main (void)
 {
@@ -527,5 +748,11 @@ main (void)
       parts_find (&parts, &image);
       failed += run_cases (&image, golden_case, "golden", GOLDEN);
     }
-  return closing_line (GOLDEN, failed, 0);
+  for (int kind = BASE_KINDS; kind < BASE_ALL; kind++)
+    {
+      log_make (&image, (enum base_kind) kind, &parts);
+      log_records (&records);
+      failed += run_cases (&image, golden_log_case, "golden log", GOLDEN_LOG);
+    }
+  return closing_line (GOLDEN + GOLDEN_LOG, failed, 0);
 }

@@ -1,14 +1,17 @@
 /* Random damage to the metadata of real heaps: bytes, bits, words with telling
    values, swapped neighbours, copied records, one to four at a time.  An
    error, a finding or a heap that works; no signal, no hang, no step outside.
+   The same with a log: that is damaged, and its heap is as at one of its
+   checkpoints, or refused; or records are forged, and all the rest, too.
 
    MMALLOC_DAMAGES=n tries n files; all that is done to one follows from the
    seed and its number.  */
 
-#include "hostile/hostile.h"
+#include "hostile/logs.h"
 
 static struct image image;
 static struct parts parts;
+static struct records records;
 static uint64_t seed;
 
 /* A place in the metadata; most often a word that is not zero.  */
@@ -105,6 +108,83 @@ damaged (const struct image *im, uint64_t n)
   return use_all (im, n);
 }
 
+/* ---- With a log ----------------------------------------------------------- */
+
+/* A word of the log: of a record's head, of its index, of its data, of its other
+   end, or any.  */
+static size_t
+some_log_place (uint64_t *state)
+{
+  size_t any = logs->log + random_below (state, logs->size / 8) * 8;
+  if (records.n == 0)
+    return any;
+  size_t i = random_below (state, records.n), head = sizeof (struct disk_record);
+  size_t off = records.record[i].off, data = records.record[i].data;
+  switch (random_below (state, 6))
+    {
+    case 0:
+    case 1:
+      return off + random_below (state, head / 8) * 8;
+    case 2:
+      return off + head + random_below (state, 2 * records.record[i].n) * 8;
+    case 3:
+      return off + data
+             + random_below (state, (records.record[i].bytes - data) / 8) * 8;
+    case 4:
+      return off + records.record[i].bytes - head
+             + random_below (state, head / 8) * 8;
+    default:
+      return any;
+    }
+}
+
+static void
+damage_log (uint64_t *state)
+{
+  size_t at = some_log_place (state), page = at & ~(size_t) (MM_PAGE - 1);
+  size_t other = some_log_place (state) & ~(size_t) (MM_PAGE - 1);
+  switch (random_below (state, 8))
+    {
+    case 0:
+      hostile_view[at + random_below (state, 8)] = (char) random_next (state);
+      break;
+    case 1:                     /* torn */
+      memset (hostile_view + page, 0, MM_PAGE);
+      break;
+    case 2:                     /* of another time */
+      memmove (hostile_view + page, hostile_view + other, MM_PAGE);
+      break;
+    case 3:                     /* a superblock's words about it */
+      at = random_below (state, 2) * MM_PAGE + offsetof (struct disk_super, log)
+           + random_below (state, 4) * 8;
+      *view_word (at) = some_value (state, *view_word (at));
+      break;
+    default:
+      *view_word (at) = some_value (state, *view_word (at));
+    }
+}
+
+static enum outcome
+log_damaged (const struct image *im, uint64_t n)
+{
+  uint64_t state = seed + n * UINT64_C (0x2545f4914f6cdd1d)
+                   + (uint64_t) im->kind;
+  enum expected wish = random_below (&state, 3) > 0 ? ONE : ANY;
+  size_t times = 1 + random_below (&state, 4);
+  for (size_t i = 0; i < times; i++)
+    if (wish == ANY && random_below (&state, 4) == 0)
+      damage_one (&state);
+    else
+      damage_log (&state);
+  for (size_t i = 0; i < records.n && wish == ANY; i++)
+    if (random_below (&state, 4) > 0)
+      log_seal (log_record (&records, i));
+  for (int i = 0; i < 2 && wish == ANY; i++)
+    if (random_below (&state, 2))
+      view_sum (i);
+  return log_use (im, n, wish);
+}
+
 int
 main (void)
 {
@@ -117,5 +197,11 @@ main (void)
       parts_find (&parts, &image);
       failed += run_cases (&image, damaged, "random damage", n / BASE_KINDS);
     }
-  return closing_line ((int) n, failed, 0);
+  for (int kind = BASE_KINDS; kind < BASE_ALL; kind++)
+    {
+      log_make (&image, (enum base_kind) kind, &parts);
+      log_records (&records);
+      failed += run_cases (&image, log_damaged, "random damage to a log", n / 8);
+    }
+  return closing_line ((int) (n + n / 2), failed, 0);
 }

@@ -57,8 +57,12 @@ wrong (const char *format, ...)
 /* ---- The base heaps ----------------------------------------------------- */
 
 /* BIG has chunks of all kinds, the last one short.  SMALL has guards and a
-   base in the middle of a slice.  */
-enum base_kind { BASE_BIG, BASE_SMALL, BASE_KINDS };
+   base in the middle of a slice.  The others have a log, see logs.h.  */
+enum base_kind
+{
+  BASE_BIG, BASE_SMALL, BASE_KINDS,
+  BASE_INSIDE = BASE_KINDS, BASE_BEHIND, BASE_KEPT, BASE_EMPTY, BASE_ALL
+};
 
 /* An image: the pages that are not zero.  */
 enum { IMAGE_PAGES = 2000, LIVE_MAX = 400 };
@@ -198,10 +202,9 @@ page_is_zero (const char *p)
   return p[0] == 0 && memcmp (p, p + 1, MM_PAGE - 1) == 0;
 }
 
-/* Make the base heap and its image, IM being zero or an earlier one; the file
-   holds it, too.  */
+/* An empty file for a base heap of KIND, and IM as it is before that is made.  */
 static inline void
-base_make (struct image *im, enum base_kind kind)
+base_begin (struct image *im, enum base_kind kind)
 {
   /* In a damaged heap runs may overlap, and what AddressSanitizer was told of
      one is wrong for the other.  It watches the library's own memory.  */
@@ -221,21 +224,12 @@ base_make (struct image *im, enum base_kind kind)
       os.fallocate = sparse_fallocate;
     }
   NEED (ftruncate (hostile_fd, 0) == 0);
-  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
-  bool big = kind == BASE_BIG;
-  opt.fd = hostile_fd;
-  im->base = hostile_base = big ? HOSTILE_BASE : HOSTILE_BASE_SMALL;
-  opt.base = (void *) im->base;
-  im->capacity = opt.reserve = big ? base_capacity : MIB (4);
-  opt.streams = big ? 1 : 3;
-  opt.app_version = 5;
-  char *md = mmalloc_open (NULL, MMALLOC_CREATE, &opt);
-  if (md == NULL)
-    broken ("base heap: %s", mmalloc_strerror (NULL));
-  base_fill (im, md);
-  NEED (mmalloc_check (md, NULL, NULL) == 0);
-  NEED (mmalloc_detach (md) == NULL);
-  base_settle ();
+}
+
+/* The file as it is now is the image.  */
+static inline void
+base_end (struct image *im)
+{
   struct stat st;
   NEED (fstat (hostile_fd, &st) == 0);
   im->length = (size_t) st.st_size;
@@ -253,6 +247,30 @@ base_make (struct image *im, enum base_kind kind)
             memcpy (im->bytes[im->n_pages++], hostile_view + at, MM_PAGE);
           }
     }
+}
+
+/* Make the base heap and its image, IM being zero or an earlier one; the file
+   holds it, too.  */
+static inline void
+base_make (struct image *im, enum base_kind kind)
+{
+  base_begin (im, kind);
+  struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
+  bool big = kind == BASE_BIG;
+  opt.fd = hostile_fd;
+  im->base = hostile_base = big ? HOSTILE_BASE : HOSTILE_BASE_SMALL;
+  opt.base = (void *) im->base;
+  im->capacity = opt.reserve = big ? base_capacity : MIB (4);
+  opt.streams = big ? 1 : 3;
+  opt.app_version = 5;
+  char *md = mmalloc_open (NULL, MMALLOC_CREATE, &opt);
+  if (md == NULL)
+    broken ("base heap: %s", mmalloc_strerror (NULL));
+  base_fill (im, md);
+  NEED (mmalloc_check (md, NULL, NULL) == 0);
+  NEED (mmalloc_detach (md) == NULL);
+  base_settle ();
+  base_end (im);
 }
 
 /* Make [FROM, TO) of the file a hole.  */
@@ -683,7 +701,7 @@ static bool run_free_neighbours;
 static inline void
 run_fence (const struct image *im)
 {
-  static bool done[BASE_KINDS];
+  static bool done[BASE_ALL];
   if (run_free_neighbours || done[im->kind])
     return;
   done[im->kind] = true;
@@ -788,30 +806,42 @@ some_number (uint64_t n)
   return n < some.every ? n : some.first + (n - some.every) * some.stride;
 }
 
-/* Run the first EVERY cases of both base heaps and each STRIDE-th of the others,
-   or as MMALLOC_STRIDE says, beginning somewhere.  COUNT_ALL tells how many there are for an image.  Gives
-   the exit status.  */
+/* Run the first EVERY cases of base heap IM and each STRIDE-th of the others, or
+   as MMALLOC_STRIDE says, beginning somewhere.  COUNT_ALL tells how many there are
+   for an image.  Gives how many failed; *TRIED is how many there were so far.  */
+static inline int
+run_some_of (const struct image *im, const char *name, run_case fn,
+             uint64_t (*count_all) (const struct image *im), uint64_t every,
+             uint64_t stride, uint64_t *tried)
+{
+  static uint64_t state;
+  if (state == 0)
+    state = random_seed () | 1;
+  uint64_t all = count_all (im);
+  some.stride = setting ("MMALLOC_STRIDE", stride);
+  some.every = every;
+  some.first = every + random_below (&state, some.stride);
+  uint64_t n = every;
+  if (some.first < all)
+    n += (all - some.first + some.stride - 1) / some.stride;
+  *tried += n;
+  return run_cases (im, fn, name, n);
+}
+
+/* The same of the base heaps without a log.  */
 static inline int
 run_some (const char *name, run_case fn,
           uint64_t (*count_all) (const struct image *im), uint64_t every,
-          uint64_t stride)
+          uint64_t stride, uint64_t *tried)
 {
   static struct image image;
-  uint64_t state = random_seed (), tried = 0;
   int failed = 0;
   for (int kind = 0; kind < BASE_KINDS; kind++)
     {
       base_make (&image, (enum base_kind) kind);
-      uint64_t all = count_all (&image);
-      some.stride = setting ("MMALLOC_STRIDE", stride);
-      some.every = every;
-      some.first = every + random_below (&state, some.stride);
-      uint64_t n = every
-                   + (all - some.first + some.stride - 1) / some.stride;
-      failed += run_cases (&image, fn, name, n);
-      tried += n;
+      failed += run_some_of (&image, name, fn, count_all, every, stride, tried);
     }
-  return closing_line ((int) tried, failed, 0);
+  return failed;
 }
 
 #endif /* HOSTILE_H */
