@@ -11,6 +11,8 @@
                   value (8 bytes)
        calls      2 bytes each: which (see call_one), argument
 
+   With bit 7 in byte 0 it is about a heap with a log, see fuzz_log.h.
+
    What is missing at the end is zero.  Calls of the system would take most of
    the time: they go to stand-ins, and the file is memory that is mapped thrice,
    once and for all.  Where the heap belongs, its pages up to the file's end can
@@ -75,7 +77,7 @@ fuzz_syscall (long number, void *to, size_t size, ...)
 }
 
 #define HOSTILE_ABORTS 1
-#include "hostile.h"
+#include "logs.h"
 #undef stat
 #undef getrlimit
 #undef fstatfs
@@ -472,6 +474,9 @@ change_sum (int i)
 }
 
 
+#include "fuzz_log.h"
+
+
 /* ---- Calls -------------------------------------------------------------- */
 
 static char *got[GOT];
@@ -736,6 +741,7 @@ LLVMFuzzerInitialize (int *argc, char ***argv)
 {
   (void) argc, (void) argv;
   snprintf (wrong_context, sizeof wrong_context, "fuzz_heap");
+  log_bases_make ();
   for (int kind = 0; kind < BASE_KINDS; kind++)
     fuzz_base (&bases[kind], (enum base_kind) kind);
   os.fallocate = fast_fallocate;
@@ -790,11 +796,17 @@ int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   unsigned first = (unsigned) get_bytes (&data, &size, 1);
+  if (first & 0x80)
+    {
+      fuzz_log (first, data, size);
+      return 0;
+    }
   size_t n = (size_t) get_bytes (&data, &size, 1) % CHANGES;
   if (b == NULL)
     page_watch ();
   b = &bases[first & 1];
   hostile_fd = b->fd;
+  hostile_view = b->view;
   fuzz_length = fuzz_cut = b->image.length;
   fuzz_private = 0;
   fuzz_random = 1;              /* base_make began with 0 */
