@@ -10164,7 +10164,7 @@ log_see (struct heap *h, struct disk_record *r, void *arg)
 static int
 log_advise (struct log *l, char *start, size_t bytes, int advice)
 {
-  struct iovec *last = &l->part[l->n_parts - 1];
+  struct iovec *last = l->part + size_max (l->n_parts, 1) - 1;
   if (bytes > 0 && l->n_parts > 0 && (char *) last->iov_base == start + bytes)
     {
       *last = (struct iovec){ start, last->iov_len + bytes };
