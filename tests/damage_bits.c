@@ -74,7 +74,7 @@ flipped (const struct image *im, uint64_t n)
   return outcome;
 }
 
-/* ---- With a log ----------------------------------------------------------- */
+/* ---- With a log ------------------------------------------------------ */
 
 enum { WORDS = 4 * 64, RECORD = sizeof (struct disk_record) * 8 };
 static struct records records;

@@ -1,6 +1,6 @@
 /* Heaps of other machines, versions and makers, forged superblocks, logs in no
-   place, and files that are no heaps at all: refused with the error that mmalloc.h
-   promises, and not touched.  */
+   place, and files that are no heaps at all: refused with the error that
+   mmalloc.h promises, and not touched.  */
 
 #include "hostile/logs.h"
 
@@ -74,7 +74,8 @@ static const struct forged
     offsetof (struct disk_super, n_streams), 8,
     MM_STREAMS_MAX | (uint64_t) (MM_SHARED_MAX + 1) << 32, EBADMSG },
   { "zero", MEMBER (zero), 1, EBADMSG },
-  { "a log, of which there is nothing", MEMBER (version), MM_FORMAT_LOG, EBADMSG },
+  { "a log, of which there is nothing", MEMBER (version), MM_FORMAT_LOG,
+    EBADMSG },
   { "highest generation", MEMBER (generation), UINT64_MAX, 0 },
 };
 enum { FORGED = sizeof forged / sizeof *forged };
@@ -131,14 +132,15 @@ forge (const struct image *im, uint64_t n)
 }
 
 
-/* ---- Logs in no place ------------------------------------------------------- */
+/* ---- Logs in no place ------------------------------------------------ */
 
 /* What both superblocks, whose sums are right, say of the log of a base heap:
    where, in pages from WHAT, and how many pages it has.  TOLD: the words of the
    refusal; NULL: as it was.  */
 enum from { FROM_0, FROM_LOG, FROM_CAPACITY, FROM_END };
 static const char no_place[] = "the superblock is damaged";
-static const char truncated[] = "truncated", no_records[] = "the log is damaged";
+static const char truncated[] = "truncated";
+static const char no_records[] = "the log is damaged";
 static const struct placed
 {
   const char *name;
@@ -155,8 +157,10 @@ static const struct placed
   { "a page on", BASE_INSIDE, FROM_LOG, MM_PAGE, LOG_SIZE, no_place },
   { "a page before", BASE_INSIDE, FROM_LOG, -MM_PAGE, LOG_SIZE, no_place },
   { "over the superblocks", BASE_BEHIND, FROM_0, 0, LOG_SIZE, no_place },
-  { "over the superblocks, inside", BASE_INSIDE, FROM_0, 0, LOG_SIZE, no_place },
-  { "over the root page", BASE_BEHIND, FROM_0, MM_OFF_ROOT, LOG_SIZE, no_place },
+  { "over the superblocks, inside", BASE_INSIDE, FROM_0, 0, LOG_SIZE,
+    no_place },
+  { "over the root page", BASE_BEHIND, FROM_0, MM_OFF_ROOT, LOG_SIZE,
+    no_place },
   { "over the first chunk", BASE_INSIDE, FROM_0, 16 << 20, LOG_SIZE, no_place },
   { "over the capacity's end", BASE_BEHIND, FROM_CAPACITY, -MM_PAGE, LOG_SIZE,
     no_place },
@@ -232,7 +236,7 @@ log_placed (const struct image *im, uint64_t n)
 }
 
 
-/* ---- Files that are no heap --------------------------------------------- */
+/* ---- Files that are no heap ------------------------------------------ */
 
 static void
 write_file (const void *bytes, size_t n)

@@ -9,7 +9,7 @@ static struct image image;
 static struct parts parts;
 
 
-/* ---- Places ------------------------------------------------------------- */
+/* ---- Places ---------------------------------------------------------- */
 
 static uint64_t *
 dir_word (size_t c)
@@ -102,7 +102,7 @@ page_block (void)
 }
 
 
-/* ---- Recipes ------------------------------------------------------------ */
+/* ---- Recipes --------------------------------------------------------- */
 
 static void nothing (void) { }
 
@@ -465,7 +465,7 @@ static const struct golden
 enum { GOLDEN = sizeof golden / sizeof *golden };
 
 
-/* ---- Looking ------------------------------------------------------------ */
+/* ---- Looking --------------------------------------------------------- */
 
 static char found[1000];
 
@@ -517,7 +517,7 @@ golden_case (const struct image *im, uint64_t n)
   return g->error != 0 ? REFUSED : g->found[0] != '\0' ? DETECTED : outcome;
 }
 
-/* ---- With a log ----------------------------------------------------------- */
+/* ---- With a log ------------------------------------------------------ */
 
 static struct records records;
 
@@ -620,6 +620,14 @@ static void data_late (void) { LAST_IS (data, last (0)->bytes - 64); }
 static void data_behind (void) { LAST_IS (data, last (0)->bytes + 64); }
 static void data_wraps (void) { LAST_IS (data, UINT64_MAX - 63); }
 static void bytes_0 (void) { LAST_IS (bytes, 0); }
+/* Before there was a record of any size.  */
+static void
+first_bytes_0 (void)
+{
+  struct disk_record *r = (struct disk_record *) (void *)
+                          (hostile_view + logs->log);
+  r->bytes = 0;
+}
 static void bytes_odd (void) { LAST_IS (bytes, last (0)->bytes + 32); }
 static void
 bytes_half (void)

@@ -108,17 +108,18 @@ damaged (const struct image *im, uint64_t n)
   return use_all (im, n);
 }
 
-/* ---- With a log ----------------------------------------------------------- */
+/* ---- With a log ------------------------------------------------------ */
 
-/* A word of the log: of a record's head, of its index, of its data, of its other
-   end, or any.  */
+/* A word of the log: of a record's head, of its index, of its data, of its
+   other end, or any.  */
 static size_t
 some_log_place (uint64_t *state)
 {
   size_t any = logs->log + random_below (state, logs->size / 8) * 8;
   if (records.n == 0)
     return any;
-  size_t i = random_below (state, records.n), head = sizeof (struct disk_record);
+  size_t i = random_below (state, records.n);
+  size_t head = sizeof (struct disk_record);
   size_t off = records.record[i].off, data = records.record[i].data;
   switch (random_below (state, 6))
     {
@@ -201,7 +202,8 @@ main (void)
     {
       log_make (&image, (enum base_kind) kind, &parts);
       log_records (&records);
-      failed += run_cases (&image, log_damaged, "random damage to a log", n / 8);
+      failed += run_cases (&image, log_damaged, "random damage to a log",
+                           n / 8);
     }
   return closing_line ((int) (n + n / 2), failed, 0);
 }

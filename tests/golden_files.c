@@ -47,7 +47,7 @@ show_finding (const char *finding, const void *where, void *arg)
 }
 
 
-/* ---- Files -------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------- */
 
 /* Unpack the file into PATH, with holes where it has zeros.  */
 static void
@@ -115,7 +115,7 @@ is_little_endian (void)
 }
 
 
-/* ---- Heaps -------------------------------------------------------------- */
+/* ---- Heaps ----------------------------------------------------------- */
 
 static void *
 heap_open (int flags)
@@ -382,7 +382,7 @@ try_heap (void)
 }
 
 
-/* ---- With a log --------------------------------------------------------- */
+/* ---- With a log ------------------------------------------------------ */
 
 /* A copy of the file is opened in way FLAGS, if it can be, and has the last
    checkpoint.  */
@@ -469,7 +469,7 @@ try_logged (void)
 }
 
 
-/* ---- Maps --------------------------------------------------------------- */
+/* ---- Maps ------------------------------------------------------------ */
 
 static void
 see_map (void *map, size_t live, size_t item_size)
@@ -557,7 +557,7 @@ try_static (void)
 }
 
 
-/* ---- Running ------------------------------------------------------------ */
+/* ---- Running --------------------------------------------------------- */
 
 static int n_tried, n_failed;
 

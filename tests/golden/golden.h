@@ -41,8 +41,8 @@ static const struct golden golden_heaps[] = {
     GOLDEN_KILLED },
   { "streams.2", 0x550900000000, 64 << 20, 0, 320, 4, 0, 0 }
 };
-/* With a log: after the blocks were made, each of ROUNDS checkpoints has changed
-   some; see golden_number.  */
+/* With a log: after the blocks were made, each of ROUNDS checkpoints has
+   changed some; see golden_number.  */
 enum
 {
   GOLDEN_ENDED = 8,             /* its maker died before its next checkpoint */
@@ -59,7 +59,8 @@ struct golden_logged
 static const struct golden_logged golden_logged[] = {
   { { "log.3", 0x550a00000000, 64 << 20, 0, 320, 0, GOLDEN_APP,
       GOLDEN_WATCHED }, 3 },
-  { { "halves.3", 0x550b00000000, 64 << 20, 0, 320, 4, 0, GOLDEN_WATCHED }, 27 },
+  { { "halves.3", 0x550b00000000, 64 << 20, 0, 320, 4, 0, GOLDEN_WATCHED },
+    27 },
   { { "inside.3", 0x550c00000000, 256 << 20, 0, 323, 0, 0, GOLDEN_ONCE }, 15 },
   { { "small.3", 0x550d00000000, 256 << 10, 120, 320, 0, 0, 0 }, 2 },
   { { "ended.3", 0x550e00000000, 256 << 20, 0, 322, 0, GOLDEN_APP,

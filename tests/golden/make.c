@@ -42,7 +42,7 @@ path_of (const struct golden *g)
 }
 
 
-/* ---- Heaps -------------------------------------------------------------- */
+/* ---- Heaps ----------------------------------------------------------- */
 
 static void *
 heap_open (const struct golden *g, int flags)
@@ -162,7 +162,7 @@ make_heap (const struct golden *g)
 }
 
 
-/* ---- Killed ------------------------------------------------------------- */
+/* ---- Killed ---------------------------------------------------------- */
 
 /* What the makers tell their parent, in shared memory.  */
 static struct
@@ -279,7 +279,7 @@ make_killed (const struct golden *g)
 }
 
 
-/* ---- With checkpoints --------------------------------------------------- */
+/* ---- With checkpoints ------------------------------------------------ */
 
 /* What round ROUND stores.  */
 static void
@@ -318,10 +318,9 @@ watcher (const struct golden *g)
   return pid;
 }
 
-/* Somebody shares the heap, and then it gets a log, of which he knew nothing; or
-   it has one from the beginning on, which grows for what it is filled with.  One
-   who is killed is so before there is a checkpoint of what he did last; and so was
-   the one before him.  */
+/* Somebody shares the heap, and then it gets a log, of which he knew nothing;
+   or it has one from the beginning on.  One who is killed is so before there is
+   a checkpoint of what he did last; and so was the one before him.  */
 static void
 make_rounds (const struct golden_logged *file)
 {
@@ -382,7 +381,7 @@ make_logged (const struct golden_logged *file)
 }
 
 
-/* ---- Maps --------------------------------------------------------------- */
+/* ---- Maps ------------------------------------------------------------ */
 
 static void
 map_free (void *map, void *block)

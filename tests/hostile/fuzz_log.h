@@ -2,8 +2,9 @@
 
    An input is
 
-       byte 0     bit 7: set; bits 0 and 1: which base heap; bit 2: make the sums
-                  of both superblocks right again, bit 3: those of all records
+       byte 0     bit 7: set; bits 0 and 1: which base heap; bit 2: make the
+                  sums of both superblocks right again, bit 3: those of all
+                  records
        byte 1     how many changes follow, modulo 16; and, divided by that, the
                   ways in which it is opened, see log_use
        changes    13 bytes each: what to do (see log_change), where (4 bytes),

@@ -47,6 +47,7 @@
   { "data behind", BASE_BEHIND, data_behind, 1, 1 },
   { "data wrap", BASE_BEHIND, data_wraps, 1, 1 },
   { "no bytes", BASE_BEHIND, bytes_0, 1, 1 },
+  { "no bytes, before all others", BASE_INSIDE, first_bytes_0, REFUSE, REFUSE },
   { "bytes odd", BASE_BEHIND, bytes_odd, 1, 1 },
   { "bytes beyond the half", BASE_BEHIND, bytes_half, 1, 1 },
   { "bytes beyond the log", BASE_BEHIND, bytes_log, 1, 1 },

@@ -9,10 +9,10 @@
 
 #include "hostile.h"
 
-/* INSIDE has its log among its chunks, and a block behind that; both halves count,
-   and the image is as at the last checkpoint.
-   BEHIND has it behind its capacity; the older half counts no more, and the image
-   is as long ago as a power cut may leave it.
+/* INSIDE has its log among its chunks, and a block behind that; both halves
+   count, and the image is as at the last checkpoint.
+   BEHIND has it behind its capacity; the older half counts no more, and the
+   image is as long ago as a power cut may leave it.
    KEPT as well; somebody reads, so that the image stays as it is.
    EMPTY has no record yet.  */
 enum { LOG_SIZE = 64 << 10, LOG_STATES = 60, LOG_CELLS = 12, LOG_APART = 2048 };
@@ -40,7 +40,7 @@ log_set (uint64_t *map, size_t i)
 }
 
 
-/* ---- What is in a heap ---------------------------------------------------- */
+/* ---- What is in a heap ----------------------------------------------- */
 
 /* The sum of heap MD, or of its BLOCKS alone, without what openings change.  */
 static inline uint64_t
@@ -79,7 +79,7 @@ log_state_of (char *md, bool blocks)
 }
 
 
-/* ---- The base heaps -------------------------------------------------------- */
+/* ---- The base heaps -------------------------------------------------- */
 
 /* Waits for the disk happen when they are waited for, or in the call.  */
 static inline int
@@ -125,8 +125,8 @@ log_no_sync (int fd)
   return 0;
 }
 
-/* Pages that have something in the file but the superblocks, the entries and the
-   log, or are pending in heap H, count.  */
+/* Pages that have something in the file but the superblocks, the entries and
+   the log, or are pending in heap H, count.  */
 static inline void
 log_watch (struct heap *h)
 {
@@ -306,7 +306,7 @@ log_find_volatile (const struct parts *parts)
         log_set (logs->heap, (parts->part[i].off + at) / MM_PAGE);
 }
 
-/* Make base heap KIND, and what is known of it, and its PARTS; as base_make.  */
+/* Make base heap KIND, and what is known of it, and PARTS; as base_make.  */
 static inline void
 log_make (struct image *im, enum base_kind kind, struct parts *parts)
 {
@@ -344,7 +344,7 @@ log_make (struct image *im, enum base_kind kind, struct parts *parts)
 }
 
 
-/* ---- Records ---------------------------------------------------------------- */
+/* ---- Records --------------------------------------------------------- */
 
 /* The heads that the undamaged log has, in the order of their numbers.  */
 enum { LOG_RECORDS = LOG_SIZE / MM_PAGE };
@@ -396,11 +396,11 @@ log_seal (struct disk_record *r)
 }
 
 
-/* ---- Using a heap whose log may be damaged ------------------------------------ */
+/* ---- Using a heap whose log may be damaged --------------------------- */
 
 /* What is the outcome to be?  ONE: one of the checkpoints.  ANY: nothing but no
-   harm, since who forges a record, or words outside of the log, can make anything
-   of a heap.  */
+   harm, since who forges a record, or words outside of the log, can make
+   anything of a heap.  */
 enum expected { ONE, ANY };
 
 /* The file as those find it who open it.  */
@@ -469,7 +469,8 @@ log_work (struct use *u, const struct image *im, int flags, enum expected wish)
    refused, -2 if it is in none.  */
 enum { LOG_REFUSED = -1, LOG_MIXED = -2 };
 static inline int
-log_use_file (const struct image *im, int flags, struct use *u, enum expected wish)
+log_use_file (const struct image *im, int flags, struct use *u,
+              enum expected wish)
 {
   struct mmalloc_options opt = MMALLOC_OPTIONS_INIT;
   opt.fd = hostile_fd;
@@ -504,8 +505,8 @@ log_use_file (const struct image *im, int flags, struct use *u, enum expected wi
   return state;
 }
 
-/* Use the damaged file in all ways; those besides looking at it depend on N.  The
-   outcome is that of who changes it.  */
+/* Use the damaged file in all ways; those besides looking at it depend on N.
+   The outcome is that of who changes it.  */
 static inline enum outcome
 log_use (const struct image *im, uint64_t n, enum expected wish)
 {

@@ -53,7 +53,7 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     aligned_without_a_place|chunks_come_back|failed_creation|\
-    misuse_double_free|pid_namespaces|probe_tells|qalloc_damaged_files|\
+    golden_files|misuse_double_free|pid_namespaces|probe_tells|qalloc_damaged_files|\
     qalloc_sparse_copy|qalloc_two_files|qalloc_two_paths|roots_names|\
     single_writer|\
     too_many_processes|words_of_refusals)
@@ -2279,6 +2279,98 @@ mutant ticket_of_a_failure_is_durable '/^point_end/,/^}/ {
   s/if (l->failed == 0)//
 }' checkpoint_gate
 
+# Records and places of logs that are forged; and what older versions wrote.
+mutant record_of_any_page '/^log_may_have/,/^}/ {
+  s/if (n >= h->super.capacity \/ MM_PAGE)/if (false)/
+}' damage_golden
+mutant record_of_superblocks '/^log_may_have/,/^}/ {
+  s/(at == MM_OFF_LOCKS || at >= MM_OFF_ROOT)/true/
+}' damage_golden
+mutant record_of_the_log '/^log_may_have/,/^}/ {
+  s/(at < h->super.log || at >= h->super.log + h->super.log_size)/true/
+}' damage_golden
+mutant record_of_no_kind '/^log_is_head/,/^}/ {
+  s/r->magic == MM_RECORD_MAGIC/true/
+}' damage_golden
+mutant record_of_another_log '/^log_is_head/,/^}/ {
+  s/r->epoch == h->super.log_epoch/true/
+}' damage_golden
+mutant record_of_another_heap '/^log_is_head/,/^}/ {
+  s/memcmp (r->uuid, h->super.uuid, sizeof r->uuid) == 0/true/
+}' damage_golden
+mutant record_of_any_number '/^log_is_head/,/^}/ {
+  s/(seq == 0 || r->seq == seq)/true/
+}' damage_golden
+mutant record_at_any_place '/^log_is_head/,/^}/ {
+  s/ \&\& r->at == at$//
+}' damage_golden
+mutant record_without_first '/^log_is_head/,/^}/ {
+  s/r->first != 0 \&\& //
+}' damage_golden
+mutant record_first_behind '/^log_is_head/,/^}/ {
+  s/ \&\& r->first <= r->seq$//
+}' damage_golden
+mutant record_of_no_bytes '/^log_is_head/,/^}/ {
+  s/r->bytes >= MM_PAGE \&\& //
+}' damage_golden
+mutant record_of_odd_bytes '/^log_is_head/,/^}/ {
+  s/r->bytes % MM_PAGE == 0 \&\& //
+}' damage_golden
+mutant record_over_the_half '/^log_is_head/,/^}/ {
+  s/ \&\& r->bytes <= room$//
+}' damage_golden
+mutant record_data_over_index '/^log_is_head/,/^}/ {
+  s/r->data >= sizeof .*/true/
+}' damage_golden
+mutant record_data_behind '/^log_is_head/,/^}/ {
+  s/r->data <= r->bytes - sizeof \*r/true/
+}' damage_golden
+mutant record_length_too_short '/^log_is_head/,/^}/ {
+  s/r->length >= MM_OFF_RECORDS/true/
+}' damage_golden
+mutant record_length_too_long '/^log_is_head/,/^}/ {
+  s/r->length <= h->super.capacity/true/
+}' damage_golden
+mutant record_direct_turned '/^log_is_head/,/^}/ {
+  s/r->direct <= r->direct_end/true/
+}' damage_golden
+mutant record_direct_too_far '/^log_is_head/,/^}/ {
+  s/r->direct_end <= r->length/true/
+}' damage_golden
+mutant record_kept_twice '/^log_is_head/,/^}/ {
+  s/ \&\& r->kept <= 1//
+}' damage_golden
+mutant record_lacks_data '/^log_is_whole/,/^}/ {
+  s/return n <= .*/return n != 0 || true;/
+}' damage_golden
+mutant record_behind_the_length '/^log_lay_run/,/^}/ {
+  s/if (page \* MM_PAGE >= h->log->length)/if (false)/
+}' damage_golden
+mutant record_of_another_length '/^recover_begin/,/^}/ {
+  s/|| h->log->length == \*length)/|| true)/
+}' damage_golden
+mutant half_that_counts_lost '/^log_find/,/^}/ {
+  s/0 : EBADMSG/0 : 0/
+}' damage_golden
+mutant log_at_odd_place '/^super_log_fits/,/^}/ {
+  s/s->log % MM_PAGE != 0 || //
+}' damage_foreign
+mutant log_of_odd_size '/^super_log_fits/,/^}/ {
+  s/ || s->log_size % (2 \* MM_PAGE) != 0$//
+}' damage_foreign
+mutant log_too_small '/^super_log_fits/,/^}/ {
+  s/|| s->log_size < MM_LOG_LEAST//
+}' damage_foreign
+mutant log_too_far '/^super_log_fits/,/^}/ {
+  s/s->log < UINT64_C (1) << 50/true/
+}' damage_foreign
+mutant records_have_another_sum '/^log_sum/,/^}/ {
+  s/lane\[j\] = (x << 29 | x >> 35)/lane[j] = (x << 31 | x >> 33)/
+}' golden_files
+mutant checkpoint_in_the_log_not_found '/^recover_log/,/^}/ {
+  s/^  if (err == 0 && end.last != 0)$/  if (err == 0 \&\& false)/
+}' golden_files
+
 # ---- Mutants that are none ---------------------------------------------------
 
 # What could be changed, as far as reading the code tells, without a promise
@@ -2289,6 +2381,8 @@ mutant ticket_of_a_failure_is_durable '/^point_end/,/^}/ {
 #   no owner and the heap lock is held.
 #   realloc and slot_put without their second look at the head: a page with a
 #   live block of the caller cannot leave its stream meanwhile.
+#   log_is_head with a number of 0, which its first one is not above, or with more
+#   changes than there is room for: the copy of its head at its end is no change.
 #   Hints, which cost memory or time when they are lost: page_relist that does
 #   nothing, page_wake that passes over a page that is HELD again, and queue
 #   entries that a sweep keeps (until the next sweep); large_extend_locked that
