@@ -665,6 +665,8 @@ direct_far (void)
   LAST_IS (direct_end, last (0)->length + MM_PAGE);
 }
 static void kept_2 (void) { LAST_IS (kept, 2); }
+static void holes_1 (void) { LAST_IS (holes, 1); }
+static void holes_2 (void) { LAST_IS (holes, 2); }
 static void other_uuid (void) { LAST_IS (uuid[15], last (0)->uuid[15] ^ 1); }
 static void other_epoch (void) { LAST_IS (epoch, last (0)->epoch ^ 2); }
 static void other_magic (void) { LAST_IS (magic, MM_RECORD_MAGIC + 1); }

@@ -66,6 +66,8 @@
   { "direct behind its end", BASE_BEHIND, direct_turned, 1, 1 },
   { "direct beyond the length", BASE_BEHIND, direct_far, 1, 1 },
   { "kept more than once", BASE_BEHIND, kept_2, 1, 1 },
+  { "holes", BASE_BEHIND, holes_1, 0, 0 },
+  { "holes more than once", BASE_BEHIND, holes_2, 1, 1 },
   { "of another heap", BASE_BEHIND, other_uuid, 1, 1 },
   { "of another log", BASE_BEHIND, other_epoch, 1, 1 },
   { "another magic", BASE_BEHIND, other_magic, 1, 1 },

@@ -2340,6 +2340,9 @@ mutant record_direct_too_far '/^log_is_head/,/^}/ {
 mutant record_kept_twice '/^log_is_head/,/^}/ {
   s/ \&\& r->kept <= 1//
 }' damage_golden
+mutant record_has_holes_twice '/^log_is_head/,/^}/ {
+  s/ \&\& r->holes <= 1//
+}' damage_golden
 mutant record_lacks_data '/^log_is_whole/,/^}/ {
   s/return n <= .*/return n != 0 || true;/
 }' damage_golden
