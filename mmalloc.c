@@ -536,8 +536,9 @@ struct disk_record
   uint64_t direct_end;  /* before, up to here */
   uint64_t kept;        /* 1: the image stays as it is for readers, until there
                            is a record with 0 */
-  uint64_t holes;       /* 1: free memory may have been taken out of the image since
-                           the disk had that last */
+  uint64_t holes;       /* 1: free memory may have been taken out of the image that
+                           records which count have: the next one does without
+                           them */
 };
 struct disk_change
 {
@@ -968,8 +969,8 @@ struct log
   bool alone;                  /* it has to do without those before it */
   bool unsynced;               /* new pages are in the image that the next
                                   record counts on */
-  bool punched;                /* free memory went out of it, which the disk need
-                                  not know of yet */
+  bool punched;                /* free memory went out of it, which records that
+                                  count may have */
   bool whole;                  /* the image is one checkpoint, not between two,
                                   when nobody writes it */
   struct range drops;          /* chunks in which memory was given back that the
@@ -10726,7 +10727,7 @@ area_sync (struct heap *h)
 {
   int err = os_sync_file (&h->file);
   if (err == 0)
-    h->log->unsynced = h->log->punched = false;
+    h->log->unsynced = false;
   else
     h->log->broken = err;
   return err;
@@ -11241,8 +11242,9 @@ home_give_chunk (struct heap *h, size_t i)
 }
 
 /* C is on the disk, and nobody reads the image: what was given back goes out of
-   it.  Before the next record counts on what is there then, the disk has to know:
-   so its maker is told, who may be another process.  */
+   it.  The next record, which counts on zeros there, does without all those before
+   it, that may have what was there: its maker is told, who may be another
+   process.  */
 static void
 home_give (struct heap *h, const struct capture *c)
 {
@@ -11315,7 +11317,7 @@ point_append (struct heap *h, struct disk_record *r, uint64_t first,
   r->direct = c->direct ? l->length : 0;
   r->direct_end = c->direct ? c->length : 0;
   r->kept = !c->unread && h->log->whole;
-  r->holes = l->punched || c->drops.from < c->drops.to;
+  r->holes = (l->punched && first != r->seq) || c->drops.from < c->drops.to;
   r->sum = 0;
   memcpy ((char *) r + r->bytes - sizeof *r, r, sizeof *r);
   r->sum = log_record_sum (r);
@@ -11326,6 +11328,7 @@ point_append (struct heap *h, struct disk_record *r, uint64_t first,
   l->seq = r->seq;
   l->first = first;
   l->alone = false;
+  l->punched &= first != r->seq;
   l->at += r->bytes;
   l->length = c->length;
   return 0;
@@ -11477,9 +11480,11 @@ point_put (struct heap *h, struct disk_record *r, struct capture *c)
   if (err == 0 && !fits)
     err = point_free_other (h, c);
   /* With all that is pending, compared with the image, it replaces those before
-     it even if there is room.  */
-  bool alone = l->alone || c->again || (!fits && h->file.no_thread);
-  if (err == 0 && (alone || l->unsynced || l->punched))
+     it even if there is room.  So does one that is compared with what has gone out
+     of the image, and they had.  */
+  bool alone = l->alone || l->punched || c->again
+               || (!fits && h->file.no_thread);
+  if (err == 0 && (alone || l->unsynced))
     err = area_sync (h);
   if (err != 0)
     return err;

@@ -26,6 +26,7 @@ list_open (int i)
 {
   form = &forms[i];
   os.open = open_undurable;
+  log_size = MIB (2);
   md = open_logged (form->size);
   list = mmalloc_getroot (md, "list");
   if (list != NULL)
