@@ -18,37 +18,57 @@
    its beginning, as long as numbers follow each other: of the two ends the
    higher one, as far as all from its first on are there.
 
+   What is read is not what the disk has.  A record or a superblock whose write
+   was cut off by a kill, or failed, may be there for who reads the file, and not
+   after a power cut; or the other way round.  What was written into the image is
+   on the disk when a sync that began later has succeeded; after one that failed
+   what it should have written is read as before, no later sync writes it, and
+   only who writes it again can know that the disk gets it.
+
    Checkpoint.
      c1  What is in memory is compared with what was committed last: in the image,
          but for pages that are pending, of which a copy is kept.  Pages behind
-         the committed length no record can name yet: they are written into the
-         image at once, and synced; but not after an append that failed, since
-         that may be on the disk and count them in.
+         the committed length no record can name yet: if they are many and there
+         is no reader, they are written into the image at once, and synced; but
+         not after an append that failed, since that may be on the disk and count
+         them in.  Else they are logged whole: the image may have the same, written
+         by one who was killed, and the disk not.
      c2  The half is full: the other one must be free, that is, first is not in
          it; see Settle.  Then the record is its first one, and its settling
-         begins.
+         begins.  If pages are pending, or it follows an opening while records of
+         the other half count, or a turn to this half that failed, the record is
+         alone: the image is synced, and all that is pending is in it, also what
+         the image seems to have; it is its own first.
      c3  Append.  If that fails, nothing has changed; the next record takes the
-         same number and the same place.
+         same number and the same place.  If it needs more room than is there, the
+         place is wiped first, so that nothing has its number but it.
      c4  With no reader there, whose view would change: all of it is written into
          the image, without a sync.  Else it is pending.
 
-   Settle.  A half that is full is free when the image has what it says: all that
-   is home is synced, while the other half is filled.  With that done the next
-   record says so in its first, and has in it all that was pending when the sync
-   began, whether it is home by now or not.  A half always keeps room for a
-   record of that alone, for when the other is full before any other record came.
-   The code begins a settle only while nothing is pending, so that a page is
-   enough; else the record that begins the half has all that is pending, and the
-   image, in which little is new then, is synced before it.  A sync that failed
-   is the end of checkpoints until the heap is opened again: the system may call
-   clean what it could not write.
+   Settle.  A half that is full is free when the image has what it says: what is
+   home when the next record, the first of the other half, is written, is synced by
+   a thread, while the other half is filled.  What comes home meanwhile may miss
+   that, but its records are in the other half.  With that done the next record says
+   so in its first.  A half always keeps room for a record of that alone, for when
+   the other is full before any other record came.  A sync that failed is the end of
+   checkpoints until the heap is opened again: the system may call clean what it
+   could not write.
 
    Too small.  A record that no half has room for goes into a new log, with an
    epoch of its own, as its first; the image is synced before, and what is
-   pending is in it.  Then one superblock after the other says where that is.
+   pending is in it.  Then one superblock after the other says where that is, the
+   older one first.
 
-   Open.  The state is found as said, and with no reader there written into the
-   image; else all of it is pending.  Nothing needs a sync.
+   Open.  The state is found as said.  Before anything is built on it, the disk has
+   it, and nothing that was not seen:
+     o1  the superblock that counts is written again, as it is, then the other one
+         anew;
+     o2  the last record is written again;
+     o3  the place behind it is wiped, and the beginning of the other half, unless
+         that counts: who was killed there, or had failed, may have left a record
+         that the disk alone has.
+   Then, with no reader there, the state is written into the image; else all of it
+   is pending.  Nothing needs a sync.
 
    Reader.  It keeps the lock that keeps others from writing home, then reads the
    log, and once more the first record of each half, and the superblocks: if
@@ -62,19 +82,21 @@
    What must hold in each state:
 
      L1  after a kill or a power cut the heap is as at the last checkpoint that
-         said it was made, or as at the one that was under way, or had failed;
+         said it was made, or as at one that was under way, or had failed, since;
      L2  memory is what the program stored, and after a rollback what the last
          checkpoint had;
      L3  a reader's view is one checkpoint, not older than its opening, and does
          not change;
      L4  a checkpoint never waits for a reader.
 
-   Power cuts leave of all that was written since the last sync any part, granule
-   by granule, and of the record under way the old, the new or what is neither.
-   Each mutant breaks a rule and must be found out.
+   Power cuts leave of all that was written into the image since the last sync any
+   part, granule by granule, and of the record or superblock under way the old, the
+   new or what is neither.  So do kills and failures, apart for who reads and for
+   the disk.  Each mutant breaks a rule and must be found out.
 
    MMALLOC_TEST_MUTANT=name   tries one mutant alone
-   MMALLOC_TEST_ALL=1         more checkpoints in each scenario  */
+   MMALLOC_TEST_ALL=1         more checkpoints in each scenario, also behind a
+                              power cut  */
 
 #include <stdbool.h>
 
@@ -83,7 +105,8 @@
 enum
 {
   GRANULES = 3,                /* the last one lies behind the first length */
-  SLOTS = 1                    /* of a half, but for the one that is kept */
+  SLOTS = 2                    /* of a half, but for the one that is kept, at
+                                  most */
 };
 
 enum rule
@@ -96,9 +119,15 @@ enum rule
   DIRECT_UNSYNCED,
   DIRECT_AFTER_FAILURE,
   NEXT_PLACE_AFTER_FAILURE,
+  PLACE_NOT_WIPED,
   PENDING_BY_IMAGE,
+  PENDING_AS_IMAGE,
   PENDING_FORGOTTEN,
-  PENDING_AT_THE_END,
+  SETTLES_PENDING,
+  SETTLED_TOO_MUCH,
+  SETTLED_BY_THE_DEAD,
+  ALONE_UNSYNCED,
+  NEW_AS_IMAGE,
   HOME_BESIDE_READERS,
   READ_ONCE,
   ROLLBACK_TO_IMAGE,
@@ -108,13 +137,21 @@ enum rule
   MOVED_UNSYNCED,
   MOVED_WITHOUT_PENDING,
   NAMED_BEFORE_WRITTEN,
+  NAMED_BY_READING,
+  NAMED_ELSEWHERE_FIRST,
   OLD_EPOCH,
   SHARED_UNSYNCED,
   BASE_UNSYNCED,
-  OPENED_AT_HOME
+  OPENED_AT_HOME,
+  OPENED_WITHOUT_WIPING,
+  LAST_NOT_AGAIN
 };
 /* With the scenario that it shows in.  */
-enum scenario { PLAIN, FAILURES, READERS, MOVES, SHARING, SCENARIOS };
+enum scenario
+{
+  PLAIN, KILLS, FAILURES, GHOSTS, READERS, LOSSES, MOVES, NAMING, SHARING,
+  SCENARIOS
+};
 static const struct
 {
   enum rule rule;
@@ -125,22 +162,32 @@ static const struct
   { NO_SUM, PLAIN, "a torn record counts" },
   { FREE_WITHOUT_SYNC, PLAIN, "a half is free without a sync" },
   { FREE_WITHOUT_RECORD, PLAIN, "a half is free before a record says so" },
+  { SETTLED_TOO_MUCH, PLAIN, "settled: what went home during the sync" },
+  { SETTLED_BY_THE_DEAD, PLAIN, "settled: what a dead one has begun" },
+  { ALONE_UNSYNCED, GHOSTS, "without those before it, unsynced" },
   { DIRECT_UNSYNCED, PLAIN, "new pages are not synced" },
+  { NEW_AS_IMAGE, KILLS, "new pages as in the image are not logged" },
   { LAST_RECORD_ALONE, PLAIN, "the last record counts alone" },
   { LENGTH_NOT_LOGGED, PLAIN, "records have no length" },
+  { LAST_NOT_AGAIN, KILLS, "the last record is not written again" },
   { DIRECT_AFTER_FAILURE, FAILURES, "new pages go home after a failure" },
   { NEXT_PLACE_AFTER_FAILURE, FAILURES, "a failed record keeps its place" },
-  { SYNC_AGAIN, FAILURES, "a failed sync is repeated" },
+  { PLACE_NOT_WIPED, FAILURES, "a failed record stays, the next is elsewhere" },
+  { OPENED_WITHOUT_WIPING, GHOSTS, "opened as if no append had failed" },
+  { SYNC_AGAIN, LOSSES, "a failed sync is repeated" },
   { PENDING_BY_IMAGE, READERS, "pending pages are compared with the image" },
   { PENDING_FORGOTTEN, READERS, "pending pages are not logged again" },
-  { PENDING_AT_THE_END, READERS, "only those that are pending still" },
+  { SETTLES_PENDING, READERS, "settled while pages are pending" },
   { HOME_BESIDE_READERS, READERS, "home beside readers" },
   { READ_ONCE, READERS, "the log is read once" },
   { ROLLBACK_TO_IMAGE, READERS, "rolled back to the image" },
   { OPENED_AT_HOME, READERS, "opened beside readers as if they were not" },
+  { PENDING_AS_IMAGE, LOSSES, "what the image has is not logged again" },
   { MOVED_UNSYNCED, MOVES, "moved without a sync" },
   { MOVED_WITHOUT_PENDING, MOVES, "moved without what is pending" },
   { NAMED_BEFORE_WRITTEN, MOVES, "named before it is written" },
+  { NAMED_BY_READING, NAMING, "a name that is read is not written again" },
+  { NAMED_ELSEWHERE_FIRST, NAMING, "a name that is read is written elsewhere" },
   { OLD_EPOCH, SHARING, "a new log with the old epoch" },
   { SHARED_UNSYNCED, SHARING, "shared without a sync" },
   { BASE_UNSYNCED, SHARING, "a new log over an image not synced" },
@@ -149,18 +196,35 @@ enum { N_MUTANTS = sizeof mutants / sizeof mutants[0] };
 
 static enum rule broken;
 
-/* What is left of what may happen.  */
+/* What is left of what may happen.  FAILURES: of writes; LOSSES: of syncs.  APART:
+   what a write leaves in the file and on the disk may differ.  */
 struct budget
 {
-  uint8_t checkpoints, kills, cuts, grows, failures, readers, moves, shares;
+  uint8_t checkpoints, kills, cuts, grows, failures, losses, readers, turns;
+  uint8_t moves, shares, apart, slots;
 };
 static const struct budget budgets[SCENARIOS] = {
-  [PLAIN] = { .checkpoints = 4, .kills = 1, .cuts = 1, .grows = 1 },
-  [FAILURES] = { .checkpoints = 3, .cuts = 1, .grows = 1, .failures = 1 },
-  [READERS] = { .checkpoints = 3, .kills = 1, .cuts = 1, .readers = 1 },
-  [MOVES] = { .checkpoints = 3, .cuts = 1, .readers = 1, .moves = 1 },
-  [SHARING] = { .checkpoints = 3, .cuts = 1, .shares = 1 },
+  [PLAIN] = { .checkpoints = 4, .kills = 1, .cuts = 1, .grows = 1, .slots = 1 },
+  [KILLS] = { .checkpoints = 2, .kills = 1, .cuts = 1, .grows = 2, .apart = 1,
+              .slots = 1 },
+  [FAILURES] = { .checkpoints = 3, .cuts = 1, .grows = 2, .failures = 1,
+                 .turns = 1, .apart = 1, .slots = 2 },
+  [GHOSTS] = { .checkpoints = 3, .kills = 1, .cuts = 1, .turns = 1, .apart = 1,
+               .slots = 2 },
+  [READERS] = { .checkpoints = 3, .kills = 1, .cuts = 1, .readers = 1,
+                .slots = 1 },
+  [LOSSES] = { .checkpoints = 3, .kills = 1, .cuts = 1, .losses = 1,
+               .readers = 1, .slots = 1 },
+  [MOVES] = { .checkpoints = 3, .cuts = 1, .readers = 1, .moves = 1,
+              .slots = 1 },
+  [NAMING] = { .checkpoints = 2, .kills = 1, .cuts = 1, .failures = 1,
+               .moves = 1, .apart = 1, .slots = 1 },
+  [SHARING] = { .checkpoints = 3, .cuts = 1, .shares = 1, .slots = 1 },
 };
+static int slots;              /* of this scenario */
+
+/* What room a record needs.  */
+enum { NORMAL, TURNING, MOVING };
 
 
 /* ---- The state ---------------------------------------------------------- */
@@ -180,20 +244,29 @@ struct super
   uint8_t epoch;
 };
 
-enum { AREAS = 3, HALVES = 2 };
+enum { AREAS = 2, HALVES = 2 };
 
 struct log
 {
   struct record slot[HALVES][SLOTS + 1];
 };
 
+/* What is written past the image, each piece by one call that ends when the disk
+   has it.  */
+struct pieces
+{
+  struct super super[2];
+  struct log log[AREAS];
+};
+
 struct disk
 {
   uint8_t cache[GRANULES];     /* what the file says */
   uint8_t may[GRANULES];       /* bit v: after a power cut it may be v */
-  uint8_t lost;                /* granules that no sync writes any more */
-  struct super super[2];
-  struct log log[AREAS];
+  uint8_t lost;                /* granules that are clean for the system, though
+                                  the disk may not have them */
+  struct pieces file;          /* what is read */
+  struct pieces held;          /* what the disk has */
 };
 
 /* What the walk has found.  */
@@ -209,13 +282,20 @@ struct walk
 
 enum
 {
-  RUNS, SYNCS_NEW, SETTLES, NOTES, APPENDS, APPENDED, GOES_HOME, MOVES_SYNC,
-  MOVES_APPEND, MOVES_APPENDED, NAMES_A, NAMES_B, ENDED, OPENS_HOME, SHARE_HOME,
-  SHARE_SYNC, SHARE_A, SHARE_B, SHARED, BASE_SYNC, BASE_A, BASE_B, STOPPED,
-  STEPS
+  RUNS, UNDOES, SYNCS_NEW, SYNCS_ALONE, SETTLES, NOTES, APPENDS, GOES_HOME,
+  MOVES_SYNC, MOVES_APPENDS, NAMES_A, NAMES_B, MOVED, OPENS_A, OPENS_B,
+  OPENS_LAST, WIPES_NEXT, WIPES_OTHER, OPENS_HOME, SHARE_SYNC, SHARE_A, SHARE_B,
+  SHARED, BASE_SYNC, BASE_A, BASE_B, STOPPED, STEPS
 };
 enum { R_AWAY, R_LOCKED, R_HALF, R_READ, R_STAYS, R_GONE };
-enum { CHECKPOINTS = 5 };       /* while a reader reads, at most */
+enum { CHECKPOINTS = 6 };       /* while a reader reads, at most */
+enum { TRIES = 3 };             /* that nobody knows of whether they are there */
+
+/* Where the next record goes.  */
+struct place
+{
+  uint8_t area, epoch, half, slot, start;
+};
 
 struct state
 {
@@ -224,18 +304,22 @@ struct state
   /* The writer.  */
   uint8_t pc;
   uint8_t mem[GRANULES], mem_length;
-  uint8_t area, epoch, half, slot, seq, start, first, length;
+  struct place at, old;        /* OLD: before the log moves */
+  uint8_t seq, first, length;
   uint8_t pending;             /* not home */
   uint8_t base[GRANULES];      /* and what was committed of them */
   uint8_t writes_home;         /* with the lock that keeps readers out */
-  uint8_t failed;              /* the last append */
+  uint8_t doubt;               /* what failed may be at the next place */
+  uint8_t alone;               /* the next record does without those before */
+  uint8_t synced;              /* the image is, for that */
+  uint8_t large;               /* the record goes to the other half, or MOVES */
   uint8_t syncing;             /* the settle of the other half is under way */
   uint8_t settled;             /* it is done, and no record has said so */
-  uint8_t relog;               /* pending when it began */
   uint8_t since[GRANULES];     /* values since it began */
-  uint8_t at_half, at_slot, note; /* of the record that is written */
-  struct record record;
-  uint8_t generation;
+  uint8_t note, begins;        /* the record that is written */
+  struct record record, waits;  /* for the note, which is written */
+  uint8_t generation, epochs;
+  uint8_t shares;              /* it opens to share */
   /* The reader.  */
   uint8_t rpc;
   struct walk seen;
@@ -244,8 +328,8 @@ struct state
   uint8_t view[GRANULES];      /* what it was when it had read */
   /* What nobody knows.  */
   uint8_t made[GRANULES], made_length;   /* by the last checkpoint */
-  uint8_t tried[2][GRANULES], tried_length[2]; /* by the one after it, and by one
-                                  that failed before that */
+  uint8_t tried[TRIES][GRANULES], tried_length[TRIES]; /* by those since, the
+                                  last one first */
   uint8_t then[CHECKPOINTS][GRANULES]; /* the last one when the reader came, and
                                   those since */
   uint8_t then_length[CHECKPOINTS], n_then;
@@ -272,10 +356,12 @@ enum
 };
 
 static void
-image_write (struct disk *d, struct state *s, int g, uint8_t v)
+image_write (struct state *s, int g, uint8_t v)
 {
+  struct disk *d = &s->disk;
   d->cache[g] = v;
   d->may[g] |= (uint8_t) (1 << v);
+  d->lost &= (uint8_t) ~(1 << g);
   s->since[g] |= (uint8_t) (1 << v);
 }
 
@@ -324,14 +410,15 @@ walk_lay (struct walk *w, const struct record *r)
   w->mask |= r->mask;
 }
 
-/* Walk the log L that SUPER names; LENGTH: the image's own.  */
+/* Walk the log that SUPER names among LOGS; LENGTH: the image's own.  */
 static struct walk
-walk_log (const struct log *l, const struct super *super, uint8_t length)
+walk_log (const struct log *logs, const struct super *super, uint8_t length)
 {
   struct walk w = { .area = super->area, .epoch = super->epoch,
                     .length = length };
-  int n[HALVES], h;
-  for (h = 0; h < HALVES; h++)
+  int n[HALVES] = { 0, 0 }, h;
+  const struct log *l = &logs[super->area != 0 ? super->area - 1 : 0];
+  for (h = 0; h < HALVES && super->area != 0; h++)
     n[h] = walk_half (l, h, super->epoch);
   if (n[0] == 0 && n[1] == 0)
     return w;
@@ -361,13 +448,13 @@ same (const uint8_t *a, const uint8_t *b, int n)
   return memcmp (a, b, (size_t) n) == 0;
 }
 
-/* Whether the first LENGTH granules are those of the last checkpoint, or of the
-   one that was tried.  */
+/* Whether the first LENGTH granules are those of the last checkpoint, or of one
+   that was tried.  */
 static bool
 is_a_checkpoint (const struct state *s, const uint8_t *val, int length)
 {
   bool is = length == s->made_length && same (val, s->made, length);
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < TRIES; i++)
     is |= length == s->tried_length[i] && same (val, s->tried[i], length);
   return is;
 }
@@ -385,20 +472,135 @@ reader_may_see (struct state *s)
     }
 }
 
+/* VAL is the last checkpoint.  What was tried before may still be there.  */
 static void
-made_is (struct state *s, const uint8_t *val, uint8_t length)
+made_found (struct state *s, const uint8_t *val, uint8_t length)
 {
   memcpy (s->made, val, GRANULES);
   if (length < GRANULES)
     s->made[GRANULES - 1] = 0;
   s->made_length = length;
   reader_may_see (s);
+}
+
+/* It may not.  */
+static void
+made_is (struct state *s, const uint8_t *val, uint8_t length)
+{
+  made_found (s, val, length);
   memset (s->tried, 0, sizeof s->tried);
   memset (s->tried_length, 0, sizeof s->tried_length);
 }
 
 
+/* ---- Writing past the image --------------------------------------------- */
+
+/* What a write that did not end, or failed, has left, in the file as it is read
+   and on the disk: the old, the new, or neither.  */
+enum outcome { OLD, NEW, PARTLY, OUTCOMES };
+
+static bool
+piece_is_slot (const struct state *s)
+{
+  return s->pc == APPENDS || s->pc == MOVES_APPENDS || s->pc == UNDOES
+         || s->pc == OPENS_LAST || s->pc == WIPES_NEXT || s->pc == WIPES_OTHER;
+}
+
+static bool
+piece_is_super (const struct state *s)
+{
+  return s->pc == NAMES_A || s->pc == NAMES_B || s->pc == OPENS_A
+         || s->pc == OPENS_B || s->pc == SHARE_A || s->pc == SHARE_B
+         || s->pc == BASE_A || s->pc == BASE_B;
+}
+
+static struct record *
+piece_slot (struct pieces *p, const struct state *s)
+{
+  struct log *l = &p->log[s->at.area - 1];
+  if (s->pc == WIPES_OTHER)
+    return &l->slot[!s->at.half][0];
+  return &l->slot[s->at.half][s->at.slot - (s->pc == OPENS_LAST)];
+}
+
+/* Each superblock is newer than the one before it, and in the place of the older
+   one; but for the one that is read, which is written again as it is.  */
+static uint8_t
+super_generation (const struct state *s)
+{
+  bool again = s->pc == OPENS_A && broken != NAMED_ELSEWHERE_FIRST;
+  return (uint8_t) (s->generation + !again);
+}
+
+static void
+super_write (struct pieces *p, const struct state *s, enum outcome outcome)
+{
+  uint8_t generation = super_generation (s);
+  struct super now = { WHOLE, generation, s->at.area, s->at.epoch };
+  struct super *to = &p->super[generation & 1];
+  if (memcmp (to, &now, sizeof now) == 0)
+    return;
+  *to = now;
+  to->kind = outcome == NEW ? WHOLE : TORN;
+}
+
+/* What S writes in this step gets into P.  */
+static void
+piece_write (struct pieces *p, const struct state *s, enum outcome outcome)
+{
+  if (outcome == OLD)
+    return;
+  if (piece_is_super (s))
+    super_write (p, s, outcome);
+  if (!piece_is_slot (s))
+    return;
+  struct record *to = piece_slot (p, s), from = s->record;
+  if (s->pc == UNDOES || s->pc == WIPES_NEXT || s->pc == WIPES_OTHER)
+    from = (struct record){ .kind = NONE };
+  else if (s->pc == OPENS_LAST)
+    from = *piece_slot ((struct pieces *) &s->disk.file, s);
+  if (memcmp (to, &from, sizeof from) == 0)
+    return;
+  *to = from;
+  if (outcome == PARTLY)
+    {
+      to->kind = TORN;
+      to->val[0] = to->val[1] = 7;
+    }
+}
+
+static void
+piece_written (struct state *s)
+{
+  struct state now = *s;
+  piece_write (&s->disk.file, &now, NEW);
+  piece_write (&s->disk.held, &now, NEW);
+  if (piece_is_super (s))
+    s->generation = super_generation (&now);
+}
+
+/* The write has become FILE and HELD.  False: not in this scenario.  */
+static bool
+piece_ends (struct state *s, enum outcome file, enum outcome held)
+{
+  struct state now = *s;
+  if (file != held && s->left.apart == 0)
+    return false;
+  if (file != held)
+    s->left.apart--;
+  piece_write (&s->disk.file, &now, file);
+  piece_write (&s->disk.held, &now, held);
+  return true;
+}
+
+
 /* ---- The writer --------------------------------------------------------- */
+
+static bool
+home_is_closed (const struct state *s)
+{
+  return s->rpc != R_AWAY && s->rpc != R_GONE && broken != HOME_BESIDE_READERS;
+}
 
 /* What was committed last, as far as the writer knows.  */
 static uint8_t
@@ -408,146 +610,171 @@ writer_base (const struct state *s, int g)
                                                            : s->disk.cache[g];
 }
 
-/* Pages behind the committed length go home at once.  */
-static bool
-writer_is_direct (const struct state *s, int g)
-{
-  return g >= s->length && (!s->failed || broken == DIRECT_AFTER_FAILURE);
-}
-
-/* In the next record: all that was pending when the sync began.  */
+/* In the next record: all that is pending.  */
 static void
-writer_log_again (struct state *s, uint8_t which)
+writer_log_again (struct state *s)
 {
+  if (broken == PENDING_FORGOTTEN)
+    return;
   for (int g = 0; g < s->length; g++)
-    if (which >> g & 1 && !(s->record.mask >> g & 1))
+    if (s->pending >> g & 1 && !(s->record.mask >> g & 1)
+        && (broken != PENDING_AS_IMAGE || s->base[g] != s->disk.cache[g]))
       {
         s->record.mask |= (uint8_t) (1 << g);
-        s->record.val[g] = s->made[g];
+        s->record.val[g] = s->base[g];
       }
 }
 
+/* The log goes on in its other half.  */
 static void
-writer_say_settled (struct state *s)
+writer_turn (struct state *s)
 {
-  if (!s->settled)
-    return;
-  s->record.first = s->start;
-  if (broken == PENDING_AT_THE_END)
-    writer_log_again (s, s->relog & s->pending);
-  else if (broken != PENDING_FORGOTTEN)
-    writer_log_again (s, s->relog);
+  s->at.half = !s->at.half;
+  s->at.slot = 0;
+  s->at.start = s->seq;
+  s->settled = 0;
+  s->alone = 1;
+  s->begins = 1;
+}
+
+static void
+writer_place_here (struct state *s, bool fits, bool alone)
+{
+  if (!fits)
+    writer_turn (s);
+  struct record *r = &s->record;
+  r->seq = s->seq;
+  r->first = s->first;
+  if (alone)
+    {
+      r->first = s->seq;
+      writer_log_again (s);
+    }
+  else if (s->settled)
+    r->first = broken == SETTLED_TOO_MUCH ? s->seq : s->at.start;
+  s->pc = APPENDS;
 }
 
 /* The record is complete but for what is logged again; place it.  */
 static void
 writer_place (struct state *s)
 {
-  bool other_free = s->first >= s->start
-                    || (broken == FREE_WITHOUT_RECORD && s->settled);
-  s->note = 0;
-  s->at_half = s->half;
-  s->at_slot = s->slot;
-  s->record.first = s->first;
-  if (s->slot < SLOTS)
-    writer_say_settled (s);
-  else if (!other_free && !s->settled)
-    {
-      s->pc = SETTLES;
-      return;
-    }
-  else if (!other_free)
-    {
-      s->pc = NOTES;
-      return;
-    }
+  bool fits = s->large == NORMAL && s->at.slot < slots;
+  bool due = s->first < s->at.start
+             && !(broken == FREE_WITHOUT_RECORD && s->settled);
+  bool alone = s->alone
+               || (!fits && s->pending != 0 && broken != SETTLES_PENDING);
+  s->begins = 0;
+  if (!fits && s->doubt && broken != PLACE_NOT_WIPED)
+    s->pc = UNDOES;
+  else if (!fits && (s->large == MOVING || (due && !s->settled && !s->syncing)))
+    s->pc = MOVES_SYNC;
+  else if (!fits && due)
+    s->pc = SETTLES;
+  else if (alone && !s->synced)
+    s->pc = SYNCS_ALONE;
   else
+    writer_place_here (s, fits, alone);
+}
+
+/* Pages behind the committed length go home at once if they are many, DIRECT.  */
+static bool
+writer_is_direct (const struct state *s, int g, bool direct)
+{
+  return g >= s->length && direct && !home_is_closed (s)
+         && (!s->doubt || broken == DIRECT_AFTER_FAILURE);
+}
+
+static bool
+writer_has_changed (const struct state *s, int g)
+{
+  bool fresh = g >= s->length && broken != NEW_AS_IMAGE;
+  return fresh || s->mem[g] != writer_base (s, g);
+}
+
+static void
+writer_tries (struct state *s)
+{
+  s->left.checkpoints--;
+  s->count++;
+  for (int i = TRIES - 1; i > 0; i--)
     {
-      s->at_half = !s->half;
-      s->at_slot = 0;
+      memcpy (s->tried[i], s->tried[i - 1], GRANULES);
+      s->tried_length[i] = s->tried_length[i - 1];
     }
-  s->pc = APPENDS;
+  memcpy (s->tried[0], s->mem, GRANULES);
+  s->tried_length[0] = s->mem_length;
 }
 
 /* Compare: what has changed, and what goes home at once.  */
 static void
-writer_capture (struct state *s)
+writer_capture (struct state *s, bool direct, uint8_t large)
 {
   bool syncs = false;
-  memset (&s->record, 0, sizeof s->record);
-  s->record.kind = WHOLE;
-  s->record.epoch = s->epoch;
-  s->record.seq = s->seq;
-  s->record.length = s->mem_length;
+  struct record *r = &s->record;
+  *r = (struct record){ .kind = WHOLE, .epoch = s->at.epoch,
+                        .length = s->mem_length };
   for (int g = 0; g < s->mem_length; g++)
-    if (writer_is_direct (s, g))
+    if (writer_is_direct (s, g, direct))
       {
-        image_write (&s->disk, s, g, s->mem[g]);
+        image_write (s, g, s->mem[g]);
         syncs = true;
       }
-    else if (g >= s->length || s->mem[g] != writer_base (s, g))
+    else if (writer_has_changed (s, g))
       {
-        s->record.mask |= (uint8_t) (1 << g);
-        s->record.val[g] = s->mem[g];
+        r->mask |= (uint8_t) (1 << g);
+        r->val[g] = s->mem[g];
       }
-  if (s->record.mask == 0 && s->mem_length == s->length)
-    return;
-  s->left.checkpoints--;
-  s->count++;
-  memcpy (s->tried[0], s->mem, GRANULES);
-  s->tried_length[0] = s->mem_length;
+  if (r->mask == 0 && s->mem_length == s->length)
+    {
+      memset (r, 0, sizeof *r);
+      return;
+    }
+  writer_tries (s);
+  s->large = large;
   if (broken == HOME_FIRST)
     for (int g = 0; g < GRANULES; g++)
-      if (s->record.mask >> g & 1)
-        image_write (&s->disk, s, g, s->record.val[g]);
+      if (r->mask >> g & 1)
+        image_write (s, g, r->val[g]);
   if (syncs && broken != DIRECT_UNSYNCED)
     s->pc = SYNCS_NEW;
   else
     writer_place (s);
 }
 
+/* The settle of the half before this one begins.  */
+static void
+writer_settles (struct state *s)
+{
+  s->syncing = broken != FREE_WITHOUT_SYNC;
+  s->settled = broken == FREE_WITHOUT_SYNC;
+  for (int g = 0; g < GRANULES; g++)
+    s->since[g] = (uint8_t) (1 << s->disk.cache[g]);
+}
+
 /* The record is on the disk, and counts.  */
 static void
 writer_commit (struct state *s)
 {
-  if (s->record.first >= s->start)
+  const struct record *r = &s->record;
+  s->first = r->first;
+  if (s->first >= s->at.start)
     s->settled = 0;
-  s->first = s->record.first;
-  if (s->at_half != s->half && s->at_slot == 0)
-    {
-      /* The half before this one is to be settled.  */
-      s->start = s->seq;
-      s->half = s->at_half;
-      s->syncing = 1;
-      s->settled = 0;
-      s->relog = s->pending;
-      for (int g = 0; g < GRANULES; g++)
-        s->since[g] = (uint8_t) (1 << s->disk.cache[g]);
-      if (broken == FREE_WITHOUT_SYNC)
-        {
-          s->syncing = 0;
-          s->settled = 1;
-        }
-    }
-  s->slot = s->at_slot + 1;
+  else if (s->begins)
+    writer_settles (s);
+  s->at.slot++;
   s->seq++;
-  s->failed = 0;
-  for (int g = 0; g < s->record.length; g++)
-    if (s->record.mask >> g & 1)
+  s->doubt = s->alone = s->synced = s->begins = 0;
+  for (int g = 0; g < r->length; g++)
+    if (r->mask >> g & 1)
       {
         s->pending |= (uint8_t) (1 << g);
-        s->base[g] = s->record.val[g];
+        s->base[g] = r->val[g];
       }
-  s->length = s->record.length;
+  s->length = r->length;
   if (!s->note)
     made_is (s, s->tried[0], s->tried_length[0]);
   s->pc = GOES_HOME;
-}
-
-static bool
-home_is_closed (const struct state *s)
-{
-  return s->rpc != R_AWAY && s->rpc != R_GONE && broken != HOME_BESIDE_READERS;
 }
 
 /* What is pending goes home, a granule a step, if there is no reader; true: it
@@ -562,7 +789,7 @@ home_step (struct state *s)
     g++;
   if (g < GRANULES)
     {
-      image_write (&s->disk, s, g, s->base[g]);
+      image_write (s, g, s->base[g]);
       s->pending &= (uint8_t) ~(1 << g);
       s->base[g] = 0;
     }
@@ -570,87 +797,145 @@ home_step (struct state *s)
   return !s->writes_home;
 }
 
-static void
-writer_over (struct state *s)
-{
-  memset (&s->record, 0, sizeof s->record);
-  s->at_half = s->at_slot = 0;
-  s->pc = s->note ? SETTLES : RUNS;
-}
-
-/* The image is synced by the writer itself.  */
-static void
-writer_settle (struct state *s)
-{
-  s->relog = s->syncing ? s->relog | s->pending : s->pending;
-  s->syncing = 0;
-  image_sync (&s->disk);
-  s->settled = 1;
-}
-
 /* A record of what must be kept, for no other one came.  */
 static void
 writer_note (struct state *s)
 {
   s->note = 1;
-  memset (&s->record, 0, sizeof s->record);
-  s->record.kind = WHOLE;
-  s->record.epoch = s->epoch;
-  s->record.seq = s->seq;
-  s->record.length = s->length;
-  s->record.first = s->first;
-  writer_say_settled (s);
-  s->at_half = s->half;
-  s->at_slot = s->slot;
-  if (s->slot > SLOTS)
+  s->waits = s->record;
+  s->record = (struct record){ .kind = WHOLE, .epoch = s->at.epoch,
+                               .seq = s->seq, .first = s->at.start,
+                               .length = s->length };
+  if (broken == SETTLED_TOO_MUCH)
+    s->record.first = s->seq;
+  if (s->at.slot > slots)
     s->wrong = NO_ROOM;
   s->pc = APPENDS;
+}
+
+/* That was the note, now the record itself; or nothing more.  */
+static void
+writer_over (struct state *s)
+{
+  bool note = s->note;
+  s->record = s->waits;
+  memset (&s->waits, 0, sizeof s->waits);
+  s->note = 0;
+  s->large &= (uint8_t) -note;
+  s->pc = RUNS;
+  if (note)
+    writer_place (s);
+}
+
+/* A checkpoint has failed.  */
+static void
+writer_fails (struct state *s)
+{
+  memset (&s->record, 0, sizeof s->record);
+  memset (&s->waits, 0, sizeof s->waits);
+  s->note = s->large = s->begins = s->synced = 0;
+  s->pc = RUNS;
 }
 
 /* The log gets a new place, and its first record all that counts.  */
 static void
 move_begin (struct state *s)
 {
-  s->area = (uint8_t) (s->area % (AREAS - 1) + 1);
-  s->epoch++;
-  memset (&s->disk.log[s->area], 0, sizeof s->disk.log[0]);
-  s->record.epoch = s->epoch;
-  s->record.first = s->seq;
-  s->at_half = s->at_slot = 0;
+  s->old = s->at;
+  s->syncing = s->settled = 0;
+  s->at = (struct place){ .area = s->old.area % AREAS + 1, .start = s->seq,
+                          .epoch = ++s->epochs };
+  memset (&s->disk.file.log[s->at.area - 1], 0, sizeof (struct log));
+  memset (&s->disk.held.log[s->at.area - 1], 0, sizeof (struct log));
+  s->record.epoch = s->at.epoch;
+  s->record.seq = s->record.first = s->seq;
   if (broken != MOVED_WITHOUT_PENDING)
-    writer_log_again (s, s->pending);
+    writer_log_again (s);
 }
 
+/* Where a record may be that the disk has alone it is wiped out.  */
 static void
-super_name (struct state *s, int copy)
+opening_wipes (struct state *s)
 {
-  s->disk.super[copy] = (struct super){ WHOLE, s->generation, s->area,
-                                        s->epoch };
+  bool due = s->first < s->at.start;
+  s->pc = s->at.slot <= slots ? WIPES_NEXT : due ? OPENS_HOME : WIPES_OTHER;
+  if (broken == OPENED_WITHOUT_WIPING)
+    s->pc = OPENS_HOME;
+}
+
+/* The last record may be known to the system alone.  */
+static void
+opening_last (struct state *s)
+{
+  if (s->at.slot > 0 && broken != LAST_NOT_AGAIN)
+    s->pc = OPENS_LAST;
+  else
+    opening_wipes (s);
+}
+
+/* A step of one who opens, or shares, or is alone with the file again.  */
+static void
+opening_step (struct state *s)
+{
+  switch (s->pc)
+    {
+    case OPENS_A: piece_written (s); s->pc = OPENS_B; break;
+    case OPENS_B: piece_written (s); opening_last (s); break;
+    case OPENS_LAST: piece_written (s); opening_wipes (s); break;
+    case WIPES_NEXT:
+      piece_written (s);
+      s->pc = s->first < s->at.start ? OPENS_HOME : WIPES_OTHER;
+      break;
+    case WIPES_OTHER: piece_written (s); s->pc = OPENS_HOME; break;
+    case OPENS_HOME:
+      if (!home_step (s))
+        break;
+      made_found (s, s->mem, s->length);
+      s->pc = s->shares ? SHARE_SYNC : RUNS;
+      break;
+    case SHARE_SYNC:
+      if (broken != SHARED_UNSYNCED)
+        image_sync (&s->disk);
+      s->at.area = 0;
+      s->pc = SHARE_A;
+      break;
+    case SHARE_A: piece_written (s); s->pc = SHARE_B; break;
+    case SHARE_B: piece_written (s); s->pc = SHARED; break;
+    case SHARED: s->pc = BASE_SYNC; break;
+    case BASE_SYNC:
+      if (broken != BASE_UNSYNCED)
+        image_sync (&s->disk);
+      if (broken != OLD_EPOCH)
+        s->epochs++;
+      s->at = (struct place){ .area = 1, .epoch = s->epochs, .start = 1 };
+      s->seq = s->first = 1;
+      s->settled = s->syncing = s->stored = s->shares = 0;
+      s->alone = s->doubt = 0;
+      made_is (s, s->mem, s->length);
+      s->pc = BASE_A;
+      break;
+    case BASE_A: piece_written (s); s->pc = BASE_B; break;
+    default: piece_written (s); s->pc = RUNS; break;
+    }
 }
 
 /* One step of the writer, which is not idle.  */
 static void
 writer_step (struct state *s)
 {
-  struct record *at = &s->disk.log[s->area].slot[s->at_half][s->at_slot];
   switch (s->pc)
     {
+    case UNDOES: piece_written (s); s->doubt = 0; writer_place (s); break;
     case SYNCS_NEW: image_sync (&s->disk); writer_place (s); break;
-    case SETTLES:
-      if (s->note)
-        {
-          /* That was the note; now the record itself.  */
-          s->note = 0;
-          s->record.kind = NONE;
-          s->pc = RUNS;
-          break;
-        }
-      writer_settle (s);
-      s->pc = NOTES;
+    case SYNCS_ALONE:
+      if (broken != ALONE_UNSYNCED)
+        image_sync (&s->disk);
+      s->synced = 1;
+      writer_place (s);
       break;
+    case SETTLES: s->pc = s->syncing ? SETTLES : NOTES; break;
     case NOTES: writer_note (s); break;
-    case APPENDS: s->pc = APPENDED; break;
-    case APPENDED: *at = s->record; writer_commit (s); break;
+    case APPENDS: piece_written (s); writer_commit (s); break;
     case GOES_HOME:
       if (home_step (s))
         writer_over (s);
@@ -658,60 +943,48 @@ writer_step (struct state *s)
     case MOVES_SYNC:
       if (broken != MOVED_UNSYNCED)
         image_sync (&s->disk);
-      s->syncing = 0;
       move_begin (s);
-      s->generation++;
-      s->pc = broken == NAMED_BEFORE_WRITTEN ? NAMES_A : MOVES_APPEND;
+      s->pc = broken == NAMED_BEFORE_WRITTEN ? NAMES_A : MOVES_APPENDS;
       break;
-    case MOVES_APPEND: s->pc = MOVES_APPENDED; break;
-    case MOVES_APPENDED:
-      *at = s->record;
-      s->pc = broken == NAMED_BEFORE_WRITTEN ? ENDED : NAMES_A;
+    case MOVES_APPENDS:
+      piece_written (s);
+      s->pc = broken == NAMED_BEFORE_WRITTEN ? MOVED : NAMES_A;
       break;
-    case NAMES_A: super_name (s, 0); s->pc = NAMES_B; break;
+    case NAMES_A: piece_written (s); s->pc = NAMES_B; break;
     case NAMES_B:
-      super_name (s, 1);
-      s->pc = broken == NAMED_BEFORE_WRITTEN ? MOVES_APPEND : ENDED;
+      piece_written (s);
+      s->pc = broken == NAMED_BEFORE_WRITTEN ? MOVES_APPENDS : MOVED;
       break;
-    case ENDED:
-      s->half = s->at_half;
-      s->start = s->first = s->seq;
-      s->settled = s->relog = 0;
+    case MOVED:
+      memset (&s->old, 0, sizeof s->old);
       writer_commit (s);
       break;
-    case OPENS_HOME:
-      if (home_step (s))
-        s->pc = RUNS;
-      break;
-    case SHARE_HOME:
-      if (home_step (s))
-        s->pc = SHARE_SYNC;
-      break;
-    case SHARE_SYNC:
-      if (broken != SHARED_UNSYNCED)
-        image_sync (&s->disk);
-      s->generation++;
-      s->area = 0;
-      s->pc = SHARE_A;
-      break;
-    case SHARE_A: super_name (s, 0); s->pc = SHARE_B; break;
-    case SHARE_B: super_name (s, 1); s->pc = SHARED; break;
-    case SHARED: s->pc = BASE_SYNC; break;
-    case BASE_SYNC:
-      if (broken != BASE_UNSYNCED)
-        image_sync (&s->disk);
-      s->generation++;
-      s->area = 1;
-      s->epoch = (uint8_t) (s->epoch + (broken != OLD_EPOCH));
-      s->seq = s->start = s->first = 1;
-      s->half = s->slot = 0;
-      s->settled = s->relog = s->syncing = s->stored = 0;
-      made_is (s, s->mem, s->length);
-      s->pc = BASE_A;
-      break;
-    case BASE_A: super_name (s, 0); s->pc = BASE_B; break;
-    default: super_name (s, 1); s->pc = RUNS; break;
+    default: opening_step (s); break;
     }
+}
+
+/* What whoever opens the heap goes on from, as walk W and VAL say.  */
+static void
+writer_begins (struct state *s, const struct walk *w, const uint8_t *val)
+{
+  bool some = w->last > 0;
+  s->at = (struct place){ .area = w->area, .epoch = w->epoch, .half = w->half,
+                          .slot = (uint8_t) (some ? w->slot + 1 : 0),
+                          .start = some ? w->start : 1 };
+  s->seq = w->last + 1;
+  s->first = some ? w->first : 1;
+  s->length = s->mem_length = w->length;
+  s->pending = w->mask;
+  for (int g = 0; g < GRANULES; g++)
+    {
+      s->base[g] = w->mask >> g & 1 ? w->val[g] : 0;
+      s->mem[g] = s->told[g] = g < w->length ? val[g] : 0;
+    }
+  if (broken == OPENED_AT_HOME && home_is_closed (s))
+    s->pending = 0;
+  bool due = s->first < s->at.start;
+  s->alone = due && broken != SETTLED_BY_THE_DEAD;
+  s->settled = due && broken == SETTLED_BY_THE_DEAD;
 }
 
 /* Find the state, as whoever opens the heap does; the reader stays if there is
@@ -719,10 +992,10 @@ writer_step (struct state *s)
 static void
 writer_opens (struct state *s)
 {
-  const struct super *super = super_chosen (s->disk.super);
+  const struct super *supers = s->disk.file.super;
+  const struct super *super = super_chosen (supers);
   /* Two lengths there are: the log tells, else it is the first one.  */
-  struct walk w = walk_log (&s->disk.log[super->area], super,
-                            GRANULES - 1);
+  struct walk w = walk_log (s->disk.file.log, super, GRANULES - 1);
   uint8_t val[GRANULES];
   bool no_promise = super->area == 0;
   if (super->kind != WHOLE || w.lacks > 0)
@@ -743,25 +1016,14 @@ writer_opens (struct state *s)
       s->wrong = OTHER_STATE;
       return;
     }
-  s->pc = OPENS_HOME;
-  s->area = w.area;
-  s->epoch = w.epoch;
-  s->half = w.half;
-  s->slot = (uint8_t) (w.last > 0 ? w.slot + 1 : 0);
-  s->seq = w.last + 1;
-  s->start = w.last > 0 ? w.start : 1;
-  s->first = w.last > 0 ? w.first : 1;
-  s->length = s->mem_length = w.length;
-  s->pending = w.mask;
-  for (int g = 0; g < GRANULES; g++)
-    {
-      s->base[g] = w.mask >> g & 1 ? w.val[g] : 0;
-      s->mem[g] = s->told[g] = g < w.length ? val[g] : 0;
-    }
-  if (broken == OPENED_AT_HOME && home_is_closed (s))
-    s->pending = 0;
+  writer_begins (s, &w, val);
   s->generation = super->generation;
-  made_is (s, val, w.length);
+  bool named = supers[0].kind == WHOLE && supers[1].kind == WHOLE
+               && supers[0].area == supers[1].area
+               && supers[0].epoch == supers[1].epoch;
+  s->pc = OPENS_A;
+  if (broken == NAMED_BY_READING && named)
+    opening_last (s);
   if (no_promise)
     s->pc = BASE_SYNC;
 }
@@ -772,11 +1034,14 @@ writer_opens (struct state *s)
 static void
 process_ends (struct state *s)
 {
-  s->mem_length = s->pending = s->failed = s->syncing = s->settled = 0;
-  s->relog = s->note = s->at_half = s->at_slot = s->writes_home = 0;
+  s->mem_length = s->pending = s->doubt = s->alone = s->synced = s->large = 0;
+  s->syncing = s->settled = s->note = s->begins = s->writes_home = 0;
+  s->shares = 0;
   memset (s->base, 0, GRANULES);
   memset (s->since, 0, GRANULES);
+  memset (&s->old, 0, sizeof s->old);
   memset (&s->record, 0, sizeof s->record);
+  memset (&s->waits, 0, sizeof s->waits);
 }
 
 static void
@@ -796,14 +1061,24 @@ static uint64_t *seen_hash;
 static struct state *stack;
 static size_t n_seen, n_stack;
 
+static uint64_t
+state_hash (const struct state *s)
+{
+  union { struct state s; uint64_t word[sizeof *s / 8 + 1]; } u = { .word = { 0 } };
+  uint64_t hash = UINT64_C (0xcbf29ce484222325);
+  u.s = *s;
+  for (size_t i = 0; i < sizeof u.word / 8; i++)
+    {
+      hash = (hash ^ u.word[i]) * UINT64_C (0x9e3779b97f4a7c15);
+      hash ^= hash >> 32;
+    }
+  return (hash ^ hash >> 29) * UINT64_C (0xbf58476d1ce4e5b9) | 1;
+}
+
 static void
 found (const struct state *s)
 {
-  const unsigned char *p = (const unsigned char *) s;
-  uint64_t hash = UINT64_C (0xcbf29ce484222325);
-  for (size_t i = 0; i < sizeof *s; i++)
-    hash = (hash ^ p[i]) * UINT64_C (0x100000001b3);
-  hash = (hash ^ hash >> 29) * UINT64_C (0xbf58476d1ce4e5b9) | 1;
+  uint64_t hash = state_hash (s);
   size_t i = hash >> 42;
   while (seen_hash[i] != 0 && seen_hash[i] != hash)
     i = (i + 1) % TABLE;
@@ -815,17 +1090,19 @@ found (const struct state *s)
   stack[n_stack++] = *s;
 }
 
-/* After a kill: what is written is in the file.  */
+static bool goes_on;
+
+/* The process is dead: the next one opens what the file has.  */
 static void
-after_kill (struct state s)
+opens_again (struct state s)
 {
-  s.left.kills--;
   process_ends (&s);
   writer_opens (&s);
   found (&s);
 }
 
-/* After a power cut: each granule may be any of what it may be.  */
+/* After a power cut: each granule may be any of what it may be.  What is opened
+   then is looked at, and goes on in the long run alone.  */
 static void
 after_cut (struct state s, int g)
 {
@@ -847,89 +1124,105 @@ after_cut (struct state s, int g)
   memset (&s.seen, 0, sizeof s.seen);
   memset (s.view, 0, sizeof s.view);
   s.disk.lost = 0;
+  s.disk.file = s.disk.held;
   process_ends (&s);
   writer_opens (&s);
+  if (s.wrong != 0 || goes_on)
+    found (&s);
+}
+
+/* A process or the machine stops, perhaps while something is written.  */
+static void
+ends_anywhere (const struct state *from)
+{
+  bool writes = piece_is_slot (from) || piece_is_super (from);
+  if (from->pc == SHARED)
+    return;
+  for (enum outcome held = OLD; held < (writes ? OUTCOMES : 1); held++)
+    {
+      struct state s = *from;
+      if (s.left.cuts > 0)
+        {
+          piece_write (&s.disk.held, from, held);
+          after_cut (s, 0);
+        }
+      for (enum outcome file = OLD; file < (writes ? OUTCOMES : 1); file++)
+        {
+          s = *from;
+          if (s.left.kills == 0 || !piece_ends (&s, file, held))
+            continue;
+          s.left.kills--;
+          opens_again (s);
+        }
+    }
+}
+
+/* An append has failed.  */
+static void
+append_fails (struct state s)
+{
+  bool next = broken == NEXT_PLACE_AFTER_FAILURE && !s.begins;
+  s.doubt = 1;
+  if (s.pc == MOVES_APPENDS)
+    {
+      s.at = s.old;
+      s.doubt = 0;
+      memset (&s.old, 0, sizeof s.old);
+    }
+  else if (s.pc == APPENDS)
+    {
+      s.at.slot += next;
+      s.seq += next;
+    }
+  writer_fails (&s);
+  found (&s);
+}
+
+/* What is being written fails: anything may be in the file and on the disk.  */
+static void
+write_fails (const struct state *from)
+{
+  for (enum outcome held = OLD; held < OUTCOMES; held++)
+    for (enum outcome file = OLD; file < OUTCOMES; file++)
+      {
+        struct state s = *from;
+        if (!piece_ends (&s, file, held))
+          continue;
+        if (s.pc == APPENDS || s.pc == MOVES_APPENDS || s.pc == UNDOES)
+          append_fails (s);
+        else if (s.pc == NAMES_A || s.pc == NAMES_B)
+          {
+            s.pc = STOPPED;
+            found (&s);
+          }
+        else
+          opens_again (s);
+      }
+}
+
+/* A sync has failed.  The next one finds nothing to do.  */
+static void
+sync_fails (struct state s)
+{
+  s.left.losses--;
+  for (int g = 0; g < GRANULES; g++)
+    if ((s.disk.may[g] & (s.disk.may[g] - 1)) != 0)
+      s.disk.lost |= (uint8_t) (1 << g);
+  if (broken != SYNC_AGAIN)
+    s.pc = STOPPED;
   found (&s);
 }
 
 static void
-ends (const struct state *s)
-{
-  if (s->left.kills > 0)
-    after_kill (*s);
-  if (s->left.cuts > 0)
-    after_cut (*s, 0);
-}
-
-/* What is being written when the process or the machine stops: the old, the new,
-   or neither.  */
-static void
-ends_anywhere (const struct state *from)
-{
-  struct state s = *from;
-  bool appends = s.pc == APPENDED || s.pc == MOVES_APPENDED;
-  int copy = s.pc == NAMES_A || s.pc == SHARE_A || s.pc == BASE_A   ? 0
-             : s.pc == NAMES_B || s.pc == SHARE_B || s.pc == BASE_B ? 1
-                                                                    : -1;
-  if (s.pc == SHARED || (s.left.kills == 0 && s.left.cuts == 0))
-    return;
-  ends (&s);
-  if (appends)
-    {
-      struct record *r = &s.disk.log[s.area].slot[s.at_half][s.at_slot];
-      *r = s.record;
-      ends (&s);
-      r->kind = TORN;
-      r->val[0] = r->val[1] = 7;
-      ends (&s);
-    }
-  if (copy >= 0)
-    {
-      super_name (&s, copy);
-      ends (&s);
-      s.disk.super[copy].kind = TORN;
-      ends (&s);
-    }
-}
-
-/* An append or a sync fails; of the record anything may be on the disk.  */
-static void
 fails (const struct state *from)
 {
   struct state s = *from;
-  if (s.left.failures == 0)
-    return;
-  s.left.failures--;
-  if (s.pc == APPENDED)
-    {
-      struct record *r = &s.disk.log[s.area].slot[s.at_half][s.at_slot];
-      s.failed = 1;
-      s.pc = RUNS;
-      memcpy (s.tried[1], s.tried[0], GRANULES);
-      s.tried_length[1] = s.tried_length[0];
-      s.note = 0;
-      struct record record = s.record;
-      bool next = broken == NEXT_PLACE_AFTER_FAILURE && s.at_half == s.half;
-      s.slot += next;
-      s.seq += next;
-      memset (&s.record, 0, sizeof s.record);
-      found (&s);
-      *r = record;
-      found (&s);
-      r->kind = TORN;
-      r->val[0] = r->val[1] = 7;
-      found (&s);
-    }
-  else if (s.pc == SETTLES || s.pc == SYNCS_NEW || s.syncing)
-    {
-      for (int g = 0; g < GRANULES; g++)
-        if ((s.disk.may[g] & (s.disk.may[g] - 1)) != 0)
-          s.disk.lost |= (uint8_t) (1 << g);
-      /* The next one finds nothing to do.  */
-      if (broken != SYNC_AGAIN)
-        s.pc = STOPPED;
-      found (&s);
-    }
+  if (s.left.losses > 0
+      && (s.pc == SYNCS_NEW || s.pc == SYNCS_ALONE || s.pc == MOVES_SYNC
+          || s.syncing))
+    sync_fails (s);
+  if (s.left.failures-- > 0 && (piece_is_slot (&s) || piece_is_super (&s)))
+    write_fails (&s);
 }
 
 /* The settle that is under way ends: what was there when it began is on the
@@ -945,54 +1238,71 @@ settle_ends (struct state s)
   found (&s);
 }
 
+/* It makes a checkpoint: of new memory there is little or much; the record has
+   room, or in the other half, or in a larger log.  */
 static void
-program_steps (const struct state *from)
+program_checkpoints (const struct state *from)
 {
-  struct state s = *from;
-  uint8_t fresh = s.count + 1;
-  for (int g = 0; g < s.mem_length && s.left.checkpoints > 0; g++)
-    {
-      s = *from;
-      if (s.mem[g] != fresh)
-        {
-          s.mem[g] = s.told[g] = fresh;
+  for (uint8_t large = NORMAL; large <= MOVING; large++)
+    for (int direct = 0; direct <= (from->mem_length > from->length); direct++)
+      {
+        struct state s = *from;
+        if ((large == TURNING && (s.left.turns == 0 || s.at.slot == 0))
+            || (large == MOVING && s.left.moves == 0))
+          continue;
+        s.left.turns = (uint8_t) (s.left.turns - (large == TURNING));
+        s.left.moves = (uint8_t) (s.left.moves - (large == MOVING));
+        writer_capture (&s, direct != 0, large);
+        if (s.pc != RUNS)
           found (&s);
-        }
-      /* Back to what it was in the beginning.  */
-      s = *from;
-      if (g == 0 && s.mem[g] != 0)
-        {
-          s.mem[g] = s.told[g] = 0;
-          found (&s);
-        }
-    }
-  s = *from;
-  if (s.mem_length < GRANULES && s.left.grows > 0)
-    {
-      s.left.grows--;
-      s.mem[s.mem_length] = s.told[s.mem_length] = fresh;
-      s.mem_length++;
-      found (&s);
-    }
-  s = *from;
-  if (s.left.checkpoints > 0)
-    {
-      writer_capture (&s);
-      found (&s);
-    }
-  /* The record is too large for a half.  */
-  s = *from;
-  if (s.left.moves > 0 && s.left.checkpoints > 0)
-    {
-      writer_capture (&s);
-      if (s.pc != RUNS && s.pc != SYNCS_NEW)
-        {
-          s.left.moves--;
-          s.pc = MOVES_SYNC;
-          found (&s);
-        }
-    }
-  s = *from;
+      }
+}
+
+/* What the program stores into its first granule is new or what was there in the
+   beginning, elsewhere it is new.  */
+static void
+program_stores (struct state *s, int what)
+{
+  uint8_t fresh = s->count + 1;
+  if (what == 1 || what == 4)
+    s->mem[0] = s->told[0] = fresh;
+  if (what == 2)
+    s->mem[0] = s->told[0] = 0;
+  if (what == 3 || what == 4)
+    s->mem[1] = s->told[1] = fresh;
+}
+
+/* New memory gets something new, or what the file has there: one who was killed
+   had done the same.  False: there is none.  */
+static bool
+program_grows (struct state *s, bool again)
+{
+  uint8_t g = s->mem_length, fresh = s->count + 1;
+  if (g == GRANULES || s->left.grows == 0 || (again && s->disk.cache[g] == fresh))
+    return false;
+  s->left.grows--;
+  s->mem[g] = s->told[g] = again ? s->disk.cache[g] : fresh;
+  s->mem_length++;
+  return true;
+}
+
+/* It stores something, and makes a checkpoint.  */
+static void
+program_goes_on (const struct state *from)
+{
+  for (int what = 0; what < 5; what++)
+    for (int grows = 0; grows < 3; grows++)
+      {
+        struct state s = *from;
+        program_stores (&s, what);
+        if (grows == 0 || program_grows (&s, grows == 2))
+          program_checkpoints (&s);
+      }
+}
+
+static void
+program_rolls_back (struct state s)
+{
   s.mem_length = s.length;
   for (int g = 0; g < GRANULES; g++)
     {
@@ -1003,13 +1313,22 @@ program_steps (const struct state *from)
   if (!same (s.mem, s.made, s.length) || s.length != s.made_length)
     s.wrong = OTHER_ROLLBACK;
   found (&s);
+}
+
+static void
+program_steps (const struct state *from)
+{
+  struct state s = *from;
+  if (s.left.checkpoints > 0)
+    program_goes_on (from);
+  program_rolls_back (s);
   /* It is closed, and somebody opens it to share it.  */
   if (s.left.shares > 0)
     {
       s.left.shares--;
       process_ends (&s);
       writer_opens (&s);
-      s.pc = SHARE_HOME;
+      s.shares = 1;
       found (&s);
     }
 }
@@ -1023,7 +1342,7 @@ shared_steps (const struct state *from)
     {
       s.mem[0] = s.told[0] = 6;
       s.stored = 1;
-      image_write (&s.disk, &s, 0, 6);
+      image_write (&s, 0, 6);
       found (&s);
     }
   s = *from;
@@ -1040,17 +1359,22 @@ reader_sees (const struct state *s, uint8_t val[GRANULES])
                                         : s->disk.cache[g];
 }
 
+static const struct log *
+reader_log (const struct state *s)
+{
+  return &s->disk.file.log[super_chosen (s->disk.file.super)->area - 1];
+}
+
 /* Whether the superblocks and the first record of each half are as they were
    when they were read.  */
 static bool
 reader_is_late (const struct state *s)
 {
-  const struct super *super = super_chosen (s->disk.super);
-  bool late = memcmp (s->seen_super, s->disk.super,
+  const struct log *l = reader_log (s);
+  bool late = memcmp (s->seen_super, s->disk.file.super,
                       sizeof s->seen_super) != 0;
   for (int h = 0; h < HALVES; h++)
-    late |= memcmp (&s->seen_log.slot[h][0],
-                    &s->disk.log[super->area].slot[h][0],
+    late |= memcmp (&s->seen_log.slot[h][0], &l->slot[h][0],
                     sizeof (struct record)) != 0;
   return late && broken != READ_ONCE;
 }
@@ -1059,8 +1383,9 @@ reader_is_late (const struct state *s)
 static void
 reader_finds (struct state *s)
 {
-  s->seen = walk_log (&s->seen_log, super_chosen (s->seen_super),
-                      GRANULES - 1);
+  struct super super = *super_chosen (s->seen_super);
+  super.area = 1;
+  s->seen = walk_log (&s->seen_log, &super, GRANULES - 1);
   reader_sees (s, s->view);
   bool is = is_a_checkpoint (s, s->view, s->seen.length);
   for (int i = 0; i < s->n_then; i++)
@@ -1075,7 +1400,6 @@ static void
 reader_step (const struct state *from)
 {
   struct state s = *from;
-  const struct log *l = &s.disk.log[super_chosen (s.disk.super)->area];
   switch (s.rpc)
     {
     case R_AWAY:
@@ -1087,12 +1411,14 @@ reader_step (const struct state *from)
       reader_may_see (&s);
       break;
     case R_LOCKED:
-      memcpy (s.seen_super, s.disk.super, sizeof s.seen_super);
-      memcpy (s.seen_log.slot[0], l->slot[0], sizeof l->slot[0]);
+      memcpy (s.seen_super, s.disk.file.super, sizeof s.seen_super);
+      memcpy (s.seen_log.slot[0], reader_log (&s)->slot[0],
+              sizeof s.seen_log.slot[0]);
       s.rpc = R_HALF;
       break;
     case R_HALF:
-      memcpy (s.seen_log.slot[1], l->slot[1], sizeof l->slot[1]);
+      memcpy (s.seen_log.slot[1], reader_log (&s)->slot[1],
+              sizeof s.seen_log.slot[1]);
       s.rpc = R_READ;
       break;
     case R_READ:
@@ -1152,15 +1478,18 @@ static bool at[STEPS];
 static const char *
 explore (enum scenario scenario)
 {
-  bool all = getenv ("MMALLOC_TEST_ALL") != NULL;
-  struct state s = { .left = budgets[scenario], .pc = RUNS, .area = 1,
-                     .epoch = 1, .seq = 1, .start = 1, .first = 1,
+  goes_on = getenv ("MMALLOC_TEST_ALL") != NULL;
+  const struct super a = { WHOLE, 2, 1, 1 }, b = { WHOLE, 1, 1, 1 };
+  struct state s = { .left = budgets[scenario], .pc = RUNS, .seq = 1,
+                     .at = { .area = 1, .epoch = 1, .start = 1 }, .first = 1,
                      .length = GRANULES - 1, .mem_length = GRANULES - 1,
-                     .made_length = GRANULES - 1, .generation = 1 };
-  s.left.checkpoints += all;
+                     .made_length = GRANULES - 1, .generation = 2,
+                     .epochs = 1 };
+  slots = s.left.slots;
+  s.left.checkpoints += goes_on;
   memset (s.disk.may, 1, GRANULES);
-  super_name (&s, 0);
-  super_name (&s, 1);
+  s.disk.file.super[0] = s.disk.held.super[0] = a;
+  s.disk.file.super[1] = s.disk.held.super[1] = b;
   if (seen_hash == NULL)
     {
       seen_hash = malloc (TABLE * sizeof *seen_hash);
