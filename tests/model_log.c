@@ -1,5 +1,5 @@
-/* model_log.c - checkpoints in all their states, with processes killed and power
-   cut at any step.
+/* model_log.c - checkpoints in all their states, with processes killed and
+   power cut at any step.
 
    What follows is the specification of the log; the code is to be read beside
    it.
@@ -10,89 +10,111 @@
    number of its own, the epoch; both superblocks name its place and epoch.
 
    Record.  What has changed since the last checkpoint, with a sum over all of
-   it.  It has a sequence number, one more than the last, and `first', the number
-   of the first record that counts: what those before it say is in the image,
-   and on the disk.  It is written by one call that ends when the disk has it.
-   The state of the heap is the image with all records from first to the last
-   laid over it, in their order.  To find the last one, each half is walked from
-   its beginning, as long as numbers follow each other: of the two ends the
-   higher one, as far as all from its first on are there.
+   it.  It has a sequence number, one more than the last, and `first', the
+   number of the first record that counts: what those before it say is in the
+   image, and on the disk.  It is written by one call that ends when the disk
+   has it.  The state of the heap is the image with all records from first to
+   the last laid over it, in their order.  To find the last one, each half is
+   walked from its beginning, as long as numbers follow each other: of the two
+   ends the higher one, as far as all from its first on are there.  A record
+   knows the sum of the one before it as well, since a copy, or who reads beside
+   the writer, may have one that failed, and then those behind another with its
+   number.
 
    What is read is not what the disk has.  A record or a superblock whose write
-   was cut off by a kill, or failed, may be there for who reads the file, and not
-   after a power cut; or the other way round.  What was written into the image is
-   on the disk when a sync that began later has succeeded; after one that failed
-   what it should have written is read as before, no later sync writes it, and
-   only who writes it again can know that the disk gets it.
+   was cut off by a kill, or failed, may be there for who reads the file, and
+   not after a power cut; or the other way round.  What was written into the
+   image is on the disk when a sync that began later has succeeded; after one
+   that failed what it should have written is read as before, no later sync
+   writes it, and only who writes it again can know that the disk gets it.
 
    Checkpoint.
-     c1  What is in memory is compared with what was committed last: in the image,
-         but for pages that are pending, of which a copy is kept.  Pages behind
-         the committed length no record can name yet: if they are many and there
-         is no reader, they are written into the image at once, and synced; but
-         not after an append that failed, since that may be on the disk and count
-         them in.  Else they are logged whole: the image may have the same, written
-         by one who was killed, and the disk not.
+     c1  What is in memory is compared with what was committed last: in the
+         image, but for pages that are pending, of which a copy is kept.  Pages
+         behind the committed length no record can name yet: if they are many
+         and there is no reader, they are written into the image at once, and
+         synced; but not after an append that failed, since that may be on the
+         disk and count them in.  Else they are logged whole: the image may have
+         the same, written by one who was killed, and the disk not.
      c2  The half is full: the other one must be free, that is, first is not in
          it; see Settle.  Then the record is its first one, and its settling
-         begins.  If pages are pending, or it follows an opening while records of
-         the other half count, or a turn to this half that failed, the record is
-         alone: the image is synced, and all that is pending is in it, also what
-         the image seems to have; it is its own first.
+         begins.  If pages are pending, or it follows an opening while records
+         of the other half count, or a turn to this half that failed, the record
+         is alone: the image is synced, and all that is pending is in it, also
+         what the image seems to have; it is its own first.
      c3  Append.  If that fails, nothing has changed; the next record takes the
-         same number and the same place.  If it needs more room than is there, the
-         place is wiped first, so that nothing has its number but it.
-     c4  With no reader there, whose view would change: all of it is written into
-         the image, without a sync.  Else it is pending.
+         same number and the same place.  If it needs more room than is there,
+         the place is wiped first, so that nothing has its number but it.
+     c4  With no reader there, whose view would change: all of it is written
+         into the image, without a sync.  Else it is pending.
 
    Settle.  A half that is full is free when the image has what it says: what is
-   home when the next record, the first of the other half, is written, is synced by
-   a thread, while the other half is filled.  What comes home meanwhile may miss
-   that, but its records are in the other half.  With that done the next record says
-   so in its first.  A half always keeps room for a record of that alone, for when
-   the other is full before any other record came.  A sync that failed is the end of
-   checkpoints until the heap is opened again: the system may call clean what it
-   could not write.
+   home when the next record, the first of the other half, is written, is synced
+   by a thread, while the other half is filled.  What comes home meanwhile may
+   miss that, but its records are in the other half.  With that done the next
+   record says so in its first.  A half always keeps room for a record of that
+   alone, for when the other is full before any other record came.  A sync that
+   failed is the end of checkpoints until the heap is opened again: the system
+   may call clean what it could not write.
 
    Too small.  A record that no half has room for goes into a new log, with an
    epoch of its own, as its first; the image is synced before, and what is
-   pending is in it.  Then one superblock after the other says where that is, the
-   older one first.
+   pending is in it.  Then one superblock after the other says where that is,
+   the older one first.
 
-   Open.  The state is found as said.  Before anything is built on it, the disk has
-   it, and nothing that was not seen:
-     o1  the superblock that counts is written again, as it is, then the other one
-         anew;
+   Open.  The state is found as said.  Before anything is built on it, the disk
+   has it, and nothing that was not seen:
+     o1  the superblock that counts is written again, as it is, then the other
+         one anew;
      o2  the last record is written again;
-     o3  the place behind it is wiped, and the beginning of the other half, unless
-         that counts: who was killed there, or had failed, may have left a record
-         that the disk alone has.
-   Then, with no reader there, the state is written into the image; else all of it
-   is pending.  Nothing needs a sync.
+     o3  the place behind it is wiped, and the beginning of the other half,
+         unless that counts: who was killed there, or had failed, may have left
+         a record that the disk alone has.
+   Then, with no reader there, the state is written into the image; else all of
+   it is pending.  Nothing needs a sync.
 
-   Reader.  It keeps the lock that keeps others from writing home, then reads the
-   log, and once more the first record of each half, and the superblocks: if
+   Reader.  It keeps the lock that keeps others from writing home, then reads
+   the log, and once more the first record of each half, and the superblocks: if
    one has changed, a half was used again meanwhile, and it reads again.  Its
    view is the image with the records laid over it, as long as it stays.
 
-   Shared.  Who opens the heap to share it finds the state, writes it home, syncs,
-   and takes the log out of both superblocks, one after the other.  Then nothing
-   is promised, until it is opened for checkpoints again: a sync, a new epoch.
+   Copy.  The file is copied page by page, as long as a reader stays:
+   superblocks first.  The image is one checkpoint then, and the copy has it;
+   parts of the log are of later times.  So a record tells, where it begins and
+   where it ends, that it left the image as it was, which was a checkpoint, and
+   a log that became too small stays.  The image has the number of its record; a
+   new log's superblock has one more than that.  Who opens the copy takes the
+   last record, if it is not older than the image, and none of those that count
+   is missing.  Else, if the log is a new one, or some record there counts from
+   behind the image on, the image alone; but if any record behind the next one,
+   of which there may be a part, wrote to the image, the copy is refused.  Who
+   writes wipes all records behind the last one.
+
+   Shared.  Who opens the heap to share it finds the state, writes it home,
+   syncs, and takes the log out of both superblocks, one after the other.  Then
+   nothing is promised, until it is opened for checkpoints again: a sync, a new
+   epoch.
 
    What must hold in each state:
 
      L1  after a kill or a power cut the heap is as at the last checkpoint that
-         said it was made, or as at one that was under way, or had failed, since;
+         said it was made, or as at one that was under way, or had failed,
+         since;
      L2  memory is what the program stored, and after a rollback what the last
          checkpoint had;
      L3  a reader's view is one checkpoint, not older than its opening, and does
          not change;
-     L4  a checkpoint never waits for a reader.
+     L4  a checkpoint never waits for a reader;
+     L5  a copy has one checkpoint, also one that had failed since, not older
+         than the one that was home when the reader came.  It may be refused if
+         an append was under way or had failed then, or if the process that
+         makes checkpoints has come beside the reader.  Who goes on in it finds
+         what he has added.
 
-   Power cuts leave of all that was written into the image since the last sync any
-   part, granule by granule, and of the record or superblock under way the old, the
-   new or what is neither.  So do kills and failures, apart for who reads and for
-   the disk.  Each mutant breaks a rule and must be found out.
+   Power cuts leave of all that was written into the image since the last sync
+   any part, granule by granule, and of the record or superblock under way the
+   old, the new or what is neither.  So do kills and failures, apart for who
+   reads and for the disk.  Each mutant breaks a rule and must be found out.
 
    MMALLOC_TEST_MUTANT=name   tries one mutant alone
    MMALLOC_TEST_ALL=1         more checkpoints in each scenario, also behind a
@@ -144,13 +166,24 @@ enum rule
   BASE_UNSYNCED,
   OPENED_AT_HOME,
   OPENED_WITHOUT_WIPING,
-  LAST_NOT_AGAIN
+  LAST_NOT_AGAIN,
+  KEPT_NOT_SAID,
+  KEPT_ANYWAY,
+  ENDS_NOT_SEEN,
+  GAP_NOT_SEEN,
+  OLDER_THAN_IMAGE,
+  REST_STAYS,
+  NAMED_AT_LAST,
+  NUMBERS_ALONE,
+  DIRECT_BESIDE_READERS,
+  OLD_LOG_CLEARED
 };
 /* With the scenario that it shows in.  */
 enum scenario
 {
   PLAIN, KILLS, FAILURES, GHOSTS, READERS, LOSSES, MOVES, NAMING, SHARING,
-  SCENARIOS
+  COPIES, COPIES_TURNED, COPIES_GROWN, COPIES_KILLED, COPIES_MOVED,
+  COPIES_FAILED, SCENARIOS
 };
 static const struct
 {
@@ -191,17 +224,30 @@ static const struct
   { OLD_EPOCH, SHARING, "a new log with the old epoch" },
   { SHARED_UNSYNCED, SHARING, "shared without a sync" },
   { BASE_UNSYNCED, SHARING, "a new log over an image not synced" },
+  { KEPT_NOT_SAID, COPIES, "no record says that the image stays" },
+  { OLDER_THAN_IMAGE, COPIES, "records older than the image count" },
+  { ENDS_NOT_SEEN, COPIES, "ends of records are not looked for" },
+  { REST_STAYS, COPIES_TURNED, "what is behind the last record stays" },
+  { HOME_BESIDE_READERS, COPIES, "home beside readers, copied" },
+  { SETTLES_PENDING, COPIES, "settled while pages are pending, copied" },
+  { PENDING_FORGOTTEN, COPIES, "pending pages are not logged again, copied" },
+  { KEPT_ANYWAY, COPIES_KILLED, "an image that is no checkpoint is kept" },
+  { DIRECT_BESIDE_READERS, COPIES_GROWN, "new pages go home beside readers" },
+  { OLD_LOG_CLEARED, COPIES_MOVED, "the old log does not stay" },
+  { NUMBERS_ALONE, COPIES_FAILED, "records follow each other by number alone" },
+  { NAMED_AT_LAST, COPIES_MOVED, "superblocks are copied last" },
+  { GAP_NOT_SEEN, COPIES_KILLED, "a gap before other records is none" },
 };
 enum { N_MUTANTS = sizeof mutants / sizeof mutants[0] };
 
 static enum rule broken;
 
-/* What is left of what may happen.  FAILURES: of writes; LOSSES: of syncs.  APART:
-   what a write leaves in the file and on the disk may differ.  */
+/* What is left of what may happen.  FAILURES: of writes; LOSSES: of syncs. 
+   APART: what a write leaves in the file and on the disk may differ.  */
 struct budget
 {
   uint8_t checkpoints, kills, cuts, grows, failures, losses, readers, turns;
-  uint8_t moves, shares, apart, slots;
+  uint8_t moves, shares, apart, slots, copies;
 };
 static const struct budget budgets[SCENARIOS] = {
   [PLAIN] = { .checkpoints = 4, .kills = 1, .cuts = 1, .grows = 1, .slots = 1 },
@@ -220,8 +266,16 @@ static const struct budget budgets[SCENARIOS] = {
   [NAMING] = { .checkpoints = 2, .kills = 1, .cuts = 1, .failures = 1,
                .moves = 1, .apart = 1, .slots = 1 },
   [SHARING] = { .checkpoints = 3, .cuts = 1, .shares = 1, .slots = 1 },
+  [COPIES] = { .checkpoints = 6, .slots = 1, .copies = 1 },
+  [COPIES_TURNED] = { .checkpoints = 4, .turns = 1, .slots = 2, .copies = 1 },
+  [COPIES_GROWN] = { .checkpoints = 3, .grows = 1, .slots = 1, .copies = 1 },
+  [COPIES_KILLED] = { .checkpoints = 3, .kills = 1, .slots = 1, .copies = 2 },
+  [COPIES_MOVED] = { .checkpoints = 3, .moves = 1, .slots = 1, .copies = 2 },
+  [COPIES_FAILED] = { .checkpoints = 3, .failures = 1, .slots = 2,
+                      .copies = 1 },
 };
 static int slots;              /* of this scenario */
+static bool copies;            /* are made in it */
 
 /* What room a record needs.  */
 enum { NORMAL, TURNING, MOVING };
@@ -236,12 +290,16 @@ struct record
   uint8_t kind, epoch, seq, first;
   uint8_t mask, length;        /* bit g: val[g] is in it */
   uint8_t val[GRANULES];
+  uint8_t kept;                /* the image stays as it was */
+  uint8_t id, before;          /* a sum, and that of the one before it */
 };
 
 struct super
 {
   uint8_t kind, generation, area; /* 0: no log */
   uint8_t epoch;
+  uint8_t base;                /* one more than the number of the image, if that
+                                  may do without records */
 };
 
 enum { AREAS = 2, HALVES = 2 };
@@ -251,8 +309,8 @@ struct log
   struct record slot[HALVES][SLOTS + 1];
 };
 
-/* What is written past the image, each piece by one call that ends when the disk
-   has it.  */
+/* What is written past the image, each piece by one call that ends when the
+   disk has it.  */
 struct pieces
 {
   struct super super[2];
@@ -265,6 +323,8 @@ struct disk
   uint8_t may[GRANULES];       /* bit v: after a power cut it may be v */
   uint8_t lost;                /* granules that are clean for the system, though
                                   the disk may not have them */
+  uint8_t number, length;      /* what the image says of itself, if copies are
+                                  made */
   struct pieces file;          /* what is read */
   struct pieces held;          /* what the disk has */
 };
@@ -272,7 +332,7 @@ struct disk
 /* What the walk has found.  */
 struct walk
 {
-  uint8_t area, epoch, first, last, length; /* last 0: no record */
+  uint8_t area, epoch, base, first, last, id, length; /* last 0: no record */
   uint8_t half, slot;          /* where the last one is */
   uint8_t start;               /* first number in its half */
   uint8_t mask;                /* what all of them have, and what it is */
@@ -288,13 +348,23 @@ enum
   SHARED, BASE_SYNC, BASE_A, BASE_B, STOPPED, STEPS
 };
 enum { R_AWAY, R_LOCKED, R_HALF, R_READ, R_STAYS, R_GONE };
-enum { CHECKPOINTS = 6 };       /* while a reader reads, at most */
-enum { TRIES = 3 };             /* that nobody knows of whether they are there */
+enum { CHECKPOINTS = 8 };       /* while a reader reads, at most */
+enum { TRIES = 3 };             /* that may be there */
 
 /* Where the next record goes.  */
 struct place
 {
-  uint8_t area, epoch, half, slot, start;
+  uint8_t area, epoch, base, half, slot, start;
+};
+
+/* A copy of the file, and how far it is.  Of a record one page after the
+   other is copied: HEAD and END have what they belong to.  */
+struct copy
+{
+  uint8_t order, step;         /* 0: not begun */
+  uint8_t cache[GRANULES], number, length;
+  struct super super[2];
+  struct log head[AREAS], end[AREAS];
 };
 
 struct state
@@ -306,8 +376,13 @@ struct state
   uint8_t mem[GRANULES], mem_length;
   struct place at, old;        /* OLD: before the log moves */
   uint8_t seq, first, length;
+  uint8_t last;                /* id of the last record */
   uint8_t pending;             /* not home */
   uint8_t base[GRANULES];      /* and what was committed of them */
+  uint8_t number;              /* of the last record, if copies are made */
+  uint8_t unread;              /* nobody read the image when it was captured;
+                                  bit 1: so it is with the record that waits */
+  uint8_t whole;               /* the image is a checkpoint */
   uint8_t writes_home;         /* with the lock that keeps readers out */
   uint8_t doubt;               /* what failed may be at the next place */
   uint8_t alone;               /* the next record does without those before */
@@ -333,10 +408,14 @@ struct state
   uint8_t then[CHECKPOINTS][GRANULES]; /* the last one when the reader came, and
                                   those since */
   uint8_t then_length[CHECKPOINTS], n_then;
+  uint8_t imaged[GRANULES], imaged_length; /* the last one that was home */
+  uint8_t beside;              /* the writer has come beside a reader, or this
+                                  one beside a record */
   uint8_t told[GRANULES];      /* what the program has stored */
   uint8_t stored;              /* something, by one who shares it */
   uint8_t count;               /* of checkpoints, for new values */
   uint8_t wrong;
+  struct copy copy;            /* last: not in all scenarios */
 };
 
 static const char *const findings[] = {
@@ -347,12 +426,15 @@ static const char *const findings[] = {
   "L2: rolled back to another state",
   "L3: a reader sees no checkpoint",
   "L3: a reader's view has changed",
+  "L5: a copy is no checkpoint",
+  "L5: a copy is refused",
+  "L5: a copy does not go on",
   "there is no room for what must be kept",
 };
 enum
 {
   OTHER_STATE = 1, NO_LOG, OTHER_MEMORY, OTHER_ROLLBACK, NO_CHECKPOINT,
-  OTHER_VIEW, NO_ROOM
+  OTHER_VIEW, COPY_MIXED, COPY_REFUSED, COPY_STUCK, NO_ROOM
 };
 
 static void
@@ -390,13 +472,21 @@ record_counts (const struct record *r, uint8_t epoch)
          && (r->kind == WHOLE || (r->kind == TORN && broken == NO_SUM));
 }
 
+/* Whether R is the one after BEFORE: a record knows the sum of that.  */
+static bool
+record_follows (const struct record *before, const struct record *r)
+{
+  return r->seq == before->seq + 1
+         && (r->before == before->id || broken == NUMBERS_ALONE);
+}
+
 /* How many records follow each other from the beginning of half H.  */
 static int
 walk_half (const struct log *l, int h, uint8_t epoch)
 {
   int n = 0;
   while (n <= SLOTS && record_counts (&l->slot[h][n], epoch)
-         && (n == 0 || l->slot[h][n].seq == l->slot[h][n - 1].seq + 1))
+         && (n == 0 || record_follows (&l->slot[h][n - 1], &l->slot[h][n])))
     n++;
   return n;
 }
@@ -415,7 +505,7 @@ static struct walk
 walk_log (const struct log *logs, const struct super *super, uint8_t length)
 {
   struct walk w = { .area = super->area, .epoch = super->epoch,
-                    .length = length };
+                    .base = super->base, .length = length };
   int n[HALVES] = { 0, 0 }, h;
   const struct log *l = &logs[super->area != 0 ? super->area - 1 : 0];
   for (h = 0; h < HALVES && super->area != 0; h++)
@@ -431,7 +521,10 @@ walk_log (const struct log *logs, const struct super *super, uint8_t length)
   w.last = last->seq;
   w.first = broken == LAST_RECORD_ALONE ? last->seq : last->first;
   w.length = last->length;
+  w.id = last->id;
   w.lacks = (uint8_t) (w.last - w.first + 1);
+  if (n[!h] > 0 && !record_follows (&l->slot[!h][n[!h] - 1], &l->slot[h][0]))
+    n[!h] = 0;
   for (int k = 0; k < 2; k++)
     for (int o = k == 0 ? !h : h, i = 0; i < n[o]; i++)
       if (l->slot[o][i].seq >= w.first && l->slot[o][i].seq <= w.last)
@@ -459,17 +552,22 @@ is_a_checkpoint (const struct state *s, const uint8_t *val, int length)
   return is;
 }
 
+/* The reader, or a copy, may find VAL.  */
+static void
+reader_may_find (struct state *s, const uint8_t *val, uint8_t length)
+{
+  int i = s->n_then;
+  ck_assert_int_lt (i, CHECKPOINTS);
+  memcpy (s->then[i], val, GRANULES);
+  s->then_length[i] = length;
+  s->n_then++;
+}
+
 static void
 reader_may_see (struct state *s)
 {
-  int i = s->n_then;
   if (s->rpc == R_LOCKED || s->rpc == R_HALF || s->rpc == R_READ)
-    {
-      ck_assert_int_lt (i, CHECKPOINTS);
-      memcpy (s->then[i], s->made, GRANULES);
-      s->then_length[i] = s->made_length;
-      s->n_then++;
-    }
+    reader_may_find (s, s->made, s->made_length);
 }
 
 /* VAL is the last checkpoint.  What was tried before may still be there.  */
@@ -523,8 +621,8 @@ piece_slot (struct pieces *p, const struct state *s)
   return &l->slot[s->at.half][s->at.slot - (s->pc == OPENS_LAST)];
 }
 
-/* Each superblock is newer than the one before it, and in the place of the older
-   one; but for the one that is read, which is written again as it is.  */
+/* Each superblock is newer than the one before it, and in the place of the
+   older one; but for the one that is read, which is written again as it is.  */
 static uint8_t
 super_generation (const struct state *s)
 {
@@ -536,7 +634,7 @@ static void
 super_write (struct pieces *p, const struct state *s, enum outcome outcome)
 {
   uint8_t generation = super_generation (s);
-  struct super now = { WHOLE, generation, s->at.area, s->at.epoch };
+  struct super now = { WHOLE, generation, s->at.area, s->at.epoch, s->at.base };
   struct super *to = &p->super[generation & 1];
   if (memcmp (to, &now, sizeof now) == 0)
     return;
@@ -644,6 +742,7 @@ writer_place_here (struct state *s, bool fits, bool alone)
     writer_turn (s);
   struct record *r = &s->record;
   r->seq = s->seq;
+  r->before = s->last;
   r->first = s->first;
   if (alone)
     {
@@ -677,11 +776,13 @@ writer_place (struct state *s)
     writer_place_here (s, fits, alone);
 }
 
-/* Pages behind the committed length go home at once if they are many, DIRECT.  */
+/* Pages behind the committed length go home at once if they are many,
+   DIRECT.  */
 static bool
 writer_is_direct (const struct state *s, int g, bool direct)
 {
-  return g >= s->length && direct && !home_is_closed (s)
+  bool open = !home_is_closed (s) || broken == DIRECT_BESIDE_READERS;
+  return g >= s->length && direct && open
          && (!s->doubt || broken == DIRECT_AFTER_FAILURE);
 }
 
@@ -704,6 +805,17 @@ writer_tries (struct state *s)
     }
   memcpy (s->tried[0], s->mem, GRANULES);
   s->tried_length[0] = s->mem_length;
+  if (copies && s->rpc == R_STAYS)
+    reader_may_find (s, s->mem, s->mem_length);
+}
+
+/* R says whether the image stays as it is.  */
+static void
+writer_says_kept (const struct state *s, struct record *r)
+{
+  if (!copies || broken == KEPT_NOT_SAID)
+    return;
+  r->kept = !(s->unread & 1) && (s->whole || broken == KEPT_ANYWAY);
 }
 
 /* Compare: what has changed, and what goes home at once.  */
@@ -712,9 +824,11 @@ writer_capture (struct state *s, bool direct, uint8_t large)
 {
   bool syncs = false;
   struct record *r = &s->record;
+  s->unread = !home_is_closed (s);
   *r = (struct record){ .kind = WHOLE, .epoch = s->at.epoch,
+                        .id = copies ? s->count + 1 : 0,
                         .length = s->mem_length };
-  for (int g = 0; g < s->mem_length; g++)
+  for (int g = 0; g < GRANULES && g < s->mem_length; g++)
     if (writer_is_direct (s, g, direct))
       {
         image_write (s, g, s->mem[g]);
@@ -727,11 +841,13 @@ writer_capture (struct state *s, bool direct, uint8_t large)
       }
   if (r->mask == 0 && s->mem_length == s->length)
     {
+      s->unread = 0;
       memset (r, 0, sizeof *r);
       return;
     }
   writer_tries (s);
   s->large = large;
+  writer_says_kept (s, r);
   if (broken == HOME_FIRST)
     for (int g = 0; g < GRANULES; g++)
       if (r->mask >> g & 1)
@@ -764,6 +880,7 @@ writer_commit (struct state *s)
     writer_settles (s);
   s->at.slot++;
   s->seq++;
+  s->last = r->id;
   s->doubt = s->alone = s->synced = s->begins = 0;
   for (int g = 0; g < r->length; g++)
     if (r->mask >> g & 1)
@@ -772,6 +889,11 @@ writer_commit (struct state *s)
         s->base[g] = r->val[g];
       }
   s->length = r->length;
+  if (copies)
+    {
+      s->pending |= 1 << GRANULES;
+      s->number = r->seq;
+    }
   if (!s->note)
     made_is (s, s->tried[0], s->tried_length[0]);
   s->pc = GOES_HOME;
@@ -783,17 +905,28 @@ static bool
 home_step (struct state *s)
 {
   int g = 0;
-  if (!s->writes_home && home_is_closed (s))
+  if (!s->writes_home && (home_is_closed (s) || !(s->unread & 1)))
     return true;
   while (g < GRANULES && !(s->pending >> g & 1))
     g++;
   if (g < GRANULES)
     {
       image_write (s, g, s->base[g]);
-      s->pending &= (uint8_t) ~(1 << g);
       s->base[g] = 0;
     }
+  else if (s->pending != 0)
+    {
+      s->disk.number = s->number;
+      s->disk.length = s->length;
+    }
+  s->pending &= (uint8_t) ~(1 << g);
   s->writes_home = s->pending != 0;
+  if (copies && s->pending == 0)
+    {
+      s->whole = 1;
+      memcpy (s->imaged, s->made, GRANULES);
+      s->imaged_length = s->made_length;
+    }
   return !s->writes_home;
 }
 
@@ -802,10 +935,13 @@ static void
 writer_note (struct state *s)
 {
   s->note = 1;
+  s->unread = (uint8_t) (s->unread << 1 | (s->unread && s->pending == 0));
   s->waits = s->record;
   s->record = (struct record){ .kind = WHOLE, .epoch = s->at.epoch,
                                .seq = s->seq, .first = s->at.start,
-                               .length = s->length };
+                               .length = s->length, .before = s->last,
+                               .id = copies ? 16 + s->seq : 0 };
+  writer_says_kept (s, &s->record);
   if (broken == SETTLED_TOO_MUCH)
     s->record.first = s->seq;
   if (s->at.slot > slots)
@@ -821,6 +957,7 @@ writer_over (struct state *s)
   s->record = s->waits;
   memset (&s->waits, 0, sizeof s->waits);
   s->note = 0;
+  s->unread >>= 1;
   s->large &= (uint8_t) -note;
   s->pc = RUNS;
   if (note)
@@ -833,7 +970,7 @@ writer_fails (struct state *s)
 {
   memset (&s->record, 0, sizeof s->record);
   memset (&s->waits, 0, sizeof s->waits);
-  s->note = s->large = s->begins = s->synced = 0;
+  s->note = s->large = s->begins = s->synced = s->unread = 0;
   s->pc = RUNS;
 }
 
@@ -849,6 +986,7 @@ move_begin (struct state *s)
   memset (&s->disk.held.log[s->at.area - 1], 0, sizeof (struct log));
   s->record.epoch = s->at.epoch;
   s->record.seq = s->record.first = s->seq;
+  s->record.before = s->last;
   if (broken != MOVED_WITHOUT_PENDING)
     writer_log_again (s);
 }
@@ -891,6 +1029,7 @@ opening_step (struct state *s)
       if (!home_step (s))
         break;
       made_found (s, s->mem, s->length);
+      s->unread = 0;
       s->pc = s->shares ? SHARE_SYNC : RUNS;
       break;
     case SHARE_SYNC:
@@ -956,6 +1095,8 @@ writer_step (struct state *s)
       s->pc = broken == NAMED_BEFORE_WRITTEN ? MOVES_APPENDS : MOVED;
       break;
     case MOVED:
+      if (broken == OLD_LOG_CLEARED)
+        memset (&s->disk.file.log[s->old.area - 1], 0, sizeof (struct log));
       memset (&s->old, 0, sizeof s->old);
       writer_commit (s);
       break;
@@ -968,13 +1109,19 @@ static void
 writer_begins (struct state *s, const struct walk *w, const uint8_t *val)
 {
   bool some = w->last > 0;
-  s->at = (struct place){ .area = w->area, .epoch = w->epoch, .half = w->half,
+  s->at = (struct place){ .area = w->area, .epoch = w->epoch, .base = w->base,
+                          .half = w->half,
                           .slot = (uint8_t) (some ? w->slot + 1 : 0),
                           .start = some ? w->start : 1 };
   s->seq = w->last + 1;
+  s->last = w->id;
   s->first = some ? w->first : 1;
   s->length = s->mem_length = w->length;
-  s->pending = w->mask;
+  s->unread = 1;
+  s->whole = !some;
+  s->beside |= copies && s->rpc == R_STAYS;
+  s->number = copies ? w->last : 0;
+  s->pending = (uint8_t) (w->mask | (copies && some) << GRANULES);
   for (int g = 0; g < GRANULES; g++)
     {
       s->base[g] = w->mask >> g & 1 ? w->val[g] : 0;
@@ -995,7 +1142,7 @@ writer_opens (struct state *s)
   const struct super *supers = s->disk.file.super;
   const struct super *super = super_chosen (supers);
   /* Two lengths there are: the log tells, else it is the first one.  */
-  struct walk w = walk_log (s->disk.file.log, super, GRANULES - 1);
+  struct walk w = walk_log (s->disk.file.log, super, s->disk.length);
   uint8_t val[GRANULES];
   bool no_promise = super->area == 0;
   if (super->kind != WHOLE || w.lacks > 0)
@@ -1036,7 +1183,7 @@ process_ends (struct state *s)
 {
   s->mem_length = s->pending = s->doubt = s->alone = s->synced = s->large = 0;
   s->syncing = s->settled = s->note = s->begins = s->writes_home = 0;
-  s->shares = 0;
+  s->shares = s->unread = s->whole = s->number = 0;
   memset (s->base, 0, GRANULES);
   memset (s->since, 0, GRANULES);
   memset (&s->old, 0, sizeof s->old);
@@ -1056,7 +1203,8 @@ reader_forgets (struct state *s)
 
 /* States are told apart by a hash of 64 bits: of a million the odds that two
    of them have the same one are 1 to 37 million.  */
-enum { TABLE = 1 << 22, STACK = 1 << 17 };
+enum { TABLE_BITS = 21, ALL_BITS = 26, STACK = 1 << 17 };
+static int table_bits;
 static uint64_t *seen_hash;
 static struct state *stack;
 static size_t n_seen, n_stack;
@@ -1064,10 +1212,12 @@ static size_t n_seen, n_stack;
 static uint64_t
 state_hash (const struct state *s)
 {
-  union { struct state s; uint64_t word[sizeof *s / 8 + 1]; } u = { .word = { 0 } };
+  union { struct state s; uint64_t word[sizeof *s / 8 + 1]; } u;
+  size_t bytes = copies ? sizeof *s : offsetof (struct state, copy);
   uint64_t hash = UINT64_C (0xcbf29ce484222325);
-  u.s = *s;
-  for (size_t i = 0; i < sizeof u.word / 8; i++)
+  u.word[bytes / 8] = 0;
+  memcpy (&u, s, bytes);
+  for (size_t i = 0; i <= bytes / 8; i++)
     {
       hash = (hash ^ u.word[i]) * UINT64_C (0x9e3779b97f4a7c15);
       hash ^= hash >> 32;
@@ -1079,13 +1229,13 @@ static void
 found (const struct state *s)
 {
   uint64_t hash = state_hash (s);
-  size_t i = hash >> 42;
+  size_t i = hash >> (64 - table_bits), n = (size_t) 1 << table_bits;
   while (seen_hash[i] != 0 && seen_hash[i] != hash)
-    i = (i + 1) % TABLE;
+    i = (i + 1) % n;
   if (seen_hash[i] == hash)
     return;
   seen_hash[i] = hash;
-  ck_assert_uint_lt (++n_seen, TABLE / 2);
+  ck_assert_uint_lt (++n_seen, n / 2);
   ck_assert_uint_lt (n_stack, STACK);
   stack[n_stack++] = *s;
 }
@@ -1258,8 +1408,8 @@ program_checkpoints (const struct state *from)
       }
 }
 
-/* What the program stores into its first granule is new or what was there in the
-   beginning, elsewhere it is new.  */
+/* What the program stores into its first granule is new or what was there in
+   the beginning, elsewhere it is new.  */
 static void
 program_stores (struct state *s, int what)
 {
@@ -1278,7 +1428,8 @@ static bool
 program_grows (struct state *s, bool again)
 {
   uint8_t g = s->mem_length, fresh = s->count + 1;
-  if (g == GRANULES || s->left.grows == 0 || (again && s->disk.cache[g] == fresh))
+  if (g == GRANULES || s->left.grows == 0
+      || (again && s->disk.cache[g] == fresh))
     return false;
   s->left.grows--;
   s->mem[g] = s->told[g] = again ? s->disk.cache[g] : fresh;
@@ -1290,7 +1441,10 @@ program_grows (struct state *s, bool again)
 static void
 program_goes_on (const struct state *from)
 {
-  for (int what = 0; what < 5; what++)
+  /* Beside copies, in turns.  */
+  static const int turns[] = { 4, 1, 3 };
+  int only = turns[from->count % 3];
+  for (int what = copies ? only : 0; what <= (copies ? only : 4); what++)
     for (int grows = 0; grows < 3; grows++)
       {
         struct state s = *from;
@@ -1437,6 +1591,202 @@ reader_step (const struct state *from)
   found (&s);
 }
 
+
+
+/* ---- Copies ------------------------------------------------------------- */
+
+/* Superblocks, image, log, as in the file of a small heap; or the image
+   last, and the second half of the log before the first; or the superblocks
+   last.  */
+enum { FORWARDS, IMAGE_LAST, HALVES_BACKWARDS, SUPERS_LAST, ORDERS };
+
+/* Pages of logs.  */
+static int
+copy_pages (const struct state *s)
+{
+  return s->left.copies * HALVES * (slots + 1) * 2;
+}
+
+/* One page of the log, number N: where a record begins, or ends.  */
+static void
+copy_page (struct state *s, int n, bool backwards)
+{
+  int last = n % 2, slot = n / 2 % (slots + 1), area = 0;
+  int half = n / 2 / (slots + 1) % HALVES;
+  area = n / 2 / (slots + 1) / HALVES;
+  if (backwards)
+    half = !half;
+  const struct pieces *file = &s->disk.file;
+  struct log *to = last ? s->copy.end : s->copy.head;
+  to[area].slot[half][slot] = file->log[area].slot[half][slot];
+}
+
+static void
+copy_image (struct state *s, int n)
+{
+  struct copy *c = &s->copy;
+  if (n == 0)
+    c->cache[0] = s->disk.cache[0];
+  else
+    {
+      memcpy (c->cache + 1, s->disk.cache + 1, GRANULES - 1);
+      c->number = s->disk.number;
+      c->length = s->disk.length;
+    }
+}
+/* Of what was copied: what a record has of which both pages are its own.  */
+static void
+copy_logs (const struct copy *c, struct log logs[AREAS])
+{
+  memcpy (logs, c->head, sizeof c->head);
+  for (int i = 0; i < AREAS * HALVES * (SLOTS + 1); i++)
+    {
+      int slot = i % (SLOTS + 1), half = i / (SLOTS + 1) % HALVES;
+      int area = i / (SLOTS + 1) / HALVES;
+      struct record *r = &logs[area].slot[half][slot];
+      if (memcmp (r, &c->end[area].slot[half][slot], sizeof *r) != 0)
+        r->kind = TORN;
+    }
+}
+
+/* What lies in the log behind record LAST.  */
+struct rest
+{
+  int behind, written, first;
+};
+
+static void
+rest_see (struct rest *rest, const struct record *r, uint8_t epoch, int last)
+{
+  if (r->kind == NONE || r->epoch != epoch || r->seq <= last)
+    return;
+  rest->behind++;
+  rest->written += !r->kept;
+  rest->first = rest->first > r->first ? rest->first : r->first;
+}
+
+static struct rest
+rest_find (const struct copy *c, const struct super *super, int last)
+{
+  struct rest rest = { .behind = 0 };
+  for (int half = 0; half < HALVES; half++)
+    for (int slot = 0; slot <= slots; slot++)
+      {
+        rest_see (&rest, &c->head[super->area - 1].slot[half][slot],
+                  super->epoch, last);
+        if (broken != ENDS_NOT_SEEN)
+          rest_see (&rest, &c->end[super->area - 1].slot[half][slot],
+                    super->epoch, last);
+      }
+  return rest;
+}
+
+/* Whoever opens the copy to write goes on behind W with a record, HERE or in
+   the other half: that is the last one then.  */
+static bool
+copy_goes_on (struct log logs[AREAS], const struct walk *w, int last, bool here)
+{
+  struct log *l = &logs[w->area - 1];
+  int half = here ? w->half : !w->half, slot = !here || w->last == 0 ? 0
+                                               : w->slot + 1;
+  if (slot > slots || (!here && (w->last == 0 || w->first < w->start)))
+    return true;
+  for (int h = 0; h < HALVES; h++)
+    for (int i = 0; i <= slots && broken != REST_STAYS; i++)
+      if (l->slot[h][i].seq > last)
+        l->slot[h][i] = (struct record){ .kind = NONE };
+  uint8_t seq = (uint8_t) (last + 1);
+  l->slot[half][slot] = (struct record){
+    .kind = WHOLE, .epoch = w->epoch, .seq = seq,
+    .first = w->last == 0 ? seq : w->first, .before = w->id
+  };
+  struct super super = { .area = w->area, .epoch = w->epoch };
+  struct walk now = walk_log (logs, &super, 0);
+  return now.last == seq && now.lacks == 0;
+}
+
+/* The copy is opened: what is found, or 0.  */
+static int
+copy_opens (struct state *s)
+{
+  const struct copy *c = &s->copy;
+  const struct super *super = super_chosen (c->super);
+  struct log logs[AREAS];
+  copy_logs (c, logs);
+  struct walk w = walk_log (logs, super, c->length);
+  bool whole = w.last != 0 && w.lacks == 0
+               && (w.last >= c->number || broken == OLDER_THAN_IMAGE);
+  bool base = super->base == c->number + 1;
+  int last = whole ? w.last + 1 : base ? c->number + 1 : c->number;
+  struct rest rest = rest_find (c, super, last);
+  bool refused = !whole && !base && rest.first <= c->number;
+  if (refused || (rest.written > 0 && broken != GAP_NOT_SEEN))
+    return s->beside ? 0 : COPY_REFUSED;
+  uint8_t val[GRANULES];
+  if (!whole)
+    w = (struct walk){ .area = w.area, .epoch = w.epoch, .length = c->length };
+  for (int g = 0; g < GRANULES; g++)
+    val[g] = w.mask >> g & 1 ? w.val[g] : c->cache[g];
+  bool is = false;
+  for (int i = 0; i < s->n_then; i++)
+    is |= w.length == s->then_length[i] && same (val, s->then[i], w.length);
+  if (!is)
+    return COPY_MIXED;
+  struct log again[AREAS];
+  memcpy (again, logs, sizeof again);
+  last = whole ? w.last : c->number;
+  bool on = copy_goes_on (again, &w, last, true)
+            && copy_goes_on (logs, &w, last, false);
+  return on ? 0 : COPY_STUCK;
+}
+
+/* Where the parts of the file come in each order.  */
+static void
+copy_part (struct state *s, int step)
+{
+  int logs = copy_pages (s), order = s->copy.order;
+  int super = order == SUPERS_LAST ? logs + 2 : 0;
+  int image = order == FORWARDS ? 2 : order == SUPERS_LAST ? logs : logs + 2;
+  int log = order == FORWARDS ? 4 : order == SUPERS_LAST ? 0 : 2;
+  if (step >= super && step < super + 2)
+    s->copy.super[step - super] = s->disk.file.super[step - super];
+  else if (step >= image && step < image + 2)
+    copy_image (s, step - image);
+  else
+    copy_page (s, step - log, order >= HALVES_BACKWARDS);
+}
+
+/* A reader comes, and the copy begins; or the next part of it is made.  */
+static void
+copy_step (const struct state *from)
+{
+  uint8_t orders = broken == NAMED_AT_LAST ? ORDERS : ORDERS - 1;
+  for (uint8_t i = 0; i < orders && from->rpc == R_AWAY && !from->writes_home;
+       i++)
+    {
+      struct state s = *from;
+      s.rpc = R_STAYS;
+      s.copy.order = i;
+      s.beside |= s.unread | s.doubt;
+      reader_may_find (&s, s.imaged, s.imaged_length);
+      reader_may_find (&s, s.made, s.made_length);
+      for (int k = 0; k < TRIES; k++)
+        if (s.tried_length[k] != 0)
+          reader_may_find (&s, s.tried[k], s.tried_length[k]);
+      found (&s);
+    }
+  if (from->rpc == R_STAYS)
+    {
+      struct state s = *from;
+      copy_part (&s, s.copy.step++);
+      bool done = s.copy.step == copy_pages (&s) + 4;
+      if (done)
+        s.wrong = (uint8_t) copy_opens (&s);
+      if (!done || s.wrong != 0)
+        found (&s);
+    }
+}
+
 /* What is wrong with S, or 0.  */
 static int
 judge (const struct state *s)
@@ -1446,7 +1796,7 @@ judge (const struct state *s)
     return s->wrong;
   if (!same (s->mem, s->told, GRANULES))
     return OTHER_MEMORY;
-  if (s->rpc != R_STAYS)
+  if (s->rpc != R_STAYS || copies)
     return 0;
   reader_sees (s, val);
   return same (val, s->view, GRANULES) ? 0 : OTHER_VIEW;
@@ -1458,7 +1808,10 @@ next_states (const struct state *from)
   struct state s = *from;
   ends_anywhere (from);
   fails (from);
-  reader_step (from);
+  if (copies)
+    copy_step (from);
+  else
+    reader_step (from);
   if (s.syncing)
     settle_ends (s);
   if (s.pc == SHARED)
@@ -1479,24 +1832,30 @@ static const char *
 explore (enum scenario scenario)
 {
   goes_on = getenv ("MMALLOC_TEST_ALL") != NULL;
-  const struct super a = { WHOLE, 2, 1, 1 }, b = { WHOLE, 1, 1, 1 };
+  copies = budgets[scenario].copies != 0;
+  const struct super a = { WHOLE, 2, 1, 1, .base = copies },
+                     b = { WHOLE, 1, 1, 1, .base = a.base };
   struct state s = { .left = budgets[scenario], .pc = RUNS, .seq = 1,
                      .at = { .area = 1, .epoch = 1, .start = 1 }, .first = 1,
                      .length = GRANULES - 1, .mem_length = GRANULES - 1,
                      .made_length = GRANULES - 1, .generation = 2,
-                     .epochs = 1 };
+                     .epochs = 1, .whole = 1, .disk.length = GRANULES - 1 };
   slots = s.left.slots;
+  s.at.base = copies;
+  s.imaged_length = copies ? GRANULES - 1 : 0;
   s.left.checkpoints += goes_on;
   memset (s.disk.may, 1, GRANULES);
   s.disk.file.super[0] = s.disk.held.super[0] = a;
   s.disk.file.super[1] = s.disk.held.super[1] = b;
+  table_bits = goes_on ? ALL_BITS : TABLE_BITS;
+  size_t bytes = sizeof *seen_hash << table_bits;
   if (seen_hash == NULL)
     {
-      seen_hash = malloc (TABLE * sizeof *seen_hash);
+      seen_hash = malloc (bytes);
       stack = malloc (STACK * sizeof *stack);
     }
   ck_assert (seen_hash != NULL && stack != NULL);
-  memset (seen_hash, 0, TABLE * sizeof *seen_hash);
+  memset (seen_hash, 0, bytes);
   n_seen = n_stack = 0;
   found (&s);
   while (n_stack > 0)
