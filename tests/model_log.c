@@ -73,10 +73,11 @@
    Then, with no reader there, the state is written into the image; else all of
    it is pending.  Nothing needs a sync.
 
-   Reader.  It keeps the lock that keeps others from writing home, then reads
-   the log, and once more the first record of each half, and the superblocks: if
-   one has changed, a half was used again meanwhile, and it reads again.  Its
-   view is the image with the records laid over it, as long as it stays.
+   Reader.  It keeps the lock that keeps others from writing home, then looks at
+   the superblocks and at the number that each half begins with, reads the log,
+   and looks once more: if one has changed, a half was used again meanwhile, and
+   it reads again.  Its view is the image with the records laid over it, as long
+   as it stays.
 
    Copy.  The file is copied page by page, as long as a reader stays:
    superblocks first.  The image is one checkpoint then, and the copy has it;
@@ -347,7 +348,7 @@ enum
   SHARED, BASE_SYNC, BASE_A, BASE_B, STOPPED, STEPS
 };
 enum { R_AWAY, R_LOCKED, R_HALF, R_READ, R_STAYS, R_GONE };
-enum { CHECKPOINTS = 8 };       /* while a reader reads, at most */
+enum { CHECKPOINTS = 12 };      /* while a reader reads, at most */
 enum { TRIES = 3 };             /* that may be there */
 
 /* Where the next record goes.  */
@@ -399,6 +400,7 @@ struct state
   struct walk seen;
   struct super seen_super[2];
   struct log seen_log;
+  uint8_t seen_begins[HALVES]; /* their first numbers, before that */
   uint8_t view[GRANULES];      /* what it was when it had read */
   /* What nobody knows.  */
   uint8_t made[GRANULES], made_length;   /* by the last checkpoint */
@@ -898,6 +900,17 @@ writer_commit (struct state *s)
   s->pc = GOES_HOME;
 }
 
+/* If nothing is pending the image is the last checkpoint.  */
+static void
+home_is_made (struct state *s)
+{
+  if (!copies || s->pending != 0)
+    return;
+  s->whole = 1;
+  memcpy (s->imaged, s->made, GRANULES);
+  s->imaged_length = s->made_length;
+}
+
 /* What is pending goes home, a granule a step, if there is no reader; true: it
    is over.  */
 static bool
@@ -920,12 +933,7 @@ home_step (struct state *s)
     }
   s->pending &= (uint8_t) ~(1 << g);
   s->writes_home = s->pending != 0;
-  if (copies && s->pending == 0)
-    {
-      s->whole = 1;
-      memcpy (s->imaged, s->made, GRANULES);
-      s->imaged_length = s->made_length;
-    }
+  home_is_made (s);
   return !s->writes_home;
 }
 
@@ -1028,6 +1036,7 @@ opening_step (struct state *s)
       if (!home_step (s))
         break;
       made_found (s, s->mem, s->length);
+      home_is_made (s);
       s->unread = 0;
       s->pc = s->shares ? SHARE_SYNC : RUNS;
       break;
@@ -1195,6 +1204,7 @@ reader_forgets (struct state *s)
 {
   memset (s->seen_super, 0, sizeof s->seen_super);
   memset (&s->seen_log, 0, sizeof s->seen_log);
+  memset (s->seen_begins, 0, sizeof s->seen_begins);
   memset (s->then, 0, sizeof s->then);
   memset (s->then_length, 0, sizeof s->then_length);
   s->n_then = 0;
@@ -1516,17 +1526,15 @@ reader_log (const struct state *s)
   return &s->disk.file.log[super_chosen (s->disk.file.super)->area - 1];
 }
 
-/* Whether the superblocks and the first record of each half are as they were
-   when they were read.  */
+/* Whether the log has moved, or a half was begun anew, since it was read.  */
 static bool
 reader_is_late (const struct state *s)
 {
-  const struct log *l = reader_log (s);
-  bool late = memcmp (s->seen_super, s->disk.file.super,
-                      sizeof s->seen_super) != 0;
+  const struct super *was = super_chosen (s->seen_super);
+  const struct super *is = super_chosen (s->disk.file.super);
+  bool late = was->area != is->area || was->epoch != is->epoch;
   for (int h = 0; h < HALVES; h++)
-    late |= memcmp (&s->seen_log.slot[h][0], &l->slot[h][0],
-                    sizeof (struct record)) != 0;
+    late |= s->seen_begins[h] != reader_log (s)->slot[h][0].seq;
   return late && broken != READ_ONCE;
 }
 
@@ -1563,6 +1571,8 @@ reader_step (const struct state *from)
       break;
     case R_LOCKED:
       memcpy (s.seen_super, s.disk.file.super, sizeof s.seen_super);
+      for (int h = 0; h < HALVES; h++)
+        s.seen_begins[h] = reader_log (&s)->slot[h][0].seq;
       memcpy (s.seen_log.slot[0], reader_log (&s)->slot[0],
               sizeof s.seen_log.slot[0]);
       s.rpc = R_HALF;
