@@ -11389,6 +11389,15 @@ point_move (struct heap *h, struct disk_record *r, struct capture *c)
   return err;
 }
 
+/* Whether the next record has to do without those before it: nobody knows what of
+   them the disk has; or they have what went out of the image since, with which it
+   is compared.  */
+static bool
+point_is_alone (const struct log *l)
+{
+  return l->alone || l->punched;
+}
+
 /* Whether a record of BYTES has room in this half of the log, with the page that
    is kept for point_say.  */
 static bool
@@ -11480,10 +11489,8 @@ point_put (struct heap *h, struct disk_record *r, struct capture *c)
   if (err == 0 && !fits)
     err = point_free_other (h, c);
   /* With all that is pending, compared with the image, it replaces those before
-     it even if there is room.  So does one that is compared with what has gone out
-     of the image, and they had.  */
-  bool alone = l->alone || l->punched || c->again
-               || (!fits && h->file.no_thread);
+     it even if there is room.  */
+  bool alone = point_is_alone (l) || c->again || (!fits && h->file.no_thread);
   if (err == 0 && (alone || l->unsynced))
     err = area_sync (h);
   if (err != 0)
@@ -11528,7 +11535,8 @@ point_capture (struct heap *h, struct capture *c)
   /* A log that has what is pending may have to go.  */
   size_t bytes = sizeof (struct disk_record) + c->n * sizeof *c->change
                  + c->data_bytes + 3 * MM_PAGE;
-  c->again = l->n_pending > 0 && (l->alone || !point_has_room (h, bytes));
+  c->again = l->n_pending > 0
+             && (point_is_alone (l) || !point_has_room (h, bytes));
   if (err == 0 && c->again)
     err = capture_all (c);
   if (c->direct)
