@@ -203,21 +203,22 @@
      43  The gate                           (gate_)
      44  The image                          (home_)
      45  Checkpoints                        (point_)
-     46  Back to a checkpoint               (recover_)
-     47  Undoing, and what changed          (undo_ changes_)
-     48  Attaching and leaving              (attach_ detach_)
-     49  Regions                            (region_)
-     50  Process and fork                   (fork_ process_)
-     51  Into a call and out of it          (heap_ call_ mmalloc_narrow)
-     52  Probing                            (probe_)
-     53  Giving back                        (trim_)
-     54  Blocks, the short ways             (alloc_ free_ quick_)
-     55  Blocks, public calls               (realloc_)
-     56  Slot calls                         (slot_)
-     57  Opening and closing, public calls  (open_)
-     58  Other public calls                 (prefetch_)
-     59  Checkpoints, public calls          (commit_)
-     60  Roots that are made once           (maker_)  */
+     46  Where the log ends                 (tail_)
+     47  Back to a checkpoint               (recover_)
+     48  Undoing, and what changed          (undo_ changes_)
+     49  Attaching and leaving              (attach_ detach_)
+     50  Regions                            (region_)
+     51  Process and fork                   (fork_ process_)
+     52  Into a call and out of it          (heap_ call_ mmalloc_narrow)
+     53  Probing                            (probe_)
+     54  Giving back                        (trim_)
+     55  Blocks, the short ways             (alloc_ free_ quick_)
+     56  Blocks, public calls               (realloc_)
+     57  Slot calls                         (slot_)
+     58  Opening and closing, public calls  (open_)
+     59  Other public calls                 (prefetch_)
+     60  Checkpoints, public calls          (commit_)
+     61  Roots that are made once           (maker_)  */
 
 
 /* ---- 2. Includes and platform ------------------------------------------- */
@@ -534,11 +535,12 @@ struct disk_record
   uint64_t length;      /* of the heap */
   uint64_t direct;      /* what lies from here on was written into the image */
   uint64_t direct_end;  /* before, up to here */
-  uint64_t kept;        /* 1: the image stays as it is for readers, until there
+  uint32_t kept;        /* 1: the image stays as it is for readers, until there
                            is a record with 0 */
-  uint64_t holes;       /* 1: free memory may have been taken out of the image that
+  uint32_t holes;       /* 1: free memory may have been taken out of the image that
                            records which count have: the next one does without
                            them */
+  uint64_t before;      /* the sum of the record with the number before */
 };
 struct disk_change
 {
@@ -967,6 +969,9 @@ struct log
   bool doubt;                  /* one may be there that was said to have
                                   failed */
   bool alone;                  /* it has to do without those before it */
+  uint64_t sum;                /* of the last record */
+  bool inherited;              /* behind the length the image may have what somebody
+                                  wrote who was killed, and the disk not */
   bool unsynced;               /* new pages are in the image that the next
                                   record counts on */
   bool punched;                /* free memory went out of it, which records that
@@ -1023,6 +1028,8 @@ struct log_end
 {
   uint64_t begins, last;       /* numbers of the first and the last one; 0:
                                   there is none */
+  uint64_t before, sum;        /* what the first one says of the one before it; of
+                                  the last one */
   uint64_t first, length;      /* as the last one says, */
   bool holes;
   uint64_t start, at;          /* where it begins and ends */
@@ -10052,9 +10059,10 @@ log_read_end (struct log_reader *in)
   in->room = 0;
 }
 
-/* Walk along the records that HALF begins with, as far as numbers follow each
-   other, and call FN, unless it is NULL, with those from FROM to TO.  *END is
-   where that ends.  0 or an errno value, from FN too.  */
+/* Walk along the records that HALF begins with, as far as each follows the one
+   before, and not another that had its number, and call FN, unless it is NULL,
+   with those of RANGE.  *END is where that ends.  0 or an errno value, from FN
+   too.  */
 static int
 log_chain (struct heap *h, struct log_reader *in, unsigned half,
            struct log_range range, log_fn *fn, void *arg, struct log_end *end)
@@ -10065,14 +10073,17 @@ log_chain (struct heap *h, struct log_reader *in, unsigned half,
     {
       int err = log_read (h, in, end->last != 0 ? end->last + 1 : 0, at);
       struct disk_record *r = in->record;
-      if (err != 0 || r == NULL)
+      if (err != 0 || r == NULL
+          || (end->last != 0 && r->before != end->sum))
         return err;
       if (fn != NULL && r->seq >= range.from && r->seq <= range.to
           && (err = fn (h, r, arg)) != 0)
         return err;
+      end->before = end->last != 0 ? end->before : r->before;
       end->begins = end->begins != 0 ? end->begins : r->seq;
       end->first = r->first;
       end->last = r->seq;
+      end->sum = r->sum;
       end->length = r->length;
       end->holes = r->holes != 0;
       end->start = at;
@@ -10098,6 +10109,7 @@ log_find (struct heap *h, struct log_reader *in, struct log_end *found,
   if (err != 0 || found->last == 0 || found->first >= found->begins)
     return err;
   return end[other].last + 1 == found->begins
+         && end[other].sum == found->before
          && end[other].begins <= found->first ? 0 : EBADMSG;
 }
 
@@ -10727,7 +10739,7 @@ area_sync (struct heap *h)
 {
   int err = os_sync_file (&h->file);
   if (err == 0)
-    h->log->unsynced = false;
+    h->log->unsynced = h->log->inherited = false;
   else
     h->log->broken = err;
   return err;
@@ -11316,6 +11328,7 @@ point_append (struct heap *h, struct disk_record *r, uint64_t first,
   r->length = c->length;
   r->direct = c->direct ? l->length : 0;
   r->direct_end = c->direct ? c->length : 0;
+  r->before = l->sum;
   r->kept = !c->unread && h->log->whole;
   r->holes = (l->punched && first != r->seq) || c->drops.from < c->drops.to;
   r->sum = 0;
@@ -11326,6 +11339,7 @@ point_append (struct heap *h, struct disk_record *r, uint64_t first,
   if (err != 0)
     return err;
   l->seq = r->seq;
+  l->sum = r->sum;
   l->first = first;
   l->alone = false;
   l->punched &= first != r->seq;
@@ -11491,7 +11505,8 @@ point_put (struct heap *h, struct disk_record *r, struct capture *c)
   /* With all that is pending, compared with the image, it replaces those before
      it even if there is room.  */
   bool alone = point_is_alone (l) || c->again || (!fits && h->file.no_thread);
-  if (err == 0 && (alone || l->unsynced))
+  bool grows = c->length > l->length;
+  if (err == 0 && (alone || l->unsynced || (grows && l->inherited)))
     err = area_sync (h);
   if (err != 0)
     return err;
@@ -11665,7 +11680,165 @@ point_take (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 46. Back to a checkpoint ------------------------------------------- */
+/* ---- 46. Where the log ends --------------------------------------------- */
+
+/* Owns: the end of a log that was left: which record is the last one, and that the
+   disk has that, and nothing behind it.
+   Needs: the door.
+   Crash: it is done once more.
+   Keeps: L1.
+   Checked by: model_log, checkpoint_files, damage_golden, power.  */
+
+/* The file is as long as a record says, which a power cut may have kept from
+   the disk.  */
+static int
+tail_length (struct heap *h, uint64_t length)
+{
+  struct stat status;
+  int err = os_stat_own (&h->file, h->file.fd, &status);
+  uint64_t size = err == 0 ? (uint64_t) status.st_size : length;
+  return err != 0 || size >= length
+           ? err
+           : fail_refused (os_reserve_blocks (&h->file, size, length - size,
+                                              true), length - size, length);
+}
+
+/* The last record may be known to the system alone, and not to the disk, if its
+   maker was killed while it wrote: before anything counts on it, it is there.  */
+static int
+tail_last (struct heap *h, struct log_reader *in, const struct log_end *end)
+{
+  int err = log_read (h, in, end->last, end->start);
+  if (err != 0 || in->record == NULL)
+    return err != 0 ? err : EBADMSG;
+  return area_write (h, in->record, in->record->bytes,
+                     h->super.log + end->start);
+}
+
+/* Nobody takes R for one end of a record any more.  */
+static int
+tail_wipe (struct heap *h, struct disk_record *r, void *arg)
+{
+  char *page = (char *) ((uintptr_t) r & ~(uintptr_t) (MM_PAGE - 1));
+  uint64_t at = page == (char *) r ? r->at : r->at + r->bytes - MM_PAGE;
+  (void) arg;
+  memset (page, 0, MM_PAGE);
+  return area_write (h, page, MM_PAGE, h->super.log + at);
+}
+
+/* The log has no record that counts: let nothing in it look like one.  What it
+   has may be of a time when the image was this one already.  */
+static int
+tail_empty (struct heap *h, uint64_t image)
+{
+  int err = 0;
+  if (h->super.log_base != image + 1)
+    {
+      h->super.log_base = image + 1;
+      err = area_sync (h);
+      if (err == 0)
+        err = area_name (h);
+    }
+  return err != 0 ? err : log_ends (h, 0, tail_wipe, NULL);
+}
+
+/* Find the last record that counts, in *END, none: its number is 0; IMAGE is the
+   last that is in the image.  Others that lie behind it are told by EBADMSG, as
+   one before them is missing; unless they say that they left the image as it is:
+   so it is in a copy of the file, made beside a reader who kept it so, but later
+   parts of the log are of a later time.  Who writes, wipes them out.  */
+static int
+tail_find (struct heap *h, struct log_reader *in, struct log_end *end,
+              uint64_t image)
+{
+  struct log *l = h->log;
+  struct log_rest rest;
+  const bool base = h->super.log_base == image + 1, writes = l->fd >= 0;
+  uint64_t before;
+  bool whole;
+  int left = 100;
+  do
+    {
+      before = end->last;
+      int err = log_find (h, in, end, &l->half);
+      if (err != 0 && err != EBADMSG)
+        return err;
+      whole = err == 0 && end->last != 0 && end->last >= image;
+      uint64_t last = whole ? end->last + 1 : base ? image + 1 : image;
+      rest = (struct log_rest){ .behind = 0 };
+      err = log_ends (h, last, log_see, &rest);
+      if (err != 0)
+        return err;
+    }
+  /* Beside somebody who looks, records may come at any time.  */
+  while (!writes && rest.written != 0 && end->last != before && left-- > 0);
+  if ((!whole && !base && rest.first <= image) || rest.written != 0)
+    return EBADMSG;
+  bool clean = end->last == 0 && base;
+  if (!whole)
+    {
+      *end = (struct log_end){ .last = 0 };
+      l->half = 0;
+    }
+  if (!writes || (rest.behind == 0 && (whole || clean)))
+    return 0;
+  return whole ? log_ends (h, end->last, tail_wipe, NULL)
+               : tail_empty (h, image);
+}
+
+/* The disk alone may have a record of somebody whose write failed or was cut off:
+   nothing is behind the last one, which END is of, nor where the other half begins,
+   unless that counts.  */
+static int
+tail_next (struct heap *h, const struct log_end *end)
+{
+  struct log *l = h->log;
+  uint64_t other = (1 - l->half) * log_half (h);
+  bool counts = end->last != 0 && end->first < end->begins;
+  int err = 0;
+  memset (l->scratch, 0, MM_PAGE);
+  if (end->at < (l->half + 1) * log_half (h))
+    err = area_write (h, l->scratch, MM_PAGE, h->super.log + end->at);
+  if (err == 0 && !counts)
+    err = area_write (h, l->scratch, MM_PAGE, h->super.log + other);
+  return err;
+}
+
+/* Both superblocks name the log, before anything is written that only it, or its
+   records, would tell of: the newer one may be known to the system alone, and not
+   to the disk.  */
+static int
+tail_name (struct heap *h)
+{
+  struct disk_super copy[2], *s = &h->super;
+  bool same[2];
+  int err = 0;
+  for (int i = 0; i < 2 && err == 0; i++)
+    {
+      err = os_pread_all (h->file.fd, &copy[i], sizeof copy[i], i * MM_PAGE);
+      same[i] = err == 0 && copy[i].sum == super_sum (&copy[i])
+                && copy[i].version == s->version && copy[i].log == s->log
+                && copy[i].log_size == s->log_size
+                && copy[i].log_epoch == s->log_epoch
+                && copy[i].log_base == s->log_base;
+    }
+  return err != 0 || (same[0] && same[1]) ? err : area_name (h);
+}
+
+/* What lies at END, where the log goes on, is on the disk as it is read, and the file
+   is as long as it says.  */
+static int
+tail_begin (struct heap *h, struct log_reader *in,
+                    const struct log_end *end)
+{
+  int err = end->last != 0 ? tail_last (h, in, end) : 0;
+  if (err == 0)
+    err = tail_next (h, end);
+  return err == 0 && end->last != 0 ? tail_length (h, end->length) : err;
+}
+
+
+/* ---- 47. Back to a checkpoint ------------------------------------------- */
 
 /* Owns: how the last checkpoint is found when a heap is opened: to go on from
    it, to look at it, or to share it.
@@ -11735,122 +11908,23 @@ recover_end (struct heap *h)
   h->log = NULL;
 }
 
-/* The file is as long as a record says, which a power cut may have kept from
-   the disk.  */
+/* The image stays, and what it has of the last checkpoint already no sync need
+   write, if one has failed before: it is written again, as it is.  */
 static int
-recover_length (struct heap *h, uint64_t length)
-{
-  struct stat status;
-  int err = os_stat_own (&h->file, h->file.fd, &status);
-  uint64_t size = err == 0 ? (uint64_t) status.st_size : length;
-  return err != 0 || size >= length
-           ? err
-           : fail_refused (os_reserve_blocks (&h->file, size, length - size,
-                                              true), length - size, length);
-}
-
-/* The last record may be known to the system alone, and not to the disk, if its
-   maker was killed while it wrote: before anything counts on it, it is there.  */
-static int
-recover_last (struct heap *h, struct log_reader *in, const struct log_end *end)
-{
-  int err = log_read (h, in, end->last, end->start);
-  if (err != 0 || in->record == NULL)
-    return err != 0 ? err : EBADMSG;
-  return area_write (h, in->record, in->record->bytes,
-                     h->super.log + end->start);
-}
-
-/* Nobody takes R for one end of a record any more.  */
-static int
-recover_wipe (struct heap *h, struct disk_record *r, void *arg)
-{
-  char *page = (char *) ((uintptr_t) r & ~(uintptr_t) (MM_PAGE - 1));
-  uint64_t at = page == (char *) r ? r->at : r->at + r->bytes - MM_PAGE;
-  (void) arg;
-  memset (page, 0, MM_PAGE);
-  return area_write (h, page, MM_PAGE, h->super.log + at);
-}
-
-/* The log has no record that counts: let nothing in it look like one.  What it
-   has may be of a time when the image was this one already.  */
-static int
-recover_empty (struct heap *h, uint64_t image)
-{
-  int err = 0;
-  if (h->super.log_base != image + 1)
-    {
-      h->super.log_base = image + 1;
-      err = area_sync (h);
-      if (err == 0)
-        err = area_name (h);
-    }
-  return err != 0 ? err : log_ends (h, 0, recover_wipe, NULL);
-}
-
-/* Find the last record that counts, in *END, none: its number is 0; IMAGE is the
-   last that is in the image.  Others that lie behind it are told by EBADMSG, as
-   one before them is missing; unless they say that they left the image as it is:
-   so it is in a copy of the file, made beside a reader who kept it so, but later
-   parts of the log are of a later time.  Who writes, wipes them out.  */
-static int
-recover_find (struct heap *h, struct log_reader *in, struct log_end *end,
-              uint64_t image)
+recover_again (struct heap *h)
 {
   struct log *l = h->log;
-  struct log_rest rest;
-  const bool base = h->super.log_base == image + 1, writes = l->fd >= 0;
-  uint64_t before;
-  bool whole;
-  int left = 100;
-  do
-    {
-      before = end->last;
-      int err = log_find (h, in, end, &l->half);
-      if (err != 0 && err != EBADMSG)
-        return err;
-      whole = err == 0 && end->last != 0 && end->last >= image;
-      uint64_t last = whole ? end->last + 1 : base ? image + 1 : image;
-      rest = (struct log_rest){ .behind = 0 };
-      err = log_ends (h, last, log_see, &rest);
-      if (err != 0)
-        return err;
-    }
-  /* Beside somebody who looks, records may come at any time.  */
-  while (!writes && rest.written != 0 && end->last != before && left-- > 0);
-  if ((!whole && !base && rest.first <= image) || rest.written != 0)
-    return EBADMSG;
-  bool clean = end->last == 0 && base;
-  if (!whole)
-    {
-      *end = (struct log_end){ .last = 0 };
-      l->half = 0;
-    }
-  if (!writes || (rest.behind == 0 && (whole || clean)))
-    return 0;
-  return whole ? log_ends (h, end->last, recover_wipe, NULL)
-               : recover_empty (h, image);
-}
-
-/* Both superblocks name the log, before anything is written that only it, or its
-   records, would tell of: the newer one may be known to the system alone, and not
-   to the disk.  */
-static int
-recover_name (struct heap *h)
-{
-  struct disk_super copy[2], *s = &h->super;
-  bool same[2];
   int err = 0;
-  for (int i = 0; i < 2 && err == 0; i++)
+  for (size_t i = 0; i < l->n_pending && err == 0; i++)
     {
-      err = os_pread_all (h->file.fd, &copy[i], sizeof copy[i], i * MM_PAGE);
-      same[i] = err == 0 && copy[i].sum == super_sum (&copy[i])
-                && copy[i].version == s->version && copy[i].log == s->log
-                && copy[i].log_size == s->log_size
-                && copy[i].log_epoch == s->log_epoch
-                && copy[i].log_base == s->log_base;
+      const char *now = l->kept[l->pending[i]];
+      err = log_image (h, l->pending[i], l->scratch);
+      for (size_t at = 0; at < MM_PAGE && err == 0; at += MM_GRANULE)
+        if (memcmp (now + at, l->scratch + at, MM_GRANULE) == 0)
+          err = os_pwrite_all (&h->file, now + at, MM_GRANULE,
+                               (off_t) (l->pending[i] * MM_PAGE + at));
     }
-  return err != 0 || (same[0] && same[1]) ? err : area_name (h);
+  return err;
 }
 
 /* Find the last checkpoint: HOME: into the image with it; else it is what is
@@ -11865,17 +11939,17 @@ recover_log (struct heap *h, bool home, struct reason *why)
   int err = os_pread_all (h->file.fd, &root, sizeof root, MM_OFF_ROOT);
   uint64_t image = word_peek (&root.checkpoint);
   if (err == 0 && l->fd >= 0)
-    err = recover_name (h);
+    err = tail_name (h);
   if (err == 0)
-    err = recover_find (h, &in, &end, image);
-  if (err == 0 && end.last != 0 && l->fd >= 0)
-    err = recover_last (h, &in, &end);
-  if (err == 0 && end.last != 0 && l->fd >= 0)
-    err = recover_length (h, end.length);
+    err = tail_find (h, &in, &end, image);
+  if (err == 0 && l->fd >= 0)
+    err = tail_begin (h, &in, &end);
   l->length = end.last != 0 ? end.length : word_peek (&root.length);
   if (err == 0 && end.last != 0)
     err = log_each (h, &in, l->half, (struct log_range){ end.first, end.last },
                     home ? home_write : log_lay, NULL);
+  if (err == 0 && !home && l->fd >= 0)
+    err = recover_again (h);
   log_read_end (&in);
   l->whole = err == 0 && (home || end.last == 0);
   l->seq = end.last != 0 ? end.last : image;
@@ -11884,6 +11958,8 @@ recover_log (struct heap *h, bool home, struct reason *why)
   /* Nobody knows what of the image the disk has.  */
   l->alone = settle_is_due (l);
   l->punched = end.holes;
+  l->inherited = true;
+  l->sum = end.sum;
   l->at = end.at;
   if (err == EBADMSG)
     return fail_because (why, err, "the log is damaged");
@@ -12111,7 +12187,7 @@ recover_writer (struct heap *h, const struct mmalloc_options *opt,
 }
 
 
-/* ---- 47. Undoing, and what changed -------------------------------------- */
+/* ---- 48. Undoing, and what changed -------------------------------------- */
 
 /* Owns: how memory goes back to the last checkpoint; what is told of the log.
    Needs: the log's lock; for a rollback, that no other thread uses the heap.
@@ -12278,7 +12354,7 @@ changes_since (struct heap *h, uint64_t since, struct changes *list,
 }
 
 
-/* ---- 48. Attaching and leaving ------------------------------------------ */
+/* ---- 49. Attaching and leaving ------------------------------------------ */
 
 /* Owns: the registry, struct heap.
    Needs: the open lock.
@@ -12701,7 +12777,7 @@ attach_rejoin (struct heap *h, struct reason *why)
 }
 
 
-/* ---- 49. Regions -------------------------------------------------------- */
+/* ---- 50. Regions -------------------------------------------------------- */
 
 /* Owns: struct region: files mapped whole, without a heap in them.
    Needs: the open lock.
@@ -12883,7 +12959,7 @@ region_again (struct file *f, struct opening *o)
 }
 
 
-/* ---- 50. Process and fork ----------------------------------------------- */
+/* ---- 51. Process and fork ----------------------------------------------- */
 
 /* Owns: what the process has once.
    Needs: nothing.
@@ -13014,7 +13090,7 @@ process_check (void)
 }
 
 
-/* ---- 51. Into a call and out of it -------------------------------------- */
+/* ---- 52. Into a call and out of it -------------------------------------- */
 
 /* Owns: the default heap.
    Needs: no lock.
@@ -13235,7 +13311,7 @@ call_end (const struct call *c, int err, const char *told)
 }
 
 
-/* ---- 52. Probing -------------------------------------------------------- */
+/* ---- 53. Probing -------------------------------------------------------- */
 
 /* Owns: nothing, changes nothing.  Says what a file is without mapping it.
    Needs: nothing; who works on the file does not notice.
@@ -13563,7 +13639,7 @@ mmalloc_users (void *md, int (*fn) (const struct mmalloc_user *user, void *arg),
 }
 
 
-/* ---- 53. Giving back ---------------------------------------------------- */
+/* ---- 54. Giving back ---------------------------------------------------- */
 
 /* Owns: the cutting of the file.
    Needs: the grow lock.
@@ -13808,7 +13884,7 @@ trim_cut (struct heap *h)
 }
 
 
-/* ---- 54. Blocks, the short ways ----------------------------------------- */
+/* ---- 55. Blocks, the short ways ----------------------------------------- */
 
 /* Owns: nothing; the paths that most calls take.
    Needs: an armed cache.
@@ -14088,7 +14164,7 @@ free_beside (void *md, void *ptr, struct disk_slice *r, uint64_t i)
 }
 
 
-/* ---- 55. Blocks, public calls ------------------------------------------- */
+/* ---- 56. Blocks, public calls ------------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -14384,7 +14460,7 @@ mmalloc_usable_size (void *md, const void *ptr)
 }
 
 
-/* ---- 56. Slot calls ----------------------------------------------------- */
+/* ---- 57. Slot calls ----------------------------------------------------- */
 
 /* Owns: the operation records while a call is under way.
    Needs: no lock.
@@ -14573,7 +14649,7 @@ mmalloc_recover (void *md)
 }
 
 
-/* ---- 57. Opening and closing, public calls ------------------------------ */
+/* ---- 58. Opening and closing, public calls ------------------------------ */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -15017,7 +15093,7 @@ mmalloc_version (void)
 }
 
 
-/* ---- 58. Other public calls --------------------------------------------- */
+/* ---- 59. Other public calls --------------------------------------------- */
 
 /* Owns: the keys.
    Needs: no lock.
@@ -15385,7 +15461,7 @@ mmtrace (void)
 }
 
 
-/* ---- 59. Checkpoints, public calls -------------------------------------- */
+/* ---- 60. Checkpoints, public calls -------------------------------------- */
 
 /* Owns: nothing.
    Needs: no lock.
@@ -15588,7 +15664,7 @@ mmalloc_changes (void *md, unsigned long since,
 }
 
 
-/* ---- 60. Roots that are made once --------------------------------------- */
+/* ---- 61. Roots that are made once --------------------------------------- */
 
 /* Owns: the operation records of roots that are being made, which tell others
    that they have to wait and for whom.

@@ -2026,16 +2026,16 @@ mutant format_2_is_asked '/^attach_alone/,/^}/ {
 mutant record_sum_ignored '/^log_is_whole/,/^}/ {
   s/r->sum != log_record_sum (r)/false/
 }' checkpoints
-mutant gap_not_doubted '/^recover_find/,/^}/ {
+mutant gap_not_doubted '/^tail_find/,/^}/ {
   s/(!whole && !base && rest.first <= image)/(rest.first < 1 \&\& false)/
 }' checkpoints
-mutant writers_gap_not_doubted '/^recover_find/,/^}/ {
+mutant writers_gap_not_doubted '/^tail_find/,/^}/ {
   s/rest.written != 0/false/
 }' checkpoints
-mutant older_than_the_image '/^recover_find/,/^}/ {
+mutant older_than_the_image '/^tail_find/,/^}/ {
   s/ && end->last >= image;/;/
 }' checkpoints checkpoint_files
-mutant rest_of_the_log_stays '/^recover_find/,/^}/ {
+mutant rest_of_the_log_stays '/^tail_find/,/^}/ {
   s/if (!writes || (rest.behind == 0/if (true || (rest.behind == 0/
 }' checkpoint_files
 mutant image_half_written '/^point_append/,/^}/ {
@@ -2107,11 +2107,11 @@ mutant log_kept_for_sharing '/^recover_shared/,/^}/ {
 mutant shared_beside_checkpoints '/^recover_shared/,/^}/ {
   s/if (member_has_writers (&h->file))/if (false)/
 }' checkpoints
-mutant last_record_not_again '/^recover_log/,/^}/ {
-  s/err = recover_last (h, &in, &end);/err = 0;/
+mutant last_record_not_again '/^tail_begin/,/^}/ {
+  s/? tail_last (h, in, end) : 0/? 0 : 0/
 }' checkpoint_files
 mutant named_too_late '/^recover_log/,/^}/ {
-  s/err = recover_name (h);/err = 0;/
+  s/err = tail_name (h);/err = 0;/
 }' checkpoint_files
 mutant log_anywhere '/^super_log_fits/,/^}/ {
   s/s->log >= grid + MM_CHUNK && (s->log - grid) % MM_CHUNK == 0/true/
