@@ -15,25 +15,17 @@
    MMALLOC_POWER_STATES=n   so many states, 3000
    MMALLOC_TEST_SEED=n      the same program first, cut into the same states  */
 
-#include "kill.h"
+#include "slots.h"
 
 enum
 {
-  SLOTS = 40, EVENTS = 1 << 16, TRUTHS = 1 << 10, GOOD = 6, SECTOR = 512,
+  EVENTS = 1 << 16, TRUTHS = 1 << 10, SECTOR = 512,
   OF_A_PROGRAM = 150,          /* states */
   ROUNDS = 14,                 /* checkpoints */
   WORST = 20                   /* bad states, after which it is enough */
 };
-#define ROOM MIB (320)         /* for an image */
 #define ARENA MIB (512)
 enum { PAGES = ROOM / MM_PAGE, WORDS = PAGES / 64 };
-
-/* What may be found, by digest.  */
-struct truth
-{
-  uint64_t good[GOOD];
-  int n;                       /* 0: nothing is promised */
-};
 
 /* A call that changed the file; MARK: a call of the library has returned.  */
 struct event
@@ -78,13 +70,6 @@ struct level
   size_t settled;              /* that many events are in BASE */
 };
 
-/* What the program has in its heap, by a root.  */
-struct slot
-{
-  char *block;
-  uint64_t size, filled;
-};
-
 static struct tally
 {
   long states, cut_again, went_on, bad, programs, in_program, expected;
@@ -94,7 +79,6 @@ static struct record *record;  /* NULL: nothing is recorded */
 static struct level *level;    /* its images are under way */
 static struct image live;      /* the file, as far as it was recorded */
 static uint64_t differs[WORDS]; /* the file may differ there from STATE */
-static uint64_t chance;
 static int heap_fd = -1, reader_fd = -1;
 static size_t reserve;
 static long fail_at;           /* the write that is to fail; 0: none */
@@ -103,9 +87,6 @@ static bool no_stores;         /* the image is written by calls alone */
 static struct helper *helper;  /* a thread of the library's, which has not begun,
                                   or not ended */
 static bool helper_begun, killed;
-static char *md;
-static struct slot *slot;
-static struct truth truth;
 
 
 /* ---- Images ------------------------------------------------------------- */
@@ -298,20 +279,6 @@ truth_is (struct truth t, bool ended)
   if (ended)
     event_new (MARK, 0, 0, NULL);
   record->call++;
-}
-
-static struct truth
-truth_of (uint64_t digest)
-{
-  return (struct truth){ .good = { digest }, .n = 1 };
-}
-
-static struct truth
-truth_and (struct truth t, uint64_t digest)
-{
-  NEED (t.n < GOOD);
-  t.good[t.n++] = digest;
-  return t;
 }
 
 /* The library has changed the file.  */
@@ -517,111 +484,6 @@ program_open (int flags)
   return mmalloc_open (heap_path, flags, &options);
 }
 
-static uint64_t
-digest_bytes (const char *p, size_t n)
-{
-  uint64_t sum = n, word;
-  for (; n >= 8; p += 8, n -= 8)
-    {
-      memcpy (&word, p, 8);
-      sum = (sum ^ word) * UINT64_C (0x9e3779b97f4a7c15);
-      sum ^= sum >> 29;
-    }
-  for (; n > 0; n--)
-    sum = (sum ^ (unsigned char) *p++) * UINT64_C (0x9e3779b97f4a7c15);
-  return sum;
-}
-
-/* Of all that the program has; 0: it cannot have that.  */
-static uint64_t
-digest (void)
-{
-  uint64_t sum = 7;
-  if (slot == NULL)
-    return sum;
-  sum += digest_bytes ((char *) slot, SLOTS * sizeof *slot);
-  for (int i = 0; i < SLOTS; i++)
-    if (slot[i].block != NULL)
-      {
-        if (slot[i].filled > slot[i].size || slot[i].size > ROOM)
-          return 0;
-        sum = (sum ^ digest_bytes (slot[i].block, slot[i].filled)) * 31;
-      }
-  return sum;
-}
-
-static void
-program_begin (void)
-{
-  slot = mmalloc_getroot (md, "slots");
-  if (slot == NULL)
-    {
-      slot = mcalloc (md, SLOTS, sizeof *slot);
-      NEED (slot != NULL && mmalloc_setroot (md, "slots", slot) == 0);
-    }
-}
-
-static void
-program_allocate (struct slot *s, size_t size, size_t filled)
-{
-  mfree (md, s->block);
-  *s = (struct slot){ .block = NULL };
-  char *p = mmalloc (md, size);
-  if (p == NULL)
-    return;
-  memset (p, 1 + (int) random_below (&chance, 200), filled);
-  *s = (struct slot){ p, size, filled };
-}
-
-/* Change something.  Blocks that are filled go back to what they were.  */
-static void
-program_step (bool large, bool much)
-{
-  struct slot *s = &slot[random_below (&chance, SLOTS)];
-  uint64_t what = random_below (&chance, 12);
-  if (large && random_below (&chance, 3) == 0)
-    program_allocate (s, MIB (1) + random_below (&chance, MIB (2)), 100);
-  else if (large)
-    program_allocate (s, MIB (1) + KIB (300), MIB (1) + KIB (200));
-  else if (s->block == NULL || what == 0)
-    {
-      size_t size = 1 + random_below (&chance, much ? 40000 : 1500);
-      program_allocate (s, size, size);
-    }
-  else if (what == 1)
-    {
-      mfree (md, s->block);
-      *s = (struct slot){ .block = NULL };
-    }
-  else if (what < 6)
-    s->block[random_below (&chance, s->filled)] ^= (char) (1 + (what & 1));
-  else
-    memset (s->block, (int) (what & 1),
-            size_min (s->filled, much ? 9000 : 600));
-}
-
-/* Change what may have gone into the image past the log.  */
-static void
-program_change_large (void)
-{
-  for (int i = 0; i < SLOTS; i++)
-    if (slot[i].filled > MIB (1))
-      memset (slot[i].block, (int) random_below (&chance, 200),
-              slot[i].filled / 2);
-}
-
-/* Free what leaves whole pages, and parts of pages, to be given back.  */
-static void
-program_free_some (void)
-{
-  for (int i = 0; i < SLOTS; i++)
-    if (random_below (&chance, 3) == 0)
-      {
-        mfree (md, slot[i].block);
-        slot[i] = (struct slot){ .block = NULL };
-      }
-}
-
 /* A reader comes or goes: the image may not change beside it.  */
 static void
 reader_is (bool there)
@@ -679,10 +541,7 @@ killed_and_opened (void)
   NEED (md != NULL);
   slot = mmalloc_getroot (md, "slots");
   uint64_t now = digest ();
-  bool found = false;
-  for (int i = 0; i < truth.n; i++)
-    found |= truth.good[i] == now;
-  NEED (found);
+  NEED (truth_has (&truth, now));
   truth = truth_of (now);
   truth_is (truth, true);
 }
@@ -720,7 +579,7 @@ share (void)
   md = program_open (0);
   NEED (md != NULL);
   truth_is ((struct truth){ .n = 0 }, true);
-  program_begin ();
+  NEED (program_begin ());
   for (int i = 0; i < 5; i++)
     program_step (false, true);
   truth = truth_of (digest ());
@@ -802,7 +661,7 @@ program (uint64_t seed)
   truth_is ((struct truth){ .n = 0 }, false);
   md = program_open (MMALLOC_CREATE);
   NEED (md != NULL);
-  program_begin ();
+  NEED (program_begin ());
   for (uint64_t i = random_below (&chance, 60); i > 0; i--)
     program_step (false, i % 8 == 0);
   /* So that the log, which goes into free chunks, gets something behind it.  */
@@ -985,7 +844,7 @@ bad (const char *what)
 static void
 go_on (void)
 {
-  program_begin ();
+  NEED (program_begin ());
   for (int round = 0; round < 3; round++)
     {
       for (uint64_t i = random_below (&chance, 8); i > 0; i--)
@@ -1003,16 +862,13 @@ go_on (void)
 static bool
 look_inside (const struct truth *good)
 {
-  bool found = false;
   slot = mmalloc_getroot (md, "slots");
   uint64_t now = digest ();
-  for (int i = 0; i < good->n; i++)
-    found |= good->good[i] == now;
   truth = truth_of (now);
   if (record != NULL)
     record->truth[0] = truth;
   truth_is (truth, true);
-  if (!found)
+  if (!truth_has (good, now))
     bad ("another state is found");
   else if (mmalloc_check (md, NULL, 0) != 0)
     bad ("the heap is not whole");
