@@ -9,6 +9,7 @@
    sectors.  It is mounted, so that the file system recovers, and whoever opens
    the heap must find the last checkpoint that had succeeded, or the one that
    was under way or had failed since, whole.
+   Some of these recoveries are recorded and cut in turn.
 
    Then file systems are shut down without a flush of their logs while the
    program runs, and mounted again.
@@ -117,7 +118,7 @@ static const struct system_kind *kind;
 
 static struct tally
 {
-  long states, programs, went_on, shutdowns, bad, came[MARK];
+  long states, programs, went_on, cut_again, shutdowns, bad, came[MARK];
 } tally;
 
 
@@ -850,14 +851,14 @@ state_times (const struct event *e, uint64_t salt, uint64_t nth, uint64_t n)
     }
 }
 
-/* Make the disk what a power cut in event AT leaves.  */
+/* The power goes in event AT, and no event from number FROM on is on the disk
+   for sure.  */
 static void
-state_make (size_t at)
+state_add (size_t from, size_t at)
 {
   uint64_t how = random_below (&chance, 9), salt = random_next (&chance);
-  size_t n = at + 1 - settled, stop = settled + random_below (&chance, n);
-  image_copy (&all->disk, &all->base);
-  for (size_t i = settled; i <= at; i++)
+  size_t n = at + 1 - from, stop = from + random_below (&chance, n);
+  for (size_t i = from; i <= at; i++)
     {
       const struct event *e = &all->event[i];
       uint64_t dice = random_below (&chance, 8);
@@ -866,12 +867,37 @@ state_make (size_t at)
       if (i == at || (how == 5 && dice < 4))
         image_torn (&all->disk, e);
       else if (how == 6)
-        state_times (e, salt, i - settled, n);
+        state_times (e, salt, i - from, n);
       else if (how == 1 || (how == 2 && dice < 7) || (how == 3 && dice < 1)
                || (how == 4 && dice < 4) || (how == 7 && i < stop)
                || (how == 8 && i >= stop))
         image_part (&all->disk, e, 0, UINT64_MAX);
     }
+}
+
+/* Make the disk what a power cut in event AT leaves, as SEED tells.  */
+static void
+state_make (size_t at, uint64_t seed)
+{
+  chance = seed;
+  image_copy (&all->disk, &all->base);
+  state_add (settled, at);
+}
+
+/* And what a cut in event AGAIN leaves of a recovery from that, which is
+   recorded from event BEGINS on.  */
+static void
+state_make_again (size_t at, uint64_t seed, size_t begins, size_t again)
+{
+  size_t from = begins;
+  state_make (at, seed);
+  for (size_t i = begins; i < again; i++)
+    if (all->event[i].what == FLUSH)
+      from = size_max (from, all->event[i].covers);
+  for (size_t i = begins; i < from; i++)
+    image_part (&all->disk, &all->event[i], 0, UINT64_MAX);
+  chance = seed + again;
+  state_add (from, again);
 }
 
 
@@ -921,14 +947,19 @@ look (const struct truth *good, int flags, bool on)
   return NULL;
 }
 
-/* Mount the disk and look at the heap; false, and a word, if GOOD is not what
-   it has.  */
-static bool
-look_at_disk (struct truth good, bool on)
+static int
+look_how (void)
 {
   static const int others[] = { 0, MMALLOC_RDONLY, MMALLOC_PRIVATE };
   uint64_t dice = random_below (&chance, 9);
-  int flags = on || dice > 2 ? MMALLOC_CHECKPOINT : others[dice];
+  return dice > 2 ? MMALLOC_CHECKPOINT : others[dice];
+}
+
+/* Mount the disk and look at the heap; false, and a word, if GOOD is not what
+   it has.  */
+static bool
+look_at_disk (struct truth good, int flags, bool on)
+{
   long was_bad = tally.bad;
   if (!disk_mount (""))
     return bad ("it cannot be mounted"), false;
@@ -974,6 +1005,48 @@ weight_next (size_t i, double writes)
   return weight_of (e, writes);
 }
 
+/* The recovery from the state of event AT, made by SEED, is cut in turn.  It is
+   recorded from event BEGINS on.  */
+static void
+look_again (size_t at, uint64_t seed, size_t begins)
+{
+  size_t end = atomic_load (&all->n);
+  for (int n = 0; n < 3 && end > begins; n++)
+    {
+      size_t again = begins + random_below (&chance, end - begins);
+      state_make_again (at, seed, begins, again);
+      if (!look_at_disk (truth, look_how (), false))
+        printf ("  cut again in event %zu of %zu of the recovery\n",
+                again - begins, end - begins);
+      tally.cut_again++;
+    }
+}
+
+/* Look at the state that a power cut in event AT leaves, as SEED tells.  */
+static void
+cut_at (size_t at, uint64_t seed)
+{
+  size_t n = atomic_load (&all->n);
+  uint64_t arena_used = all->arena_used;
+  long was_bad = tally.bad;
+  alarm (kill_patience ());
+  state_make (at, seed);
+  bool on = random_below (&chance, 7) == 0;
+  bool again = !on && random_below (&chance, 15) == 0;
+  all->recording = again;
+  look_at_disk (truth, on || again ? MMALLOC_CHECKPOINT : look_how (), on);
+  all->recording = false;
+  if (again && tally.bad == was_bad)
+    look_again (at, seed, n);
+  if (tally.bad != was_bad)
+    printf ("  cut in event %zu of %zu, kind %d", at, n,
+            (int) all->event[at].what);
+  atomic_store (&all->n, n);
+  all->arena_used = arena_used;
+  tally.states++;
+  tally.went_on += on;
+}
+
 /* Cut the program of SEED in EXPECTED states.  */
 static void
 cut_program (uint64_t seed, long expected)
@@ -994,18 +1067,13 @@ cut_program (uint64_t seed, long expected)
   for (size_t i = 0; i < n && tally.bad < WORST; i++)
     {
       due += weight_next (i, writes) * (double) expected / sum;
-      chance = seed ^ (uint64_t) (i + 1) << 32;
-      for (; due >= 1; due--)
+      for (uint64_t k = 1; due >= 1; due--, k++)
         {
-          bool on = random_below (&chance, 7) == 0;
-          alarm (kill_patience ());
-          state_make (i);
-          if (!look_at_disk (truth, on))
-            printf ("  cut in event %zu of %zu, kind %d; MMALLOC_TEST_SEED=%"
-                    PRIu64 "\n", i, n, (int) all->event[i].what, seed);
+          long was_bad = tally.bad;
+          cut_at (i, seed ^ i << 32 ^ k << 60);
+          if (tally.bad != was_bad)
+            printf ("; MMALLOC_TEST_SEED=%" PRIu64 "\n", seed);
           fflush (stdout);
-          tally.states++;
-          tally.went_on += on;
         }
       if (all->event[i].what == FLUSH)
         state_settle (all->event[i].covers);
@@ -1102,7 +1170,7 @@ try_shutdowns (uint64_t seed, long shutdowns)
       shutdown_now (pid);
       disk_unmount ();
       found = truth_last ();
-      if (found.n != 0 && !look_at_disk (found, false))
+      if (found.n != 0 && !look_at_disk (found, look_how (), false))
         printf ("  shutdown %ld; MMALLOC_TEST_SEED=%" PRIu64 "\n", n, seed);
       tally.shutdowns++;
     }
@@ -1120,14 +1188,14 @@ try_kind (uint64_t seed, struct tally *sum)
     return;
   double cut = kill_seconds ();
   try_shutdowns (seed, (long) setting ("MMALLOC_SHUTDOWNS", 4));
-  printf ("%s: %ld states of %ld programs, %ld went on, %.1f s; %ld shutdowns,"
-          " %.1f s; %ld bad\n"
+  printf ("%s: %ld states of %ld programs, %ld went on, %ld of cut recoveries,"
+          " %.1f s; %ld shutdowns, %.1f s; %ld bad\n"
           "%s: %ld writes, %ld ranges of zeros, %ld flushes\n",
-          kind->name, tally.states, tally.programs,
-          tally.went_on, cut - start, tally.shutdowns, kill_seconds () - cut,
+          kind->name, tally.states, tally.programs, tally.went_on,
+          tally.cut_again, cut - start, tally.shutdowns, kill_seconds () - cut,
           tally.bad, kind->name, tally.came[WRITE], tally.came[ZERO],
           tally.came[FLUSH]);
-  sum->states += tally.states + tally.shutdowns;
+  sum->states += tally.states + tally.cut_again + tally.shutdowns;
   sum->bad += tally.bad;
 }
 
