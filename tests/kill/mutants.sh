@@ -2206,6 +2206,15 @@ mutant given_back_no_parts '/^home_bare_holes/,/^}/ {
 mutant settled_unsynced '/^settle_run/,/^}/ {
   s/return os_sync_file (&h->file)/return h->log->broken/
 }' power
+mutant record_unsynced '/^area_open/,/^}/ {
+  s/O_RDWR | O_DSYNC/O_RDWR/
+}' power
+mutant new_log_unsynced '/^area_fill/,/^}/ {
+  s/return err != 0 ? err : area_sync (h)/return err/
+}' power
+mutant pages_past_the_log_unsynced '/^point_put/,/^}/ {
+  s/alone || l->unsynced/alone/
+}' power
 mutant half_free_unsaid '/^point_free_other/,/^}/ {
   s/settle_is_due (l) ? point_say (h, next) : 0/0/
 }' checkpoint_settling
