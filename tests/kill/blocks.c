@@ -477,28 +477,38 @@ skipped (const char *what)
   return false;
 }
 
-/* Mount a FUSE of one file at SERVED_PATH, served by a child that does not
-   outlive this process.  */
+/* Serve a FUSE of one file that is mounted at SERVED_PATH, in a name space of
+   its own for mounts, so that all go when the last process does.  The server
+   stays outside: it would wait for itself if it were the last.  */
 static bool
 disk_serve (void)
 {
-  char options[100];
-  int fd = open ("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  char options[100], word = 0;
+  int mounted[2], fd = open ("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0)
     return skipped ("no /dev/fuse");
   NEED (close (open (served_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) == 0);
-  snprintf (options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0",
-            fd, (unsigned) S_IFREG);
-  if (mount ("mmalloc-blocks", served_path, "fuse", MS_NOSUID | MS_NODEV,
-             options) != 0)
-    return close (fd), skipped ("no FUSE can be mounted");
+  NEED (pipe (mounted) == 0);
   server = kill_fork ();
   if (server == 0)
     {
-      serve (fd);
+      close (mounted[1]);
+      if (read (mounted[0], &word, 1) == 1)
+        serve (fd);
       _exit (0);
     }
-  return close (fd), true;
+  snprintf (options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0",
+            fd, (unsigned) S_IFREG);
+  bool apart = unshare (CLONE_NEWNS) == 0
+               && mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+  bool done = apart && mount ("mmalloc-blocks", served_path, "fuse",
+                              MS_NOSUID | MS_NODEV, options) == 0;
+  NEED (!done || write (mounted[1], &word, 1) == 1);
+  close (mounted[0]);
+  close (mounted[1]);
+  close (fd);
+  return done || skipped (apart ? "no FUSE can be mounted"
+                                : "no name space for mounts");
 }
 
 /* A loop device with the served file, which goes when it is closed.  It passes
@@ -572,16 +582,11 @@ disk_make (void)
   return true;
 }
 
-/* In a name space of its own, so that all mounts go when the last process
-   does.  */
 static bool
 disk_begin (void)
 {
   if (geteuid () != 0)
     return skipped ("root alone may mount");
-  if (unshare (CLONE_NEWNS) != 0
-      || mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
-    return skipped ("no name space for mounts");
   kill_make_dir ();
   snprintf (served_path, sizeof served_path, "%s/disk", kill_dir);
   snprintf (mount_path, sizeof mount_path, "%s/mounted", kill_dir);
