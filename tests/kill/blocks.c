@@ -731,7 +731,7 @@ create (void)
 
 /* What is done between two checkpoints.  */
 static void
-program_round (bool moves, bool large)
+program_round (bool moves, bool large, bool trims)
 {
   bool much = moves && random_below (&chance, 4) == 0;
   program_steps (random_below (&chance, much ? 40 : 6),
@@ -740,6 +740,11 @@ program_round (bool moves, bool large)
     program_allocate (&slot[random_below (&chance, SLOTS)], MIB (2), 100);
   if (truth.n > 1)
     program_change_large ();
+  if (trims && random_below (&chance, 3) == 0)
+    {
+      program_free_some ();
+      may (mmalloc_trim (md) >= 0);
+    }
   if (random_below (&chance, 10) == 0)
     {
       uint64_t from = truth.n == 1 ? truth.good[0] : 0;
@@ -769,6 +774,7 @@ program_life (uint64_t rounds)
 {
   bool moves = random_below (&chance, 2) != 0;
   bool large = reserve > MIB (128) || random_below (&chance, 2) != 0;
+  bool trims = random_below (&chance, 2) == 0;
   truth = truth_last ();
   if (truth.n == 0)
     create ();
@@ -777,7 +783,7 @@ program_life (uint64_t rounds)
   may (program_begin ());
   for (; rounds > 0; rounds--)
     {
-      program_round (moves, large);
+      program_round (moves, large, trims);
       if (!commit () && truth.n > 3)
         break;
     }
