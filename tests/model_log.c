@@ -48,6 +48,16 @@
      c4  With no reader there, whose view would change: all of it is written
          into the image, without a sync.  Else it is pending.
 
+   Give.  What the program has freed may be anything until it is stored again,
+   and no record needs to have it.  When a checkpoint in which it is free is on
+   the disk and home, and nobody reads the image, it may go out of that: it is
+   zero then, or is not, as with all that is written home, and has no room on
+   the disk; but for what was taken again meanwhile, which was given room.  As
+   what is stored there is compared with zeros, and the disk or a record that
+   counts may have what was there before, the next record is alone, as in c2.
+   The checkpoint's own record tells that to who comes next, no matter whether
+   it went; one of Settle alone is not that next one, and tells it, too.
+
    Settle.  A half that is full is free when the image has what it says: what is
    home when the next record, the first of the other half, is written, is synced
    by a thread, while the other half is filled.  What comes home meanwhile may
@@ -102,7 +112,7 @@
          said it was made, or as at one that was under way, or had failed,
          since;
      L2  memory is what the program stored, and after a rollback what the last
-         checkpoint had;
+         checkpoint had; what is in use has room on the disk;
      L3  a reader's view is one checkpoint, not older than its opening, and does
          not change;
      L4  a checkpoint never waits for a reader;
@@ -176,14 +186,25 @@ enum rule
   NAMED_AT_LAST,
   NUMBERS_ALONE,
   DIRECT_BESIDE_READERS,
-  OLD_LOG_CLEARED
+  OLD_LOG_CLEARED,
+  GIVEN_FIRST,
+  GIVEN_BESIDE_READERS,
+  GIVEN_UNSYNCED,
+  GIVEN_NOT_ALONE,
+  GIVEN_WITHOUT_PENDING,
+  GIVEN_NOT_SAID,
+  GIVEN_NOT_READ,
+  GIVEN_SAID_LATE,
+  GIVEN_TILL_NOTE,
+  GIVEN_NOT_NOTED,
+  GIVEN_AS_CAPTURED
 };
 /* With the scenario that it shows in.  */
 enum scenario
 {
   PLAIN, KILLS, FAILURES, GHOSTS, READERS, LOSSES, MOVES, NAMING, SHARING,
   COPIES, COPIES_TURNED, COPIES_GROWN, COPIES_KILLED, COPIES_MOVED,
-  COPIES_FAILED, SCENARIOS
+  COPIES_FAILED, GIVES, GIVES_NOTED, GIVES_READ, SCENARIOS
 };
 static const struct
 {
@@ -237,6 +258,17 @@ static const struct
   { NUMBERS_ALONE, COPIES_FAILED, "records follow each other by number alone" },
   { NAMED_AT_LAST, COPIES_MOVED, "superblocks are copied last" },
   { GAP_NOT_SEEN, COPIES_KILLED, "a gap before other records is none" },
+  { GIVEN_FIRST, GIVES, "given before it is committed" },
+  { GIVEN_UNSYNCED, GIVES, "given, the next record unsynced" },
+  { GIVEN_NOT_ALONE, GIVES, "given, the next record not alone" },
+  { GIVEN_NOT_SAID, GIVES, "given, and no record says so" },
+  { GIVEN_SAID_LATE, GIVES, "given, and only the next record says so" },
+  { GIVEN_NOT_READ, GIVES, "given by a dead one, as if it were not" },
+  { GIVEN_AS_CAPTURED, GIVES, "given though taken again meanwhile" },
+  { GIVEN_TILL_NOTE, GIVES_NOTED, "given, the note is the next record" },
+  { GIVEN_NOT_NOTED, GIVES_NOTED, "given, and the note does not say so" },
+  { GIVEN_BESIDE_READERS, GIVES_READ, "given beside readers" },
+  { GIVEN_WITHOUT_PENDING, GIVES_READ, "given, the next without the pending" },
 };
 enum { N_MUTANTS = sizeof mutants / sizeof mutants[0] };
 
@@ -247,7 +279,7 @@ static enum rule broken;
 struct budget
 {
   uint8_t checkpoints, kills, cuts, grows, failures, losses, readers, turns;
-  uint8_t moves, shares, apart, slots, copies;
+  uint8_t moves, shares, apart, slots, copies, gives;
 };
 static const struct budget budgets[SCENARIOS] = {
   [PLAIN] = { .checkpoints = 4, .kills = 1, .cuts = 1, .grows = 1, .slots = 1 },
@@ -273,9 +305,18 @@ static const struct budget budgets[SCENARIOS] = {
   [COPIES_MOVED] = { .checkpoints = 3, .moves = 1, .slots = 1, .copies = 2 },
   [COPIES_FAILED] = { .checkpoints = 3, .failures = 1, .slots = 2,
                       .copies = 1 },
+  [GIVES] = { .checkpoints = 3, .kills = 1, .cuts = 1, .slots = 2,
+              .gives = 1 },
+  [GIVES_NOTED] = { .checkpoints = 4, .kills = 1, .cuts = 1, .slots = 1,
+                    .gives = 1 },
+  [GIVES_READ] = { .checkpoints = 2, .kills = 1, .cuts = 1, .readers = 1,
+                   .slots = 2, .gives = 1 },
 };
 static int slots;              /* of this scenario */
 static bool copies;            /* are made in it */
+static bool gives;             /* the granule GIVEN may be free in it: then the
+                                  first one has this bit */
+enum { GIVEN = 1, FREE = 4 };
 
 /* What room a record needs.  */
 enum { NORMAL, TURNING, MOVING };
@@ -292,6 +333,7 @@ struct record
   uint8_t val[GRANULES];
   uint8_t kept;                /* the image stays as it was */
   uint8_t id, before;          /* a sum, and that of the one before it */
+  uint8_t holes;               /* the next one is alone, as GIVEN may go */
 };
 
 struct super
@@ -338,6 +380,7 @@ struct walk
   uint8_t mask;                /* what all of them have, and what it is */
   uint8_t val[GRANULES];
   uint8_t lacks;               /* how many of them are not there */
+  uint8_t holes;               /* as the last one says */
 };
 
 enum
@@ -386,6 +429,8 @@ struct state
   uint8_t writes_home;         /* with the lock that keeps readers out */
   uint8_t doubt;               /* what failed may be at the next place */
   uint8_t alone;               /* the next record does without those before */
+  uint8_t holes;               /* as well, because GIVEN may have gone */
+  uint8_t drops, gives;        /* it was freed; it goes with this checkpoint */
   uint8_t synced;              /* the image is, for that */
   uint8_t large;               /* the record goes to the other half, or MOVES */
   uint8_t syncing;             /* the settle of the other half is under way */
@@ -415,6 +460,7 @@ struct state
   uint8_t told[GRANULES];      /* what the program has stored */
   uint8_t stored;              /* something, by one who shares it */
   uint8_t count;               /* of checkpoints, for new values */
+  uint8_t bare;                /* GIVEN has no room on the disk */
   uint8_t wrong;
   struct copy copy;            /* last: not in all scenarios */
 };
@@ -431,11 +477,13 @@ static const char *const findings[] = {
   "L5: a copy is refused",
   "L5: a copy does not go on",
   "there is no room for what must be kept",
+  "L2: what is in use has no room on the disk",
 };
 enum
 {
   OTHER_STATE = 1, NO_LOG, OTHER_MEMORY, OTHER_ROLLBACK, NO_CHECKPOINT,
-  OTHER_VIEW, COPY_MIXED, COPY_REFUSED, COPY_STUCK, NO_ROOM
+  OTHER_VIEW, COPY_MIXED, COPY_REFUSED, COPY_STUCK, NO_ROOM,
+  NO_BLOCK
 };
 
 static void
@@ -523,6 +571,7 @@ walk_log (const struct log *logs, const struct super *super, uint8_t length)
   w.first = broken == LAST_RECORD_ALONE ? last->seq : last->first;
   w.length = last->length;
   w.id = last->id;
+  w.holes = last->holes && broken != GIVEN_NOT_READ;
   w.lacks = (uint8_t) (w.last - w.first + 1);
   if (n[!h] > 0 && !record_follows (&l->slot[!h][n[!h] - 1], &l->slot[h][0]))
     n[!h] = 0;
@@ -542,14 +591,30 @@ same (const uint8_t *a, const uint8_t *b, int n)
   return memcmp (a, b, (size_t) n) == 0;
 }
 
+static bool
+is_free (const uint8_t *val, int g)
+{
+  return gives && g == GIVEN && (val[0] & FREE) != 0;
+}
+
+/* The same, but for what is free.  */
+static bool
+alike (const uint8_t *a, const uint8_t *b, int n)
+{
+  for (int g = 0; g < n; g++)
+    if (a[g] != b[g] && !is_free (b, g))
+      return false;
+  return true;
+}
+
 /* Whether the first LENGTH granules are those of the last checkpoint, or of one
    that was tried.  */
 static bool
 is_a_checkpoint (const struct state *s, const uint8_t *val, int length)
 {
-  bool is = length == s->made_length && same (val, s->made, length);
+  bool is = length == s->made_length && alike (val, s->made, length);
   for (int i = 0; i < TRIES; i++)
-    is |= length == s->tried_length[i] && same (val, s->tried[i], length);
+    is |= length == s->tried_length[i] && alike (val, s->tried[i], length);
   return is;
 }
 
@@ -736,6 +801,20 @@ writer_turn (struct state *s)
   s->begins = 1;
 }
 
+/* R says whether the next one has to be alone, because GIVEN goes with it, or
+   may have gone before.  */
+static void
+writer_says_holes (const struct state *s, struct record *r)
+{
+  bool goes = s->gives && !s->note && broken != GIVEN_SAID_LATE;
+  bool gone = s->holes && r->first != r->seq;
+  if (broken == GIVEN_SAID_LATE)
+    gone = s->holes;
+  if (broken == GIVEN_NOT_NOTED && s->note)
+    gone = false;
+  r->holes = (goes || gone) && broken != GIVEN_NOT_SAID;
+}
+
 static void
 writer_place_here (struct state *s, bool fits, bool alone)
 {
@@ -745,13 +824,15 @@ writer_place_here (struct state *s, bool fits, bool alone)
   r->seq = s->seq;
   r->before = s->last;
   r->first = s->first;
+  if (alone && (broken != GIVEN_WITHOUT_PENDING || !s->holes))
+    writer_log_again (s);
   if (alone)
-    {
-      r->first = s->seq;
-      writer_log_again (s);
-    }
+    r->first = s->seq;
   else if (s->settled)
     r->first = broken == SETTLED_TOO_MUCH ? s->seq : s->at.start;
+  if (broken == GIVEN_NOT_ALONE && s->holes)
+    r->first = s->first;
+  writer_says_holes (s, r);
   s->pc = APPENDS;
 }
 
@@ -762,8 +843,10 @@ writer_place (struct state *s)
   bool fits = s->large == NORMAL && s->at.slot < slots;
   bool due = s->first < s->at.start
              && !(broken == FREE_WITHOUT_RECORD && s->settled);
-  bool alone = s->alone
+  bool alone = s->alone || s->holes
                || (!fits && s->pending != 0 && broken != SETTLES_PENDING);
+  bool unsynced = alone && !s->synced
+                  && (s->alone || broken != GIVEN_UNSYNCED);
   s->begins = 0;
   if (!fits && s->doubt && broken != PLACE_NOT_WIPED)
     s->pc = UNDOES;
@@ -771,7 +854,7 @@ writer_place (struct state *s)
     s->pc = MOVES_SYNC;
   else if (!fits && due)
     s->pc = SETTLES;
-  else if (alone && !s->synced)
+  else if (unsynced)
     s->pc = SYNCS_ALONE;
   else
     writer_place_here (s, fits, alone);
@@ -791,6 +874,8 @@ static bool
 writer_has_changed (const struct state *s, int g)
 {
   bool fresh = g >= s->length && broken != NEW_AS_IMAGE;
+  if (is_free (s->mem, g) && !(s->pending >> g & 1))
+    return false;
   return fresh || s->mem[g] != writer_base (s, g);
 }
 
@@ -817,6 +902,21 @@ writer_says_kept (const struct state *s, struct record *r)
   if (!copies || broken == KEPT_NOT_SAID)
     return;
   r->kept = !(s->unread & 1) && (s->whole || broken == KEPT_ANYWAY);
+}
+
+/* What was free goes out of the image, and memory follows; but for what was
+   taken again meanwhile.  */
+static void
+home_gives (struct state *s)
+{
+  s->drops = s->gives = 0;
+  s->holes = 1;
+  if (!is_free (s->mem, GIVEN) && broken != GIVEN_AS_CAPTURED)
+    return;
+  image_write (s, GIVEN, 0);
+  s->bare = 1;
+  if (is_free (s->mem, GIVEN))
+    s->mem[GIVEN] = s->told[GIVEN] = 0;
 }
 
 /* Compare: what has changed, and what goes home at once.  */
@@ -848,6 +948,9 @@ writer_capture (struct state *s, bool direct, uint8_t large)
     }
   writer_tries (s);
   s->large = large;
+  s->gives = s->drops && is_free (s->mem, GIVEN);
+  if (s->gives && broken == GIVEN_FIRST)
+    home_gives (s);
   writer_says_kept (s, r);
   if (broken == HOME_FIRST)
     for (int g = 0; g < GRANULES; g++)
@@ -883,6 +986,8 @@ writer_commit (struct state *s)
   s->seq++;
   s->last = r->id;
   s->doubt = s->alone = s->synced = s->begins = 0;
+  s->holes &= r->first != r->seq
+              && (broken != GIVEN_TILL_NOTE || !s->note);
   for (int g = 0; g < r->length; g++)
     if (r->mask >> g & 1)
       {
@@ -911,14 +1016,18 @@ home_is_made (struct state *s)
   s->imaged_length = s->made_length;
 }
 
-/* What is pending goes home, a granule a step, if there is no reader; true: it
-   is over.  */
+/* What is pending goes home, a granule a step, if there is no reader, and what is
+   free out of it; true: it is over.  */
 static bool
 home_step (struct state *s)
 {
   int g = 0;
   if (!s->writes_home && (home_is_closed (s) || !(s->unread & 1)))
-    return true;
+    {
+      if (s->gives && broken == GIVEN_BESIDE_READERS)
+        home_gives (s);
+      return true;
+    }
   while (g < GRANULES && !(s->pending >> g & 1))
     g++;
   if (g < GRANULES)
@@ -931,8 +1040,10 @@ home_step (struct state *s)
       s->disk.number = s->number;
       s->disk.length = s->length;
     }
+  else if (s->gives && !s->note)
+    home_gives (s);
   s->pending &= (uint8_t) ~(1 << g);
-  s->writes_home = s->pending != 0;
+  s->writes_home = s->pending != 0 || (s->gives && !s->note);
   home_is_made (s);
   return !s->writes_home;
 }
@@ -951,6 +1062,7 @@ writer_note (struct state *s)
   writer_says_kept (s, &s->record);
   if (broken == SETTLED_TOO_MUCH)
     s->record.first = s->seq;
+  writer_says_holes (s, &s->record);
   if (s->at.slot > slots)
     s->wrong = NO_ROOM;
   s->pc = APPENDS;
@@ -966,6 +1078,7 @@ writer_over (struct state *s)
   s->note = 0;
   s->unread >>= 1;
   s->large &= (uint8_t) -note;
+  s->gives &= (uint8_t) -note;
   s->pc = RUNS;
   if (note)
     writer_place (s);
@@ -977,7 +1090,7 @@ writer_fails (struct state *s)
 {
   memset (&s->record, 0, sizeof s->record);
   memset (&s->waits, 0, sizeof s->waits);
-  s->note = s->large = s->begins = s->synced = s->unread = 0;
+  s->note = s->large = s->begins = s->synced = s->unread = s->gives = 0;
   s->pc = RUNS;
 }
 
@@ -994,6 +1107,7 @@ move_begin (struct state *s)
   s->record.epoch = s->at.epoch;
   s->record.seq = s->record.first = s->seq;
   s->record.before = s->last;
+  writer_says_holes (s, &s->record);
   if (broken != MOVED_WITHOUT_PENDING)
     writer_log_again (s);
 }
@@ -1057,7 +1171,7 @@ opening_step (struct state *s)
       s->at = (struct place){ .area = 1, .epoch = s->epochs, .start = 1 };
       s->seq = s->first = 1;
       s->settled = s->syncing = s->stored = s->shares = 0;
-      s->alone = s->doubt = 0;
+      s->alone = s->doubt = s->holes = 0;
       made_is (s, s->mem, s->length);
       s->pc = BASE_A;
       break;
@@ -1123,6 +1237,7 @@ writer_begins (struct state *s, const struct walk *w, const uint8_t *val)
                           .start = some ? w->start : 1 };
   s->seq = w->last + 1;
   s->last = w->id;
+  s->holes = w->holes;
   s->first = some ? w->first : 1;
   s->length = s->mem_length = w->length;
   s->unread = 1;
@@ -1192,6 +1307,7 @@ process_ends (struct state *s)
   s->mem_length = s->pending = s->doubt = s->alone = s->synced = s->large = 0;
   s->syncing = s->settled = s->note = s->begins = s->writes_home = 0;
   s->shares = s->unread = s->whole = s->number = 0;
+  s->holes = s->drops = s->gives = 0;
   memset (s->base, 0, GRANULES);
   memset (s->since, 0, GRANULES);
   memset (&s->old, 0, sizeof s->old);
@@ -1444,6 +1560,44 @@ program_grows (struct state *s, bool again)
   return true;
 }
 
+/* The number of the next checkpoint, so that each one differs from the last, and
+   whether GIVEN is free.  */
+static void
+program_says (struct state *s, bool free)
+{
+  s->mem[0] = s->told[0] = (uint8_t) ((s->count + 1) % FREE + free * FREE);
+}
+
+/* It was freed, and is in use again: with zeros, or something new.  */
+static void
+program_takes (struct state *s, uint8_t what)
+{
+  program_says (s, false);
+  s->mem[GIVEN] = s->told[GIVEN] = what;
+  s->bare = 0;
+}
+
+/* Nothing else is stored; or GIVEN is, or taken; or taken as it is, in zeros; or
+   freed, as something else is stored.  */
+static void
+program_stores_or_frees (struct state *s, int what)
+{
+  bool free = is_free (s->mem, GIVEN);
+  uint8_t fresh = s->count + 2;
+  if (what == 0)
+    program_says (s, free);
+  if (what == 1)
+    program_takes (s, fresh);
+  if (what == 2 && free)
+    program_takes (s, 0);
+  if (what == 2 && !free)
+    {
+      program_says (s, true);
+      s->mem[2] = s->told[2] = fresh;
+      s->drops = 1;
+    }
+}
+
 /* It stores something, and makes a checkpoint.  */
 static void
 program_goes_on (const struct state *from)
@@ -1451,6 +1605,14 @@ program_goes_on (const struct state *from)
   /* Beside copies, in turns.  */
   static const int turns[] = { 4, 1, 3 };
   int only = turns[from->count % 3];
+  for (int what = 0; what < 3 && gives; what++)
+    {
+      struct state s = *from;
+      program_stores_or_frees (&s, what);
+      program_checkpoints (&s);
+    }
+  if (gives)
+    return;
   for (int what = copies ? only : 0; what <= (copies ? only : 4); what++)
     for (int grows = 0; grows < 3; grows++)
       {
@@ -1459,6 +1621,14 @@ program_goes_on (const struct state *from)
         if (grows == 0 || program_grows (&s, grows == 2))
           program_checkpoints (&s);
       }
+}
+
+/* Threads run while a checkpoint is committed.  */
+static void
+taken_meanwhile (struct state s)
+{
+  program_takes (&s, 0);
+  found (&s);
 }
 
 static void
@@ -1471,7 +1641,7 @@ program_rolls_back (struct state s)
                      ? s.base[g] : s.disk.cache[g];
       s.mem[g] = s.told[g] = g < s.length ? to : 0;
     }
-  if (!same (s.mem, s.made, s.length) || s.length != s.made_length)
+  if (!alike (s.mem, s.made, s.length) || s.length != s.made_length)
     s.wrong = OTHER_ROLLBACK;
   found (&s);
 }
@@ -1549,7 +1719,7 @@ reader_finds (struct state *s)
   bool is = is_a_checkpoint (s, s->view, s->seen.length);
   for (int i = 0; i < s->n_then; i++)
     is |= s->seen.length == s->then_length[i]
-          && same (s->view, s->then[i], s->seen.length);
+          && alike (s->view, s->then[i], s->seen.length);
   if (!is || s->seen.lacks > 0)
     s->wrong = NO_CHECKPOINT;
   reader_forgets (s);
@@ -1803,10 +1973,12 @@ judge (const struct state *s)
     return s->wrong;
   if (!same (s->mem, s->told, GRANULES))
     return OTHER_MEMORY;
+  if (s->bare && !is_free (s->mem, GIVEN))
+    return NO_BLOCK;
   if (s->rpc != R_STAYS || copies)
     return 0;
   reader_sees (s, val);
-  return same (val, s->view, GRANULES) ? 0 : OTHER_VIEW;
+  return alike (val, s->view, GRANULES) ? 0 : OTHER_VIEW;
 }
 
 static void
@@ -1821,6 +1993,8 @@ next_states (const struct state *from)
     reader_step (from);
   if (s.syncing)
     settle_ends (s);
+  if (s.gives && is_free (s.mem, GIVEN))
+    taken_meanwhile (s);
   if (s.pc == SHARED)
     shared_steps (from);
   else if (s.pc == RUNS)
@@ -1848,10 +2022,17 @@ explore (enum scenario scenario)
                      .made_length = GRANULES - 1, .generation = 2,
                      .epochs = 1, .whole = 1, .disk.length = GRANULES - 1 };
   slots = s.left.slots;
+  gives = s.left.gives != 0;
+  if (gives)
+    {
+      s.length = s.mem_length = s.made_length = s.disk.length = GRANULES;
+      s.disk.cache[GIVEN] = s.mem[GIVEN] = s.told[GIVEN] = s.made[GIVEN] = 1;
+    }
   s.at.base = copies;
   s.imaged_length = copies ? GRANULES - 1 : 0;
   s.left.checkpoints += all;
-  memset (s.disk.may, 1, GRANULES);
+  for (int g = 0; g < GRANULES; g++)
+    s.disk.may[g] = (uint8_t) (1 << s.disk.cache[g]);
   s.disk.file.super[0] = s.disk.held.super[0] = a;
   s.disk.file.super[1] = s.disk.held.super[1] = b;
   table_bits = all ? ALL_BITS : TABLE_BITS;
