@@ -197,6 +197,7 @@ enum rule
   GIVEN_SAID_LATE,
   GIVEN_TILL_NOTE,
   GIVEN_NOT_NOTED,
+  GIVEN_TILL_FAILURE,
   GIVEN_AS_CAPTURED
 };
 /* With the scenario that it shows in.  */
@@ -204,7 +205,7 @@ enum scenario
 {
   PLAIN, KILLS, FAILURES, GHOSTS, READERS, LOSSES, MOVES, NAMING, SHARING,
   COPIES, COPIES_TURNED, COPIES_GROWN, COPIES_KILLED, COPIES_MOVED,
-  COPIES_FAILED, GIVES, GIVES_NOTED, GIVES_READ, SCENARIOS
+  COPIES_FAILED, GIVES, GIVES_NOTED, GIVES_FAILED, GIVES_READ, SCENARIOS
 };
 static const struct
 {
@@ -265,6 +266,7 @@ static const struct
   { GIVEN_SAID_LATE, GIVES, "given, and only the next record says so" },
   { GIVEN_NOT_READ, GIVES, "given by a dead one, as if it were not" },
   { GIVEN_AS_CAPTURED, GIVES, "given though taken again meanwhile" },
+  { GIVEN_TILL_FAILURE, GIVES_FAILED, "given, one that failed was the next" },
   { GIVEN_TILL_NOTE, GIVES_NOTED, "given, the note is the next record" },
   { GIVEN_NOT_NOTED, GIVES_NOTED, "given, and the note does not say so" },
   { GIVEN_BESIDE_READERS, GIVES_READ, "given beside readers" },
@@ -309,6 +311,8 @@ static const struct budget budgets[SCENARIOS] = {
               .gives = 1 },
   [GIVES_NOTED] = { .checkpoints = 4, .kills = 1, .cuts = 1, .slots = 1,
                     .gives = 1 },
+  [GIVES_FAILED] = { .checkpoints = 4, .cuts = 1, .failures = 1, .turns = 1,
+                     .slots = 2, .gives = 1 },
   [GIVES_READ] = { .checkpoints = 2, .kills = 1, .cuts = 1, .readers = 1,
                    .slots = 2, .gives = 1 },
 };
@@ -482,8 +486,7 @@ static const char *const findings[] = {
 enum
 {
   OTHER_STATE = 1, NO_LOG, OTHER_MEMORY, OTHER_ROLLBACK, NO_CHECKPOINT,
-  OTHER_VIEW, COPY_MIXED, COPY_REFUSED, COPY_STUCK, NO_ROOM,
-  NO_BLOCK
+  OTHER_VIEW, COPY_MIXED, COPY_REFUSED, COPY_STUCK, NO_ROOM, NO_BLOCK
 };
 
 static void
@@ -824,7 +827,7 @@ writer_place_here (struct state *s, bool fits, bool alone)
   r->seq = s->seq;
   r->before = s->last;
   r->first = s->first;
-  if (alone && (broken != GIVEN_WITHOUT_PENDING || !s->holes))
+  if (alone && (s->alone || broken != GIVEN_WITHOUT_PENDING))
     writer_log_again (s);
   if (alone)
     r->first = s->seq;
@@ -950,7 +953,7 @@ writer_capture (struct state *s, bool direct, uint8_t large)
   s->large = large;
   s->gives = s->drops && is_free (s->mem, GIVEN);
   if (s->gives && broken == GIVEN_FIRST)
-    home_gives (s);
+    image_write (s, GIVEN, 0);
   writer_says_kept (s, r);
   if (broken == HOME_FIRST)
     for (int g = 0; g < GRANULES; g++)
@@ -1016,8 +1019,8 @@ home_is_made (struct state *s)
   s->imaged_length = s->made_length;
 }
 
-/* What is pending goes home, a granule a step, if there is no reader, and what is
-   free out of it; true: it is over.  */
+/* What is pending goes home, a granule a step, if there is no reader, and then
+   what is free out of it; true: it is over.  */
 static bool
 home_step (struct state *s)
 {
@@ -1436,6 +1439,7 @@ append_fails (struct state s)
 {
   bool next = broken == NEXT_PLACE_AFTER_FAILURE && !s.begins;
   s.doubt = 1;
+  s.holes &= broken != GIVEN_TILL_FAILURE;
   if (s.pc == MOVES_APPENDS)
     {
       s.at = s.old;
@@ -1560,12 +1564,12 @@ program_grows (struct state *s, bool again)
   return true;
 }
 
-/* The number of the next checkpoint, so that each one differs from the last, and
-   whether GIVEN is free.  */
+/* The number of the next checkpoint, so that each one differs from the last,
+   and whether GIVEN is free.  */
 static void
-program_says (struct state *s, bool free)
+program_says (struct state *s, bool freed)
 {
-  s->mem[0] = s->told[0] = (uint8_t) ((s->count + 1) % FREE + free * FREE);
+  s->mem[0] = s->told[0] = (uint8_t) ((s->count + 1) % FREE + freed * FREE);
 }
 
 /* It was freed, and is in use again: with zeros, or something new.  */
@@ -1577,20 +1581,20 @@ program_takes (struct state *s, uint8_t what)
   s->bare = 0;
 }
 
-/* Nothing else is stored; or GIVEN is, or taken; or taken as it is, in zeros; or
-   freed, as something else is stored.  */
+/* Nothing else is stored; or GIVEN is, taken if it was free; or it is taken,
+   with zeros; or freed, and something else is stored.  */
 static void
 program_stores_or_frees (struct state *s, int what)
 {
-  bool free = is_free (s->mem, GIVEN);
+  bool freed = is_free (s->mem, GIVEN);
   uint8_t fresh = s->count + 2;
   if (what == 0)
-    program_says (s, free);
+    program_says (s, freed);
   if (what == 1)
     program_takes (s, fresh);
-  if (what == 2 && free)
+  if (what == 2 && freed)
     program_takes (s, 0);
-  if (what == 2 && !free)
+  if (what == 2 && !freed)
     {
       program_says (s, true);
       s->mem[2] = s->told[2] = fresh;
@@ -1605,14 +1609,6 @@ program_goes_on (const struct state *from)
   /* Beside copies, in turns.  */
   static const int turns[] = { 4, 1, 3 };
   int only = turns[from->count % 3];
-  for (int what = 0; what < 3 && gives; what++)
-    {
-      struct state s = *from;
-      program_stores_or_frees (&s, what);
-      program_checkpoints (&s);
-    }
-  if (gives)
-    return;
   for (int what = copies ? only : 0; what <= (copies ? only : 4); what++)
     for (int grows = 0; grows < 3; grows++)
       {
@@ -1621,6 +1617,18 @@ program_goes_on (const struct state *from)
         if (grows == 0 || program_grows (&s, grows == 2))
           program_checkpoints (&s);
       }
+}
+
+/* As well, where memory is freed.  */
+static void
+program_frees_on (const struct state *from)
+{
+  for (int what = 0; what < 3; what++)
+    {
+      struct state s = *from;
+      program_stores_or_frees (&s, what);
+      program_checkpoints (&s);
+    }
 }
 
 /* Threads run while a checkpoint is committed.  */
@@ -1650,7 +1658,9 @@ static void
 program_steps (const struct state *from)
 {
   struct state s = *from;
-  if (s.left.checkpoints > 0)
+  if (s.left.checkpoints > 0 && gives)
+    program_frees_on (from);
+  else if (s.left.checkpoints > 0)
     program_goes_on (from);
   program_rolls_back (s);
   /* It is closed, and somebody opens it to share it.  */
@@ -1714,7 +1724,7 @@ reader_finds (struct state *s)
 {
   struct super super = *super_chosen (s->seen_super);
   super.area = 1;
-  s->seen = walk_log (&s->seen_log, &super, GRANULES - 1);
+  s->seen = walk_log (&s->seen_log, &super, s->disk.length);
   reader_sees (s, s->view);
   bool is = is_a_checkpoint (s, s->view, s->seen.length);
   for (int i = 0; i < s->n_then; i++)
@@ -2008,33 +2018,40 @@ next_states (const struct state *from)
 
 static bool at[STEPS];
 
+/* What SCENARIO begins with.  */
+static struct state
+first_state (enum scenario scenario)
+{
+  struct budget left = budgets[scenario];
+  slots = left.slots;
+  copies = left.copies != 0;
+  gives = left.gives != 0;
+  const struct super a = { WHOLE, 2, 1, 1, .base = copies },
+                     b = { WHOLE, 1, 1, 1, .base = a.base };
+  uint8_t length = gives ? GRANULES : GRANULES - 1;
+  struct state s = { .left = left, .pc = RUNS, .seq = 1,
+                     .at = { .area = 1, .epoch = 1, .start = 1 }, .first = 1,
+                     .length = length, .mem_length = length,
+                     .made_length = length, .generation = 2,
+                     .epochs = 1, .whole = 1, .disk.length = length };
+  s.at.base = copies;
+  s.imaged_length = copies ? length : 0;
+  s.disk.cache[GIVEN] = gives;
+  s.mem[GIVEN] = s.told[GIVEN] = s.made[GIVEN] = gives;
+  for (int g = 0; g < GRANULES; g++)
+    s.disk.may[g] = (uint8_t) (1 << s.disk.cache[g]);
+  s.disk.file.super[0] = s.disk.held.super[0] = a;
+  s.disk.file.super[1] = s.disk.held.super[1] = b;
+  return s;
+}
+
 /* All states of SCENARIO: the first finding, or NULL.  */
 static const char *
 explore (enum scenario scenario)
 {
   bool all = getenv ("MMALLOC_TEST_ALL") != NULL;
-  copies = budgets[scenario].copies != 0;
-  const struct super a = { WHOLE, 2, 1, 1, .base = copies },
-                     b = { WHOLE, 1, 1, 1, .base = a.base };
-  struct state s = { .left = budgets[scenario], .pc = RUNS, .seq = 1,
-                     .at = { .area = 1, .epoch = 1, .start = 1 }, .first = 1,
-                     .length = GRANULES - 1, .mem_length = GRANULES - 1,
-                     .made_length = GRANULES - 1, .generation = 2,
-                     .epochs = 1, .whole = 1, .disk.length = GRANULES - 1 };
-  slots = s.left.slots;
-  gives = s.left.gives != 0;
-  if (gives)
-    {
-      s.length = s.mem_length = s.made_length = s.disk.length = GRANULES;
-      s.disk.cache[GIVEN] = s.mem[GIVEN] = s.told[GIVEN] = s.made[GIVEN] = 1;
-    }
-  s.at.base = copies;
-  s.imaged_length = copies ? GRANULES - 1 : 0;
+  struct state s = first_state (scenario);
   s.left.checkpoints += all;
-  for (int g = 0; g < GRANULES; g++)
-    s.disk.may[g] = (uint8_t) (1 << s.disk.cache[g]);
-  s.disk.file.super[0] = s.disk.held.super[0] = a;
-  s.disk.file.super[1] = s.disk.held.super[1] = b;
   table_bits = all ? ALL_BITS : TABLE_BITS;
   size_t bytes = sizeof *seen_hash << table_bits;
   if (seen_hash == NULL)
