@@ -56,7 +56,10 @@
    what is stored there is compared with zeros, and the disk or a record that
    counts may have what was there before, the next record is alone, as in c2.
    The checkpoint's own record tells that to who comes next, no matter whether
-   it went; one of Settle alone is not that next one, and tells it, too.
+   it went; one of Settle alone is not that next one, and tells it, too.  A sync
+   that failed does not lose it, as it would what is written: that there is no
+   room for it the file system has in its own records, and goes no further when
+   it cannot write those.
 
    Settle.  A half that is full is free when the image has what it says: what is
    home when the next record, the first of the other half, is written, is synced
@@ -198,6 +201,7 @@ enum rule
   GIVEN_TILL_NOTE,
   GIVEN_NOT_NOTED,
   GIVEN_TILL_FAILURE,
+  GIVEN_LOST,
   GIVEN_AS_CAPTURED
 };
 /* With the scenario that it shows in.  */
@@ -205,7 +209,8 @@ enum scenario
 {
   PLAIN, KILLS, FAILURES, GHOSTS, READERS, LOSSES, MOVES, NAMING, SHARING,
   COPIES, COPIES_TURNED, COPIES_GROWN, COPIES_KILLED, COPIES_MOVED,
-  COPIES_FAILED, GIVES, GIVES_NOTED, GIVES_FAILED, GIVES_READ, SCENARIOS
+  COPIES_FAILED, GIVES, GIVES_LOST, GIVES_NOTED, GIVES_FAILED, GIVES_READ,
+  SCENARIOS
 };
 static const struct
 {
@@ -266,6 +271,7 @@ static const struct
   { GIVEN_SAID_LATE, GIVES, "given, and only the next record says so" },
   { GIVEN_NOT_READ, GIVES, "given by a dead one, as if it were not" },
   { GIVEN_AS_CAPTURED, GIVES, "given though taken again meanwhile" },
+  { GIVEN_LOST, GIVES_LOST, "given, and lost as what is written is" },
   { GIVEN_TILL_FAILURE, GIVES_FAILED, "given, one that failed was the next" },
   { GIVEN_TILL_NOTE, GIVES_NOTED, "given, the note is the next record" },
   { GIVEN_NOT_NOTED, GIVES_NOTED, "given, and the note does not say so" },
@@ -309,6 +315,8 @@ static const struct budget budgets[SCENARIOS] = {
                       .copies = 1 },
   [GIVES] = { .checkpoints = 3, .kills = 1, .cuts = 1, .slots = 2,
               .gives = 1 },
+  [GIVES_LOST] = { .checkpoints = 3, .kills = 1, .cuts = 1, .losses = 1,
+                   .slots = 1, .gives = 1 },
   [GIVES_NOTED] = { .checkpoints = 4, .kills = 1, .cuts = 1, .slots = 1,
                     .gives = 1 },
   [GIVES_FAILED] = { .checkpoints = 4, .cuts = 1, .failures = 1, .turns = 1,
@@ -369,6 +377,7 @@ struct disk
   uint8_t may[GRANULES];       /* bit v: after a power cut it may be v */
   uint8_t lost;                /* granules that are clean for the system, though
                                   the disk may not have them */
+  uint8_t holes;               /* granules that were given, and not written */
   uint8_t number, length;      /* what the image says of itself, if copies are
                                   made */
   struct pieces file;          /* what is read */
@@ -496,6 +505,7 @@ image_write (struct state *s, int g, uint8_t v)
   d->cache[g] = v;
   d->may[g] |= (uint8_t) (1 << v);
   d->lost &= (uint8_t) ~(1 << g);
+  d->holes &= (uint8_t) ~(1 << g);
   s->since[g] |= (uint8_t) (1 << v);
 }
 
@@ -604,6 +614,8 @@ is_free (const uint8_t *val, int g)
 static bool
 alike (const uint8_t *a, const uint8_t *b, int n)
 {
+  if (!gives)
+    return same (a, b, n);
   for (int g = 0; g < n; g++)
     if (a[g] != b[g] && !is_free (b, g))
       return false;
@@ -917,6 +929,7 @@ home_gives (struct state *s)
   if (!is_free (s->mem, GIVEN) && broken != GIVEN_AS_CAPTURED)
     return;
   image_write (s, GIVEN, 0);
+  s->disk.holes = 1 << GIVEN;
   s->bare = 1;
   if (is_free (s->mem, GIVEN))
     s->mem[GIVEN] = s->told[GIVEN] = 0;
@@ -1483,7 +1496,8 @@ sync_fails (struct state s)
 {
   s.left.losses--;
   for (int g = 0; g < GRANULES; g++)
-    if ((s.disk.may[g] & (s.disk.may[g] - 1)) != 0)
+    if ((s.disk.may[g] & (s.disk.may[g] - 1)) != 0
+        && (!(s.disk.holes >> g & 1) || broken == GIVEN_LOST))
       s.disk.lost |= (uint8_t) (1 << g);
   if (broken != SYNC_AGAIN)
     s.pc = STOPPED;
