@@ -1344,7 +1344,7 @@ reader_forgets (struct state *s)
 
 /* States are told apart by a hash of 64 bits: of a million the odds that two
    of them have the same one are 1 to 37 million.  */
-enum { TABLE_BITS = 21, ALL_BITS = 25, STACK = 1 << 17 };
+enum { TABLE_BITS = 20, ALL_BITS = 25, STACK = 1 << 17 };
 static int table_bits;
 static uint64_t *seen_hash;
 static struct state *stack;
