@@ -919,8 +919,8 @@ struct helper
   struct heap *h;
 };
 
-/* Those from FROM on, before TO.  */
-struct range
+/* Chunks from FROM on, before TO.  */
+struct chunks
 {
   size_t from, to;
 };
@@ -937,7 +937,7 @@ struct capture
   bool ready;                  /* by stores */
   bool again;                  /* what is pending is in the record, too */
   uint64_t length;             /* of the heap */
-  struct range drops;          /* as the log's were then */
+  struct chunks drops;         /* as the log's were then */
   uint64_t n_drops;
   struct disk_change *change;
   size_t n;
@@ -978,7 +978,7 @@ struct log
                                   count may have */
   bool whole;                  /* the image is one checkpoint, not between two,
                                   when nobody writes it */
-  struct range drops;          /* chunks in which memory was given back that the
+  struct chunks drops;         /* those in which memory was given back that the
                                   image still has, */
   uint64_t n_drops;            /* in so many calls */
   disk_u64 *bare;              /* by page: nobody had it at the last capture, if
@@ -3424,7 +3424,7 @@ static void
 back_note_drop (struct heap *h, size_t c)
 {
   MM_NEEDS (needs_grow_lock (h));
-  struct range *drops = &h->log->drops;
+  struct chunks *drops = &h->log->drops;
   bool none = drops->from == drops->to;
   drops->from = none ? c : size_min (drops->from, c);
   drops->to = none ? c + 1 : size_max (drops->to, c + 1);
@@ -11267,7 +11267,7 @@ home_give (struct heap *h, const struct capture *c)
       home_give_chunk (h, i);
       /* All of it, and nothing came since C was captured.  */
       if (i + 1 == c->drops.to && l->n_drops == c->n_drops)
-        l->drops = (struct range){ 0, 0 };
+        l->drops = (struct chunks){ 0, 0 };
       unlock_grow (h);
     }
 }
