@@ -60,7 +60,7 @@ build () { # TEST
       set -- "$1" "$tests/$1.c" "$dir/mmalloc.c" "$dir/qalloc.c"
       more="$(pkg-config --cflags --libs check) -lpthread" ;;
     check_finds_everything|checkpoint_files|checkpoint_gate|checkpoint_settling|\
-    checkpoint_trim|checkpoints|core_has_what_is_used|\
+    checkpoint_trim|checkpoint_unsynced|checkpoints|core_has_what_is_used|\
     growth_without_fallocate|heaps_made_apart|join_while_it_grows|late_thread_keeps_the_file|\
     local_pages|lock_owners|machine_went_down|makeroot_processes|membership|\
     narrow_heap|opening_does_not_wait|other_device_number|others_come_between|\
@@ -2287,6 +2287,29 @@ mutant started_has_what_came_later '/^point_start/,/^}/ {
 mutant ticket_of_a_failure_is_durable '/^point_end/,/^}/ {
   s/if (l->failed == 0)//
 }' checkpoint_gate
+
+# What is read of a log is not what the disk has.
+mutant new_pages_of_the_killed_unsynced '/^point_put/,/^}/ {
+  s/ || (grows && l->inherited)/ || (grows \&\& false)/
+}' checkpoint_unsynced
+mutant clean_pages_stay_clean '/^recover_log/,/^}/ {
+  s/err = recover_again (h);/err = 0;/
+}' checkpoint_unsynced
+mutant chain_by_number '/^log_chain/,/^}/ {
+  s/ && r->before != end->sum))/ \&\& false))/
+}' checkpoint_unsynced
+mutant halves_by_number '/^log_find/,/^}/ {
+  s/&& end\[other\].sum == found->before//
+}' checkpoint_unsynced
+mutant failed_record_on_the_disk '/^tail_begin/,/^}/ {
+  s/err = tail_next (h, end);/err = 0;/
+}' checkpoint_unsynced
+mutant failed_half_on_the_disk '/^tail_next/,/^}/ {
+  s/if (err == 0 && !counts)/if (err == 0 \&\& false)/
+}' checkpoint_unsynced
+mutant failed_record_behind_the_last '/^tail_next/,/^}/ {
+  s/if (end->at < .*/if (false)/
+}' checkpoint_unsynced
 
 # Records and places of logs that are forged; and what older versions wrote.
 mutant record_of_any_page '/^log_may_have/,/^}/ {
