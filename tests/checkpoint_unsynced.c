@@ -1,14 +1,14 @@
 /* What the disk has is not what is read from the file: who was killed, or whose
-   write or sync failed, leaves things that only one of the two has, and the next
-   checkpoints count on neither.  */
+   write or sync failed, leaves things that only one of the two has, and the
+   next checkpoints count on neither.  */
 
 #include "logged.h"
 
 
 /* ---- A disk beside the file ------------------------------------------- */
 
-/* What a power cut leaves of the file, in memory that processes share.  A page is
-   lost if the system calls it clean, and the disk has something else.  */
+/* What a power cut leaves of the file, in memory that processes share.  A page
+   is lost if the system calls it clean, and the disk has something else.  */
 enum { PAGES = 1 << 17 };
 static struct disk
 {
@@ -62,7 +62,8 @@ disk_is_near (void)
     _exit (7);
 }
 
-/* The next durable write of so many bytes fails, though one of the two has it.  */
+/* The next durable write of so many bytes fails, though one of the two has
+   it.  */
 static enum { NONE, DISK_ALONE, FILE_ALONE } has_failed;
 static size_t fails_least = 1;
 
@@ -207,7 +208,8 @@ list_again (void *arg)
   _exit (7);
 }
 
-/* The image has them already: with nothing to log the disk has to have them.  */
+/* The image has them already: there is nothing to log, and the disk has to have
+   them.  */
 START_TEST (new_pages_of_the_killed)
 {
   disk_begin ();
@@ -273,8 +275,8 @@ cells_go_on (void *arg)
   _exit (7);
 }
 
-/* Beside a reader the next process leaves the image as it is, which no sync writes
-   unless it is written again; else all that counts goes there.  */
+/* Beside a reader the next process leaves the image as it is, which no sync
+   writes unless it is written again; else all that counts goes there.  */
 START_TEST (clean_but_not_on_the_disk)
 {
   disk_begin ();
@@ -316,8 +318,8 @@ much_begin (int size)
   checkpoint ();
 }
 
-/* Whether the cells have number N and, of those that come next, the ones of MASK
-   alone.  */
+/* Whether the cells have number N and, of those that come next, the ones of
+   MASK alone.  */
 static bool
 cells_are (const uint64_t *there, uint64_t n, unsigned mask)
 {
@@ -326,15 +328,17 @@ cells_are (const uint64_t *there, uint64_t n, unsigned mask)
   for (uint64_t k = n + 1; k <= n + 3; k++)
     {
       uint64_t *now = &copy[k % CELLS * APART];
-      if (*now != ((mask >> (k - n - 1) & 1) != 0 ? k : k < CELLS ? 0 : k - CELLS))
+      uint64_t before = k < CELLS ? 0 : k - CELLS;
+      if (*now != ((mask >> (k - n - 1) & 1) != 0 ? k : before))
         return false;
-      *now = k < CELLS ? 0 : k - CELLS;
+      *now = before;
     }
   return cells_have (copy, n);
 }
 
-/* File NAME is refused, if that MAY be, or has one checkpoint, or what was to be
-   one: number N and then the first, or the second, or that and the third.  */
+/* File NAME is refused, if that MAY be, or has one checkpoint, or what was to
+   be one: number N and then the first, or the second, or that and the
+   third.  */
 static bool
 is_whole (const char *name, uint64_t n, bool may)
 {
@@ -352,7 +356,7 @@ is_whole (const char *name, uint64_t n, bool may)
   return whole;
 }
 
-/* The file up to TO, then the rest of it, into a copy.  */
+/* What the file has between FROM and TO goes into a copy.  */
 static void
 copy_part (off_t from, off_t to)
 {
