@@ -11749,7 +11749,7 @@ tail_empty (struct heap *h, uint64_t image)
    parts of the log are of a later time.  Who writes, wipes them out.  */
 static int
 tail_find (struct heap *h, struct log_reader *in, struct log_end *end,
-              uint64_t image)
+           uint64_t image)
 {
   struct log *l = h->log;
   struct log_rest rest;
@@ -11828,8 +11828,7 @@ tail_name (struct heap *h)
 /* What lies at END, where the log goes on, is on the disk as it is read, and the file
    is as long as it says.  */
 static int
-tail_begin (struct heap *h, struct log_reader *in,
-                    const struct log_end *end)
+tail_begin (struct heap *h, struct log_reader *in, const struct log_end *end)
 {
   int err = end->last != 0 ? tail_last (h, in, end) : 0;
   if (err == 0)
