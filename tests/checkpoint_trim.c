@@ -230,6 +230,41 @@ START_TEST (taken_after_the_capture)
 }
 END_TEST
 
+/* What a record has that still counts does not come back in a place that was given
+   back since, and taken again.  */
+static void
+use_give_and_take (void *arg)
+{
+  list_open ((int) (uintptr_t) arg);
+  for (size_t k = 0; k < form->n; k++)
+    for (size_t at = 128; at + 64 <= form->bytes; at += MM_PAGE)
+      memset (list[k] + at, 0xaa, 64);
+  must (mmalloc_checkpoint (md) == 0);
+  list_free ();
+  must (mmalloc_trim (md) >= 0 && mmalloc_checkpoint (md) == 0);
+  for (size_t k = 0; k < form->n; k++)
+    if (list[k] == NULL)
+      must ((list[k] = mcalloc (md, form->bytes, 1)) != NULL);
+    else if (form == &forms[SHRINKS])
+      {
+        must ((list[k] = mrealloc (md, list[k], form->bytes)) != NULL);
+        memset (list[k] + MIB (33), 0, form->bytes - MIB (33));
+      }
+  must (mmalloc_checkpoint (md) == 0);
+  _exit (7);
+}
+
+START_TEST (old_contents_stay_away)
+{
+  size_t from = _i == SHRINKS ? MIB (33) : 0;
+  ck_assert_int_eq (child_run (use_give_and_take, (void *) (uintptr_t) _i), 7);
+  list_open (_i);
+  for (size_t k = 0; k < form->n; k++)
+    must (!goes (k) || block_is_zero (list[k] + from, form->bytes - from));
+  heap_end (md);
+}
+END_TEST
+
 /* The disk knows of it before a record counts on it, in this process or in the
    next one; once is enough.  */
 static int n_syncs;
@@ -312,4 +347,5 @@ END_TEST
 
 RUN_KINDS (FORMS, with_the_checkpoint, and_is_used_again, not_beside_readers,
            freed_after_the_capture, given_after_the_capture,
-           taken_after_the_capture, is_on_the_disk_in_time, a_trim_finds_it)
+           taken_after_the_capture, old_contents_stay_away,
+           is_on_the_disk_in_time, a_trim_finds_it)

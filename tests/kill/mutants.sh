@@ -2172,9 +2172,15 @@ mutant log_read_without_looking_again '/^recover_view/,/^}/ {
 mutant given_back_at_once '/^back_drop/,/^}/ {
   s/  return true;/  return os_punch (\&h->file, off_file (h, p), len) == 0;/
 }' checkpoint_trim
-mutant given_back_unsynced '/^point_put/,/^}/ {
+mutant given_back_unsynced '/^point_is_alone/,/^}/ {
   s/ || l->punched//
 }' checkpoint_trim
+mutant given_back_not_alone '/^point_put/,/^}/ {
+  s/uint64_t first = alone/uint64_t first = (alone \&\& !l->punched)/
+}' checkpoint_trim
+mutant given_back_without_the_pending '/^point_capture/,/^}/ {
+  s/point_is_alone (l)/l->alone/
+}' power
 mutant given_back_unsaid '/^point_append/,/^}/ {
   s/r->holes = .*/r->holes = 0;/
 }' checkpoint_trim
