@@ -2060,7 +2060,7 @@ mutant home_beside_old_readers '/^point_capture/,/^}/ {
   s/!byte_is_locked (&h->file, MM_BYTE_READERS, F_WRLCK)/true/
 }' checkpoint_files
 mutant pending_left_behind '/^point_capture/,/^}/ {
-  s/c->again = .*/c->again = false;/
+  s/c->again = l->n_pending > 0/c->again = false/
 }' checkpoints power
 mutant pending_never_home '/^home_record/,/^}/ {
   s/ && !c->again && err == 0/ \&\& false/
@@ -2078,7 +2078,7 @@ mutant failed_record_overwritten '/^point_put/,/^}/ {
   s/l->alone = true;/l->alone = false;/
 }' checkpoints
 mutant replacement_is_added '/^point_put/,/^}/ {
-  s/l->alone || c->again || (/l->alone || (/
+  s/point_is_alone (l) || c->again || (/point_is_alone (l) || (/
 }' checkpoints
 mutant dropped_while_threads_go_on '/^point_make/,/^}/ {
   s/point_commit (h, &c, kept)/point_commit (h, \&c, true)/
