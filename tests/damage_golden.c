@@ -702,20 +702,6 @@ static const struct golden_log
 };
 enum { GOLDEN_LOG = sizeof golden_log / sizeof *golden_log };
 
-/* Somebody reads.  */
-static int
-log_reader (void)
-{
-  struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
-                        .l_start = MM_LOCK_BYTES + MM_BYTE_PRIVATE,
-                        .l_len = 1 };
-  char name[40];
-  snprintf (name, sizeof name, "/proc/self/fd/%d", hostile_fd);
-  int fd = open (name, O_RDONLY | O_CLOEXEC);
-  NEED (fd >= 0 && fcntl (fd, F_OFD_SETLK, &lock) == 0);
-  return fd;
-}
-
 /* In each way twice; who makes checkpoints, beside one who reads and alone.  */
 static enum outcome
 golden_log_case (const struct image *im, uint64_t n)

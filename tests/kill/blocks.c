@@ -125,18 +125,6 @@ static struct tally
 /* ---- Images ------------------------------------------------------------- */
 
 static bool
-page_in (const uint64_t *map, uint64_t n)
-{
-  return map[n / 64] >> n % 64 & 1;
-}
-
-static void
-page_put (uint64_t *map, uint64_t n)
-{
-  map[n / 64] |= UINT64_C (1) << n % 64;
-}
-
-static bool
 is_zero (const char *p, size_t n)
 {
   return n == 0 || (p[0] == 0 && memcmp (p, p + 1, n - 1) == 0);

@@ -91,18 +91,6 @@ static bool helper_begun, killed;
 
 /* ---- Images ------------------------------------------------------------- */
 
-static bool
-page_in (const uint64_t *map, uint64_t n)
-{
-  return map[n / 64] >> n % 64 & 1;
-}
-
-static void
-page_put (uint64_t *map, uint64_t n)
-{
-  map[n / 64] |= UINT64_C (1) << n % 64;
-}
-
 static void
 image_touch (uint64_t at, uint64_t n)
 {

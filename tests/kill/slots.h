@@ -28,6 +28,19 @@ static char *md;
 static struct slot *slot;
 static struct truth truth;     /* of this moment */
 
+/* Maps of pages, a bit each.  */
+static inline bool
+page_in (const uint64_t *map, uint64_t n)
+{
+  return map[n / 64] >> n % 64 & 1;
+}
+
+static inline void
+page_put (uint64_t *map, uint64_t n)
+{
+  map[n / 64] |= UINT64_C (1) << n % 64;
+}
+
 static inline struct truth
 truth_of (uint64_t digest)
 {
